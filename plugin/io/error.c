@@ -1,0 +1,55 @@
+#include "io/error.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static _Thread_local char message[1024] = "no error";
+
+const char *cp_error(void) { return message; }
+
+cp_status cp_fail(cp_status status, const char *format, ...)
+{
+    char text[sizeof message]; /* the arguments may hold cp_error() itself */
+    va_list args;
+    va_start(args, format);
+    vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    memcpy(message, text, sizeof message);
+    return status;
+}
+
+cp_status cp_fail_prefix(cp_status status, const char *format, ...)
+{
+    char prefix[sizeof message], text[2 * sizeof message + 2];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(prefix, sizeof prefix, format, args);
+    va_end(args);
+    snprintf(text, sizeof text, "%s: %s", prefix, message);
+    text[sizeof message - 1] = 0;
+    memcpy(message, text, sizeof message);
+    return status;
+}
+
+bool cp_mul(size_t a, size_t b, size_t *product) { return !__builtin_mul_overflow(a, b, product); }
+
+void *cp_alloc(size_t n, size_t size, const char *what)
+{
+    size_t bytes;
+    if (!cp_mul(n, size, &bytes) || bytes > PTRDIFF_MAX - 64) {
+        cp_fail(CP_ERESOURCE, "%s: %zu items of %zu bytes do not fit in memory", what, n, size);
+        return NULL;
+    }
+    bytes = bytes ? (bytes + 63) / 64 * 64 : 64;
+    void *memory = aligned_alloc(64, bytes);
+    if (!memory) {
+        cp_fail(CP_ERESOURCE, "%s: out of memory, %zu bytes asked for", what, bytes);
+        return NULL;
+    }
+    memset(memory, 0, bytes);
+    return memory;
+}
+
+void cp_free(void *memory) { free(memory); }

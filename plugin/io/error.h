@@ -1,0 +1,21 @@
+/* Errors and checked memory, for every room. */
+#ifndef CP_IO_ERROR_H
+#define CP_IO_ERROR_H
+
+#include "critpath.h"
+
+/* Stores the message for cp_error() (truncated at 1023 bytes) and returns `status`. */
+cp_status cp_fail(cp_status status, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* Puts "prefix: " before the current message, e.g. the file that was being read. Returns `status`. */
+cp_status cp_fail_prefix(cp_status status, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* *product = a * b; false when it overflows size_t. */
+bool cp_mul(size_t a, size_t b, size_t *product);
+
+/* Zeroed array of n items of `size` bytes, aligned to 64; NULL with the message set when it overflows or memory is
+ * out. `what` names it in the message. Free with cp_free. n = 0 gives a valid pointer. */
+void *cp_alloc(size_t n, size_t size, const char *what);
+void cp_free(void *memory);
+
+#endif
