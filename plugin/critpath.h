@@ -1,8 +1,12 @@
 /* critpath: critical pathways inside Darknet. The public C API.
  *
- * One direction: cfg + weights -> model -> frame -> score -> path -> map.
+ * One direction: cfg + weights -> model -> frame (forward, backward) -> score -> path -> map.
  * Every function that can fail returns a cp_status and leaves its message in cp_error().
- * The library never exits, never prints to stdout. */
+ * The library never exits and never prints to stdout. A model is read-only once open: any number of frames, in any
+ * number of threads, may run on it. A frame belongs to one thread at a time.
+ *
+ * Layout: every tensor is float32, planar (C,H,W), one image after the other. Layers are numbered as in the cfg,
+ * from 0, [net] not counted. */
 #ifndef CRITPATH_H
 #define CRITPATH_H
 
@@ -26,6 +30,239 @@ typedef enum {
 
 /* Message of the last failure in this thread: names the thing, the value found, the value allowed. Never NULL. */
 const char *cp_error(void);
+
+/* ---------------------------------------------------------------- model */
+
+typedef struct cp_model cp_model;
+
+/* A layer with a non-linear activation: each scalar of its output is a neuron (METHODS 0). */
+typedef struct {
+    int layer;       /* number in the cfg */
+    char name[48];   /* "layer_012_convolutional": its array's name in score and path files */
+    size_t c, h, w;  /* output shape; a connected layer is (outputs,1,1) */
+    size_t count;    /* c*h*w */
+    size_t offset;   /* of its first neuron in the network-wide order (layer, index) */
+    bool relu;       /* activation is relu: a <= 0 is dead. Otherwise "dead" means inactive, z <= 0 */
+} cp_neuron_layer;
+
+/* One row of `critpath layers`. */
+typedef struct {
+    int index;
+    char type[24];             /* "convolutional", ... */
+    char activation[16];       /* "" where the layer has none */
+    size_t in_c, in_h, in_w;   /* of its first source */
+    size_t c, h, w, outputs;   /* of the output, one image; outputs = c*h*w */
+    size_t parameters;         /* floats in the weights file */
+    double macs;               /* multiply-accumulates of one forward pass, one image */
+    bool neuron, head;         /* head: softmax, logistic, cost, yolo, region, detection; ends the differentiable part */
+    int n_sources;
+    const int *sources;        /* layers it reads; -1 is the network input */
+    int value;                 /* the layer whose output this one's is: itself, or the source of a dropout or a
+                                  one-source route */
+} cp_layer_info;
+
+typedef enum { CP_OTHER, CP_CLASSIFIER, CP_DETECTOR } cp_model_kind;
+
+/* Opens cfg and weights after checking both (DESIGN 8); folds batch norm with the CPU forward's epsilon,
+ * (x-mean)/(sqrt(var)+1e-6). weights = NULL keeps Darknet's random initial weights (seeded, same every time): for
+ * timing and tests only. */
+cp_status cp_model_open(const char *cfg, const char *weights, cp_model **model);
+void cp_model_free(cp_model *model);
+
+cp_model_kind cp_model_get_kind(const cp_model *model);
+/* Shape of the network input, one image. */
+void cp_model_input_shape(const cp_model *model, size_t *c, size_t *h, size_t *w);
+int cp_model_layer_count(const cp_model *model);
+const cp_layer_info *cp_model_layer(const cp_model *model, int index);
+/* The neuron layers in order; N = cp_model_neuron_count. */
+const cp_neuron_layer *cp_model_neuron_layers(const cp_model *model, int *count);
+size_t cp_model_neuron_count(const cp_model *model);
+/* Position among the neuron layers of layer `index`, or -1. */
+int cp_model_neuron_position(const cp_model *model, int index);
+/* True when the output of layer `reader` depends on the output of layer `source` (a layer depends on itself;
+ * source -1 is the network input). */
+bool cp_model_depends(const cp_model *model, int reader, int source);
+int cp_model_classes(const cp_model *model);
+const char *cp_model_cfg_sha256(const cp_model *model);     /* 64 hex digits */
+const char *cp_model_weights_sha256(const cp_model *model); /* "" when opened without weights */
+
+/* Where the photo lies in the network input: input pixel = photo pixel * scale + offset, per axis (letterbox: the
+ * same scale for both, bars beside). Whole crop layers are part of the network, not of the placement. */
+typedef struct {
+    size_t photo_w, photo_h;
+    size_t x, y, w, h; /* the photo's rectangle in the network input */
+} cp_placement;
+
+/* Darknet's own preprocessing of an 8-bit RGB photo (interleaved, w*h*3 bytes): [0,1], bilinear, letterboxed as
+ * `classifier predict` and `detector test` do; letterbox = false stretches. input: (3,H,W) floats. */
+cp_status cp_model_prepare(const cp_model *model, const uint8_t *rgb, size_t w, size_t h, bool letterbox, float *input,
+                           cp_placement *placement);
+
+/* ---------------------------------------------------------------- responses and predictions */
+
+enum { CP_RESPONSE_UNITS = 4 };
+
+/* The one scalar being explained: a weighted sum of units of layer outputs (post-activation), all of them before the
+ * heads. */
+typedef struct {
+    int n;
+    struct { int layer; size_t index; float weight; } unit[CP_RESPONSE_UNITS];
+    char text[160]; /* for messages and files: "logit of dog (layer 15, unit 5)" */
+} cp_response;
+
+typedef struct {
+    float x, y, w, h;    /* centre and size relative to the photo, as Darknet's detection.bbox */
+    float objectness, probability; /* after the head's logistic or softmax; probability = that of `class_id` */
+    int class_id;
+    int head;            /* layer number of the yolo, region or detection layer */
+    int anchor, cell;    /* which predictor: anchor among the head's, cell = row*w + column */
+} cp_detection;
+
+typedef enum { CP_TARGET_CLASS, CP_TARGET_OBJECTNESS, CP_TARGET_X, CP_TARGET_Y, CP_TARGET_W, CP_TARGET_H } cp_target;
+
+/* The layer whose output holds the logits of the classifier, or those of head `head`. */
+int cp_model_logit_layer(const cp_model *model, int head);
+/* Heads that predict boxes, in order. */
+int cp_model_heads(const cp_model *model, const int **heads);
+/* Softmax (or logistic) of the head over `logits` (cp_model_classes of them): what `classifier predict` prints. */
+cp_status cp_model_classify(const cp_model *model, const float *logits, float *probabilities);
+/* Darknet's decoding and NMS. logits[k]: the output of the logit layer of heads[k], one image. Detections (one per box and class left
+ * after NMS with probability > thresh), sorted by descending probability, are allocated; free with cp_free_detections. Relative boxes. */
+cp_status cp_model_detect(const cp_model *model, const float *const *logits, size_t photo_w, size_t photo_h, float thresh,
+                          float nms, cp_detection **detections, int *count);
+void cp_free_detections(cp_detection *detections);
+cp_status cp_response_class(const cp_model *model, int class_id, cp_response *response);
+cp_status cp_response_detection(const cp_model *model, const cp_detection *detection, cp_target target,
+                                cp_response *response);
+cp_status cp_response_unit(const cp_model *model, int layer, size_t index, cp_response *response);
+
+/* ---------------------------------------------------------------- paths (type; functions below) */
+
+typedef struct cp_path cp_path;
+
+/* ---------------------------------------------------------------- engine */
+
+typedef struct cp_frame cp_frame;
+
+typedef enum { CP_FULL, CP_FROZEN, CP_ZEROED, CP_GATED } cp_restriction_kind;
+
+/* How one image of a forward run is restricted at the neuron layers. */
+typedef struct {
+    cp_restriction_kind kind;
+    const cp_path *path;     /* FROZEN, ZEROED */
+    const cp_frame *original; /* FROZEN: the unrestricted run that gives the off-path constants */
+    int original_image;
+    const float *gates;      /* GATED: N floats, a_j = gate_j * act(z_j) */
+} cp_restriction;
+
+/* Buffers of one run of the network for up to `batch` images; weights stay in the model. */
+cp_status cp_frame_create(const cp_model *model, int batch, cp_frame **frame);
+/* A frame of `batch` entries that differs from image `image` of `base` only in the output of layer `layer` and in what
+ * depends on it; everything else is read from `base`, which must outlive the branch and stay unchanged. Write the
+ * entries' values with cp_frame_value(), then cp_frame_forward_after(). Its entries' backward ends at `layer`. */
+cp_status cp_frame_branch(const cp_frame *base, int image, int layer, int batch, cp_frame **branch);
+void cp_frame_free(cp_frame *frame);
+/* Bytes a frame of that batch takes, forward and backward; what `-mem` caps. */
+size_t cp_frame_bytes(const cp_model *model, int batch, int backward_entries);
+size_t cp_frame_branch_bytes(const cp_model *model, int layer, int batch, int backward_entries);
+
+/* Whole forward run of `images` images from input (images,C,H,W), up to the last layer before the heads.
+ * restrictions: one per image, or NULL. */
+cp_status cp_frame_forward(cp_frame *frame, const float *input, int images, const cp_restriction *restrictions);
+/* Recomputes what depends on layer `layer`'s output, which the caller has changed; that output itself stays as it is. */
+cp_status cp_frame_forward_after(cp_frame *frame, int layer, int images, const cp_restriction *restrictions);
+/* Output of a layer (post-activation; for CP_GATED after the gate), one image; `layer` -1 is the input. NULL for heads. */
+const float *cp_frame_output(const cp_frame *frame, int layer, int image);
+/* The same, to be changed before cp_frame_forward_after. */
+float *cp_frame_value(cp_frame *frame, int layer, int image);
+double cp_frame_response(const cp_frame *frame, int image, const cp_response *response);
+
+/* One gradient of a backward run. Several entries may share one image. */
+typedef struct {
+    int image;
+    const cp_response *response;
+    const cp_path *path;  /* NULL: nothing is masked. Otherwise the delta at each neuron layer is multiplied by it */
+    const float *gates;   /* of a CP_GATED image, else NULL */
+} cp_entry;
+
+/* Called for each neuron layer from the response towards the input, per entry: a = activation (CP_GATED: before the
+ * gate), g = dPhi/da (CP_GATED: with respect to the gated value), `count` floats each, BEFORE the path or gate is applied. g is zero where
+ * the response does not depend on the layer: such layers are not visited. Calls for one layer may come from
+ * several threads, each for another entry or another part: `first` is the index in the layer of a[0]. */
+typedef struct {
+    void (*gradient)(void *user, const cp_neuron_layer *layer, int entry, size_t first, const float *a, const float *g,
+                     size_t count);
+    void *user;
+} cp_observer;
+
+/* Data gradients of `n` entries (METHODS 1.1, 4); never a weight gradient. The neuron layer of the response itself is visited too.
+ * input_gradient: (n,C,H,W) or NULL. The frame's outputs stay as they are. */
+cp_status cp_frame_backward(cp_frame *frame, const cp_entry *entries, int n, const cp_observer *observer,
+                            float *input_gradient);
+/* Backward that stops at layer `layer` and hands out dPhi/d(output of layer): gradient (n, outputs). */
+cp_status cp_frame_backward_to(cp_frame *frame, const cp_entry *entries, int n, int layer, float *gradient);
+
+/* Threads the engine uses for everything that follows, in the whole process; 0 = one per core. The results do not depend on it. */
+void cp_set_threads(int threads);
+
+/* ---------------------------------------------------------------- score */
+
+/* NeuronMCT (METHODS 1.1): score[N], c_j = |a_j * g_j|, 0 in the response's own layer. One backward run. `signed_scores` keeps the sign. */
+cp_status cp_score_mct(cp_frame *frame, int image, const cp_response *response, bool signed_scores, float *score);
+
+/* ---------------------------------------------------------------- path */
+
+typedef struct {
+    size_t kept, asked;      /* neurons on the path; K = round((1-sparsity)*N), or what `floor` made of it */
+    double sparsity;         /* reached: 1 - kept/N */
+    float threshold;         /* lowest score kept; 0 when nothing was */
+} cp_selection;
+
+cp_status cp_path_create(const cp_model *model, cp_path **path); /* empty */
+cp_status cp_path_copy(const cp_path *path, cp_path **copy);
+void cp_path_free(cp_path *path);
+const cp_model *cp_path_model(const cp_path *path);
+void cp_path_fill(cp_path *path, bool on);
+bool cp_path_get(const cp_path *path, size_t neuron);
+void cp_path_set(cp_path *path, size_t neuron, bool on);
+/* The bits of one neuron layer: bit i%64 of word i/64; words = (count+63)/64; spare bits are 0. */
+const uint64_t *cp_path_words(const cp_path *path, int neuron_layer);
+uint64_t *cp_path_words_mutable(cp_path *path, int neuron_layer);
+size_t cp_path_count(const cp_path *path);
+size_t cp_path_layer_count(const cp_path *path, int neuron_layer);
+/* Set algebra, a = a op b; the two must belong to networks of the same shape. */
+cp_status cp_path_and(cp_path *a, const cp_path *b);
+cp_status cp_path_or(cp_path *a, const cp_path *b);
+cp_status cp_path_minus(cp_path *a, const cp_path *b);
+void cp_path_not(cp_path *a);
+/* |A and B| and |A or B|, of one neuron layer or (-1) of the network. */
+cp_status cp_path_overlap(const cp_path *a, const cp_path *b, int neuron_layer, size_t *both, size_t *either);
+
+/* Network-wide selection (METHODS 1.4): the K largest of score[N] (>= 0; the order is descending score, then (layer, index)), a zero never; average O(N).
+ * floor > 0 keeps at least that share of every neuron layer in which any score is positive (best of each layer first). */
+cp_status cp_path_select(cp_path *path, const float *score, double sparsity, double floor, cp_selection *selection);
+
+typedef struct {
+    bool cut;
+    int layer;               /* a layer with no unit on the path that every way crosses, or the first empty one seen from the response */
+    double sparsest_uncut;   /* sparsest selection of these scores that is not cut; NAN when even sparsity 0 is */
+} cp_cut;
+
+/* Whether every way from the response to the input crosses a neuron layer with no unit on the path (METHODS 1.4), and, from
+ * the layers' best scores, the sparsest sparsity at which it is not. score may be NULL: then sparsest_uncut is NAN. */
+cp_status cp_path_find_cut(const cp_path *path, const float *score, const cp_response *response, cp_cut *cut);
+
+/* ---------------------------------------------------------------- map */
+
+/* Pathway gradients (METHODS 4), one per path, of one image of a forward run that is in the frame: frozen. maps: (n,C,H,W).
+ * paths[i] = NULL gives the plain gradient. */
+cp_status cp_map_frozen(cp_frame *frame, int image, const cp_response *response, const cp_path *const *paths, int n,
+                        float *maps);
+/* The same in the zeroed network, which runs forward anew for each path. responses_out: n values of Phi, or NULL. */
+cp_status cp_map_zeroed(const cp_model *model, const float *input, const cp_response *response,
+                        const cp_path *const *paths, int n, float *maps, double *responses_out);
+/* One-channel reduction: the channel value of the largest magnitude with its sign. map (C,H,W) -> flat (H,W). */
+void cp_map_reduce(const float *map, size_t c, size_t h, size_t w, float *flat);
 
 #ifdef __cplusplus
 }
