@@ -1,0 +1,17 @@
+/* Reading files that somebody else wrote: regular files only, of a bounded size, opened once. */
+#ifndef CP_IO_FILE_H
+#define CP_IO_FILE_H
+
+#include <stdio.h>
+
+#include "critpath.h"
+
+/* Opens `path` for reading. `kind` names it in messages ("picture", "cfg", "path file"). Missing, unreadable, empty, a
+ * folder, a pipe or a device, or above `max_bytes`: CP_EINPUT. A pipe never blocks. Close with fclose. */
+cp_status cp_file_open(const char *path, const char *kind, uint64_t max_bytes, FILE **file, uint64_t *bytes);
+
+/* The whole file in memory, with one extra zero byte behind it that is not counted. Errors as cp_file_open, and
+ * CP_ERESOURCE out of memory. Free with cp_free. */
+cp_status cp_file_read(const char *path, const char *kind, uint64_t max_bytes, unsigned char **data, size_t *bytes);
+
+#endif

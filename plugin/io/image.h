@@ -1,0 +1,37 @@
+/* Pictures: decoded with the decoder that Darknet uses, so the same file gives the same pixels; written as PNG. */
+#ifndef CP_IO_IMAGE_H
+#define CP_IO_IMAGE_H
+
+#include "critpath.h"
+
+#define CP_PICTURE_MAX_BYTES ((uint64_t)256 << 20) /* of the file */
+#define CP_PICTURE_MAX_SIDE 65535
+#define CP_PICTURE_MAX_PIXELS ((size_t)1 << 27)
+
+/* 8-bit RGB, interleaved, row by row from the top left: pixel (x, y) at rgb + 3 * (y * w + x). */
+typedef struct {
+    int w, h;
+    unsigned char *rgb;
+} cp_picture;
+
+/* Black picture of w x h. Sides outside 1..CP_PICTURE_MAX_SIDE or too many pixels: CP_EINPUT. */
+cp_status cp_picture_new(int w, int h, cp_picture *out);
+void cp_picture_free(cp_picture *picture);
+
+/* Reads JPEG, PNG, BMP, TGA, GIF (first frame), PSD or PNM. Grey is spread over RGB, alpha dropped, 16 bits cut to 8,
+ * EXIF rotation ignored: as Darknet does. Any file that is no such picture, or above the limits: CP_EINPUT. */
+cp_status cp_picture_read(const char *path, cp_picture *out);
+
+/* The same from memory; `name` is used in messages. */
+cp_status cp_picture_decode(const unsigned char *data, size_t bytes, const char *name, cp_picture *out);
+
+/* chw, shape (3, h, w), gets the bytes / 255, rounded as Darknet's load_image_color rounds. */
+void cp_picture_to_float(const cp_picture *picture, float *chw);
+
+/* The reverse, from shape (3, h, w): clamped to [0, 1], rounded to nearest; NaN becomes 0. */
+cp_status cp_picture_from_float(const float *chw, int w, int h, cp_picture *out);
+
+/* 8-bit RGB PNG; the same picture always gives the same bytes. Written atomically, errors as io/atomic.h. */
+cp_status cp_picture_write_png(const cp_picture *picture, const char *path);
+
+#endif
