@@ -1,0 +1,186 @@
+/* The cfg file: read, checked, edited and written without Darknet.
+ *
+ * Darknet exits with 0, crashes or guesses on a bad cfg, so everything it would stumble over is refused here first:
+ *
+ *     cp_cfg_read -> (cp_cfg_prepare) -> cp_cfg_check -> cp_cfg_render -> Darknet's parse_network_cfg
+ *
+ * Lines are read as Darknet's read_cfg does: every blank and tab is dropped wherever it stands, a line that then
+ * starts with '#' or ';' is a comment, '[' starts a section, the first of two equal keys counts. Unlike Darknet,
+ * numbers must be numbers. Messages name the file, the layer, the line, the value found and the value allowed. */
+#ifndef CP_MODEL_CFG_H
+#define CP_MODEL_CFG_H
+
+#include "critpath.h"
+
+/* Limits; every one is far above the largest cfg in use. */
+enum {
+    CP_CFG_MAX_BYTES = 4 << 20,   /* of the file */
+    CP_CFG_MAX_LINE = 1 << 16,    /* bytes of a line */
+    CP_CFG_MAX_SECTIONS = 10000,  /* [net] and the layers */
+    CP_CFG_MAX_KEYS = 1000        /* of one section */
+};
+
+/* ---- the text: sections in order, each with its keys ---- */
+
+/* Section 0 is [net]; section s > 0 is layer s - 1 (once cp_cfg_check has accepted the cfg). */
+typedef struct cp_cfg cp_cfg;
+
+/* Reads a cfg. CP_EINPUT: not there, a folder, over a limit, not text, a key before the first section, a line that is
+ * no key=value. Only the form is checked. Free with cp_cfg_free. */
+cp_status cp_cfg_read(const char *path, cp_cfg **cfg);
+/* The same from memory; `name` stands for the path in messages. `text` need not end in 0. */
+cp_status cp_cfg_parse(const char *name, const char *text, size_t length, cp_cfg **cfg);
+cp_status cp_cfg_copy(const cp_cfg *from, cp_cfg **copy);
+void cp_cfg_free(cp_cfg *cfg); /* NULL is fine */
+
+const char *cp_cfg_path(const cp_cfg *cfg);
+size_t cp_cfg_sections(const cp_cfg *cfg);
+/* As written, without the brackets: "conv" or "convolutional". */
+const char *cp_cfg_type(const cp_cfg *cfg, size_t section);
+/* Line of the section's head, from 1; 0 for a section that was inserted. */
+int cp_cfg_line(const cp_cfg *cfg, size_t section);
+
+/* Values. The blanks are gone; the first of equal keys counts; an absent key gives `fallback`. A number may be
+ * followed by a '#' or ';' comment (atoi would stop there too); anything else behind it, an empty value and one out
+ * of range are CP_EINPUT. */
+const char *cp_cfg_string(const cp_cfg *cfg, size_t section, const char *key, const char *fallback);
+cp_status cp_cfg_int(const cp_cfg *cfg, size_t section, const char *key, int fallback, int *value);
+cp_status cp_cfg_float(const cp_cfg *cfg, size_t section, const char *key, float fallback, float *value);
+/* Comma separated lists. Absent: *values = NULL, *n = 0. Free with cp_free. */
+cp_status cp_cfg_ints(const cp_cfg *cfg, size_t section, const char *key, int **values, size_t *n);
+cp_status cp_cfg_floats(const cp_cfg *cfg, size_t section, const char *key, float **values, size_t *n);
+
+/* ---- editing and writing: the order of sections and keys is kept, comments are not ---- */
+
+/* Sets a key, or appends it. The value is a printf format. */
+cp_status cp_cfg_set(cp_cfg *cfg, size_t section, const char *key, const char *format, ...)
+    __attribute__((format(printf, 4, 5)));
+/* Removes every occurrence of a key; absent is fine. */
+void cp_cfg_unset(cp_cfg *cfg, size_t section, const char *key);
+
+/* Inserts an empty layer before layer `layer` (= number of layers: at the end) and renumbers route's `layers` and
+ * shortcut's `from`, so that they name the same layers as before; relative numbers stay relative. With `redirect`,
+ * later references to layer - 1 name the new layer instead, as its input does: what a mask or an activation put
+ * behind a layer wants. `type` has no brackets. The new section is layer + 1. CP_EINPUT when a reference is no
+ * integer or out of range. */
+cp_status cp_cfg_insert_layer(cp_cfg *cfg, size_t layer, const char *type, bool redirect);
+/* Removes a layer; references to it then name the layer before it. CP_EINPUT when that does not exist. */
+cp_status cp_cfg_remove_layer(cp_cfg *cfg, size_t layer);
+
+/* Makes [net] fit for inference: batch as given, subdivisions=1, adam=0 (saves two copies of the weights), width and
+ * height when not 0. Drops `map` of [region] and [yolo], a file that Darknet would open and never use here. Works on
+ * `cfg` itself (see cp_cfg_copy); check it afterwards. */
+cp_status cp_cfg_prepare(cp_cfg *cfg, int batch, int width, int height);
+
+/* The cfg as text that Darknet reads to the same network; *length does not count the final 0. Free with cp_free. */
+cp_status cp_cfg_render(const cp_cfg *cfg, char **text, size_t *length);
+/* The same into a file: written to a temporary name in the same folder, synced, renamed. */
+cp_status cp_cfg_write(const cp_cfg *cfg, const char *path);
+
+/* ---- the check: what the network is ---- */
+
+typedef enum {
+    CP_LAYER_CONVOLUTIONAL,
+    CP_LAYER_DECONVOLUTIONAL,
+    CP_LAYER_LOCAL,
+    CP_LAYER_CONNECTED,
+    CP_LAYER_MAXPOOL,
+    CP_LAYER_AVGPOOL,
+    CP_LAYER_SHORTCUT,
+    CP_LAYER_ROUTE,
+    CP_LAYER_UPSAMPLE,
+    CP_LAYER_REORG,
+    CP_LAYER_ACTIVATION,
+    CP_LAYER_DROPOUT,
+    CP_LAYER_CROP, /* as layer 0 only: preprocessing */
+    /* Heads: they end the differentiable part. */
+    CP_LAYER_SOFTMAX,
+    CP_LAYER_LOGISTIC,
+    CP_LAYER_COST,
+    CP_LAYER_YOLO,      /* v3 */
+    CP_LAYER_REGION,    /* v2 */
+    CP_LAYER_DETECTION, /* v1 */
+    CP_LAYER_TYPES
+} cp_layer_type;
+
+/* "convolutional": Darknet's long name. */
+const char *cp_layer_type_name(cp_layer_type type);
+bool cp_layer_type_is_head(cp_layer_type type);
+
+/* One array of a layer in the weights file; float32. */
+typedef enum { CP_BIASES, CP_SCALES, CP_ROLLING_MEAN, CP_ROLLING_VARIANCE, CP_WEIGHTS } cp_array_kind;
+typedef struct {
+    cp_array_kind kind;
+    size_t n; /* floats */
+} cp_cfg_array;
+const char *cp_array_name(cp_array_kind kind); /* "rolling_variance" */
+
+typedef struct {
+    size_t section; /* in the cfg */
+    int line;
+    cp_layer_type type;
+
+    /* Shapes of one image, as Darknet's own integer arithmetic gives them. An output that is no image (softmax, a
+     * route over different sizes, reorg with extra) has out_c = out_h = out_w = 0; connected has out_h = out_w = 1.
+     * */
+    int c, h, w;
+    int out_c, out_h, out_w;
+    size_t inputs, outputs;
+
+    /* The layers whose output is read, in order; -1 is the network's input. One, the layer before, except for route
+     * (its list) and shortcut (the layer before, then `from`). */
+    int *sources;
+    size_t n_sources;
+
+    int n;      /* filters of convolutional, deconvolutional, local; outputs of connected */
+    int size;   /* convolutional, deconvolutional, local, maxpool */
+    int stride; /* the same, reorg and upsample */
+    int pad;    /* pixels on each side; maxpool: on both sides together */
+    int groups; /* convolutional and softmax; else 1 */
+    bool batch_normalize;
+    const char *activation; /* one of Darknet's 14 names; NULL where a type has none */
+
+    float alpha, beta;      /* shortcut: alpha * input + beta * from */
+    float scale;            /* upsample, cost */
+    float temperature;      /* softmax */
+    float probability;      /* dropout */
+    bool reverse, flatten;  /* reorg */
+    int extra;              /* reorg: zeros appended */
+    bool noadjust;          /* crop: values stay in [0,1] instead of x * 2 - 1 */
+
+    /* yolo, region, detection */
+    int classes;
+    int coords;       /* 4 */
+    int num;          /* anchors of the head's cfg (boxes of a detection cell) */
+    int side;         /* detection */
+    bool softmax;     /* region, detection: class scores go through a softmax */
+    int *mask;        /* yolo: which anchors this head uses */
+    size_t n_mask;    /* anchors of this head: n_mask for yolo, num for the others */
+    float *anchors;   /* (num, 2) w, h; NULL for detection. Absent from the cfg: all .5, as in Darknet */
+
+    /* In the order of the weights file. */
+    cp_cfg_array arrays[5];
+    size_t n_arrays;
+    size_t n_weights; /* floats of all of them */
+} cp_cfg_layer;
+
+typedef struct {
+    int c, h, w; /* of the input; 0 when [net] only says inputs= */
+    size_t inputs;
+    cp_cfg_layer *layers;
+    size_t n_layers;
+    size_t n_weights;   /* floats in the weights file */
+    size_t parse_bytes; /* what Darknet allocates for this cfg at batch 1 */
+    char **warnings;    /* keys Darknet does not use and the like, one line each */
+    size_t n_warnings;
+} cp_cfg_net;
+
+/* Checks the meaning of a cfg and computes every shape, without Darknet and without allocating anything of the
+ * network's size. Refused (CP_EINPUT, one line): a type that is unknown, or unsupported with the reason; values out
+ * of range; references to layers that do not exist or come later; sizes that do not fit; a head whose output is read
+ * on. CP_ERESOURCE: more memory than `max_bytes` (0: than the machine has). Free with cp_cfg_net_free; it does not
+ * point into `cfg`. */
+cp_status cp_cfg_check(const cp_cfg *cfg, size_t max_bytes, cp_cfg_net **net);
+void cp_cfg_net_free(cp_cfg_net *net);
+
+#endif

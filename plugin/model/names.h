@@ -1,0 +1,41 @@
+/* Class names and .data files. */
+#ifndef CP_MODEL_NAMES_H
+#define CP_MODEL_NAMES_H
+
+#include "critpath.h"
+
+enum {
+    CP_NAMES_MAX_BYTES = 16 << 20, /* of a names or .data file */
+    CP_NAMES_MAX_LINE = 1024       /* bytes of one name */
+};
+
+typedef struct {
+    /* One per line; a carriage return at the end is taken off, control characters and bytes that are no UTF-8 are
+     * replaced by '?'. */
+    char **names;
+    size_t n;
+} cp_names;
+
+/* Reads a names file. More names than `classes` are fine (ImageNet's lists have 21842); fewer are CP_EINPUT, as are a
+ * missing file, an empty one and one over a limit. classes = 0 skips the count. Free with cp_names_free. */
+cp_status cp_names_read(const char *path, int classes, cp_names **names);
+void cp_names_free(cp_names *names);
+/* Index of a name among the first `classes` (exact, else the only one equal when case is ignored), or -1. */
+int cp_names_find(const cp_names *names, int classes, const char *name);
+
+/* A .data file; strings are NULL where the key is absent. */
+typedef struct {
+    int classes; /* 0 when absent */
+    int top;     /* 0 when absent */
+    /* `names`, else `labels`, as Darknet's predict does. The path that opens: as written (from the current folder),
+     * else from the folder of the .data file, else from the folder above that. */
+    char *names;
+    char *labels;
+    char *train, *valid; /* resolved the same way where such a file exists, else as written */
+    char *eval;
+} cp_data;
+
+cp_status cp_data_read(const char *path, cp_data **data);
+void cp_data_free(cp_data *data);
+
+#endif
