@@ -1,0 +1,248 @@
+#include "io/atomic.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <limits.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "io/error.h"
+#include "io/progress.h"
+
+/* Temporaries that exist now. A signal handler reads this, so it is a fixed array: a slot's path is written only while
+ * its state is TAKEN and read only while it is LIVE. */
+#define MAX_OPEN 64
+enum { FREE_SLOT, TAKEN, LIVE };
+static struct slot {
+    atomic_int state;
+    pid_t owner; /* a forked child must not remove its parent's files */
+    char path[PATH_MAX];
+} slots[MAX_OPEN];
+
+struct cp_file {
+    FILE *stream;
+    struct slot *slot;
+    char *target; /* links resolved */
+    char *shown;  /* as the caller wrote it */
+    int error;    /* errno of the first write that failed */
+};
+
+static struct slot *slot_take(void)
+{
+    for (size_t i = 0; i < MAX_OPEN; i++) {
+        int expected = FREE_SLOT;
+        if (atomic_compare_exchange_strong(&slots[i].state, &expected, TAKEN)) return &slots[i];
+    }
+    return NULL;
+}
+
+static cp_status fail_errno(int error, const char *path, const char *what)
+{
+    switch (error) {
+    case ENOENT:
+    case ENOTDIR:
+        return cp_fail(CP_EINPUT, "%s: cannot write: its folder does not exist", path);
+    case EACCES:
+    case EPERM:
+    case EROFS:
+        return cp_fail(CP_EINPUT, "%s: cannot write: its folder is not writable (%s)", path, strerror(error));
+    case ENAMETOOLONG:
+    case ELOOP:
+    case EISDIR:
+        return cp_fail(CP_EINPUT, "%s: cannot write: %s", path, strerror(error));
+    case ENOSPC:
+    case EDQUOT:
+        return cp_fail(CP_ERESOURCE, "%s: cannot %s: the disk is full (%s)", path, what, strerror(error));
+    default:
+        return cp_fail(CP_ERESOURCE, "%s: cannot %s: %s", path, what, strerror(error));
+    }
+}
+
+/* Folder of `path` with its slash, or "" for the working folder. */
+static size_t folder_length(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    return slash ? (size_t)(slash - path) + 1 : 0;
+}
+
+static int open_temporary(struct slot *slot, const char *target)
+{
+    static atomic_uint counter;
+    size_t folder = folder_length(target);
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    for (int attempt = 0; attempt < 100; attempt++) {
+        /* A short name of its own: the target's name may be as long as the file system allows. */
+        int n = snprintf(slot->path, sizeof slot->path, "%.*s.cp-%ld-%u-%08lx.tmp", (int)folder, target, (long)getpid(),
+                         atomic_fetch_add(&counter, 1), (unsigned long)now.tv_nsec);
+        if (n < 0 || (size_t)n >= sizeof slot->path) {
+            errno = ENAMETOOLONG;
+            return -1;
+        }
+        slot->owner = getpid();
+        /* Set before the file exists: a signal in between removes a name that is not there, which is harmless. */
+        atomic_store(&slot->state, LIVE);
+        int fd = open(slot->path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+        if (fd >= 0) return fd;
+        int error = errno;
+        atomic_store(&slot->state, TAKEN);
+        errno = error;
+        if (error != EEXIST) return -1;
+    }
+    return -1;
+}
+
+static void file_free(cp_file *file)
+{
+    if (!file) return;
+    if (file->stream) fclose(file->stream);
+    if (file->slot) {
+        if (atomic_load(&file->slot->state) == LIVE) unlink(file->slot->path);
+        atomic_store(&file->slot->state, FREE_SLOT);
+    }
+    free(file->target);
+    free(file->shown);
+    free(file);
+}
+
+cp_status cp_file_begin(const char *path, cp_file **out)
+{
+    *out = NULL;
+    if (!path || !path[0]) return cp_fail(CP_EINPUT, "file to write: the name is empty");
+    size_t length = strlen(path);
+    if (path[length - 1] == '/') return cp_fail(CP_EINPUT, "%s: cannot write: the name of a folder", path);
+
+    cp_status status = CP_OK;
+    struct stat st;
+    bool exists = stat(path, &st) == 0;
+    if (!exists && errno != ENOENT) return fail_errno(errno, path, "write");
+    if (exists && S_ISDIR(st.st_mode))
+        return cp_fail(CP_EINPUT, "%s: cannot write: there is a folder of that name", path);
+    if (exists && !S_ISREG(st.st_mode))
+        return cp_fail(CP_EINPUT, "%s: cannot write: what stands there is no regular file", path);
+
+    cp_file *file = calloc(1, sizeof *file);
+    if (!file || !(file->shown = strdup(path))) {
+        status = cp_fail(CP_ERESOURCE, "%s: out of memory", path);
+        goto done;
+    }
+    file->target = exists ? realpath(path, NULL) : strdup(path);
+    if (!file->target) {
+        status = fail_errno(errno, path, "write");
+        goto done;
+    }
+    if (!(file->slot = slot_take())) {
+        status = cp_fail(CP_ERESOURCE, "%s: cannot write: %d files are being written, at most %d are allowed", path,
+                         MAX_OPEN, MAX_OPEN);
+        goto done;
+    }
+    int fd = open_temporary(file->slot, file->target);
+    if (fd < 0) {
+        status = fail_errno(errno, path, "write");
+        goto done;
+    }
+    if (exists) fchmod(fd, st.st_mode & 0777); /* a file system without permissions is no reason to fail */
+    if (!(file->stream = fdopen(fd, "wb"))) {
+        status = fail_errno(errno, path, "write");
+        close(fd);
+        goto done;
+    }
+    *out = file;
+    file = NULL;
+done:
+    file_free(file);
+    return status;
+}
+
+FILE *cp_file_stream(cp_file *file) { return file->stream; }
+
+cp_status cp_file_write(cp_file *file, const void *data, size_t bytes)
+{
+    if (bytes == 0 || fwrite(data, 1, bytes, file->stream) == bytes) return CP_OK;
+    if (!file->error) file->error = errno;
+    return fail_errno(file->error, file->shown, "write");
+}
+
+/* A rename lasts through a power cut only once its folder is synced. Some file systems cannot: not an error. */
+static void sync_folder(const char *path)
+{
+    size_t folder = folder_length(path);
+    char *name = folder ? strndup(path, folder) : strdup(".");
+    if (!name) return;
+    int fd = open(name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd >= 0) {
+        fsync(fd);
+        close(fd);
+    }
+    free(name);
+}
+
+cp_status cp_file_commit(cp_file **inout)
+{
+    cp_file *file = *inout;
+    *inout = NULL;
+    if (!file) return cp_fail(CP_EINTERNAL, "cp_file_commit: no file");
+    cp_status status = CP_OK;
+    if (ferror(file->stream)) {
+        status = fail_errno(file->error ? file->error : EIO, file->shown, "write");
+        goto done;
+    }
+    if (fflush(file->stream) != 0 || fsync(fileno(file->stream)) != 0) {
+        status = fail_errno(errno, file->shown, "write");
+        goto done;
+    }
+    FILE *stream = file->stream;
+    file->stream = NULL;
+    if (fclose(stream) != 0 || rename(file->slot->path, file->target) != 0) {
+        int error = errno;
+        status = error == ENOENT ? cp_fail(CP_ERESOURCE, "%s: its temporary file has been removed", file->shown)
+                                 : fail_errno(error, file->shown, "write");
+        goto done;
+    }
+    atomic_store(&file->slot->state, TAKEN); /* nothing left to remove */
+    sync_folder(file->target);
+done:
+    file_free(file);
+    return status;
+}
+
+void cp_file_abort(cp_file **file)
+{
+    file_free(*file);
+    *file = NULL;
+}
+
+void cp_file_abort_all(void)
+{
+    int error = errno;
+    for (size_t i = 0; i < MAX_OPEN; i++)
+        if (atomic_load(&slots[i].state) == LIVE && slots[i].owner == getpid()) unlink(slots[i].path);
+    errno = error;
+}
+
+static void on_signal(int number)
+{
+    cp_file_abort_all();
+    if (cp_progress_shown()) (void)!write(STDERR_FILENO, "\n", 1);
+    raise(number); /* blocked until we return; SA_RESETHAND has restored the default */
+}
+
+void cp_file_clean_on_signal(void)
+{
+    static const int numbers[] = {SIGINT, SIGTERM, SIGHUP};
+    for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++) {
+        struct sigaction old, action = {.sa_handler = on_signal, .sa_flags = (int)SA_RESETHAND};
+        sigemptyset(&action.sa_mask);
+        /* nohup and background jobs ignore some of these: leave that. */
+        if (sigaction(numbers[i], NULL, &old) == 0 && old.sa_handler != SIG_IGN) sigaction(numbers[i], &action, NULL);
+    }
+    signal(SIGXFSZ, SIG_IGN);
+    atexit(cp_file_abort_all); /* the host calls exit() where it should not */
+}

@@ -1,0 +1,184 @@
+#include "io/image.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "io/error.h"
+#include "io/file.h"
+
+/* What stb_image may take in one piece while it decodes this thread's picture; set from the picture's size, so that a
+ * small file that unpacks without end is refused. */
+static _Thread_local size_t piece_limit;
+static _Thread_local bool piece_refused;
+
+static bool piece_allowed(size_t bytes)
+{
+    if (bytes <= piece_limit) return true;
+    piece_refused = true;
+    return false;
+}
+
+static void *stb_malloc(size_t bytes) { return piece_allowed(bytes) ? malloc(bytes) : NULL; }
+static void *stb_realloc(void *old, size_t bytes) { return piece_allowed(bytes) ? realloc(old, bytes) : NULL; }
+
+/* Darknet carries its own copy of stb_image: static, or the linker would take one for the other. */
+#define STBI_MALLOC(bytes) stb_malloc(bytes)
+#define STBI_REALLOC(old, bytes) stb_realloc(old, bytes)
+#define STBI_FREE(memory) free(memory)
+#define STB_IMAGE_IMPLEMENTATION
+#define STB_IMAGE_STATIC
+#define STBI_NO_STDIO
+#define STBI_MAX_DIMENSIONS CP_PICTURE_MAX_SIDE
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wunused-function"
+#pragma GCC diagnostic ignored "-Wunused-but-set-variable"
+#pragma GCC diagnostic ignored "-Wsign-compare"
+#pragma GCC diagnostic ignored "-Wtype-limits"
+#include <stb/stb_image.h>
+#pragma GCC diagnostic pop
+
+/* A file in memory as stb_image's stream, which remembers whether more was wanted than is there. stb_image fills the
+ * rest of a truncated file with zeros in several formats. */
+struct reader {
+    const unsigned char *data;
+    size_t bytes, at;
+    bool past_end;
+};
+
+static int reader_read(void *user, char *out, int bytes)
+{
+    struct reader *r = user;
+    size_t n = r->bytes - r->at < (size_t)bytes ? r->bytes - r->at : (size_t)bytes;
+    /* stb_image reads ahead by a block, so a short block is normal at the end; an empty one means that it lacks a
+     * byte. */
+    if (n == 0 && bytes > 0) r->past_end = true;
+    memcpy(out, r->data + r->at, n);
+    r->at += n;
+    return (int)n;
+}
+
+static void reader_skip(void *user, int bytes)
+{
+    struct reader *r = user;
+    if (bytes < 0) { /* steps back into the block read last */
+        size_t back = (size_t)(-(long)bytes);
+        r->at -= back < r->at ? back : r->at;
+    } else if ((size_t)bytes > r->bytes - r->at) {
+        r->at = r->bytes;
+        r->past_end = true;
+    } else {
+        r->at += (size_t)bytes;
+    }
+}
+
+static int reader_eof(void *user)
+{
+    struct reader *r = user;
+    return r->at >= r->bytes;
+}
+
+static const stbi_io_callbacks callbacks = {reader_read, reader_skip, reader_eof};
+
+static cp_status check_size(int w, int h, const char *name)
+{
+    size_t pixels;
+    if (w < 1 || h < 1 || w > CP_PICTURE_MAX_SIDE || h > CP_PICTURE_MAX_SIDE)
+        return cp_fail(CP_EINPUT, "picture: %s is %d x %d pixels, sides of 1 to %d are allowed", name, w, h,
+                       CP_PICTURE_MAX_SIDE);
+    if (!cp_mul((size_t)w, (size_t)h, &pixels) || pixels > CP_PICTURE_MAX_PIXELS)
+        return cp_fail(CP_EINPUT, "picture: %s has %d x %d pixels, at most %zu in all are allowed", name, w, h,
+                       CP_PICTURE_MAX_PIXELS);
+    return CP_OK;
+}
+
+cp_status cp_picture_new(int w, int h, cp_picture *out)
+{
+    *out = (cp_picture){0};
+    cp_status status = check_size(w, h, "the one asked for");
+    if (status != CP_OK) return status;
+    unsigned char *rgb = cp_alloc((size_t)w * (size_t)h, 3, "picture");
+    if (!rgb) return CP_ERESOURCE;
+    *out = (cp_picture){w, h, rgb};
+    return CP_OK;
+}
+
+void cp_picture_free(cp_picture *picture)
+{
+    cp_free(picture->rgb);
+    *picture = (cp_picture){0};
+}
+
+cp_status cp_picture_decode(const unsigned char *data, size_t bytes, const char *name, cp_picture *out)
+{
+    *out = (cp_picture){0};
+    if (bytes == 0 || bytes > CP_PICTURE_MAX_BYTES)
+        return cp_fail(CP_EINPUT, "picture: %s has %zu bytes, 1 to %llu are allowed", name, bytes,
+                       (unsigned long long)CP_PICTURE_MAX_BYTES);
+    int w = 0, h = 0, channels = 0;
+    struct reader reader = {data, bytes, 0, false};
+    piece_limit = (size_t)1 << 20;
+    piece_refused = false;
+    if (!stbi_info_from_callbacks(&callbacks, &reader, &w, &h, &channels))
+        return cp_fail(CP_EINPUT, "picture: %s (%zu bytes) is no JPEG, PNG, BMP, TGA, GIF, PSD or PNM, or is damaged: %s",
+                       name, bytes, stbi_failure_reason());
+    cp_status status = check_size(w, h, name);
+    if (status != CP_OK) return status;
+
+    /* 16 bytes a pixel cover 16-bit RGBA and every decoder's working copies; 64 is more than one JPEG block row. */
+    piece_limit = 16 * ((size_t)w + 64) * ((size_t)h + 64) + ((size_t)1 << 20);
+    reader = (struct reader){data, bytes, 0, false};
+    int w2 = 0, h2 = 0;
+    unsigned char *rgb = stbi_load_from_callbacks(&callbacks, &reader, &w2, &h2, &channels, 3);
+    if (!rgb && piece_refused)
+        status = cp_fail(CP_EINPUT, "picture: %s unpacks to more than its %d x %d pixels can hold", name, w, h);
+    else if (!rgb && strcmp(stbi_failure_reason(), "outofmem") == 0)
+        status = cp_fail(CP_ERESOURCE, "picture: %s: out of memory for %d x %d pixels", name, w, h);
+    else if (reader.past_end)
+        status = cp_fail(CP_EINPUT, "picture: %s is truncated: its %zu bytes end before the last of its %d x %d pixels",
+                         name, bytes, w, h);
+    else if (!rgb)
+        status = cp_fail(CP_EINPUT, "picture: %s (%d x %d pixels) is damaged: %s", name, w, h, stbi_failure_reason());
+    else if (w2 != w || h2 != h)
+        status = cp_fail(CP_EINPUT, "picture: %s is damaged: its header says %d x %d pixels, its data %d x %d", name, w,
+                         h, w2, h2);
+    if (status == CP_OK && (status = cp_picture_new(w, h, out)) == CP_OK)
+        memcpy(out->rgb, rgb, (size_t)w * (size_t)h * 3);
+    stbi_image_free(rgb);
+    return status;
+}
+
+cp_status cp_picture_read(const char *path, cp_picture *out)
+{
+    unsigned char *data;
+    size_t bytes;
+    *out = (cp_picture){0};
+    cp_status status = cp_file_read(path, "picture", CP_PICTURE_MAX_BYTES, &data, &bytes);
+    if (status != CP_OK) return status;
+    status = cp_picture_decode(data, bytes, path, out);
+    cp_free(data);
+    return status;
+}
+
+void cp_picture_to_float(const cp_picture *picture, float *chw)
+{
+    size_t plane = (size_t)picture->w * (size_t)picture->h;
+    float table[256];
+    for (int i = 0; i < 256; i++) table[i] = (float)(i / 255.);
+    for (size_t i = 0; i < plane; i++)
+        for (size_t c = 0; c < 3; c++) chw[c * plane + i] = table[picture->rgb[3 * i + c]];
+}
+
+cp_status cp_picture_from_float(const float *chw, int w, int h, cp_picture *out)
+{
+    cp_status status = cp_picture_new(w, h, out);
+    if (status != CP_OK) return status;
+    size_t plane = (size_t)w * (size_t)h;
+    for (size_t i = 0; i < plane; i++)
+        for (size_t c = 0; c < 3; c++) {
+            float v = chw[c * plane + i];
+            v = v > 0 ? (v < 1 ? v : 1) : 0; /* NaN is not > 0 */
+            out->rgb[3 * i + c] = (unsigned char)lrintf(255 * v);
+        }
+    return CP_OK;
+}

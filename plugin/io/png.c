@@ -1,0 +1,73 @@
+/* Pictures out: PNG through libpng. */
+#include <png.h>
+#include <setjmp.h>
+
+#include "io/atomic.h"
+#include "io/error.h"
+#include "io/image.h"
+
+static void on_error(png_structp png, png_const_charp text)
+{
+    const char *path = png_get_error_ptr(png);
+    cp_fail(CP_EINTERNAL, "%s: libpng: %s", path, text);
+    longjmp(png_jmpbuf(png), 1);
+}
+
+static void on_warning(png_structp png, png_const_charp text)
+{
+    (void)png;
+    (void)text;
+}
+
+/* Errors are kept in the stream and reported by cp_file_commit. */
+static void write_bytes(png_structp png, png_bytep data, size_t bytes)
+{
+    cp_file *file = png_get_io_ptr(png);
+    (void)cp_file_write(file, data, bytes);
+}
+
+static void flush_bytes(png_structp png) { (void)png; }
+
+static cp_status encode(const cp_picture *picture, const char *path, cp_file *file)
+{
+    cp_status status = CP_OK;
+    png_infop info = NULL;
+    png_structp png = png_create_write_struct(PNG_LIBPNG_VER_STRING, (png_voidp)path, on_error, on_warning);
+    if (!png) return cp_fail(CP_ERESOURCE, "%s: out of memory for libpng", path);
+    png_infop volatile kept = NULL;
+    if (setjmp(png_jmpbuf(png))) {
+        info = kept;
+        png_destroy_write_struct(&png, &info);
+        return CP_EINTERNAL;
+    }
+    kept = info = png_create_info_struct(png);
+    if (!info) {
+        status = cp_fail(CP_ERESOURCE, "%s: out of memory for libpng", path);
+        goto done;
+    }
+    png_set_write_fn(png, file, write_bytes, flush_bytes);
+    png_set_user_limits(png, CP_PICTURE_MAX_SIDE, CP_PICTURE_MAX_SIDE);
+    png_set_compression_level(png, 6);
+    png_set_IHDR(png, info, (png_uint_32)picture->w, (png_uint_32)picture->h, 8, PNG_COLOR_TYPE_RGB, PNG_INTERLACE_NONE,
+                 PNG_COMPRESSION_TYPE_DEFAULT, PNG_FILTER_TYPE_DEFAULT);
+    png_write_info(png, info);
+    for (int y = 0; y < picture->h; y++) png_write_row(png, picture->rgb + 3 * (size_t)y * (size_t)picture->w);
+    png_write_end(png, info);
+done:
+    png_destroy_write_struct(&png, &info);
+    return status;
+}
+
+cp_status cp_picture_write_png(const cp_picture *picture, const char *path)
+{
+    if (!picture->rgb) return cp_fail(CP_EINTERNAL, "%s: no picture to write", path);
+    cp_file *file;
+    cp_status status = cp_file_begin(path, &file);
+    if (status != CP_OK) return status;
+    status = encode(picture, path, file);
+    if (status == CP_OK)
+        status = cp_file_commit(&file);
+    else
+        cp_file_abort(&file);
+    return status;
+}
