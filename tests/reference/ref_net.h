@@ -1,0 +1,82 @@
+/* A network in double precision with the simplest loops there are: the reference for central differences.
+ *
+ * Forward only, one image, no Darknet. A test describes the layers, ref_net_build works out the shapes and takes
+ * random weights, ref_net_forward runs; ref_net_write_cfg and ref_net_write_weights make the files from which the
+ * engine opens the same network.
+ * Inference semantics: batch norm (x-mean)/(sqrt(var)+1e-6), dropout the identity. */
+#ifndef REF_NET_H
+#define REF_NET_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+enum { REF_MAX_LAYERS = 48, REF_MAX_SOURCES = 6 };
+
+typedef enum {
+    REF_CONVOLUTIONAL, REF_DECONVOLUTIONAL, REF_CONNECTED, REF_LOCAL, REF_MAXPOOL, REF_AVGPOOL, REF_SHORTCUT, REF_ROUTE,
+    REF_UPSAMPLE, REF_REORG, REF_ACTIVATION, REF_DROPOUT, REF_CROP, REF_SOFTMAX
+} ref_type;
+
+typedef enum {
+    REF_LINEAR, REF_LOGISTIC, REF_LOGGY, REF_RELU, REF_ELU, REF_SELU, REF_RELIE, REF_RAMP, REF_LEAKY, REF_TANH,
+    REF_PLSE, REF_STAIR, REF_HARDTAN, REF_LHTAN, REF_ACTIVATIONS
+} ref_activation;
+
+/* The first block is the description, filled by the test; 0 stands for the usual value where one is named. */
+typedef struct {
+    ref_type type;
+    ref_activation activation;
+    int filters;               /* outputs of a connected layer */
+    int size, stride;          /* 0: 1 */
+    int padding;               /* pixels; maxpool: -1 for Darknet's default, size-1 in all, size-1 halves before */
+    int groups;                /* 0: 1 */
+    int batch_normalize;
+    int reverse, flatten;      /* reorg */
+    int n_sources;             /* route; a shortcut has one */
+    int sources[REF_MAX_SOURCES]; /* absolute */
+    double alpha, beta, scale; /* 0: 1 */
+    int crop_h, crop_w, noadjust;
+
+    int c, h, w, inputs;       /* of the layer before */
+    int out_c, out_h, out_w, outputs;
+    size_t n_weights;
+    int n_biases;
+    double *weights, *biases, *scales, *mean, *variance;
+    double *z;                 /* outputs: before the activation */
+    double *output;
+
+    /* Restricted networks, borrowed, NULL = none: output = gate * activation; where frozen, output stays what it is. */
+    const double *gate;
+    const unsigned char *frozen;
+} ref_layer;
+
+typedef struct {
+    int c, h, w, n;
+    double *input;             /* c*h*w */
+    ref_layer layer[REF_MAX_LAYERS];
+    uint64_t random;           /* state of the generator */
+} ref_net;
+
+/* Uniform in [-1,1): the same sequence everywhere for the same seed. */
+double ref_random(uint64_t *state);
+
+/* Shapes, buffers, random weights (float32 values) and a random input in [0,1]; layers are run in passing so that each
+ * one's pre-activations have mean near 0.2 and deviation near 1. Aborts on a description that makes no sense. */
+void ref_net_build(ref_net *net, uint64_t seed);
+void ref_net_free(ref_net *net);
+
+/* Runs layers from `first` on from the outputs already there; 0 = all from net->input. */
+void ref_net_forward(ref_net *net, int first);
+
+double ref_activate(ref_activation activation, double z);
+
+/* Smallest distance of any pre-activation of layers >= first from a kink of its activation, and of any pool window's
+ * winner from its runner-up: central differences want it well above their step. An exact tie does not count: it is one
+ * of dead units, or of copies of one unit, which move together. */
+double ref_net_margin(const ref_net *net, int first);
+
+/* The same network as files for the engine. 0 on success. */
+int ref_net_write_cfg(const ref_net *net, const char *path);
+int ref_net_write_weights(const ref_net *net, const char *path);
+
+#endif
