@@ -16,8 +16,8 @@
 #include "io/error.h"
 #include "io/progress.h"
 
-/* Temporaries that exist now. A signal handler reads this, so it is a fixed array: a slot's path is written only while
- * its state is TAKEN and read only while it is LIVE. */
+/* Temporaries that exist now. A signal handler reads this, so it is a fixed array: a slot's path is written only
+ * while its state is TAKEN and read only while it is LIVE. */
 #define MAX_OPEN 64
 enum { FREE_SLOT, TAKEN, LIVE };
 static struct slot {

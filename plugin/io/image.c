@@ -30,8 +30,8 @@ static void *stb_realloc(void *old, size_t bytes) { return piece_allowed(bytes) 
 #define STB_IMAGE_STATIC
 #define STBI_NO_STDIO
 #define STBI_MAX_DIMENSIONS CP_PICTURE_MAX_SIDE
+#pragma GCC diagnostic ignored "-Wunused-function" /* reported at the end of this file, so never popped */
 #pragma GCC diagnostic push
-#pragma GCC diagnostic ignored "-Wunused-function"
 #pragma GCC diagnostic ignored "-Wunused-but-set-variable"
 #pragma GCC diagnostic ignored "-Wsign-compare"
 #pragma GCC diagnostic ignored "-Wtype-limits"
@@ -120,7 +120,7 @@ cp_status cp_picture_decode(const unsigned char *data, size_t bytes, const char 
     piece_limit = (size_t)1 << 20;
     piece_refused = false;
     if (!stbi_info_from_callbacks(&callbacks, &reader, &w, &h, &channels))
-        return cp_fail(CP_EINPUT, "picture: %s (%zu bytes) is no JPEG, PNG, BMP, TGA, GIF, PSD or PNM, or is damaged: %s",
+        return cp_fail(CP_EINPUT, "picture: %s (%zu bytes) is no JPEG, PNG, BMP, TGA, GIF, PSD or PNM, or damaged: %s",
                        name, bytes, stbi_failure_reason());
     cp_status status = check_size(w, h, name);
     if (status != CP_OK) return status;

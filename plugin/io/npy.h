@@ -44,4 +44,7 @@ cp_status cp_npy_write(const char *path, const cp_array_type *type, const void *
  * is. The length of the file must be what the header says, checked before memory is taken. A bool is 0 or 1. */
 cp_status cp_npy_read(const char *path, const cp_array_type *expected, cp_array_type *type, void **data);
 
+/* A byte other than 0 and 1 is CP_EINPUT: C and NumPy would read it differently. */
+cp_status cp_npy_check_bools(const unsigned char *values, size_t n, const char *name);
+
 #endif

@@ -30,20 +30,16 @@ static void flush_bytes(png_structp png) { (void)png; }
 
 static cp_status encode(const cp_picture *picture, const char *path, cp_file *file)
 {
-    cp_status status = CP_OK;
-    png_infop info = NULL;
     png_structp png = png_create_write_struct(PNG_LIBPNG_VER_STRING, (png_voidp)path, on_error, on_warning);
     if (!png) return cp_fail(CP_ERESOURCE, "%s: out of memory for libpng", path);
-    png_infop volatile kept = NULL;
+    png_infop info = png_create_info_struct(png);
+    if (!info) {
+        png_destroy_write_struct(&png, NULL);
+        return cp_fail(CP_ERESOURCE, "%s: out of memory for libpng", path);
+    }
     if (setjmp(png_jmpbuf(png))) {
-        info = kept;
         png_destroy_write_struct(&png, &info);
         return CP_EINTERNAL;
-    }
-    kept = info = png_create_info_struct(png);
-    if (!info) {
-        status = cp_fail(CP_ERESOURCE, "%s: out of memory for libpng", path);
-        goto done;
     }
     png_set_write_fn(png, file, write_bytes, flush_bytes);
     png_set_user_limits(png, CP_PICTURE_MAX_SIDE, CP_PICTURE_MAX_SIDE);
@@ -53,9 +49,8 @@ static cp_status encode(const cp_picture *picture, const char *path, cp_file *fi
     png_write_info(png, info);
     for (int y = 0; y < picture->h; y++) png_write_row(png, picture->rgb + 3 * (size_t)y * (size_t)picture->w);
     png_write_end(png, info);
-done:
     png_destroy_write_struct(&png, &info);
-    return status;
+    return CP_OK;
 }
 
 cp_status cp_picture_write_png(const cp_picture *picture, const char *path)
