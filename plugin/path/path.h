@@ -1,0 +1,57 @@
+/* What the files of this room share: the inside of a path, and the parts that work without a model. */
+#ifndef CP_PATH_PATH_H
+#define CP_PATH_PATH_H
+
+#include <string.h>
+
+#include "critpath.h"
+
+struct cp_path {
+    const cp_model *model;          /* NULL for a path made by cp_path_create_over */
+    const cp_neuron_layer *layers;  /* the model's table, n_layers rows */
+    int n_layers;
+    size_t neurons;                 /* N */
+    size_t *first;                  /* n_layers + 1: first word of each layer, then the number of all words */
+    uint64_t *words;                /* bit i%64 of word first[l] + i/64 is neuron i of layer l; spare bits are 0 */
+};
+
+/* An empty path over a table of neuron layers, which must outlive it. */
+cp_status cp_path_create_over(const cp_model *model, const cp_neuron_layer *layers, int n_layers, cp_path **path);
+
+/* K = round((1 - sparsity) * neurons), half away from zero (METHODS 1.4). */
+size_t cp_path_keep_count(size_t neurons, double sparsity);
+
+/* CP_EINPUT unless 0 <= sparsity < 1. */
+cp_status cp_path_check_sparsity(double sparsity);
+
+/* The bits of a score as an integer, in the order of its value; compared instead of the floats because a processor set
+ * to flush denormals takes them for zero. -0 is 0. Above CP_LARGEST_SCORE: infinite, NaN or negative. */
+#define CP_LARGEST_SCORE 0x7f7fffffu
+static inline uint32_t cp_score_bits(const float *score)
+{
+    uint32_t bits;
+    memcpy(&bits, score, sizeof bits);
+    return bits == 0x80000000u ? 0 : bits;
+}
+
+/* CP_EINTERNAL naming the first score of the layer that is not a finite number >= 0. */
+cp_status cp_path_check_scores(const cp_neuron_layer *layer, const float *score);
+
+/* A layer of the network as the cut sees it. */
+typedef struct {
+    int neuron;        /* position among the neuron layers, or -1 */
+    int n_sources;
+    const int *sources; /* layers it reads, all before it; -1 is the network input */
+} cp_cut_layer;
+
+/* Where a way from the response begins. */
+typedef struct {
+    int layer;
+    bool below; /* at the inputs of the layer: a unit of a neuron layer is no gate for itself */
+} cp_cut_start;
+
+/* cp_path_find_cut on a bare graph: layers in order, the path's neuron layers numbered as cp_cut_layer.neuron. */
+cp_status cp_path_find_cut_in(const cp_cut_layer *layers, int n_layers, const cp_cut_start *starts, int n_starts,
+                              const cp_path *path, const float *score, cp_cut *cut);
+
+#endif

@@ -1,0 +1,270 @@
+/* Network-wide selection of the K largest scores (METHODS 1.4), average and worst case O(N).
+ *
+ * A score is >= 0, so its bits as an integer are in the order of its value. The K-th largest is found digit by digit:
+ * a histogram of the upper 12 bits (sign, exponent, 3 bits of the fraction), then of the next 10 among those that share
+ * the first digit with it, then of the last 10. Counts are integers and blocks are fixed, so the result does not depend
+ * on the number of threads; integers also keep denormals apart from zero where the processor flushes them. */
+#include "path/path.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "io/error.h"
+
+enum { FIRST = 4096, NEXT = 1024, BLOCK = 1 << 16 }; /* digits; neurons of a block, a multiple of 64 */
+
+#define INFINITE_DIGIT 0x7f8u /* first digit of inf and NaN; negative numbers are above */
+
+/* Consecutive neurons of one layer. */
+typedef struct {
+    const float *score;
+    uint64_t *words;
+    size_t count;
+} block;
+
+static inline uint32_t bits_of(const float *score)
+{
+    uint32_t bits;
+    memcpy(&bits, score, sizeof bits);
+    return bits;
+}
+
+cp_status cp_path_check_scores(const cp_neuron_layer *layer, const float *score)
+{
+    for (size_t i = 0; i < layer->count; i++)
+        if (cp_score_bits(&score[layer->offset + i]) > CP_LARGEST_SCORE)
+            return cp_fail(CP_EINTERNAL, "score: %s, neuron %zu is %g, allowed are finite numbers >= 0", layer->name, i,
+                           (double)score[layer->offset + i]);
+    return CP_OK;
+}
+
+/* Blocks of layers [from, to); *n of them. */
+static block *make_blocks(cp_path *path, const float *score, int from, int to, size_t *n)
+{
+    *n = 0;
+    for (int l = from; l < to; l++)
+        *n += (path->layers[l].count + BLOCK - 1) / BLOCK;
+    block *blocks = cp_alloc(*n, sizeof *blocks, "selection");
+    size_t k = 0;
+    for (int l = from; blocks && l < to; l++) {
+        const cp_neuron_layer *layer = &path->layers[l];
+        for (size_t i = 0; i < layer->count; i += BLOCK, k++) {
+            size_t left = layer->count - i;
+            blocks[k] = (block){score + layer->offset + i, path->words + path->first[l] + i / 64,
+                                left < BLOCK ? left : BLOCK};
+        }
+    }
+    return blocks;
+}
+
+/* Histogram of the first digit, and the number of zeros, which share their digit with the smallest denormals. Two
+ * tables in turn: scores are full of zeros, and adding to one counter over and over waits for each store. */
+static void count_first(const block *blocks, size_t n, size_t *total, size_t *zeros)
+{
+    size_t all_zeros = 0;
+#pragma omp parallel if (n > 1)
+    {
+        uint32_t tables[2][FIRST];
+#pragma omp for schedule(dynamic) reduction(+ : all_zeros)
+        for (size_t b = 0; b < n; b++) {
+            const float *score = blocks[b].score;
+            size_t count = blocks[b].count, i = 0;
+            memset(tables, 0, sizeof tables);
+            for (; i + 2 <= count; i += 2) {
+                uint32_t even = bits_of(&score[i]), odd = bits_of(&score[i + 1]);
+                tables[0][even >> 20]++;
+                tables[1][odd >> 20]++;
+                all_zeros += (size_t)(even == 0) + (odd == 0);
+            }
+            if (i < count) {
+                tables[0][bits_of(&score[i]) >> 20]++;
+                all_zeros += bits_of(&score[i]) == 0;
+            }
+#pragma omp critical(cp_select_count)
+            for (int d = 0; d < FIRST; d++)
+                total[d] += (size_t)tables[0][d] + tables[1][d];
+        }
+    }
+    *zeros = all_zeros;
+}
+
+/* Histogram of the 10 bits above `shift` among scores whose bits above those equal `prefix`. */
+static void count_next(const block *blocks, size_t n, uint32_t prefix, int shift, size_t *total)
+{
+#pragma omp parallel if (n > 1)
+    {
+        uint32_t table[NEXT];
+#pragma omp for schedule(dynamic)
+        for (size_t b = 0; b < n; b++) {
+            bool any = false;
+            memset(table, 0, sizeof table);
+            for (size_t i = 0; i < blocks[b].count; i++) {
+                uint32_t bits = bits_of(&blocks[b].score[i]);
+                if (bits >> (shift + 10) == prefix) {
+                    table[bits >> shift & (NEXT - 1)]++;
+                    any = true;
+                }
+            }
+            if (!any)
+                continue;
+#pragma omp critical(cp_select_count)
+            for (int d = 0; d < NEXT; d++)
+                total[d] += table[d];
+        }
+    }
+}
+
+/* The digit that holds the *k-th largest (from 1); *k becomes its rank within that digit. */
+static uint32_t pick_digit(const size_t *total, uint32_t digits, size_t *k)
+{
+    uint32_t d = digits - 1;
+    while (total[d] < *k)
+        *k -= total[d--];
+    return d;
+}
+
+/* Sets the bit of every score of at least `lowest` and clears the others. Signed order: -0 is below everything. */
+static void fill_bits(const block *blocks, size_t n, uint32_t lowest)
+{
+#pragma omp parallel for schedule(dynamic) if (n > 1)
+    for (size_t b = 0; b < n; b++) {
+        const float *score = blocks[b].score;
+        size_t count = blocks[b].count;
+        for (size_t w = 0; w * 64 < count; w++) {
+            size_t in_word = count - w * 64 < 64 ? count - w * 64 : 64;
+            uint64_t word = 0;
+            for (size_t i = 0; i < in_word; i++)
+                word |= (uint64_t)((int32_t)bits_of(&score[w * 64 + i]) >= (int32_t)lowest) << i;
+            blocks[b].words[w] = word;
+        }
+    }
+}
+
+/* Sets the bits of the first `ties` scores equal to `value`. */
+static void fill_ties(const block *blocks, size_t n, uint32_t value, size_t ties)
+{
+    for (size_t b = 0; ties && b < n; b++)
+        for (size_t i = 0; ties && i < blocks[b].count; i++)
+            if (bits_of(&blocks[b].score[i]) == value) {
+                blocks[b].words[i / 64] |= (uint64_t)1 << i % 64;
+                ties--;
+            }
+}
+
+/* Overwrites the words of layers [from, to) with the K largest positive scores. *positive: how many there are. */
+static cp_status select_layers(cp_path *path, const float *score, int from, int to, size_t k, size_t *kept,
+                               size_t *positive, float *threshold)
+{
+    cp_status status = CP_ERESOURCE;
+    size_t n, zeros, all = 0;
+    bool suspicious = false; /* something negative, infinite or NaN, unless it is only -0 */
+    block *blocks = make_blocks(path, score, from, to, &n);
+    size_t *first = cp_alloc(FIRST + 2 * NEXT, sizeof *first, "selection");
+    *kept = *positive = 0;
+    *threshold = 0;
+    if (!blocks || !first)
+        goto done;
+    count_first(blocks, n, first, &zeros);
+    size_t *middle = first + FIRST, *last = middle + NEXT;
+    for (uint32_t d = 0; d < FIRST; d++) {
+        if (d < INFINITE_DIGIT)
+            all += first[d];
+        else
+            suspicious |= first[d] != 0;
+    }
+    for (int l = from; suspicious && l < to; l++)
+        if ((status = cp_path_check_scores(&path->layers[l], score)))
+            goto done;
+    status = CP_OK;
+    *positive = all - zeros;
+    first[0] -= zeros;
+    memset(first + INFINITE_DIGIT, 0, (FIRST - INFINITE_DIGIT) * sizeof *first); /* negative zeros */
+    if (k > *positive)
+        k = *positive;
+    *kept = k;
+    if (!k) {
+        for (size_t b = 0; b < n; b++)
+            memset(blocks[b].words, 0, (blocks[b].count + 63) / 64 * sizeof *blocks[b].words);
+        goto done;
+    }
+    uint32_t value = pick_digit(first, FIRST, &k);
+    count_next(blocks, n, value, 10, middle);
+    if (value == 0)
+        middle[0] -= zeros;
+    value = value << 10 | pick_digit(middle, NEXT, &k);
+    count_next(blocks, n, value, 0, last);
+    if (value == 0)
+        last[0] -= zeros;
+    value = value << 10 | pick_digit(last, NEXT, &k);
+    fill_bits(blocks, n, last[value & (NEXT - 1)] == k ? value : value + 1);
+    if (last[value & (NEXT - 1)] != k)
+        fill_ties(blocks, n, value, k);
+    memcpy(threshold, &value, sizeof value);
+done:
+    cp_free(blocks);
+    cp_free(first);
+    return status;
+}
+
+/* Keeps the best of every layer first, then the best of what is left, until `k` are kept or the floor alone is more. */
+static cp_status select_with_floor(cp_path *path, const float *score, size_t k, double floor, cp_selection *selection)
+{
+    cp_status status = CP_OK;
+    size_t kept, positive, floor_kept = 0;
+    float threshold, lowest = INFINITY;
+    cp_path *best = NULL;
+    float *rest = cp_alloc(path->neurons, sizeof *rest, "selection");
+    if (!rest || cp_path_copy(path, &best)) {
+        status = CP_ERESOURCE;
+        goto done;
+    }
+    memcpy(rest, score, path->neurons * sizeof *rest);
+    for (int l = 0; l < path->n_layers; l++) {
+        const cp_neuron_layer *layer = &path->layers[l];
+        size_t share = (size_t)ceil(floor * (double)layer->count * (1 - 1e-12)); /* .1 of 30 is 3, not 4 */
+        status = select_layers(best, score, l, l + 1, share, &kept, &positive, &threshold);
+        if (status)
+            goto done;
+        floor_kept += kept;
+        if (kept && threshold < lowest)
+            lowest = threshold;
+        const uint64_t *words = cp_path_words(best, l);
+        for (size_t i = 0; i < layer->count; i++)
+            if (words[i / 64] >> i % 64 & 1)
+                rest[layer->offset + i] = 0;
+    }
+    selection->asked = k > floor_kept ? k : floor_kept;
+    status = select_layers(path, rest, 0, path->n_layers, selection->asked - floor_kept, &kept, &positive, &threshold);
+    if (!status)
+        status = cp_path_or(path, best);
+    selection->kept = floor_kept + kept;
+    if (kept && threshold < lowest)
+        lowest = threshold;
+    selection->threshold = selection->kept ? lowest : 0;
+done:
+    cp_free(rest);
+    cp_path_free(best);
+    return status;
+}
+
+cp_status cp_path_select(cp_path *path, const float *score, double sparsity, double floor, cp_selection *selection)
+{
+    cp_selection unused;
+    size_t positive;
+    if (!selection)
+        selection = &unused;
+    memset(selection, 0, sizeof *selection);
+    cp_status status = cp_path_check_sparsity(sparsity);
+    if (status)
+        return status;
+    if (!(floor >= 0 && floor <= 1))
+        return cp_fail(CP_EINPUT, "floor: %g found, 0 to 1 allowed", floor);
+    selection->asked = cp_path_keep_count(path->neurons, sparsity);
+    if (floor > 0)
+        status = select_with_floor(path, score, selection->asked, floor, selection);
+    else
+        status = select_layers(path, score, 0, path->n_layers, selection->asked, &selection->kept, &positive,
+                               &selection->threshold);
+    selection->sparsity = path->neurons ? 1 - (double)selection->kept / (double)path->neurons : 0;
+    return status;
+}
