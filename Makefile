@@ -1,0 +1,86 @@
+# make                  builds build/darknet: Darknet with `darknet critpath`
+# make demo             installs what is missing, builds, and explains a picture
+# make test             installs what is missing, builds, and runs every test
+# make train-resnet8 DATA=cifar10.tar.xz    trains weights/resnet8-cifar.weights anew
+#
+# DARKNET=dir           a Darknet checkout of your own (copied, never changed) in place of Debian's source package
+# GPU=1 CUDNN=1         as in Darknet's Makefile
+# BUILD=dir             another build folder, for another set of options
+# SANITIZE=address,undefined    builds Darknet, the plugin and the tests with these sanitizers
+DARKNET =
+GPU = 0
+CUDNN = 0
+BUILD = build
+SANITIZE =
+JOBS := $(shell nproc)
+MAKEFLAGS += -j$(JOBS) --no-print-directory
+
+TREE = $(BUILD)/darknet-src
+CMAKE = $(BUILD)/cmake
+LIBRARY = $(CMAKE)/libcritpath.a
+PLUGIN = $(wildcard plugin/*.h plugin/*/*.[ch]) CMakeLists.txt
+OPTIONS = DARKNET=$(DARKNET) GPU=$(GPU) CUDNN=$(CUDNN) SANITIZE=$(SANITIZE)
+
+# -w: Darknet's warnings are not ours to read.
+OPTS = $(if $(SANITIZE),-O1 -g -fno-omit-frame-pointer -fsanitize=$(SANITIZE),-Ofast) -w
+HOST = $(MAKE) -s -C $(TREE) CBLAS=1 GPU=$(GPU) CUDNN=$(CUDNN) OPTS='$(OPTS)'
+DEFINES = $(if $(filter 1,$(GPU)),GPU;)$(if $(filter 1,$(CUDNN)),CUDNN;)
+
+ifeq ($(DARKNET),)
+SOURCE = build/download
+SOURCE_FILES = $(SOURCE)/.verified
+else
+SOURCE = $(DARKNET)
+SOURCE_FILES = $(wildcard $(DARKNET)/Makefile $(DARKNET)/include/* $(DARKNET)/src/* $(DARKNET)/examples/*)
+endif
+
+all: $(BUILD)/darknet
+
+build/download/.verified: tools/fetch-darknet tools/darknet.sha256
+	tools/fetch-darknet $(@D)
+	@touch $@
+
+$(BUILD)/.options: FORCE
+	@mkdir -p $(@D); echo '$(OPTIONS)' | cmp -s - $@ || echo '$(OPTIONS)' >$@
+
+$(TREE)/.patched: $(SOURCE_FILES) $(BUILD)/.options patches/series $(wildcard patches/*.patch) tools/unpack-darknet
+	tools/unpack-darknet $(SOURCE) $(TREE)
+
+$(TREE)/libdarknet.a: $(TREE)/.patched
+	+@$(HOST) libdarknet.a
+
+$(LIBRARY): $(TREE)/libdarknet.a $(PLUGIN)
+	@cmake -S . -B $(CMAKE) -G 'Unix Makefiles' -DDARKNET_SRC=$(abspath $(TREE)) '-DHOST_DEFINES=$(DEFINES)' \
+	    -DSANITIZE=$(SANITIZE) -DTESTS=OFF >$(CMAKE).log || { cat $(CMAKE).log; exit 1; }
+	@$(MAKE) -s -C $(CMAKE) critpath
+	@touch $@
+
+VERB = $(if $(shell grep -ls '^int run_critpath' plugin/cli/*.c),CRITPATH="$(abspath $(LIBRARY)) $$(cat $(CMAKE)/libraries)")
+# Darknet finds its label pictures beside the executable.
+$(BUILD)/darknet: $(LIBRARY)
+	@rm -f $(TREE)/obj/darknet.o # compiled with or without the verb
+	+@$(HOST) darknet $(VERB)
+	@cp $(TREE)/darknet $@.new && mv $@.new $@
+	@ln -sfn darknet-src/data $(BUILD)/data
+
+test:
+	tools/install-packages build test
+	$(MAKE) all
+	@cmake -S . -B $(CMAKE) -DTESTS=ON >$(CMAKE).log || { cat $(CMAKE).log; exit 1; }
+	$(MAKE) -s -C $(CMAKE)
+	cd $(CMAKE) && OPENBLAS_NUM_THREADS=1 CRITPATH_DARKNET=$(abspath $(BUILD))/darknet ctest --output-on-failure
+
+demo:
+	tools/install-packages build
+	$(MAKE) all
+	tools/demo $(BUILD)
+
+train-resnet8: all
+	tools/train-resnet8 $(BUILD)/darknet $(DATA)
+
+clean:
+	rm -rf build
+
+FORCE:
+.PHONY: all test demo train-resnet8 clean FORCE
+.DELETE_ON_ERROR:
