@@ -1,0 +1,318 @@
+/* The check of a whole cfg: [net], the order of layers, what reads what, memory. One layer's own rules: cfg_layers.c.
+ * */
+#define _GNU_SOURCE
+#include "model/cfg_check.h"
+
+#include <limits.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "io/error.h"
+
+/* ---- small helpers ---- */
+
+cp_status cp_cfg_ranged(const cp_cfg *cfg, size_t section, const char *key, int fallback, int min, int max, int *value)
+{
+    cp_status status = cp_cfg_int(cfg, section, key, fallback, value);
+    if (status != CP_OK || (*value >= min && *value <= max)) return status;
+    char allowed[48];
+    if (max == min) snprintf(allowed, sizeof allowed, "only %d is allowed", min);
+    else if (max == INT_MAX) snprintf(allowed, sizeof allowed, "at least %d is needed", min);
+    else snprintf(allowed, sizeof allowed, "%d to %d is allowed", min, max);
+    return cp_cfg_refuse(cfg, section, cp_cfg_key_line(cfg, section, key), "%s=%d, %s", key, *value, allowed);
+}
+
+cp_status cp_cfg_volume(const cp_cfg_walk *walk, const char *what, long a, long b, long c, long d, size_t *product)
+{
+    long p = 0;
+    if (!__builtin_mul_overflow(a, b, &p) && !__builtin_mul_overflow(p, c, &p) && !__builtin_mul_overflow(p, d, &p) &&
+        p <= INT_MAX) {
+        *product = (size_t)p;
+        return CP_OK;
+    }
+    char text[100];
+    int n = snprintf(text, sizeof text, "%ldx%ldx%ld", a, b, c);
+    if (d != 1) snprintf(text + n, sizeof text - (size_t)n, "x%ld", d);
+    return cp_cfg_refuse(walk->cfg, walk->section, cp_cfg_line(walk->cfg, walk->section),
+                         "%s of %s, more than the %d that Darknet can count", what, text, INT_MAX);
+}
+
+cp_status cp_cfg_flag(const cp_cfg_walk *walk, const char *key, bool *value)
+{
+    int n;
+    TRY(cp_cfg_int(walk->cfg, walk->section, key, 0, &n));
+    *value = n != 0;
+    return CP_OK;
+}
+
+static cp_status warn(cp_cfg_net *net, const cp_cfg *cfg, size_t section, int line, const char *format, ...)
+    __attribute__((format(printf, 5, 6)));
+
+static cp_status warn(cp_cfg_net *net, const cp_cfg *cfg, size_t section, int line, const char *format, ...)
+{
+    /* Powers of two are where the array is full. */
+    size_t n = net->n_warnings;
+    if ((n & (n - 1)) == 0) {
+        char **larger = realloc(net->warnings, (n ? 2 * n : 1) * sizeof *larger);
+        if (!larger) return cp_fail(CP_ERESOURCE, "%s: out of memory for warnings", cp_cfg_path(cfg));
+        net->warnings = larger;
+    }
+    char where[700], text[300];
+    cp_cfg_where(cfg, section, line, where, sizeof where);
+    va_list args;
+    va_start(args, format);
+    vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    char *warning = NULL;
+    if (asprintf(&warning, "%s%s", where, text) < 0)
+        return cp_fail(CP_ERESOURCE, "%s: out of memory for warnings", cp_cfg_path(cfg));
+    net->warnings[net->n_warnings++] = warning;
+    return CP_OK;
+}
+
+/* Keys that Darknet would not read, and doubles, of which it reads the first. */
+static cp_status warn_keys(cp_cfg_net *net, const cp_cfg *cfg, size_t section, const cp_layer_type *type)
+{
+    const cp_cfg_section *s = &cfg->sections[section];
+    cp_status status = CP_OK;
+    for (size_t i = 0; status == CP_OK && i < s->n; i++) {
+        const cp_cfg_pair *pair = &s->pairs[i];
+        if (!cp_cfg_knows_key(type, pair->key))
+            status = warn(net, cfg, section, pair->line, "Darknet does not use '%.40s=%.40s' here", pair->key,
+                          pair->value);
+        else if (cp_cfg_find(cfg, section, pair->key) != pair)
+            status = warn(net, cfg, section, pair->line, "a second %.40s, Darknet uses the first", pair->key);
+    }
+    return status;
+}
+
+/* ---- [net] ---- */
+
+/* Darknet walks `scales` for as many items as `steps` has. */
+static cp_status check_policy(const cp_cfg *cfg)
+{
+    const char *policy = cp_cfg_string(cfg, 0, "policy", "constant");
+    if (strcmp(policy, "steps")) return CP_OK;
+    const char *steps = cp_cfg_string(cfg, 0, "steps", NULL), *scales = cp_cfg_string(cfg, 0, "scales", NULL);
+    int line = cp_cfg_key_line(cfg, 0, "policy");
+    if (!steps || !scales)
+        return cp_cfg_refuse(cfg, 0, line, "policy=steps without %s", steps ? "scales" : "steps");
+    size_t n_steps = 1, n_scales = 1;
+    for (; *steps; steps++) n_steps += *steps == ',';
+    for (; *scales; scales++) n_scales += *scales == ',';
+    if (n_scales >= n_steps) return CP_OK;
+    return cp_cfg_refuse(cfg, 0, cp_cfg_key_line(cfg, 0, "scales"), "scales has %zu numbers, steps has %zu", n_scales,
+                         n_steps);
+}
+
+static cp_status check_net(cp_cfg_walk *walk)
+{
+    const cp_cfg *cfg = walk->cfg;
+    cp_cfg_net *net = walk->net;
+    int batch, subdivisions, time_steps, inputs;
+    size_t volume = 0;
+    if (!cfg->n) return cp_fail(CP_EINPUT, "%s: no section, the first must be [net]", cfg->path);
+    if (!cp_cfg_is_net(cfg->sections[0].type))
+        return cp_fail(CP_EINPUT, "%s: the first section is [%.40s], it must be [net]", cfg->path,
+                       cfg->sections[0].type);
+    cp_status status = cp_cfg_check_batch(cfg, &batch, &subdivisions);
+    if (status == CP_OK) status = cp_cfg_ranged(cfg, 0, "time_steps", 1, 1, 1, &time_steps);
+    if (status == CP_OK) status = cp_cfg_ranged(cfg, 0, "height", 0, 0, INT_MAX, &net->h);
+    if (status == CP_OK) status = cp_cfg_ranged(cfg, 0, "width", 0, 0, INT_MAX, &net->w);
+    if (status == CP_OK) status = cp_cfg_ranged(cfg, 0, "channels", 0, 0, INT_MAX, &net->c);
+    if (status == CP_OK) status = cp_cfg_volume(walk, "an input", net->w, net->h, net->c, 1, &volume);
+    if (status == CP_OK) status = cp_cfg_ranged(cfg, 0, "inputs", (int)volume, 0, INT_MAX, &inputs);
+    if (status == CP_OK) status = check_policy(cfg);
+    if (status != CP_OK) return status;
+    bool any = net->w || net->h || net->c;
+    if (!inputs || (any && !volume))
+        return cp_cfg_refuse(cfg, 0, cfg->sections[0].line,
+                             "width=%d height=%d channels=%d inputs=%d, all three sizes (or inputs alone) are needed",
+                             net->w, net->h, net->c, inputs);
+    if (any && (size_t)inputs != volume)
+        return cp_cfg_refuse(cfg, 0, cp_cfg_key_line(cfg, 0, "inputs"), "inputs=%d, width*height*channels is %zu",
+                             inputs, volume);
+    if (cfg->n == 1) return cp_fail(CP_EINPUT, "%s: no layer behind [net]", cfg->path);
+    net->inputs = (size_t)inputs;
+    walk->c = net->c;
+    walk->h = net->h;
+    walk->w = net->w;
+    walk->inputs = net->inputs;
+    if (batch < subdivisions)
+        status = warn(net, cfg, 0, cp_cfg_key_line(cfg, 0, "batch"),
+                      "batch=%d is smaller than subdivisions=%d: Darknet itself cannot run this", batch, subdivisions);
+    return status;
+}
+
+/* ---- what reads what ---- */
+
+/* A head ends the differentiable part: only [cost] may follow on it. */
+static cp_status check_sources(const cp_cfg_walk *walk)
+{
+    const cp_cfg_layer *layer = walk->layer;
+    for (size_t i = 0; i < layer->n_sources; i++) {
+        int source = layer->sources[i];
+        if (source < 0) {
+            if (!cp_layer_type_is_head(layer->type)) continue;
+            return cp_cfg_refuse(walk->cfg, walk->section, layer->line, "a head as layer 0: it needs a layer before");
+        }
+        const cp_cfg_layer *read = &walk->net->layers[source];
+        if (cp_layer_type_is_head(read->type) && !(layer->type == CP_LAYER_COST && read->type != CP_LAYER_COST))
+            return cp_cfg_refuse(walk->cfg, walk->section, layer->line,
+                                 "reads layer %d [%s], a head, whose output only [cost] may read", source,
+                                 cp_layer_type_name(read->type));
+    }
+    return CP_OK;
+}
+
+/* Options of any layer that leave weights unread. */
+static cp_status check_loading(const cp_cfg_walk *walk)
+{
+    static const char *const keys[] = {"dontload", "dontloadscales", "numload"};
+    const cp_cfg_layer *layer = walk->layer;
+    if (!layer->n_weights) return CP_OK;
+    for (size_t i = 0; i < 3; i++) {
+        int value;
+        cp_status status = cp_cfg_int(walk->cfg, walk->section, keys[i], 0, &value);
+        if (status != CP_OK) return status;
+        bool convolutional = layer->type == CP_LAYER_CONVOLUTIONAL || layer->type == CP_LAYER_DECONVOLUTIONAL;
+        bool ignored = i == 1 ? !layer->batch_normalize : i == 2 && (!convolutional || value == layer->n);
+        if (value && !ignored)
+            return cp_cfg_refuse(walk->cfg, walk->section, cp_cfg_key_line(walk->cfg, walk->section, keys[i]),
+                                 "%s=%d leaves weights at random values, 0 is needed", keys[i], value);
+    }
+    return CP_OK;
+}
+
+/* ---- memory ---- */
+
+/* What Darknet's make_* functions allocate for the layer at batch 1, in bytes. */
+static size_t layer_bytes(const cp_cfg_layer *layer)
+{
+    size_t floats = 2 * layer->n_weights; /* and their updates */
+    switch (layer->type) {
+    case CP_LAYER_CONVOLUTIONAL:
+    case CP_LAYER_DECONVOLUTIONAL:
+    case CP_LAYER_CONNECTED:
+        floats += (layer->batch_normalize ? 4 : 2) * layer->outputs;
+        break;
+    case CP_LAYER_MAXPOOL:
+    case CP_LAYER_SOFTMAX:
+    case CP_LAYER_LOGISTIC:
+        floats += 3 * layer->outputs;
+        break;
+    case CP_LAYER_ACTIVATION:
+        floats += 4 * layer->outputs;
+        break;
+    case CP_LAYER_DROPOUT:
+    case CP_LAYER_CROP:
+        floats += layer->outputs;
+        break;
+    default:
+        floats += 2 * layer->outputs;
+    }
+    return floats * sizeof(float);
+}
+
+static size_t machine_bytes(void)
+{
+    long pages = sysconf(_SC_PHYS_PAGES), page = sysconf(_SC_PAGESIZE);
+    size_t bytes = pages > 0 && page > 0 ? (size_t)pages * (size_t)page : SIZE_MAX;
+    struct rlimit limit;
+    if (!getrlimit(RLIMIT_AS, &limit) && limit.rlim_cur != RLIM_INFINITY && limit.rlim_cur < bytes)
+        bytes = limit.rlim_cur;
+    return bytes;
+}
+
+static cp_status check_memory(const cp_cfg *cfg, size_t max_bytes, const cp_cfg_net *net)
+{
+    size_t allowed = max_bytes ? max_bytes : machine_bytes();
+    if (net->parse_bytes <= allowed) return CP_OK;
+    return cp_fail(CP_ERESOURCE, "%s: needs %zu MB of memory, %s %zu MB", cfg->path, net->parse_bytes / 1000000,
+                   max_bytes ? "the limit is" : "the machine has", allowed / 1000000);
+}
+
+/* ---- the walk ---- */
+
+static cp_status walk_layer(cp_cfg_walk *walk)
+{
+    cp_cfg_layer *layer = walk->layer = &walk->net->layers[walk->index];
+    walk->section = (size_t)walk->index + 1;
+    layer->section = walk->section;
+    layer->line = cp_cfg_line(walk->cfg, walk->section);
+    layer->groups = 1;
+    layer->c = walk->c;
+    layer->h = walk->h;
+    layer->w = walk->w;
+    layer->inputs = walk->inputs;
+    cp_status status = cp_cfg_find_type(walk, &layer->type);
+    if (status != CP_OK) return status;
+    layer->sources = cp_alloc(1, sizeof *layer->sources, "sources");
+    if (!layer->sources) return CP_ERESOURCE;
+    layer->sources[0] = walk->index - 1;
+    layer->n_sources = 1;
+    status = cp_cfg_check_layer(walk);
+    if (status == CP_OK) status = check_sources(walk);
+    if (status == CP_OK) status = cp_cfg_check_foreign(walk);
+    if (status == CP_OK) status = check_loading(walk);
+    if (status == CP_OK) status = warn_keys(walk->net, walk->cfg, walk->section, &layer->type);
+    walk->c = layer->out_c;
+    walk->h = layer->out_h;
+    walk->w = layer->out_w;
+    walk->inputs = layer->outputs;
+    return status;
+}
+
+cp_status cp_cfg_check(const cp_cfg *cfg, size_t max_bytes, cp_cfg_net **out)
+{
+    *out = NULL;
+    cp_cfg_net *net = cp_alloc(1, sizeof *net, "the network");
+    if (!net) return CP_ERESOURCE;
+    cp_cfg_walk walk = {.cfg = cfg, .net = net};
+    int batch = 1, subdivisions = 1;
+    cp_status status = check_net(&walk);
+    if (status == CP_OK) status = warn_keys(net, cfg, 0, NULL);
+    if (status == CP_OK) status = cp_cfg_check_batch(cfg, &batch, &subdivisions);
+    if (status != CP_OK) goto done;
+    net->n_layers = cfg->n - 1;
+    net->layers = cp_alloc(net->n_layers, sizeof *net->layers, "layers");
+    if (!net->layers) {
+        net->n_layers = 0;
+        status = CP_ERESOURCE;
+        goto done;
+    }
+    size_t bytes = 2 * net->inputs * sizeof(float), ignored;
+    for (walk.index = 0; status == CP_OK && walk.index < (int)net->n_layers; walk.index++) {
+        status = walk_layer(&walk);
+        if (status == CP_OK)
+            status = cp_cfg_volume(&walk, "a batch", batch / subdivisions, (long)walk.inputs, 1, 1, &ignored);
+        if (status != CP_OK) break;
+        /* At most 10,000 layers of 2^31 floats a few times: no overflow in 64 bits. */
+        net->n_weights += walk.layer->n_weights;
+        bytes += layer_bytes(walk.layer);
+    }
+    net->parse_bytes = bytes + walk.workspace;
+    if (status == CP_OK) status = check_memory(cfg, max_bytes, net);
+done:
+    if (status == CP_OK) *out = net;
+    else cp_cfg_net_free(net);
+    return status;
+}
+
+void cp_cfg_net_free(cp_cfg_net *net)
+{
+    if (!net) return;
+    for (size_t i = 0; i < net->n_layers; i++) {
+        cp_free(net->layers[i].sources);
+        cp_free(net->layers[i].mask);
+        cp_free(net->layers[i].anchors);
+    }
+    cp_free(net->layers);
+    for (size_t i = 0; i < net->n_warnings; i++) free(net->warnings[i]);
+    free(net->warnings);
+    cp_free(net);
+}

@@ -1,0 +1,56 @@
+/* Between cfg_check.c (the network) and cfg_layers.c (one layer). */
+#ifndef CP_MODEL_CFG_CHECK_H
+#define CP_MODEL_CFG_CHECK_H
+
+#include "model/cfg_internal.h"
+
+/* Returns from the function when `call` fails. */
+#define TRY(call)                                      \
+    do {                                               \
+        cp_status try_status = (call);                 \
+        if (try_status != CP_OK) return try_status;    \
+    } while (0)
+
+/* Refuses walk->layer, at the line of `key` or, without such a key, of the section. */
+#define REFUSE(key, ...) \
+    cp_cfg_refuse(walk->cfg, walk->section, cp_cfg_key_line(walk->cfg, walk->section, key), __VA_ARGS__)
+
+/* The state while the layers are walked in order. */
+typedef struct {
+    const cp_cfg *cfg;
+    cp_cfg_net *net;
+    size_t section;     /* of the layer being checked */
+    int index;          /* its number */
+    cp_cfg_layer *layer;
+    int c, h, w;        /* output of the layer before, 0 when it is no image */
+    size_t inputs;
+    size_t workspace;   /* bytes of Darknet's workspace for the layers so far */
+} cp_cfg_walk;
+
+/* Checks the layer and fills in walk->layer, whose inputs, c, h, w and sources (the layer before) are set.
+ * walk->workspace grows to what the layer needs. */
+cp_status cp_cfg_check_layer(cp_cfg_walk *walk);
+
+/* The same for softmax, logistic, cost, yolo, region, detection. */
+cp_status cp_cfg_check_head(cp_cfg_walk *walk);
+
+/* Finds the type by Darknet's names. CP_EINPUT: unknown, or unsupported with the reason. */
+cp_status cp_cfg_find_type(const cp_cfg_walk *walk, cp_layer_type *type);
+
+/* True when Darknet reads `key` in a section of this type; NULL type: [net]. */
+bool cp_cfg_knows_key(const cp_layer_type *type, const char *key);
+
+/* CP_EINPUT for a key that other versions of Darknet know, that changes what the layer computes, and that this one
+ * would ignore. */
+cp_status cp_cfg_check_foreign(const cp_cfg_walk *walk);
+
+/* An integer key within min..max. */
+cp_status cp_cfg_ranged(const cp_cfg *cfg, size_t section, const char *key, int fallback, int min, int max, int *value);
+
+/* An integer key of which only zero or not zero counts; absent is false. */
+cp_status cp_cfg_flag(const cp_cfg_walk *walk, const char *key, bool *value);
+
+/* *product = a*b*c*d when it is at most INT_MAX, in which Darknet counts; else CP_EINPUT naming `what`. */
+cp_status cp_cfg_volume(const cp_cfg_walk *walk, const char *what, long a, long b, long c, long d, size_t *product);
+
+#endif
