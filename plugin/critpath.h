@@ -59,6 +59,8 @@ typedef struct {
     const int *sources;        /* layers it reads; -1 is the network input */
     int value;                 /* the layer whose output this one's is: itself, or the source of a dropout or a
                                   one-source route */
+    int size, stride, pad;     /* window of convolutional, deconvolutional, local, maxpool, and stride of reorg and
+                                  upsample, as the cfg's check gives them (maxpool: pad of both sides together); else 0 */
 } cp_layer_info;
 
 typedef enum { CP_OTHER, CP_CLASSIFIER, CP_DETECTOR } cp_model_kind;
@@ -162,6 +164,7 @@ cp_status cp_frame_create(const cp_model *model, int batch, cp_frame **frame);
  * entries' values with cp_frame_value(), then cp_frame_forward_after(). Its entries' backward ends at `layer`. */
 cp_status cp_frame_branch(const cp_frame *base, int image, int layer, int batch, cp_frame **branch);
 void cp_frame_free(cp_frame *frame);
+const cp_model *cp_frame_model(const cp_frame *frame);
 /* Bytes a frame of that batch takes, forward and backward; what `-mem` caps. */
 size_t cp_frame_bytes(const cp_model *model, int batch, int backward_entries);
 size_t cp_frame_branch_bytes(const cp_model *model, int layer, int batch, int backward_entries);
