@@ -178,7 +178,8 @@ static cp_status take_line(cp_cfg *cfg, char *line, int number)
     return cp_cfg_add_pair(cfg, cfg->n - 1, line, equals + 1, number);
 }
 
-cp_status cp_cfg_parse(const char *name, const char *text, size_t length, cp_cfg **cfg)
+/* `section`: the one that the text starts in, or NULL. */
+static cp_status parse(const char *name, const char *text, size_t length, const char *section, cp_cfg **cfg)
 {
     cp_cfg *c = NULL;
     *cfg = NULL;
@@ -189,6 +190,7 @@ cp_status cp_cfg_parse(const char *name, const char *text, size_t length, cp_cfg
     char *stripped = cp_alloc(CP_CFG_MAX_LINE, 1, "a line of the cfg");
     if (!stripped) status = CP_ERESOURCE;
     int number = 0;
+    if (status == CP_OK && section) status = cp_cfg_add_section(c, 0, section, strlen(section), 0);
     for (size_t at = 0; status == CP_OK && at < length;) {
         const char *end = memchr(text + at, '\n', length - at);
         size_t n = end ? (size_t)(end - text) - at : length - at;
@@ -200,6 +202,26 @@ cp_status cp_cfg_parse(const char *name, const char *text, size_t length, cp_cfg
     cp_free(stripped);
     if (status == CP_OK) *cfg = c;
     else cp_cfg_free(c);
+    return status;
+}
+
+cp_status cp_cfg_parse(const char *name, const char *text, size_t length, cp_cfg **cfg)
+{
+    return parse(name, text, length, NULL, cfg);
+}
+
+cp_status cp_cfg_read_options(const char *path, cp_cfg **cfg)
+{
+    unsigned char *text = NULL;
+    size_t length = 0;
+    *cfg = NULL;
+    cp_status status = cp_file_read(path, ".data file", CP_CFG_MAX_BYTES, &text, &length);
+    if (status == CP_OK) status = parse(path, (const char *)text, length, "data", cfg);
+    cp_free(text);
+    if (status != CP_OK || (*cfg)->n == 1) return status;
+    status = cp_cfg_refuse(*cfg, 0, (*cfg)->sections[1].line, "a .data file has no sections, is this a cfg?");
+    cp_cfg_free(*cfg);
+    *cfg = NULL;
     return status;
 }
 

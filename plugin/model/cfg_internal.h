@@ -23,6 +23,9 @@ struct cp_cfg {
     size_t n, capacity;
 };
 
+/* A file of key=value lines without sections (.data), as the one section "data". */
+cp_status cp_cfg_read_options(const char *path, cp_cfg **cfg);
+
 /* NULL when absent. */
 cp_cfg_pair *cp_cfg_find(const cp_cfg *cfg, size_t section, const char *key);
 

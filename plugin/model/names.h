@@ -5,7 +5,7 @@
 #include "critpath.h"
 
 enum {
-    CP_NAMES_MAX_BYTES = 16 << 20, /* of a names or .data file */
+    CP_NAMES_MAX_BYTES = 16 << 20, /* of a names file */
     CP_NAMES_MAX_LINE = 1024       /* bytes of one name */
 };
 
@@ -20,7 +20,9 @@ typedef struct {
  * missing file, an empty one and one over a limit. classes = 0 skips the count. Free with cp_names_free. */
 cp_status cp_names_read(const char *path, int classes, cp_names **names);
 void cp_names_free(cp_names *names);
-/* Index of a name among the first `classes` (exact, else the only one equal when case is ignored), or -1. */
+/* Index of a name among the first `classes`: equal, else equal when case is ignored. CP_NAME_MISSING: none is.
+ * CP_NAME_AMBIGUOUS: several are (ImageNet has two cranes). */
+enum { CP_NAME_MISSING = -1, CP_NAME_AMBIGUOUS = -2 };
 int cp_names_find(const cp_names *names, int classes, const char *name);
 
 /* A .data file; strings are NULL where the key is absent. */
@@ -35,6 +37,8 @@ typedef struct {
     char *eval;
 } cp_data;
 
+/* CP_EINPUT: the file is not there or no list of key=value lines; classes or top below 1. The files it names are not
+ * opened. Free with cp_data_free. */
 cp_status cp_data_read(const char *path, cp_data **data);
 void cp_data_free(cp_data *data);
 
