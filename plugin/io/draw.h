@@ -24,6 +24,10 @@ void cp_draw_disc(cp_picture *picture, double x, double y, double radius, cp_col
 /* Copies `from` to (x, y). */
 void cp_draw_picture(cp_picture *picture, int x, int y, const cp_picture *from);
 
+/* A new picture of w x h: shrunk by averaging, enlarged bilinearly, or in blocks from three times on so that single
+ * pixels stay visible. */
+cp_status cp_picture_scale(const cp_picture *from, int w, int h, cp_picture *out);
+
 /* UTF-8 text in DejaVu Sans, antialiased; `size` is the height of a line in pixels, (x, y) the top left of the line.
  * Newlines and control characters are drawn as blanks, bad UTF-8 as a replacement mark. */
 void cp_draw_text(cp_picture *picture, double x, double y, double size, cp_colour colour, const char *text);

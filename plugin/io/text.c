@@ -1,0 +1,158 @@
+/* Text: DejaVu Sans, put into the program when it is built, drawn with stb_truetype. */
+#include <math.h>
+#include <pthread.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "io/draw.h"
+
+#ifndef CP_FONT
+#define CP_FONT "/usr/share/fonts/truetype/dejavu/DejaVuSans.ttf"
+#endif
+#if !__has_include(CP_FONT)
+#error "DejaVuSans.ttf is missing: install the package fonts-dejavu-core, or compile with -DCP_FONT='\"/its/path\"'"
+#endif
+__asm__(".pushsection .rodata\n"
+        ".balign 16\n"
+        "cp_font_data:\n"
+        ".incbin \"" CP_FONT "\"\n"
+        ".byte 0\n"
+        ".popsection\n");
+extern const unsigned char cp_font_data[] __attribute__((visibility("hidden")));
+
+#define STB_TRUETYPE_IMPLEMENTATION
+#define STBTT_STATIC
+#pragma GCC diagnostic ignored "-Wunused-function" /* reported at the end of this file */
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wsign-compare"
+#pragma GCC diagnostic ignored "-Wunused-parameter"
+#include <stb/stb_truetype.h>
+#pragma GCC diagnostic pop
+
+static stbtt_fontinfo font;
+static bool font_ready;
+static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+static void load_font(void) { font_ready = stbtt_InitFont(&font, cp_font_data, 0) != 0; }
+
+/* The next character; bad UTF-8 gives U+FFFD and moves on by one byte, control characters give a blank. */
+static int next_character(const char **text)
+{
+    const unsigned char *s = (const unsigned char *)*text;
+    int n = 0;
+    if (s[0] < 0x80) n = 1;
+    else if (s[0] >= 0xc2 && s[0] < 0xe0) n = 2;
+    else if ((s[0] & 0xf0) == 0xe0) n = 3;
+    else if ((s[0] & 0xf8) == 0xf0) n = 4;
+    int c = n == 1 ? s[0] : n ? s[0] & (0xff >> (n + 1)) : 0xfffd;
+    for (int i = 1; i < n; i++) {
+        if ((s[i] & 0xc0) != 0x80) {
+            c = 0xfffd;
+            n = 0;
+            break;
+        }
+        c = c << 6 | (s[i] & 0x3f);
+    }
+    *text += n ? n : 1;
+    return c < ' ' || c == 0x7f ? ' ' : c;
+}
+
+static double scale_for(double size) { return stbtt_ScaleForPixelHeight(&font, (float)size); }
+
+static double advance(double scale, int glyph, int next_glyph)
+{
+    int width, bearing;
+    stbtt_GetGlyphHMetrics(&font, glyph, &width, &bearing);
+    int kern = next_glyph >= 0 ? stbtt_GetGlyphKernAdvance(&font, glyph, next_glyph) : 0;
+    return scale * (width + kern);
+}
+
+double cp_text_width(double size, const char *text)
+{
+    pthread_once(&once, load_font);
+    if (!font_ready || !*text) return 0;
+    double scale = scale_for(size), x = 0;
+    int glyph = stbtt_FindGlyphIndex(&font, next_character(&text));
+    while (glyph >= 0) {
+        int next = *text ? stbtt_FindGlyphIndex(&font, next_character(&text)) : -1;
+        x += advance(scale, glyph, next);
+        glyph = next;
+    }
+    return x;
+}
+
+/* One glyph with its origin at (x, baseline); `up` turns it by 90 degrees. */
+static void draw_glyph(cp_picture *p, double x, double baseline, double scale, bool up, cp_colour c, int glyph)
+{
+    double along = up ? -baseline : x, across = up ? x : baseline;
+    int whole = (int)floor(along), w, h, left, top;
+    unsigned char *cover = stbtt_GetGlyphBitmapSubpixel(&font, (float)scale, (float)scale, (float)(along - whole), 0,
+                                                        glyph, &w, &h, &left, &top);
+    if (!cover) return; /* a blank */
+    int base = (int)lrint(across);
+    for (int j = 0; j < h; j++)
+        for (int i = 0; i < w; i++) {
+            int u = whole + left + i, v = base + top + j;
+            int px = up ? v : u, py = up ? -u - 1 : v;
+            if (px < 0 || py < 0 || px >= p->w || py >= p->h) continue;
+            unsigned char *rgb = p->rgb + 3 * ((size_t)py * (size_t)p->w + (size_t)px);
+            double alpha = cover[j * w + i] / 255.0;
+            rgb[0] = (unsigned char)lrint(rgb[0] + alpha * (c.r - rgb[0]));
+            rgb[1] = (unsigned char)lrint(rgb[1] + alpha * (c.g - rgb[1]));
+            rgb[2] = (unsigned char)lrint(rgb[2] + alpha * (c.b - rgb[2]));
+        }
+    stbtt_FreeBitmap(cover, NULL);
+}
+
+static void draw_text(cp_picture *p, double x, double y, double size, bool up, cp_colour c, const char *text)
+{
+    pthread_once(&once, load_font);
+    if (!font_ready || !*text || !isfinite(x) || !isfinite(y) || fabs(x) > 1e6 || fabs(y) > 1e6) return;
+    double scale = scale_for(size);
+    int ascent, descent, gap;
+    stbtt_GetFontVMetrics(&font, &ascent, &descent, &gap);
+    if (up)
+        x += scale * ascent;
+    else
+        y += scale * ascent;
+    int glyph = stbtt_FindGlyphIndex(&font, next_character(&text));
+    while (glyph >= 0) {
+        int next = *text ? stbtt_FindGlyphIndex(&font, next_character(&text)) : -1;
+        draw_glyph(p, x, y, scale, up, c, glyph);
+        double step = advance(scale, glyph, next);
+        if (up)
+            y -= step;
+        else
+            x += step;
+        glyph = next;
+    }
+}
+
+void cp_draw_text(cp_picture *p, double x, double y, double size, cp_colour c, const char *text)
+{
+    draw_text(p, x, y, size, false, c, text);
+}
+
+void cp_draw_text_up(cp_picture *p, double x, double y, double size, cp_colour c, const char *text)
+{
+    draw_text(p, x, y, size, true, c, text);
+}
+
+char *cp_text_fit(double size, const char *text, double width, char *out, size_t out_bytes)
+{
+    static const char dots[] = "\xe2\x80\xa6";
+    size_t n = strlen(text);
+    if (n < out_bytes) {
+        memcpy(out, text, n + 1);
+        if (cp_text_width(size, out) <= width) return out;
+    }
+    if (n > out_bytes - sizeof dots) n = out_bytes - sizeof dots;
+    for (;;) {
+        while (n > 0 && ((unsigned char)text[n] & 0xc0) == 0x80) n--; /* not inside a character */
+        memcpy(out, text, n);
+        memcpy(out + n, dots, sizeof dots);
+        if (n == 0 || cp_text_width(size, out) <= width) return out;
+        n--;
+    }
+}
