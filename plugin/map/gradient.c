@@ -1,0 +1,132 @@
+/* Pathway gradients (METHODS 0 and 4): the gradient at the input of the response of a restricted network.
+ *
+ * Frozen: at x nothing changes, so the gradient is ordinary backprop with the delta at each neuron layer multiplied by
+ * the path: many paths are entries of one backward run over one forward run. Zeroed: activations change, so each path
+ * has its own forward run, as an image of a batch. */
+#include <string.h>
+
+#include "critpath.h"
+#include "io/error.h"
+
+enum { ZEROED_BATCH = 8 }; /* forward runs at a time, fewer where memory is short */
+
+/* The response's own units are explained, not restricted: where they are neurons they count as on the path. *opened is
+ * a copy of the path with them on, or NULL where the path will do as it is. */
+static cp_status open_response(const cp_model *model, const cp_response *response, const cp_path *path,
+                               cp_path **opened)
+{
+    int n;
+    const cp_neuron_layer *layers = cp_model_neuron_layers(model, &n);
+    *opened = NULL;
+    for (int u = 0; path && u < response->n; u++) {
+        int position = cp_model_neuron_position(model, cp_model_layer(model, response->unit[u].layer)->value);
+        if (position < 0)
+            continue;
+        size_t neuron = layers[position].offset + response->unit[u].index;
+        if (!*opened && cp_path_get(path, neuron))
+            continue;
+        if (!*opened) {
+            cp_status status = cp_path_copy(path, opened);
+            if (status)
+                return status;
+        }
+        cp_path_set(*opened, neuron, true);
+    }
+    return CP_OK;
+}
+
+/* As open_response for n paths; use[i] is what to run with, opened[i] what to free. */
+static cp_status open_all(const cp_model *model, const cp_response *response, const cp_path *const *paths, int n,
+                          const cp_path **use, cp_path **opened)
+{
+    cp_status status = CP_OK;
+    for (int i = 0; !status && i < n; i++) {
+        status = open_response(model, response, paths[i], &opened[i]);
+        use[i] = opened[i] ? opened[i] : paths[i];
+    }
+    return status;
+}
+
+static void free_all(cp_path **opened, int n)
+{
+    for (int i = 0; opened && i < n; i++)
+        cp_path_free(opened[i]);
+    cp_free(opened);
+}
+
+cp_status cp_map_frozen(cp_frame *frame, int image, const cp_response *response, const cp_path *const *paths, int n,
+                        float *maps)
+{
+    cp_status status = CP_ERESOURCE;
+    size_t count = (size_t)(n > 0 ? n : 0);
+    cp_entry *entries = cp_alloc(count, sizeof *entries, "maps");
+    const cp_path **use = cp_alloc(count, sizeof *use, "maps");
+    cp_path **opened = cp_alloc(count, sizeof *opened, "maps");
+    if (!entries || !use || !opened)
+        goto done;
+    status = open_all(cp_frame_model(frame), response, paths, n, use, opened);
+    if (status)
+        goto done;
+    for (int i = 0; i < n; i++)
+        entries[i] = (cp_entry){.image = image, .response = response, .path = use[i]};
+    if (n > 0)
+        status = cp_frame_backward(frame, entries, n, NULL, maps);
+done:
+    free_all(opened, n);
+    cp_free(use);
+    cp_free(entries);
+    return status;
+}
+
+/* n zeroed networks as the images of one frame. inputs: room for n copies of the input. */
+static cp_status run_zeroed(cp_frame *frame, const float *inputs, const cp_response *response,
+                            const cp_path *const *paths, int n, float *maps, double *responses)
+{
+    cp_restriction restrictions[ZEROED_BATCH];
+    cp_entry entries[ZEROED_BATCH];
+    for (int i = 0; i < n; i++) {
+        restrictions[i] = (cp_restriction){.kind = paths[i] ? CP_ZEROED : CP_FULL, .path = paths[i]};
+        entries[i] = (cp_entry){.image = i, .response = response, .path = paths[i]};
+    }
+    cp_status status = cp_frame_forward(frame, inputs, n, restrictions);
+    for (int i = 0; !status && responses && i < n; i++)
+        responses[i] = cp_frame_response(frame, i, response);
+    return status ? status : cp_frame_backward(frame, entries, n, NULL, maps);
+}
+
+cp_status cp_map_zeroed(const cp_model *model, const float *input, const cp_response *response,
+                        const cp_path *const *paths, int n, float *maps, double *responses_out)
+{
+    size_t c, h, w, count = (size_t)(n > 0 ? n : 0);
+    cp_model_input_shape(model, &c, &h, &w);
+    size_t size = c * h * w;
+    int batch = n < ZEROED_BATCH ? n : ZEROED_BATCH;
+    cp_frame *frame = NULL;
+    float *inputs = NULL;
+    const cp_path **use = cp_alloc(count, sizeof *use, "maps");
+    cp_path **opened = cp_alloc(count, sizeof *opened, "maps");
+    cp_status status = use && opened ? CP_OK : CP_ERESOURCE;
+    if (!status)
+        status = open_all(model, response, paths, n, use, opened);
+    if (status || n <= 0)
+        goto done;
+    while ((status = cp_frame_create(model, batch, &frame)) == CP_ERESOURCE && batch > 1)
+        batch /= 2;
+    if (status)
+        goto done;
+    if (!(inputs = cp_alloc((size_t)batch * size, sizeof *inputs, "network input"))) {
+        status = CP_ERESOURCE;
+        goto done;
+    }
+    for (int i = 0; i < batch; i++)
+        memcpy(inputs + (size_t)i * size, input, size * sizeof *inputs);
+    for (int i = 0; !status && i < n; i += batch)
+        status = run_zeroed(frame, inputs, response, use + i, n - i < batch ? n - i : batch, maps + (size_t)i * size,
+                            responses_out ? responses_out + i : NULL);
+done:
+    cp_frame_free(frame);
+    cp_free(inputs);
+    free_all(opened, n);
+    cp_free(use);
+    return status;
+}

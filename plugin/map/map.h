@@ -1,0 +1,12 @@
+/* Maps: what the command line needs beside critpath.h. */
+#ifndef CP_MAP_MAP_H
+#define CP_MAP_MAP_H
+
+#include "critpath.h"
+
+/* Why a map is all zero, in one line; false, and text empty, when it is not all zero. map: `count` floats. frame,
+ * image: the original run. path: NULL for the plain gradient. cut: of that path, or NULL. */
+bool cp_map_zero_reason(const float *map, size_t count, const cp_frame *frame, int image, const cp_response *response,
+                        const cp_path *path, const cp_cut *cut, char *text, size_t size);
+
+#endif
