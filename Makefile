@@ -34,14 +34,16 @@ SOURCE = $(DARKNET)
 SOURCE_FILES = $(wildcard $(DARKNET)/Makefile $(DARKNET)/include/* $(DARKNET)/src/* $(DARKNET)/examples/*)
 endif
 
+# Other options than last time: everything is built again.
+ifneq ($(shell cat $(BUILD)/.options 2>&1),$(OPTIONS))
+$(shell mkdir -p $(BUILD) && echo '$(OPTIONS)' >$(BUILD)/.options)
+endif
+
 all: $(BUILD)/darknet
 
 build/download/.verified: tools/fetch-darknet tools/darknet.sha256
 	tools/fetch-darknet $(@D)
 	@touch $@
-
-$(BUILD)/.options: FORCE
-	@mkdir -p $(@D); echo '$(OPTIONS)' | cmp -s - $@ || echo '$(OPTIONS)' >$@
 
 $(TREE)/.patched: $(SOURCE_FILES) $(BUILD)/.options patches/series $(wildcard patches/*.patch) tools/unpack-darknet
 	tools/unpack-darknet $(SOURCE) $(TREE)
@@ -81,6 +83,5 @@ train-resnet8: all
 clean:
 	rm -rf build
 
-FORCE:
-.PHONY: all test demo train-resnet8 clean FORCE
+.PHONY: all test demo train-resnet8 clean
 .DELETE_ON_ERROR:

@@ -1,0 +1,48 @@
+# What make promises: nothing is done twice, a changed patch starts from a fresh tree, a user's checkout is only read,
+# and every patch applies on its own, without fuzz, to Debian's and to upstream's Darknet.
+set -eu
+. tests/host/common.sh
+unset MAKEFLAGS MAKELEVEL MFLAGS || true
+build=$(dirname "$CRITPATH_DARKNET")
+options=$(cat "$build/.options")
+
+# shellcheck disable=SC2086
+{
+    make -n BUILD="$build" $options >"$tmp/plain"
+    make -n BUILD="$build" $options -W patches/0003-gradient-1x1.patch >"$tmp/patch"
+    make -n BUILD="$build" $options -W patches/series >"$tmp/series"
+}
+grep -E 'unpack-darknet|libdarknet.a|cmake|darknet.new' "$tmp/plain" && fail "a second make does the above again"
+for file in patch series; do
+    for step in unpack-darknet libdarknet.a 'cmake -S' darknet.new; do
+        grep -q "$step" "$tmp/$file" || fail "a changed $file does not lead to $step"
+    done
+done
+
+[ -f build/download/.verified ] || skip "Debian's source package (make DARKNET= was used)"
+plain=$tmp/plain-tree
+mkdir "$plain"
+tar -C "$plain" --strip-components=1 -xJf build/download/*.orig.tar.xz
+tar -C "$plain" -xJf build/download/*.debian.tar.xz
+for label in upstream debian; do
+    [ $label = upstream ] || (cd "$plain" && patch -s -p1 <debian/patches/0001_fix_data_label_path.patch)
+    while read -r name; do
+        patch -d "$plain" -p1 -F0 --dry-run --batch <"patches/$name" >"$tmp/log" 2>&1 || {
+            cat "$tmp/log"
+            fail "$name does not apply to plain Darknet ($label)"
+        }
+    done <patches/series
+done
+
+mkdir -p "$plain/obj"
+touch "$plain/obj/stale.o"
+sum() { find "$plain" -type f -exec sha256sum {} + | sort | sha256sum; }
+before=$(sum)
+tools/unpack-darknet "$plain" "$tmp/tree"
+[ "$before" = "$(sum)" ] || fail "the user's checkout has changed"
+[ ! -e "$tmp/tree/obj/stale.o" ] || fail "old objects were copied"
+grep -q CRITPATH "$tmp/tree/examples/darknet.c" || fail "the copy is not patched"
+
+# A checkout that has the patches already is refused, with the patch's name
+tools/unpack-darknet "$tmp/tree" "$tmp/again" >"$tmp/log" 2>&1 && fail "patches applied twice"
+grep -q '0001-critpath-verb.patch does not apply' "$tmp/log" || fail "no word about the patch: $(cat "$tmp/log")"

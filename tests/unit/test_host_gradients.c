@@ -1,0 +1,162 @@
+/* The faults of Darknet's own backward passes that patches/ mends, on networks small enough to differentiate by hand:
+ * a gradient of a linear network is exact in one difference, whatever the step. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include <darknet.h>
+
+static network *parse(const char *cfg)
+{
+    char path[] = "/tmp/host_gradients_XXXXXX";
+    int fd = mkstemp(path);
+    assert_true(fd >= 0);
+    assert_int_equal(write(fd, cfg, strlen(cfg)), (ssize_t)strlen(cfg));
+    close(fd);
+    network *net = parse_network_cfg(path);
+    unlink(path);
+    return net;
+}
+
+static double sum_of_outputs(network *net, float *input)
+{
+    const float *output = network_predict(net, input);
+    double sum = 0;
+    for (int i = 0; i < net->outputs; ++i) {
+        sum += output[i];
+    }
+    return sum;
+}
+
+/* d(sum of outputs)/d(input) by Darknet's backward passes outside training, into `gradient`. */
+static void host_gradient(network *net, float *input, float *gradient)
+{
+    network_predict(net, input);
+    layer last = net->layers[net->n - 1];
+    for (int i = 0; i < last.outputs; ++i) {
+        last.delta[i] = 1;
+    }
+    memset(gradient, 0, net->inputs * sizeof *gradient);
+    memcpy(net->input, input, net->inputs * sizeof *input);
+    net->train = 0;
+    net->delta = gradient;
+    backward_network(net);
+    net->delta = NULL;
+}
+
+static void check_linear(const char *cfg)
+{
+    srand(7);
+    network *net = parse(cfg);
+    float *input = calloc(net->inputs, sizeof *input);
+    float *gradient = calloc(net->inputs, sizeof *gradient);
+    for (int i = 0; i < net->inputs; ++i) {
+        input[i] = rand_uniform(-1, 1);
+    }
+    host_gradient(net, input, gradient);
+    double at = sum_of_outputs(net, input), largest = 0;
+    for (int i = 0; i < net->inputs; ++i) {
+        float kept = input[i];
+        input[i] = kept + 1;
+        double expected = sum_of_outputs(net, input) - at;
+        input[i] = kept;
+        assert_true(fabs(gradient[i] - expected) < 1e-4);
+        largest = fmax(largest, fabs(expected));
+    }
+    assert_true(largest > .1); /* the comparison above was about something */
+    free(input);
+    free(gradient);
+    free_network(net);
+}
+
+#define CONV(filters, size) \
+    "[convolutional]\nfilters=" #filters "\nsize=" #size "\nstride=1\npad=1\nactivation=linear\n"
+#define NET "[net]\nbatch=1\nwidth=5\nheight=4\nchannels=2\n"
+
+static void test_1x1_adds_to_what_a_route_left(void **state)
+{
+    (void)state;
+    check_linear(NET CONV(4, 3) CONV(3, 1) "[route]\nlayers=-1,-2\n" CONV(2, 3));
+}
+
+static void test_1x1_adds_to_what_a_shortcut_left(void **state)
+{
+    (void)state;
+    check_linear(NET CONV(4, 3) CONV(3, 1) CONV(4, 3) "[shortcut]\nfrom=-3\nactivation=linear\n");
+}
+
+static void test_dropout_passes_the_gradient_outside_training(void **state)
+{
+    (void)state;
+    check_linear(NET CONV(4, 3) "[dropout]\nprobability=.5\n" CONV(2, 3));
+}
+
+enum { W = 3, H = 2, ANCHORS = 2, CLASSES = 2, ENTRIES = 4 + 1 + CLASSES };
+
+static void test_region_sends_its_delta_down_on_the_cpu(void **state)
+{
+    (void)state;
+    srand(7);
+    network *net = parse("[net]\nbatch=1\nwidth=3\nheight=2\nchannels=2\n"
+                         "[convolutional]\nfilters=14\nsize=1\nstride=1\npad=0\nactivation=linear\n"
+                         "[region]\nanchors=1,1,2,2\nbias_match=1\nclasses=2\ncoords=4\nnum=2\nsoftmax=1\n"
+                         "object_scale=5\nnoobject_scale=1\nclass_scale=1\ncoord_scale=1\nthresh=.6\n");
+    layer conv = net->layers[0], region = net->layers[1];
+    assert_int_equal(region.outputs, W * H * ANCHORS * ENTRIES);
+    for (int i = 0; i < net->inputs; ++i) {
+        net->input[i] = rand_uniform(-1, 1);
+    }
+    const float truth[] = {.4f, .3f, .5f, .6f, 1}; /* one box of class 1 */
+    memset(net->truth, 0, net->truths * sizeof *net->truth);
+    memcpy(net->truth, truth, sizeof truth);
+    *net->seen = 20000; /* past the warm-up, which pulls every box to its anchor */
+    net->train = 1;
+    forward_network(net);
+
+    float *delta = malloc(region.outputs * sizeof *delta); /* backward changes it in place */
+    memcpy(delta, region.delta, region.outputs * sizeof *delta);
+    backward_network(net);
+
+    double logistic = 0, identity = 0;
+    for (int n = 0; n < ANCHORS; ++n) {
+        for (int entry = 0; entry < ENTRIES; ++entry) {
+            for (int cell = 0; cell < W * H; ++cell) {
+                int i = (n * ENTRIES + entry) * W * H + cell;
+                float y = region.output[i], expected = delta[i];
+                if (entry == 0 || entry == 1 || entry == 4) { /* x, y, objectness */
+                    expected *= y * (1 - y);
+                    logistic += fabs(expected);
+                } else {
+                    identity += fabs(expected);
+                }
+                assert_true(fabs(conv.delta[i] - expected) < 1e-6);
+            }
+        }
+    }
+    assert_true(logistic > .1 && identity > .1);
+
+    double learned = 0;
+    for (int i = 0; i < conv.nweights; ++i) {
+        learned += fabs(conv.weight_updates[i]);
+    }
+    assert_true(learned > .1);
+    free(delta);
+    free_network(net);
+}
+
+int main(void)
+{
+    gpu_index = -1;
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_1x1_adds_to_what_a_route_left),
+        cmocka_unit_test(test_1x1_adds_to_what_a_shortcut_left),
+        cmocka_unit_test(test_dropout_passes_the_gradient_outside_training),
+        cmocka_unit_test(test_region_sends_its_delta_down_on_the_cpu),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
