@@ -13,7 +13,7 @@ CUDNN = 0
 BUILD = build
 SANITIZE =
 JOBS := $(shell nproc)
-MAKEFLAGS += -j$(JOBS) --no-print-directory
+MAKEFLAGS += --no-print-directory $(if $(filter -j%,$(MAKEFLAGS)),,-j$(JOBS))
 
 TREE = $(BUILD)/darknet-src
 CMAKE = $(BUILD)/cmake

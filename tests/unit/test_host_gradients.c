@@ -1,5 +1,6 @@
 /* The faults of Darknet's own backward passes that patches/ mends, on networks small enough to differentiate by hand:
  * a gradient of a linear network is exact in one difference, whatever the step. */
+#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
