@@ -1,0 +1,113 @@
+/* Batch norm folded into the weights before it, exactly as Darknet's CPU forward computes it. */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "io/error.h"
+#include "model/model.h"
+
+/* Denormals are zero in a stock -Ofast Darknet (it sets FTZ/DAZ) and not in a program linked otherwise: the bits decide,
+ * so that both read the same weights. Real files hold them, in rolling variances above all. */
+static void flush_denormals(float *x, size_t n)
+{
+    for (size_t i = 0; i < n; ++i) {
+        uint32_t bits;
+        memcpy(&bits, &x[i], sizeof bits);
+        if (!(bits & 0x7f800000u)) bits = 0;
+        memcpy(&x[i], &bits, sizeof bits);
+    }
+}
+
+/* The CPU forward's normalisation is (x - mean) / (sqrt(var) + 1e-6), then scale and bias: factor[f] is what multiplies the
+ * filter's weights. */
+static cp_status fold_arrays(int index, float *weights, size_t per_filter, int filters, float *biases, float *scales,
+                             float *mean, float *variance)
+{
+    flush_denormals(scales, filters);
+    flush_denormals(mean, filters);
+    flush_denormals(variance, filters);
+    for (int f = 0; f < filters; ++f) {
+        double var = variance[f] > 0 ? variance[f] : 0;
+        double factor = scales[f] / (sqrt(var) + .000001);
+        biases[f] = (float)(biases[f] - mean[f] * factor);
+        for (size_t i = 0; i < per_filter; ++i) weights[f * per_filter + i] = (float)(weights[f * per_filter + i] * factor);
+        if (!isfinite(factor) || !isfinite(biases[f]))
+            return cp_fail(CP_EINPUT, "layer %d: filter %d: batch norm with scale %g and variance %g is not finite", index, f,
+                           scales[f], variance[f]);
+    }
+    return CP_OK;
+}
+
+/* Deconvolutional weights are (c, n*size*size): the filter is the second axis. */
+static cp_status fold_deconvolutional(int index, layer *l)
+{
+    size_t window = (size_t)l->size * l->size;
+    float *column = cp_alloc(l->c * window, sizeof(float), "deconvolutional weights");
+    if (!column) return CP_ERESOURCE;
+    cp_status status = CP_OK;
+    for (int f = 0; f < l->n && !status; ++f) {
+        for (int c = 0; c < l->c; ++c)
+            memcpy(column + c * window, l->weights + ((size_t)c * l->n + f) * window, window * sizeof(float));
+        status = fold_arrays(index, column, l->c * window, 1, l->biases + f, l->scales + f, l->rolling_mean + f,
+                             l->rolling_variance + f);
+        for (int c = 0; c < l->c; ++c)
+            memcpy(l->weights + ((size_t)c * l->n + f) * window, column + c * window, window * sizeof(float));
+    }
+    cp_free(column);
+    return status;
+}
+
+static void drop(float **buffer)
+{
+    free(*buffer);
+    *buffer = NULL;
+}
+
+cp_status cp_model_fold(network *net)
+{
+    for (int i = 0; i < net->n; ++i) {
+        layer *l = &net->layers[i];
+        cp_status status = CP_OK;
+        size_t weights = 0, biases = 0;
+        switch (l->type) {
+        case CONVOLUTIONAL:
+        case DECONVOLUTIONAL:
+            biases = l->n;
+            weights = (size_t)l->c / (l->groups ? l->groups : 1) * l->n * l->size * l->size;
+            break;
+        case CONNECTED:
+            biases = l->outputs;
+            weights = (size_t)l->inputs * l->outputs;
+            break;
+        case LOCAL:
+            biases = l->outputs;
+            weights = (size_t)l->size * l->size * l->c * l->n * l->out_w * l->out_h;
+            break;
+        default:
+            break;
+        }
+        if (weights) {
+            flush_denormals(l->weights, weights);
+            flush_denormals(l->biases, biases);
+        }
+        if (weights && l->batch_normalize) {
+            if (l->type == DECONVOLUTIONAL)
+                status = fold_deconvolutional(i, l);
+            else
+                status = fold_arrays(i, l->weights, weights / biases, (int)biases, l->biases, l->scales, l->rolling_mean,
+                                     l->rolling_variance);
+            if (status) return status;
+            l->batch_normalize = 0;
+        }
+        drop(&l->weight_updates);
+        drop(&l->bias_updates);
+        if (l->type == DROPOUT) continue; /* its output and delta are the previous layer's */
+        drop(&l->x);
+        drop(&l->x_norm);
+        if (!cp_layer_is_head(l->type)) {
+            drop(&l->delta);
+            drop(&l->output);
+        }
+    }
+    return CP_OK;
+}
