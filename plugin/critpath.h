@@ -129,8 +129,9 @@ int cp_model_logit_layer(const cp_model *model, int head);
 int cp_model_heads(const cp_model *model, const int **heads);
 /* Softmax (or logistic) of the head over `logits` (cp_model_classes of them): what `classifier predict` prints. */
 cp_status cp_model_classify(const cp_model *model, const float *logits, float *probabilities);
-/* Darknet's decoding and NMS. logits[k]: the output of the logit layer of heads[k], one image. Detections (one per box and class left
- * after NMS with probability > thresh), sorted by descending probability, are allocated; free with cp_free_detections. Relative boxes. */
+/* Darknet's decoding and NMS. logits[k]: the output of the logit layer of heads[k], one image. Detections (one per box
+ * and class left after NMS with probability > thresh), in the order in which `detector test` prints them, are
+ * allocated; free with cp_free_detections. Relative boxes. */
 cp_status cp_model_detect(const cp_model *model, const float *const *logits, size_t photo_w, size_t photo_h, float thresh,
                           float nms, cp_detection **detections, int *count);
 void cp_free_detections(cp_detection *detections);

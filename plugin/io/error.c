@@ -35,21 +35,30 @@ cp_status cp_fail_prefix(cp_status status, const char *format, ...)
 
 bool cp_mul(size_t a, size_t b, size_t *product) { return !__builtin_mul_overflow(a, b, product); }
 
-void *cp_alloc(size_t n, size_t size, const char *what)
+static void *allocate(size_t n, size_t size, const char *what, size_t *bytes)
 {
-    size_t bytes;
-    if (!cp_mul(n, size, &bytes) || bytes > PTRDIFF_MAX - 64) {
+    if (!cp_mul(n, size, bytes) || *bytes > PTRDIFF_MAX - 64) {
         cp_fail(CP_ERESOURCE, "%s: %zu items of %zu bytes do not fit in memory", what, n, size);
         return NULL;
     }
-    bytes = bytes ? (bytes + 63) / 64 * 64 : 64;
-    void *memory = aligned_alloc(64, bytes);
-    if (!memory) {
-        cp_fail(CP_ERESOURCE, "%s: out of memory, %zu bytes asked for", what, bytes);
-        return NULL;
-    }
-    memset(memory, 0, bytes);
+    *bytes = *bytes ? (*bytes + 63) / 64 * 64 : 64;
+    void *memory = aligned_alloc(64, *bytes);
+    if (!memory) cp_fail(CP_ERESOURCE, "%s: out of memory, %zu bytes asked for", what, *bytes);
     return memory;
+}
+
+void *cp_alloc(size_t n, size_t size, const char *what)
+{
+    size_t bytes;
+    void *memory = allocate(n, size, what, &bytes);
+    if (memory) memset(memory, 0, bytes);
+    return memory;
+}
+
+void *cp_alloc_dirty(size_t n, size_t size, const char *what)
+{
+    size_t bytes;
+    return allocate(n, size, what, &bytes);
 }
 
 void cp_free(void *memory) { free(memory); }

@@ -16,6 +16,8 @@ bool cp_mul(size_t a, size_t b, size_t *product);
 /* Zeroed array of n items of `size` bytes, aligned to 64; NULL with the message set when it overflows or memory is
  * out. `what` names it in the message. Free with cp_free. n = 0 gives a valid pointer. */
 void *cp_alloc(size_t n, size_t size, const char *what);
+/* The same, not zeroed: for large buffers that are written before they are read. */
+void *cp_alloc_dirty(size_t n, size_t size, const char *what);
 void cp_free(void *memory);
 
 #endif

@@ -104,7 +104,7 @@ cp_status cp_model_fold(network *net)
         if (l->type == DROPOUT) continue; /* its output and delta are the previous layer's */
         drop(&l->x);
         drop(&l->x_norm);
-        if (!cp_layer_is_head(l->type)) {
+        if (!cp_host_type_is_head(l->type)) {
             drop(&l->delta);
             drop(&l->output);
         }

@@ -34,7 +34,7 @@ struct cp_model {
 cp_status cp_model_build_table(cp_model *model);
 /* model/fold.c: flushes denormal weights, folds batch norm into weights and biases, drops training buffers. */
 cp_status cp_model_fold(network *net);
-const char *cp_layer_type_name(LAYER_TYPE type);
-bool cp_layer_is_head(LAYER_TYPE type);
+const char *cp_host_type_name(LAYER_TYPE type);
+bool cp_host_type_is_head(LAYER_TYPE type);
 
 #endif

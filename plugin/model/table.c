@@ -7,7 +7,7 @@
 
 char *get_activation_string(ACTIVATION a); /* Darknet's, not in darknet.h */
 
-const char *cp_layer_type_name(LAYER_TYPE type)
+const char *cp_host_type_name(LAYER_TYPE type)
 {
     static const char *const names[] = {
         [CONVOLUTIONAL] = "convolutional", [DECONVOLUTIONAL] = "deconvolutional", [CONNECTED] = "connected",
@@ -21,7 +21,7 @@ const char *cp_layer_type_name(LAYER_TYPE type)
     return "unknown";
 }
 
-bool cp_layer_is_head(LAYER_TYPE type)
+bool cp_host_type_is_head(LAYER_TYPE type)
 {
     return type == SOFTMAX || type == LOGXENT || type == COST || type == YOLO || type == REGION || type == DETECTION;
 }
@@ -72,8 +72,8 @@ static void fill_info(cp_model *model, int i, int **pool)
     const layer *l = &model->net->layers[i];
     cp_layer_info *info = &model->layer[i];
     info->index = i;
-    snprintf(info->type, sizeof info->type, "%s", cp_layer_type_name(l->type));
-    info->head = cp_layer_is_head(l->type);
+    snprintf(info->type, sizeof info->type, "%s", cp_host_type_name(l->type));
+    info->head = cp_host_type_is_head(l->type);
     info->value = i;
     info->n_sources = count_sources(l);
     info->sources = *pool;

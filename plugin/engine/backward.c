@@ -1,0 +1,287 @@
+/* The backward pass: data gradients of one or several entries, masked at the neuron layers. */
+#include <string.h>
+
+#include "engine/engine.h"
+#include "io/error.h"
+
+enum { CHUNK = 1 << 14, NO_TARGET = -2 }; /* neurons of one part; a multiple of 64, so that parts share no word */
+
+/* One run. Arrays are by layer + 1; 0 is the input. */
+typedef struct {
+    cp_frame *frame;
+    const cp_entry *entries;
+    int n;
+    const cp_observer *observer;
+    int target;          /* layer whose delta the caller wants, -1 the input, or NO_TARGET */
+    float *target_delta;
+    bool *active;        /* somebody wants this layer's delta and the response depends on it */
+    bool *touched;       /* holds something: otherwise it is zero and was not even cleared */
+    float **delta;       /* (n, outputs) */
+    int *image;          /* by entry */
+} run;
+
+static size_t outputs_of(const cp_model *model, int layer)
+{
+    return layer < 0 ? (size_t)model->net->inputs : model->layer[layer].outputs;
+}
+
+static int owner(const cp_model *model, int layer) { return layer < 0 ? -1 : model->layer[layer].value; }
+
+static bool response_depends(const run *r, int layer)
+{
+    for (int e = 0; e < r->n; ++e)
+        for (int k = 0; k < r->entries[e].response->n; ++k) {
+            int unit = r->entries[e].response->unit[k].layer;
+            if (unit == layer || cp_model_depends(r->frame->model, unit, layer)) return true;
+        }
+    return false;
+}
+
+static bool wanted(const run *r, int layer)
+{
+    const cp_model *model = r->frame->model;
+    if (r->frame->base && !r->frame->value[layer + 1]) return false;
+    if (layer == r->target) return true;
+    if (layer < 0) return false;
+    if (r->target != NO_TARGET && cp_model_depends(model, layer, r->target)) return true;
+    if (!r->observer) return false;
+    for (int p = 0; p < model->neuron_layers; ++p) {
+        int neuron = model->neuron[p].layer;
+        if (r->frame->base && !r->frame->value[neuron + 1]) continue;
+        if (neuron == layer || cp_model_depends(model, layer, neuron)) return true;
+    }
+    return false;
+}
+
+static void mark_active(run *r)
+{
+    const cp_model *model = r->frame->model;
+    for (int i = -1; i < model->layers; ++i)
+        if (i < 0 || (!model->layer[i].head && model->layer[i].value == i))
+            r->active[i + 1] = wanted(r, i) && response_depends(r, i);
+}
+
+/* A delta lives from its first reader's turn (or its own, if only a response unit is in it) to its own turn. Turns go from
+ * the last layer down: turn t is layer layers-1-t. */
+static cp_status plan(run *r)
+{
+    const cp_model *model = r->frame->model;
+    int layers = model->layers, n = 0;
+    int *first = cp_alloc(layers + 1, sizeof *first, "deltas"), *last = cp_alloc(layers + 1, sizeof *last, "deltas");
+    int *which = cp_alloc(layers + 1, sizeof *which, "deltas"), *reader = cp_alloc(layers + 1, sizeof *reader, "deltas");
+    size_t *floats = cp_alloc(layers + 1, sizeof *floats, "deltas"), *offset = cp_alloc(layers + 1, sizeof *offset, "deltas");
+    cp_status status = first && last && which && reader && floats && offset ? CP_OK : CP_ERESOURCE;
+    if (status) goto done;
+    for (int i = -1; i < layers; ++i) reader[i + 1] = i;
+    for (int i = 0; i < layers; ++i) {
+        const cp_op *op = &r->frame->engine->op[i];
+        if (!r->active[i + 1] || i == r->target) continue;
+        for (int s = 0; s < op->n_sources; ++s)
+            if (i > reader[op->source[s] + 1]) reader[op->source[s] + 1] = i;
+    }
+    for (int i = layers - 1; i >= -1; --i) {
+        if (!r->active[i + 1]) continue;
+        if (i == r->target) {
+            r->delta[i + 1] = r->target_delta;
+            continue;
+        }
+        first[n] = layers - 1 - reader[i + 1];
+        last[n] = layers - 1 - i;
+        if (!cp_mul(outputs_of(model, i), r->n, &floats[n])) {
+            status = cp_fail(CP_ERESOURCE, "layer %d: deltas of %d entries do not fit in memory", i, r->n);
+            goto done;
+        }
+        which[n++] = i;
+    }
+    status = cp_frame_arena(r->frame, cp_plan_buffers(n, first, last, floats, offset));
+    for (int k = 0; k < n && !status; ++k) r->delta[which[k] + 1] = r->frame->arena + offset[k];
+done:
+    cp_free(first), cp_free(last), cp_free(which), cp_free(reader), cp_free(floats), cp_free(offset);
+    return status;
+}
+
+static void touch(run *r, int layer)
+{
+    if (r->touched[layer + 1]) return;
+    size_t outputs = outputs_of(r->frame->model, layer);
+#pragma omp parallel for collapse(2) num_threads(cp_threads())
+    for (int e = 0; e < r->n; ++e)
+        for (size_t i = 0; i < (outputs + CHUNK - 1) / CHUNK; ++i) {
+            size_t from = i * CHUNK, count = outputs - from < CHUNK ? outputs - from : CHUNK;
+            memset(r->delta[layer + 1] + e * outputs + from, 0, count * sizeof(float));
+        }
+    r->touched[layer + 1] = true;
+}
+
+/* The response's own units. */
+static void seed(run *r, int layer, bool gated)
+{
+    const cp_model *model = r->frame->model;
+    size_t outputs = outputs_of(model, layer);
+    for (int e = 0; e < r->n; ++e) {
+        const cp_response *response = r->entries[e].response;
+        if ((r->entries[e].gates != NULL) != gated) continue;
+        for (int k = 0; k < response->n; ++k) {
+            if (owner(model, response->unit[k].layer) != layer) continue;
+            touch(r, layer);
+            r->delta[layer + 1][e * outputs + response->unit[k].index] += response->unit[k].weight;
+        }
+    }
+}
+
+static void apply_path(const uint64_t *words, size_t first, size_t count, float *delta)
+{
+    for (size_t w = 0; w * 64 < count; ++w) {
+        uint64_t bits = words[first / 64 + w];
+        size_t in_word = count - w * 64 < 64 ? count - w * 64 : 64;
+        float *d = delta + w * 64;
+        if (bits == UINT64_MAX) continue;
+        if (!bits)
+            memset(d, 0, in_word * sizeof *d);
+        else
+            for (size_t i = 0; i < in_word; ++i)
+                if (!(bits >> i & 1)) d[i] = 0;
+    }
+}
+
+static const float *activations(const run *r, int layer, int position, int e)
+{
+    int image = r->entries[e].image;
+    if (r->entries[e].gates) return r->frame->before_gate[position] + image * r->frame->model->neuron[position].count;
+    return cp_at(cp_frame_batch(r->frame, layer), image);
+}
+
+/* Exposes g = dPhi/da at a neuron layer and multiplies it by the path or the gates. */
+static void expose(run *r, int layer, int position)
+{
+    const cp_neuron_layer *neuron = &r->frame->model->neuron[position];
+    size_t count = neuron->count;
+    int chunks = (int)((count + CHUNK - 1) / CHUNK);
+#pragma omp parallel for collapse(2) num_threads(cp_threads())
+    for (int e = 0; e < r->n; ++e)
+        for (int c = 0; c < chunks; ++c) {
+            const cp_entry *entry = &r->entries[e];
+            size_t first = (size_t)c * CHUNK, part = count - first < CHUNK ? count - first : CHUNK;
+            float *g = r->delta[layer + 1] + e * count + first;
+            if (r->observer)
+                r->observer->gradient(r->observer->user, neuron, e, first, activations(r, layer, position, e) + first, g,
+                                      part);
+            if (entry->path) apply_path(cp_path_words(entry->path, position), first, part, g);
+            if (entry->gates)
+                for (size_t i = 0; i < part; ++i) g[i] *= entry->gates[neuron->offset + first + i];
+        }
+}
+
+static void activation_gradient(run *r, int layer, int position)
+{
+    const cp_op *op = &r->frame->engine->op[layer];
+    size_t count = outputs_of(r->frame->model, layer);
+    int chunks = (int)((count + CHUNK - 1) / CHUNK);
+#pragma omp parallel for collapse(2) num_threads(cp_threads())
+    for (int e = 0; e < r->n; ++e)
+        for (int c = 0; c < chunks; ++c) {
+            size_t first = (size_t)c * CHUNK, part = count - first < CHUNK ? count - first : CHUNK;
+            cp_activation_gradient(activations(r, layer, position, e) + first, part, op->activation,
+                                   r->delta[layer + 1] + e * count + first);
+        }
+}
+
+static void backward_layer(run *r, int layer)
+{
+    const cp_op *op = &r->frame->engine->op[layer];
+    cp_batch in_delta[CP_MAX_SOURCES] = {{0}};
+    bool any = false;
+    for (int s = 0; s < op->n_sources; ++s) {
+        int source = op->source[s];
+        if (!r->active[source + 1]) continue;
+        touch(r, source);
+        in_delta[s] = (cp_batch){r->delta[source + 1], outputs_of(r->frame->model, source)};
+        any = true;
+    }
+    if (!any) return;
+    cp_batch delta = {r->delta[layer + 1], outputs_of(r->frame->model, layer)};
+    op->type->backward(op, r->n, delta, in_delta, r->frame->index[layer], r->image, &r->frame->scratch);
+}
+
+static void backward_from_the_response(run *r)
+{
+    const cp_model *model = r->frame->model;
+    for (int i = model->layers - 1; i >= 0; --i) {
+        if (!r->active[i + 1]) continue;
+        int position = model->neuron_position[i];
+        /* A gate scales the response's own unit too; a path does not restrict the layer that the response is in. */
+        seed(r, i, true);
+        if (i == r->target) {
+            seed(r, i, false);
+            continue;
+        }
+        if (r->touched[i + 1] && position >= 0) expose(r, i, position);
+        seed(r, i, false);
+        if (!r->touched[i + 1]) continue;
+        if (position >= 0) activation_gradient(r, i, position);
+        backward_layer(r, i);
+    }
+}
+
+static cp_status check_entries(const run *r)
+{
+    const cp_model *model = r->frame->model;
+    for (int e = 0; e < r->n; ++e) {
+        const cp_entry *entry = &r->entries[e];
+        if (entry->image < 0 || entry->image >= r->frame->batch)
+            return cp_fail(CP_EINPUT, "backward: image %d, the frame holds %d", entry->image, r->frame->batch);
+        if (entry->gates && !r->frame->gated[entry->image])
+            return cp_fail(CP_EINTERNAL, "backward: image %d ran without gates", entry->image);
+        for (int k = 0; k < entry->response->n; ++k) {
+            int layer = entry->response->unit[k].layer;
+            if (layer < 0 || layer >= model->layers || model->layer[layer].head ||
+                entry->response->unit[k].index >= model->layer[layer].outputs)
+                return cp_fail(CP_EINPUT, "response: layer %d has no unit %zu", layer, entry->response->unit[k].index);
+        }
+    }
+    return CP_OK;
+}
+
+static cp_status backward(cp_frame *frame, const cp_entry *entries, int n, const cp_observer *observer, int target,
+                          float *target_delta)
+{
+    int layers = frame->model->layers;
+    run r = {.frame = frame, .entries = entries, .n = n, .observer = observer, .target = target,
+             .target_delta = target_delta};
+    cp_status status = check_entries(&r);
+    if (status || n < 1) return status;
+    r.active = cp_alloc(layers + 1, sizeof *r.active, "backward");
+    r.touched = cp_alloc(layers + 1, sizeof *r.touched, "backward");
+    r.delta = cp_alloc(layers + 1, sizeof *r.delta, "backward");
+    r.image = cp_alloc(n, sizeof *r.image, "backward");
+    if (!r.active || !r.touched || !r.delta || !r.image) {
+        status = CP_ERESOURCE;
+        goto done;
+    }
+    for (int e = 0; e < n; ++e) r.image[e] = entries[e].image;
+    mark_active(&r);
+    status = plan(&r);
+    if (!status) status = cp_frame_begin(frame);
+    if (status) goto done;
+    backward_from_the_response(&r);
+    if (target != NO_TARGET && !r.touched[target + 1])
+        memset(target_delta, 0, n * outputs_of(frame->model, target) * sizeof *target_delta);
+    cp_blas_leave();
+done:
+    cp_free(r.active), cp_free(r.touched), cp_free(r.delta), cp_free(r.image);
+    return status;
+}
+
+cp_status cp_frame_backward(cp_frame *frame, const cp_entry *entries, int n, const cp_observer *observer,
+                            float *input_gradient)
+{
+    if (input_gradient && frame->base && frame->branch_layer >= 0)
+        return cp_fail(CP_EINTERNAL, "backward: a branch at layer %d does not reach the input", frame->branch_layer);
+    return backward(frame, entries, n, observer, input_gradient ? -1 : NO_TARGET, input_gradient);
+}
+
+cp_status cp_frame_backward_to(cp_frame *frame, const cp_entry *entries, int n, int layer, float *gradient)
+{
+    if (layer < -1 || layer >= frame->model->layers) return cp_fail(CP_EINPUT, "backward: there is no layer %d", layer);
+    return backward(frame, entries, n, NULL, owner(frame->model, layer), gradient);
+}

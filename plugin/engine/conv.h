@@ -1,0 +1,45 @@
+/* Convolution, the engine's heaviest part, behind one interface.
+ *
+ * Every convolutional layer is made of two products over the same geometry. For an image x (C,H,W), weights A (M,K) with
+ * K = C*size*size, and P = out_h*out_w output positions:
+ *
+ *     gather:   y (M,P)   (+)= A im2col(x)        forward; data gradient at stride 1 (flipped weights)
+ *     scatter:  x (C,H,W)  += col2im(A^T y)       data gradient in general; forward of a deconvolution
+ */
+#ifndef CP_ENGINE_CONV_H
+#define CP_ENGINE_CONV_H
+
+#include "engine/engine.h"
+
+typedef struct {
+    int c, h, w;                /* x, per group */
+    int m;                      /* rows of A, per group */
+    int size, stride, pad;
+    int out_h, out_w;
+    int groups;
+} cp_window;
+
+struct cp_conv {
+    cp_window window;           /* of the forward run */
+    cp_window back_window;      /* of the data gradient as a gather */
+    float *back_weights;        /* (groups, C, M*size*size): flipped; NULL: the gradient is a scatter */
+    bool depthwise;
+};
+
+/* Floats of scratch that the products need. */
+void cp_gather_scratch(const cp_window *window, size_t *per_thread, size_t *shared);
+size_t cp_scatter_scratch(const cp_window *window);
+
+/* y = act(A im2col(x) + bias); bias (groups*M) or NULL; accumulate: y += A im2col(x), no bias, no activation. */
+void cp_gather(const cp_window *window, const float *weights, int n, cp_batch x, cp_batch y, bool accumulate,
+               const float *bias, ACTIVATION activation, const cp_scratch *scratch);
+void cp_scatter(const cp_window *window, const float *weights, int n, cp_batch y, cp_batch x, const cp_scratch *scratch);
+
+/* One input channel per group, computed without im2col. */
+void cp_depthwise_forward(const cp_window *window, const float *weights, int n, cp_batch x, cp_batch y, const float *bias,
+                          ACTIVATION activation);
+void cp_depthwise_backward(const cp_window *window, const float *weights, int n, cp_batch y, cp_batch x);
+
+extern const cp_op_type cp_op_convolutional, cp_op_deconvolutional;
+
+#endif

@@ -1,0 +1,129 @@
+/* [convolutional] and [deconvolutional]: which product serves which direction. */
+#include <string.h>
+
+#include "engine/conv.h"
+#include "io/error.h"
+
+/* As a gather over the output, the data gradient at stride 1 is a convolution with the kernel turned by 180 degrees and
+ * the roles of input and output channels exchanged. */
+static cp_status flip_weights(cp_conv *conv, const float *weights)
+{
+    const cp_window *g = &conv->window;
+    size_t window = (size_t)g->size * g->size, count;
+    if (!cp_mul((size_t)g->groups * g->m * g->c, window, &count))
+        return cp_fail(CP_ERESOURCE, "convolution: weights do not fit in memory");
+    conv->back_weights = cp_alloc(count, sizeof(float), "flipped weights");
+    if (!conv->back_weights) return CP_ERESOURCE;
+    for (int group = 0; group < g->groups; ++group)
+        for (int m = 0; m < g->m; ++m)
+            for (int c = 0; c < g->c; ++c) {
+                const float *from = weights + (((size_t)group * g->m + m) * g->c + c) * window;
+                float *to = conv->back_weights + (((size_t)group * g->c + c) * g->m + m) * window;
+                for (size_t i = 0; i < window; ++i) to[i] = from[window - 1 - i];
+            }
+    conv->back_window = (cp_window){.c = g->m, .h = g->out_h, .w = g->out_w, .m = g->c, .size = g->size, .stride = 1,
+                                    .pad = g->size - 1 - g->pad, .out_h = g->h, .out_w = g->w, .groups = g->groups};
+    return CP_OK;
+}
+
+static void need_scratch(cp_op *op, size_t per_thread, size_t shared)
+{
+    if (per_thread > op->per_thread) op->per_thread = per_thread;
+    if (shared > op->shared) op->shared = shared;
+}
+
+static cp_status prepare_convolutional(cp_op *op)
+{
+    const layer *l = op->l;
+    cp_conv *conv = op->conv = cp_alloc(1, sizeof *conv, "convolution");
+    if (!conv) return CP_ERESOURCE;
+    int groups = l->groups ? l->groups : 1;
+    conv->window = (cp_window){.c = l->c / groups, .h = l->h, .w = l->w, .m = l->n / groups, .size = l->size,
+                               .stride = l->stride, .pad = l->pad, .out_h = l->out_h, .out_w = l->out_w, .groups = groups};
+    const cp_window *g = &conv->window;
+    conv->depthwise = groups > 1 && g->c == 1;
+    if (conv->depthwise) return CP_OK;
+
+    size_t per_thread, shared;
+    cp_gather_scratch(g, &per_thread, &shared);
+    need_scratch(op, per_thread, shared);
+    /* A gather moves m*size*size floats per position, a scatter c*size*size: the flipped weights pay unless the layer
+     * widens a lot, as the first one does. */
+    if (g->size > 1 && g->stride == 1 && g->pad < g->size && g->m <= 2 * g->c) {
+        cp_status status = flip_weights(conv, l->weights);
+        if (status) return status;
+        cp_gather_scratch(&conv->back_window, &per_thread, &shared);
+        need_scratch(op, per_thread, shared);
+    } else {
+        need_scratch(op, cp_scatter_scratch(g), 0);
+    }
+    return CP_OK;
+}
+
+static void forward_convolutional(const cp_op *op, int n, const cp_batch *in, cp_batch out, uint16_t *index, bool linear,
+                                  const cp_scratch *scratch)
+{
+    (void)index;
+    const float *bias = linear ? NULL : op->l->biases;
+    ACTIVATION activation = linear ? LINEAR : op->activation;
+    if (op->conv->depthwise)
+        cp_depthwise_forward(&op->conv->window, op->l->weights, n, in[0], out, bias, activation);
+    else
+        cp_gather(&op->conv->window, op->l->weights, n, in[0], out, false, bias, activation, scratch);
+}
+
+static void backward_convolutional(const cp_op *op, int n, cp_batch delta, const cp_batch *in_delta, const uint16_t *index,
+                                   const int *image, const cp_scratch *scratch)
+{
+    (void)index, (void)image;
+    const cp_conv *conv = op->conv;
+    if (!in_delta[0].base) return;
+    if (conv->depthwise)
+        cp_depthwise_backward(&conv->window, op->l->weights, n, delta, in_delta[0]);
+    else if (conv->back_weights)
+        cp_gather(&conv->back_window, conv->back_weights, n, delta, in_delta[0], true, NULL, LINEAR, scratch);
+    else
+        cp_scatter(&conv->window, op->l->weights, n, delta, in_delta[0], scratch);
+}
+
+/* A deconvolution is a convolution's data gradient: x and y change places. */
+static cp_status prepare_deconvolutional(cp_op *op)
+{
+    const layer *l = op->l;
+    cp_conv *conv = op->conv = cp_alloc(1, sizeof *conv, "deconvolution");
+    if (!conv) return CP_ERESOURCE;
+    conv->window = (cp_window){.c = l->n, .h = l->out_h, .w = l->out_w, .m = l->c, .size = l->size, .stride = l->stride,
+                               .pad = l->pad, .out_h = l->h, .out_w = l->w, .groups = 1};
+    size_t per_thread, shared;
+    cp_gather_scratch(&conv->window, &per_thread, &shared);
+    need_scratch(op, per_thread, shared);
+    need_scratch(op, cp_scatter_scratch(&conv->window), 0);
+    return CP_OK;
+}
+
+static void forward_deconvolutional(const cp_op *op, int n, const cp_batch *in, cp_batch out, uint16_t *index, bool linear,
+                                    const cp_scratch *scratch)
+{
+    (void)index;
+    size_t plane = (size_t)op->l->out_h * op->l->out_w;
+    for (int b = 0; b < n; ++b) memset(cp_at(out, b), 0, op->info->outputs * sizeof(float));
+    cp_scatter(&op->conv->window, op->l->weights, n, in[0], out, scratch);
+    if (linear) return;
+#pragma omp parallel for collapse(2) num_threads(cp_threads())
+    for (int b = 0; b < n; ++b)
+        for (int f = 0; f < op->l->n; ++f)
+            cp_activate_bias(cp_at(out, b) + f * plane, plane, op->l->biases[f], op->activation);
+}
+
+static void backward_deconvolutional(const cp_op *op, int n, cp_batch delta, const cp_batch *in_delta, const uint16_t *index,
+                                     const int *image, const cp_scratch *scratch)
+{
+    (void)index, (void)image;
+    if (in_delta[0].base)
+        cp_gather(&op->conv->window, op->l->weights, n, delta, in_delta[0], true, NULL, LINEAR, scratch);
+}
+
+const cp_op_type cp_op_convolutional = {CONVOLUTIONAL, prepare_convolutional, forward_convolutional, backward_convolutional,
+                                        NULL};
+const cp_op_type cp_op_deconvolutional = {DECONVOLUTIONAL, prepare_deconvolutional, forward_deconvolutional,
+                                          backward_deconvolutional, NULL};

@@ -1,0 +1,131 @@
+/* The engine part of a model: one prepared op per layer, made at first use. Threads and BLAS. */
+#include "engine/engine.h"
+
+#include <cblas.h>
+#include <omp.h>
+
+#include "engine/conv.h"
+#include "io/error.h"
+
+static int thread_count;
+
+void cp_set_threads(int threads) { thread_count = threads; }
+
+int cp_threads(void)
+{
+    int threads = thread_count > 0 ? thread_count : omp_get_max_threads();
+    return threads > 0 ? threads : 1;
+}
+
+/* Several frames may run at once: the first to enter saves, the last to leave restores. */
+static pthread_mutex_t blas_lock = PTHREAD_MUTEX_INITIALIZER;
+static int blas_users, blas_saved;
+
+void cp_blas_enter(void)
+{
+    pthread_mutex_lock(&blas_lock);
+    if (blas_users++ == 0) {
+        blas_saved = openblas_get_num_threads();
+        if (blas_saved != 1) openblas_set_num_threads(1);
+    }
+    pthread_mutex_unlock(&blas_lock);
+}
+
+void cp_blas_leave(void)
+{
+    pthread_mutex_lock(&blas_lock);
+    if (--blas_users == 0 && blas_saved != 1) openblas_set_num_threads(blas_saved);
+    pthread_mutex_unlock(&blas_lock);
+}
+
+static void engine_free(void *memory)
+{
+    cp_engine *engine = memory;
+    for (int i = 0; i < engine->n; ++i) {
+        cp_free(engine->op[i].permutation);
+        if (engine->op[i].conv) cp_free(engine->op[i].conv->back_weights);
+        cp_free(engine->op[i].conv);
+    }
+    cp_free(engine->op);
+    cp_free(engine);
+}
+
+static cp_status prepare_op(const cp_model *model, int i, cp_op *op)
+{
+    const layer *l = op->l = &model->net->layers[i];
+    const cp_layer_info *info = op->info = &model->layer[i];
+    if (info->head || info->value != i) return CP_OK;
+    op->type = cp_op_type_find(l->type);
+    if (!op->type) return cp_fail(CP_EINPUT, "layer %d: %s is not supported", i, info->type);
+    if (info->n_sources > CP_MAX_SOURCES)
+        return cp_fail(CP_EINPUT, "layer %d: route of %d layers, at most %d are supported", i, info->n_sources,
+                       CP_MAX_SOURCES);
+    op->activation = info->neuron ? l->activation : LINEAR;
+    op->n_sources = info->n_sources;
+    for (int s = 0; s < info->n_sources; ++s) {
+        int source = info->sources[s];
+        if (source >= 0 && model->layer[source].head)
+            return cp_fail(CP_EINPUT, "layer %d: reads layer %d, a %s head that ends the differentiable part", i, source,
+                           model->layer[source].type);
+        op->source[s] = source < 0 ? -1 : model->layer[source].value;
+        op->source_outputs[s] = source < 0 ? (size_t)model->net->inputs : model->layer[source].outputs;
+    }
+    return op->type->prepare ? op->type->prepare(op) : CP_OK;
+}
+
+static cp_status engine_create(const cp_model *model, cp_engine **out)
+{
+    cp_engine *engine = cp_alloc(1, sizeof *engine, "engine");
+    if (!engine) return CP_ERESOURCE;
+    engine->n = model->layers;
+    engine->op = cp_alloc(engine->n, sizeof *engine->op, "engine");
+    cp_status status = engine->op ? CP_OK : CP_ERESOURCE;
+    for (int i = 0; i < engine->n && !status; ++i) {
+        status = prepare_op(model, i, &engine->op[i]);
+        if (engine->op[i].per_thread > engine->per_thread) engine->per_thread = engine->op[i].per_thread;
+        if (engine->op[i].shared > engine->shared) engine->shared = engine->op[i].shared;
+    }
+    if (status) {
+        engine_free(engine);
+        return status;
+    }
+    engine->per_thread = (engine->per_thread + 15) / 16 * 16; /* no two threads on one cache line */
+    *out = engine;
+    return CP_OK;
+}
+
+cp_status cp_engine_get(const cp_model *model, const cp_engine **engine)
+{
+    cp_model *m = (cp_model *)model; /* the engine part is a cache, guarded by its lock */
+    cp_status status = CP_OK;
+    pthread_mutex_lock(&m->engine_lock);
+    if (!m->engine) {
+        cp_engine *made = NULL;
+        status = engine_create(model, &made);
+        m->engine = made;
+        m->engine_free = engine_free;
+    }
+    *engine = m->engine;
+    pthread_mutex_unlock(&m->engine_lock);
+    return status;
+}
+
+size_t cp_plan_buffers(int n, const int *first, const int *last, const size_t *floats, size_t *offset)
+{
+    size_t total = 0;
+    for (int k = 0; k < n; ++k) {
+        size_t at = 0;
+        for (bool moved = true; moved;) { /* past every planned buffer that lives at the same time and overlaps */
+            moved = false;
+            for (int j = 0; j < k; ++j) {
+                bool together = first[j] <= last[k] && first[k] <= last[j];
+                if (!together || at >= offset[j] + floats[j] || offset[j] >= at + floats[k]) continue;
+                at = (offset[j] + floats[j] + 15) / 16 * 16;
+                moved = true;
+            }
+        }
+        offset[k] = at;
+        if (at + floats[k] > total) total = at + floats[k];
+    }
+    return total;
+}

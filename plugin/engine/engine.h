@@ -1,0 +1,119 @@
+/* Inside the engine: one op per layer, prepared once per model; frames hold the buffers of one run. */
+#ifndef CP_ENGINE_ENGINE_H
+#define CP_ENGINE_ENGINE_H
+
+#include "critpath.h"
+#include "model/model.h"
+
+/* Kernels are compiled for several instruction sets and the best is chosen at load; results of one machine do not
+ * depend on the thread count. */
+#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) && !defined(__SANITIZE_ADDRESS__)
+#define CP_CLONES __attribute__((target_clones("arch=skylake-avx512", "arch=haswell", "default")))
+#else
+#define CP_CLONES
+#endif
+
+enum { CP_MAX_SOURCES = 64 }; /* of one route */
+
+/* Work memory of one call into an op. */
+typedef struct {
+    float *thread; /* (threads, per_thread) */
+    size_t per_thread;
+    int threads;
+    float *shared; /* cp_engine.shared floats, for all threads together */
+} cp_scratch;
+
+/* Batch of tensors: entry b starts at base + b*stride floats. stride 0: one tensor serves every entry. */
+typedef struct {
+    float *base;
+    size_t stride;
+} cp_batch;
+
+static inline float *cp_at(cp_batch batch, int entry) { return batch.base + entry * batch.stride; }
+
+typedef struct cp_op cp_op;
+
+/* One row per layer type. All three take n entries and do their own threading (#pragma omp, cp_threads()); whatever is
+ * shared among threads is split by shape, never by thread count, so that the bytes do not depend on it. */
+typedef struct {
+    LAYER_TYPE type;
+    cp_status (*prepare)(cp_op *op);
+    /* out = act(f(in)). linear: f without bias, no activation (the tangent). index: maxpool's winners, kept for the
+     * other two. */
+    void (*forward)(const cp_op *op, int n, const cp_batch *in, cp_batch out, uint16_t *index, bool linear,
+                    const cp_scratch *scratch);
+    /* in_delta[s] += J_s^T delta; delta is with respect to z, i.e. after the activation's derivative. in_delta[s].base
+     * NULL: nobody wants that source's. image[b]: which of `index`'s images entry b belongs to. */
+    void (*backward)(const cp_op *op, int n, cp_batch delta, const cp_batch *in_delta, const uint16_t *index,
+                     const int *image, const cp_scratch *scratch);
+    /* Forward-mode: out = J in at the pattern of `index`; NULL: forward with linear = true serves. */
+    void (*tangent)(const cp_op *op, int n, const cp_batch *in, cp_batch out, const uint16_t *index, const int *image,
+                    const cp_scratch *scratch);
+} cp_op_type;
+
+typedef struct cp_conv cp_conv;
+
+struct cp_op {
+    const cp_op_type *type; /* NULL: alias or head, nothing to compute */
+    const layer *l;
+    const cp_layer_info *info;
+    ACTIVATION activation;
+    int n_sources;
+    int source[CP_MAX_SOURCES];          /* value owners; -1 is the input */
+    size_t source_outputs[CP_MAX_SOURCES];
+    size_t per_thread, shared;           /* scratch floats */
+    bool has_index;
+    int32_t *permutation;                /* reorg: out[i] = in[permutation[i]], -1: 0 */
+    cp_conv *conv;
+};
+
+typedef struct {
+    int n;
+    cp_op *op;
+    size_t per_thread, shared; /* the most any op needs */
+} cp_engine;
+
+/* The engine part of a model, made at first use. */
+cp_status cp_engine_get(const cp_model *model, const cp_engine **engine);
+
+const cp_op_type *cp_op_type_find(LAYER_TYPE type); /* NULL for heads and the unsupported */
+
+/* The number that cp_set_threads gave, at least 1. */
+int cp_threads(void);
+/* OpenBLAS works with one thread between these two: the engine's parts are the threads. */
+void cp_blas_enter(void);
+void cp_blas_leave(void);
+
+struct cp_frame {
+    const cp_model *model;
+    const cp_engine *engine;
+    int batch;
+    const cp_frame *base; /* of a branch */
+    int base_image, branch_layer;
+    /* By layer + 1 (0 is the input): own buffers of (batch, outputs); NULL where another's is read. */
+    float **value;
+    uint16_t **index;     /* by layer: maxpool winners, (batch, outputs) */
+    float **before_gate;  /* by neuron layer: activations before the gate, (batch, count); made at the first gated run */
+    uint8_t *gated;       /* by image */
+    float *arena;         /* deltas of a backward or tangents of a forward-mode run */
+    size_t arena_floats;
+    cp_scratch scratch;
+};
+
+/* The value a layer's readers see: entry stride 0 where a branch reads its base. */
+cp_batch cp_frame_batch(const cp_frame *frame, int value);
+cp_status cp_frame_arena(cp_frame *frame, size_t floats);
+/* Before a run: scratch for the threads in use, and cp_blas_enter. */
+cp_status cp_frame_begin(cp_frame *frame);
+
+/* Buffers with lifetimes, packed into one arena: buffer k is alive during steps [first[k], last[k]]. Fills offset[k]
+ * (first fit, aligned to 16 floats) and returns the floats needed. */
+size_t cp_plan_buffers(int n, const int *first, const int *last, const size_t *floats, size_t *offset);
+
+/* engine/activation.c */
+void cp_activate(float *x, size_t n, ACTIVATION activation);
+void cp_activate_bias(float *x, size_t n, float bias, ACTIVATION activation);
+/* delta *= act'(z), computed from y = act(z), as Darknet does. */
+void cp_activation_gradient(const float *y, size_t n, ACTIVATION activation, float *delta);
+
+#endif

@@ -1,0 +1,257 @@
+/* Frames: the buffers of one run, and the forward pass. */
+#include <string.h>
+
+#include "engine/engine.h"
+#include "io/error.h"
+
+static size_t outputs_of(const cp_model *model, int layer)
+{
+    return layer < 0 ? (size_t)model->net->inputs : model->layer[layer].outputs;
+}
+
+/* A layer whose output this frame computes or holds itself. */
+static bool owns(const cp_model *model, int branch_layer, bool branch, int layer)
+{
+    if (layer < 0) return !branch || branch_layer < 0;
+    if (model->layer[layer].head || model->layer[layer].value != layer) return false;
+    return !branch || cp_model_depends(model, layer, branch_layer);
+}
+
+static cp_status allocate(cp_frame *frame)
+{
+    const cp_model *model = frame->model;
+    int n = model->layers;
+    size_t count;
+    frame->value = cp_alloc(n + 1, sizeof *frame->value, "frame");
+    frame->index = cp_alloc(n, sizeof *frame->index, "frame");
+    frame->gated = cp_alloc(frame->batch, 1, "frame");
+    if (!frame->value || !frame->index || !frame->gated) return CP_ERESOURCE;
+    for (int i = -1; i < n; ++i) {
+        if (!owns(model, frame->branch_layer, frame->base != NULL, i)) continue;
+        if (!cp_mul(outputs_of(model, i), frame->batch, &count))
+            return cp_fail(CP_ERESOURCE, "layer %d: %d images do not fit in memory", i, frame->batch);
+        frame->value[i + 1] = cp_alloc_dirty(count, sizeof(float), "frame");
+        if (!frame->value[i + 1]) return CP_ERESOURCE;
+        if (i < 0 || !frame->engine->op[i].has_index) continue;
+        frame->index[i] = cp_alloc_dirty(count, sizeof(uint16_t), "frame");
+        if (!frame->index[i]) return CP_ERESOURCE;
+    }
+    frame->scratch.per_thread = frame->engine->per_thread;
+    frame->scratch.thread = cp_alloc_dirty(frame->engine->per_thread * cp_threads(), sizeof(float), "scratch");
+    frame->scratch.threads = cp_threads();
+    frame->scratch.shared = cp_alloc_dirty(frame->engine->shared, sizeof(float), "scratch");
+    return frame->scratch.thread && frame->scratch.shared ? CP_OK : CP_ERESOURCE;
+}
+
+static cp_status create(const cp_model *model, const cp_frame *base, int image, int layer, int batch, cp_frame **out)
+{
+    *out = NULL;
+    if (batch < 1) return cp_fail(CP_EINPUT, "frame: batch %d, at least 1 is needed", batch);
+    cp_frame *frame = cp_alloc(1, sizeof *frame, "frame");
+    if (!frame) return CP_ERESOURCE;
+    *frame = (cp_frame){.model = model, .batch = batch, .base = base, .base_image = image, .branch_layer = layer};
+    cp_status status = cp_engine_get(model, &frame->engine);
+    if (!status) status = allocate(frame);
+    if (status) {
+        cp_frame_free(frame);
+        return status;
+    }
+    *out = frame;
+    return CP_OK;
+}
+
+cp_status cp_frame_create(const cp_model *model, int batch, cp_frame **frame)
+{
+    return create(model, NULL, 0, -1, batch, frame);
+}
+
+cp_status cp_frame_branch(const cp_frame *base, int image, int layer, int batch, cp_frame **branch)
+{
+    if (layer >= base->model->layers || (layer >= 0 && base->model->layer[layer].head))
+        return cp_fail(CP_EINPUT, "frame: no branch at layer %d", layer);
+    if (image < 0 || image >= base->batch) return cp_fail(CP_EINPUT, "frame: image %d of %d", image, base->batch);
+    return create(base->model, base, image, layer < 0 ? -1 : base->model->layer[layer].value, batch, branch);
+}
+
+void cp_frame_free(cp_frame *frame)
+{
+    if (!frame) return;
+    int n = frame->model->layers;
+    for (int i = 0; i <= n && frame->value; ++i) cp_free(frame->value[i]);
+    for (int i = 0; i < n && frame->index; ++i) cp_free(frame->index[i]);
+    for (int i = 0; i < frame->model->neuron_layers && frame->before_gate; ++i) cp_free(frame->before_gate[i]);
+    cp_free(frame->value), cp_free(frame->index), cp_free(frame->before_gate), cp_free(frame->gated);
+    cp_free(frame->arena), cp_free(frame->scratch.thread), cp_free(frame->scratch.shared);
+    cp_free(frame);
+}
+
+cp_status cp_frame_arena(cp_frame *frame, size_t floats)
+{
+    if (floats <= frame->arena_floats) return CP_OK;
+    cp_free(frame->arena);
+    frame->arena_floats = 0;
+    frame->arena = cp_alloc_dirty(floats, sizeof(float), "deltas");
+    if (!frame->arena) return CP_ERESOURCE;
+    frame->arena_floats = floats;
+    return CP_OK;
+}
+
+/* cp_set_threads may have raised the number since the frame was made. */
+static cp_status fit_scratch(cp_frame *frame)
+{
+    if (frame->scratch.threads >= cp_threads()) return CP_OK;
+    cp_free(frame->scratch.thread);
+    frame->scratch.threads = cp_threads();
+    frame->scratch.thread = cp_alloc_dirty(frame->engine->per_thread * cp_threads(), sizeof(float), "scratch");
+    return frame->scratch.thread ? CP_OK : CP_ERESOURCE;
+}
+
+cp_status cp_frame_begin(cp_frame *frame)
+{
+    cp_status status = fit_scratch(frame);
+    if (!status) cp_blas_enter();
+    return status;
+}
+
+cp_batch cp_frame_batch(const cp_frame *frame, int value)
+{
+    size_t outputs = outputs_of(frame->model, value);
+    if (frame->value[value + 1]) return (cp_batch){frame->value[value + 1], outputs};
+    cp_batch base = cp_frame_batch(frame->base, value);
+    return (cp_batch){cp_at(base, frame->base_image), 0};
+}
+
+/* Applies one image's restriction to a neuron layer's fresh activations. */
+static void restrict_image(cp_frame *frame, int position, int image, const cp_restriction *restriction, float *a)
+{
+    const cp_neuron_layer *neuron = &frame->model->neuron[position];
+    size_t count = neuron->count;
+    if (restriction->kind == CP_FULL) return;
+    if (restriction->kind == CP_GATED) {
+        float *before = frame->before_gate[position] + image * count;
+        const float *gate = restriction->gates + neuron->offset;
+#pragma omp parallel for num_threads(cp_threads())
+        for (size_t i = 0; i < count; ++i) before[i] = a[i], a[i] *= gate[i];
+        return;
+    }
+    const float *constant = NULL;
+    if (restriction->kind == CP_FROZEN)
+        constant = cp_frame_output(restriction->original, neuron->layer, restriction->original_image);
+    const uint64_t *words = cp_path_words(restriction->path, position);
+#pragma omp parallel for num_threads(cp_threads())
+    for (size_t w = 0; w < (count + 63) / 64; ++w) {
+        size_t end = w * 64 + 64 < count ? w * 64 + 64 : count;
+        for (size_t i = w * 64; i < end; ++i)
+            if (!(words[w] >> (i & 63) & 1)) a[i] = constant ? constant[i] : 0;
+    }
+}
+
+static cp_status prepare_gates(cp_frame *frame, int images, const cp_restriction *restrictions)
+{
+    bool any = false;
+    for (int b = 0; b < images; ++b) {
+        frame->gated[b] = restrictions && restrictions[b].kind == CP_GATED;
+        any |= frame->gated[b];
+    }
+    if (!any || frame->before_gate) return CP_OK;
+    const cp_model *model = frame->model;
+    frame->before_gate = cp_alloc(model->neuron_layers, sizeof *frame->before_gate, "gates");
+    if (!frame->before_gate) return CP_ERESOURCE;
+    for (int p = 0; p < model->neuron_layers; ++p) {
+        if (!frame->value[model->neuron[p].layer + 1]) continue;
+        size_t count;
+        if (!cp_mul(model->neuron[p].count, frame->batch, &count))
+            return cp_fail(CP_ERESOURCE, "gates: %d images do not fit in memory", frame->batch);
+        frame->before_gate[p] = cp_alloc_dirty(count, sizeof(float), "gates");
+        if (!frame->before_gate[p]) return CP_ERESOURCE;
+    }
+    return CP_OK;
+}
+
+static void forward_layer(cp_frame *frame, int i, int images, const cp_restriction *restrictions)
+{
+    const cp_op *op = &frame->engine->op[i];
+    cp_batch in[CP_MAX_SOURCES];
+    for (int s = 0; s < op->n_sources; ++s) in[s] = cp_frame_batch(frame, op->source[s]);
+    cp_batch out = cp_frame_batch(frame, i);
+    op->type->forward(op, images, in, out, frame->index[i], false, &frame->scratch);
+    int position = frame->model->neuron_position[i];
+    for (int b = 0; b < images && restrictions && position >= 0; ++b)
+        restrict_image(frame, position, b, &restrictions[b], cp_at(out, b));
+}
+
+/* Runs every layer this frame owns, except `except` (whose value the caller wrote), if it depends on `after`. */
+static cp_status run(cp_frame *frame, int after, int images, const cp_restriction *restrictions)
+{
+    const cp_model *model = frame->model;
+    if (images < 1 || images > frame->batch)
+        return cp_fail(CP_EINPUT, "frame: %d images, it holds 1 to %d", images, frame->batch);
+    cp_status status = prepare_gates(frame, images, restrictions);
+    if (!status) status = cp_frame_begin(frame);
+    if (status) return status;
+    for (int i = 0; i < model->layers; ++i)
+        if (i != after && frame->value[i + 1] && cp_model_depends(model, i, after))
+            forward_layer(frame, i, images, restrictions);
+    cp_blas_leave();
+    return CP_OK;
+}
+
+cp_status cp_frame_forward(cp_frame *frame, const float *input, int images, const cp_restriction *restrictions)
+{
+    if (frame->base) return cp_fail(CP_EINTERNAL, "frame: a branch has no input of its own");
+    if (images >= 1 && images <= frame->batch)
+        memcpy(frame->value[0], input, (size_t)images * frame->model->net->inputs * sizeof *input);
+    return run(frame, -1, images, restrictions);
+}
+
+cp_status cp_frame_forward_after(cp_frame *frame, int layer, int images, const cp_restriction *restrictions)
+{
+    int value = layer < 0 ? -1 : frame->model->layer[layer].value;
+    if (!frame->value[value + 1]) return cp_fail(CP_EINTERNAL, "frame: layer %d is not this frame's to change", layer);
+    return run(frame, value, images, restrictions);
+}
+
+float *cp_frame_value(cp_frame *frame, int layer, int image)
+{
+    if (layer >= 0 && frame->model->layer[layer].head) return NULL;
+    int value = layer < 0 ? -1 : frame->model->layer[layer].value;
+    return cp_at(cp_frame_batch(frame, value), image);
+}
+
+const float *cp_frame_output(const cp_frame *frame, int layer, int image)
+{
+    return cp_frame_value((cp_frame *)frame, layer, image);
+}
+
+double cp_frame_response(const cp_frame *frame, int image, const cp_response *response)
+{
+    double sum = 0;
+    for (int k = 0; k < response->n; ++k)
+        sum += (double)response->unit[k].weight *
+               cp_frame_output(frame, response->unit[k].layer, image)[response->unit[k].index];
+    return sum;
+}
+
+/* Deltas share an arena; two of the largest outputs are what a chain needs, skips a little more. */
+static size_t frame_bytes(const cp_model *model, bool branch, int layer, int batch, int entries)
+{
+    size_t values = 0, largest = 0;
+    for (int i = -1; i < model->layers; ++i) {
+        if (!owns(model, layer, branch, i)) continue;
+        size_t outputs = outputs_of(model, i);
+        values += outputs * sizeof(float);
+        if (i >= 0 && model->net->layers[i].type == MAXPOOL) values += outputs * sizeof(uint16_t);
+        if (outputs > largest) largest = outputs;
+    }
+    return values * batch + 3 * largest * sizeof(float) * entries;
+}
+
+size_t cp_frame_bytes(const cp_model *model, int batch, int backward_entries)
+{
+    return frame_bytes(model, false, -1, batch, backward_entries);
+}
+
+size_t cp_frame_branch_bytes(const cp_model *model, int layer, int batch, int backward_entries)
+{
+    return frame_bytes(model, true, layer < 0 ? -1 : model->layer[layer].value, batch, backward_entries);
+}

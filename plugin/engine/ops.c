@@ -1,0 +1,308 @@
+/* The table of layer types, and the types that only move values: route, shortcut, upsample, reorg, activation, crop. */
+#include "engine/ops.h"
+
+#include <string.h>
+
+#include "io/error.h"
+
+#define UNUSED_BACKWARD (void)index, (void)image, (void)scratch
+#define UNUSED_FORWARD (void)index, (void)scratch
+
+/* [route]: the sources' channels one after the other. */
+static void forward_route(const cp_op *op, int n, const cp_batch *in, cp_batch out, uint16_t *index, bool linear,
+                          const cp_scratch *scratch)
+{
+    UNUSED_FORWARD, (void)linear;
+#pragma omp parallel for num_threads(cp_threads())
+    for (int b = 0; b < n; ++b) {
+        float *to = cp_at(out, b);
+        for (int s = 0; s < op->n_sources; to += op->source_outputs[s++])
+            memcpy(to, cp_at(in[s], b), op->source_outputs[s] * sizeof *to);
+    }
+}
+
+static void backward_route(const cp_op *op, int n, cp_batch delta, const cp_batch *in_delta, const uint16_t *index,
+                           const int *image, const cp_scratch *scratch)
+{
+    UNUSED_BACKWARD;
+    for (int b = 0; b < n; ++b) { /* one source after the other: a route may name the same layer twice */
+        const float *from = cp_at(delta, b);
+        for (int s = 0; s < op->n_sources; from += op->source_outputs[s++]) {
+            if (!in_delta[s].base) continue;
+            float *to = cp_at(in_delta[s], b);
+#pragma omp parallel for num_threads(cp_threads())
+            for (size_t i = 0; i < op->source_outputs[s]; ++i) to[i] += from[i];
+        }
+    }
+}
+
+/* [shortcut]: act(alpha * in + beta * from), where `from` may have other dimensions: every stride-th position of the
+ * larger, the first channels of the deeper (shortcut_cpu). Where only the input reaches, it passes unscaled. */
+typedef struct {
+    int stride, sample, w, h, c; /* common part */
+} overlap;
+
+static overlap shortcut_overlap(const layer *l)
+{
+    overlap o = {.stride = l->w / l->out_w, .sample = l->out_w / l->w};
+    if (o.stride < 1) o.stride = 1;
+    if (o.sample < 1) o.sample = 1;
+    o.w = l->w < l->out_w ? l->w : l->out_w;
+    o.h = l->h < l->out_h ? l->h : l->out_h;
+    o.c = l->c < l->out_c ? l->c : l->out_c;
+    return o;
+}
+
+static bool same_shape(const layer *l) { return l->w == l->out_w && l->h == l->out_h && l->c == l->out_c; }
+
+CP_CLONES static void weighted_sum(const float *a, const float *b, float alpha, float beta, size_t n, float *out)
+{
+    for (size_t i = 0; i < n; ++i) out[i] = alpha * a[i] + beta * b[i];
+}
+
+static void shortcut_channel(const cp_op *op, const overlap *o, int k, const float *in, const float *from, float *out)
+{
+    const layer *l = op->l;
+    size_t plane = (size_t)l->out_h * l->out_w;
+    if (same_shape(l)) {
+        weighted_sum(in + k * plane, from + k * plane, l->alpha, l->beta, plane, out + k * plane);
+        return;
+    }
+    memcpy(out + k * plane, in + k * plane, plane * sizeof *out);
+    if (k >= o->c) return;
+    for (int y = 0; y < o->h; ++y)
+        for (int x = 0; x < o->w; ++x) {
+            float *to = &out[k * plane + (size_t)y * o->sample * l->out_w + x * o->sample];
+            *to = l->alpha * *to + l->beta * from[((size_t)k * l->h + y * o->stride) * l->w + x * o->stride];
+        }
+}
+
+static void forward_shortcut(const cp_op *op, int n, const cp_batch *in, cp_batch out, uint16_t *index, bool linear,
+                             const cp_scratch *scratch)
+{
+    UNUSED_FORWARD;
+    const layer *l = op->l;
+    overlap o = shortcut_overlap(l);
+    size_t plane = (size_t)l->out_h * l->out_w;
+#pragma omp parallel for collapse(2) num_threads(cp_threads())
+    for (int b = 0; b < n; ++b)
+        for (int k = 0; k < l->out_c; ++k) {
+            shortcut_channel(op, &o, k, cp_at(in[0], b), cp_at(in[1], b), cp_at(out, b));
+            if (!linear) cp_activate(cp_at(out, b) + k * plane, plane, op->activation);
+        }
+}
+
+static void backward_shortcut(const cp_op *op, int n, cp_batch delta, const cp_batch *in_delta, const uint16_t *index,
+                              const int *image, const cp_scratch *scratch)
+{
+    UNUSED_BACKWARD;
+    const layer *l = op->l;
+    overlap o = shortcut_overlap(l);
+    size_t plane = (size_t)l->out_h * l->out_w;
+#pragma omp parallel for collapse(2) num_threads(cp_threads())
+    for (int b = 0; b < n; ++b)
+        for (int k = 0; k < l->out_c; ++k) {
+            const float *d = cp_at(delta, b) + k * plane;
+            if (in_delta[0].base) {
+                float *to = cp_at(in_delta[0], b) + k * plane;
+                for (size_t i = 0; i < plane; ++i) to[i] += l->alpha * d[i];
+            }
+            if (!in_delta[1].base || k >= o.c) continue;
+            float *to = cp_at(in_delta[1], b) + (size_t)k * l->h * l->w;
+            for (int y = 0; y < o.h; ++y)
+                for (int x = 0; x < o.w; ++x)
+                    to[(size_t)y * o.stride * l->w + x * o.stride] +=
+                        l->beta * d[(size_t)y * o.sample * l->out_w + x * o.sample];
+        }
+}
+
+/* [upsample]: scale * nearest; reversed, the sum over each block. */
+static void spread(const layer *l, int w, int h, const float *small, float scale, bool add, float *large)
+{
+    for (int y = 0; y < h * l->stride; ++y)
+        for (int x = 0; x < w * l->stride; ++x) {
+            float *to = &large[(size_t)y * w * l->stride + x];
+            *to = scale * small[(size_t)(y / l->stride) * w + x / l->stride] + (add ? *to : 0);
+        }
+}
+
+static void gather_blocks(const layer *l, int w, int h, const float *large, float scale, float *small)
+{
+    for (int y = 0; y < h * l->stride; ++y)
+        for (int x = 0; x < w * l->stride; ++x)
+            small[(size_t)(y / l->stride) * w + x / l->stride] += scale * large[(size_t)y * w * l->stride + x];
+}
+
+static void forward_upsample(const cp_op *op, int n, const cp_batch *in, cp_batch out, uint16_t *index, bool linear,
+                             const cp_scratch *scratch)
+{
+    UNUSED_FORWARD, (void)linear;
+    const layer *l = op->l;
+    size_t in_plane = (size_t)l->h * l->w, out_plane = (size_t)l->out_h * l->out_w;
+#pragma omp parallel for collapse(2) num_threads(cp_threads())
+    for (int b = 0; b < n; ++b)
+        for (int k = 0; k < l->c; ++k) {
+            float *to = cp_at(out, b) + k * out_plane;
+            if (l->reverse) {
+                memset(to, 0, out_plane * sizeof *to);
+                gather_blocks(l, l->out_w, l->out_h, cp_at(in[0], b) + k * in_plane, l->scale, to);
+            } else {
+                spread(l, l->w, l->h, cp_at(in[0], b) + k * in_plane, l->scale, false, to);
+            }
+        }
+}
+
+static void backward_upsample(const cp_op *op, int n, cp_batch delta, const cp_batch *in_delta, const uint16_t *index,
+                              const int *image, const cp_scratch *scratch)
+{
+    UNUSED_BACKWARD;
+    const layer *l = op->l;
+    size_t in_plane = (size_t)l->h * l->w, out_plane = (size_t)l->out_h * l->out_w;
+    if (!in_delta[0].base) return;
+#pragma omp parallel for collapse(2) num_threads(cp_threads())
+    for (int b = 0; b < n; ++b)
+        for (int k = 0; k < l->c; ++k) {
+            const float *from = cp_at(delta, b) + k * out_plane;
+            float *to = cp_at(in_delta[0], b) + k * in_plane;
+            if (l->reverse)
+                spread(l, l->out_w, l->out_h, from, l->scale, true, to);
+            else
+                gather_blocks(l, l->w, l->h, from, l->scale, to);
+        }
+}
+
+/* [reorg]: a permutation in all its modes, so one table serves. reorg_cpu reads its arguments as a map between a tensor
+ * (w,h,c) and one (w*stride, h*stride, c/stride^2), both named after the layer's INPUT shape. */
+static cp_status prepare_reorg(cp_op *op)
+{
+    const layer *l = op->l;
+    size_t outputs = op->info->outputs, inputs = l->inputs;
+    int32_t *p = op->permutation = cp_alloc(outputs, sizeof *p, "reorg");
+    if (!p) return CP_ERESOURCE;
+    if (l->flatten) { /* (c,h,w) <-> (h,w,c) */
+        size_t size = (size_t)l->w * l->h;
+        for (size_t c = 0; c < (size_t)l->c; ++c)
+            for (size_t i = 0; i < size; ++i) {
+                size_t planar = c * size + i, interleaved = i * l->c + c;
+                if (l->reverse)
+                    p[planar] = (int32_t)interleaved;
+                else
+                    p[interleaved] = (int32_t)planar;
+            }
+    } else if (l->extra) {
+        for (size_t i = 0; i < outputs; ++i) p[i] = i < inputs ? (int32_t)i : -1;
+    } else {
+        int small_c = l->c / (l->stride * l->stride);
+        for (int k = 0; k < l->c; ++k)
+            for (int j = 0; j < l->h; ++j)
+                for (int i = 0; i < l->w; ++i) {
+                    int deep = i + l->w * (j + l->h * k);
+                    int offset = k / small_c;
+                    int x = i * l->stride + offset % l->stride, y = j * l->stride + offset / l->stride;
+                    int wide = x + l->w * l->stride * (y + l->h * l->stride * (k % small_c));
+                    if (l->reverse)
+                        p[wide] = deep;
+                    else
+                        p[deep] = wide;
+                }
+    }
+    return CP_OK;
+}
+
+static void forward_reorg(const cp_op *op, int n, const cp_batch *in, cp_batch out, uint16_t *index, bool linear,
+                          const cp_scratch *scratch)
+{
+    UNUSED_FORWARD, (void)linear;
+#pragma omp parallel for num_threads(cp_threads())
+    for (int b = 0; b < n; ++b)
+        for (size_t i = 0; i < op->info->outputs; ++i)
+            cp_at(out, b)[i] = op->permutation[i] < 0 ? 0 : cp_at(in[0], b)[op->permutation[i]];
+}
+
+static void backward_reorg(const cp_op *op, int n, cp_batch delta, const cp_batch *in_delta, const uint16_t *index,
+                           const int *image, const cp_scratch *scratch)
+{
+    UNUSED_BACKWARD;
+    if (!in_delta[0].base) return;
+#pragma omp parallel for num_threads(cp_threads())
+    for (int b = 0; b < n; ++b)
+        for (size_t i = 0; i < op->info->outputs; ++i)
+            if (op->permutation[i] >= 0) cp_at(in_delta[0], b)[op->permutation[i]] += cp_at(delta, b)[i];
+}
+
+/* [activation] */
+static void forward_activation(const cp_op *op, int n, const cp_batch *in, cp_batch out, uint16_t *index, bool linear,
+                               const cp_scratch *scratch)
+{
+    UNUSED_FORWARD;
+#pragma omp parallel for num_threads(cp_threads())
+    for (int b = 0; b < n; ++b) {
+        memcpy(cp_at(out, b), cp_at(in[0], b), op->info->outputs * sizeof(float));
+        if (!linear) cp_activate(cp_at(out, b), op->info->outputs, op->activation);
+    }
+}
+
+static void backward_activation(const cp_op *op, int n, cp_batch delta, const cp_batch *in_delta, const uint16_t *index,
+                                const int *image, const cp_scratch *scratch)
+{
+    UNUSED_BACKWARD;
+    if (!in_delta[0].base) return;
+#pragma omp parallel for num_threads(cp_threads())
+    for (int b = 0; b < n; ++b)
+        for (size_t i = 0; i < op->info->outputs; ++i) cp_at(in_delta[0], b)[i] += cp_at(delta, b)[i];
+}
+
+/* [crop] at inference: the centre, from [0,1] to [-1,1] unless noadjust. */
+static size_t crop_row(const layer *l, int c, int y)
+{
+    return ((size_t)c * l->h + y + (l->h - l->out_h) / 2) * l->w + (l->w - l->out_w) / 2;
+}
+
+static void forward_crop(const cp_op *op, int n, const cp_batch *in, cp_batch out, uint16_t *index, bool linear,
+                         const cp_scratch *scratch)
+{
+    UNUSED_FORWARD;
+    const layer *l = op->l;
+    float scale = l->noadjust ? 1 : 2, shift = l->noadjust || linear ? 0 : -1;
+    for (int b = 0; b < n; ++b)
+        for (int c = 0; c < l->c; ++c)
+            for (int y = 0; y < l->out_h; ++y) {
+                const float *from = cp_at(in[0], b) + crop_row(l, c, y);
+                float *to = cp_at(out, b) + ((size_t)c * l->out_h + y) * l->out_w;
+                for (int x = 0; x < l->out_w; ++x) to[x] = from[x] * scale + shift;
+            }
+}
+
+static void backward_crop(const cp_op *op, int n, cp_batch delta, const cp_batch *in_delta, const uint16_t *index,
+                          const int *image, const cp_scratch *scratch)
+{
+    UNUSED_BACKWARD;
+    const layer *l = op->l;
+    float scale = l->noadjust ? 1 : 2;
+    if (!in_delta[0].base) return;
+    for (int b = 0; b < n; ++b)
+        for (int c = 0; c < l->c; ++c)
+            for (int y = 0; y < l->out_h; ++y) {
+                const float *from = cp_at(delta, b) + ((size_t)c * l->out_h + y) * l->out_w;
+                float *to = cp_at(in_delta[0], b) + crop_row(l, c, y);
+                for (int x = 0; x < l->out_w; ++x) to[x] += scale * from[x];
+            }
+}
+
+const cp_op_type cp_op_route = {ROUTE, NULL, forward_route, backward_route, NULL};
+const cp_op_type cp_op_shortcut = {SHORTCUT, NULL, forward_shortcut, backward_shortcut, NULL};
+const cp_op_type cp_op_upsample = {UPSAMPLE, NULL, forward_upsample, backward_upsample, NULL};
+const cp_op_type cp_op_reorg = {REORG, prepare_reorg, forward_reorg, backward_reorg, NULL};
+const cp_op_type cp_op_activation = {ACTIVE, NULL, forward_activation, backward_activation, NULL};
+const cp_op_type cp_op_crop = {CROP, NULL, forward_crop, backward_crop, NULL};
+
+const cp_op_type *cp_op_type_find(LAYER_TYPE type)
+{
+    static const cp_op_type *const table[] = {
+        &cp_op_convolutional, &cp_op_deconvolutional, &cp_op_connected, &cp_op_local,      &cp_op_maxpool, &cp_op_avgpool,
+        &cp_op_shortcut,      &cp_op_route,           &cp_op_upsample,  &cp_op_reorg,      &cp_op_activation, &cp_op_crop,
+    };
+    for (size_t i = 0; i < sizeof table / sizeof *table; ++i)
+        if (table[i]->type == type) return table[i];
+    return NULL;
+}

@@ -1,0 +1,10 @@
+/* The rows of the layer table; each is defined in the file of its subject. */
+#ifndef CP_ENGINE_OPS_H
+#define CP_ENGINE_OPS_H
+
+#include "engine/engine.h"
+
+extern const cp_op_type cp_op_convolutional, cp_op_deconvolutional, cp_op_connected, cp_op_local, cp_op_maxpool,
+    cp_op_avgpool, cp_op_shortcut, cp_op_route, cp_op_upsample, cp_op_reorg, cp_op_activation, cp_op_crop;
+
+#endif

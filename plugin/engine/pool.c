@@ -1,0 +1,154 @@
+/* [maxpool] and [avgpool]. */
+#include <float.h>
+#include <string.h>
+
+#include "engine/ops.h"
+#include "io/error.h"
+
+/* Winners are kept as window offsets ky*size + kx. */
+enum { NO_WINNER = 0xffff };
+
+static cp_status prepare_maxpool(cp_op *op)
+{
+    op->has_index = true;
+    if ((long)op->l->size * op->l->size >= NO_WINNER)
+        return cp_fail(CP_EINPUT, "layer %d: maxpool: size %d, at most 255 is supported", op->info->index, op->l->size);
+    return CP_OK;
+}
+
+/* Darknet's rule: the first of the largest wins; outside counts as -FLT_MAX; a window without any number has no winner. */
+static void pool_any(const layer *l, const float *x, int oy, int ox, float *value, uint16_t *winner)
+{
+    int y0 = oy * l->stride - l->pad / 2, x0 = ox * l->stride - l->pad / 2;
+    int ky0 = y0 < 0 ? -y0 : 0, ky1 = y0 + l->size > l->h ? l->h - y0 : l->size;
+    int kx0 = x0 < 0 ? -x0 : 0, kx1 = x0 + l->size > l->w ? l->w - x0 : l->size;
+    float best = -FLT_MAX;
+    int at = NO_WINNER;
+    for (int ky = ky0; ky < ky1; ++ky)
+        for (int kx = kx0; kx < kx1; ++kx) {
+            float v = x[(y0 + ky) * l->w + x0 + kx];
+            bool better = v > best;
+            at = better ? ky * l->size + kx : at;
+            best = better ? v : best;
+        }
+    *value = best;
+    *winner = (uint16_t)at;
+}
+
+/* The common case, without bounds: 2x2 windows that lie inside, one output row. */
+CP_CLONES static void pool_row_2x2(const float *restrict upper, const float *restrict lower, int stride, int count,
+                                   float *restrict value, uint16_t *restrict winner)
+{
+    for (int i = 0; i < count; ++i) {
+        float a = upper[i * stride], b = upper[i * stride + 1], c = lower[i * stride], d = lower[i * stride + 1];
+        float best = -FLT_MAX;
+        int at = NO_WINNER;
+        at = a > best ? 0 : at, best = a > best ? a : best;
+        at = b > best ? 1 : at, best = b > best ? b : best;
+        at = c > best ? 2 : at, best = c > best ? c : best;
+        at = d > best ? 3 : at, best = d > best ? d : best;
+        value[i] = best;
+        winner[i] = (uint16_t)at;
+    }
+}
+
+static void pool_plane(const layer *l, const float *x, float *y, uint16_t *winners)
+{
+    int offset = -(l->pad / 2);
+    for (int oy = 0; oy < l->out_h; ++oy) {
+        int ox = 0, y0 = oy * l->stride + offset;
+        if (l->size == 2 && offset == 0 && y0 + 2 <= l->h) {
+            int inside = l->w >= 2 ? (l->w - 2) / l->stride + 1 : 0;
+            ox = inside < l->out_w ? inside : l->out_w;
+            pool_row_2x2(x + y0 * l->w, x + (y0 + 1) * l->w, l->stride, ox, y + oy * l->out_w, winners + oy * l->out_w);
+        }
+        for (; ox < l->out_w; ++ox) pool_any(l, x, oy, ox, &y[oy * l->out_w + ox], &winners[oy * l->out_w + ox]);
+    }
+}
+
+static void forward_maxpool(const cp_op *op, int n, const cp_batch *in, cp_batch out, uint16_t *index, bool linear,
+                            const cp_scratch *scratch)
+{
+    (void)linear, (void)scratch;
+    const layer *l = op->l;
+    size_t in_plane = (size_t)l->h * l->w, out_plane = (size_t)l->out_h * l->out_w, outputs = op->info->outputs;
+#pragma omp parallel for collapse(2) num_threads(cp_threads())
+    for (int b = 0; b < n; ++b)
+        for (int c = 0; c < l->c; ++c)
+            pool_plane(l, cp_at(in[0], b) + c * in_plane, cp_at(out, b) + c * out_plane, index + b * outputs + c * out_plane);
+}
+
+static size_t winner_position(const layer *l, int oy, int ox, int winner)
+{
+    int y = oy * l->stride - l->pad / 2 + winner / l->size, x = ox * l->stride - l->pad / 2 + winner % l->size;
+    return (size_t)y * l->w + x;
+}
+
+static void backward_maxpool(const cp_op *op, int n, cp_batch delta, const cp_batch *in_delta, const uint16_t *index,
+                             const int *image, const cp_scratch *scratch)
+{
+    (void)scratch;
+    const layer *l = op->l;
+    size_t in_plane = (size_t)l->h * l->w, out_plane = (size_t)l->out_h * l->out_w, outputs = op->info->outputs;
+    if (!in_delta[0].base) return;
+#pragma omp parallel for collapse(2) num_threads(cp_threads())
+    for (int b = 0; b < n; ++b)
+        for (int c = 0; c < l->c; ++c) {
+            const float *d = cp_at(delta, b) + c * out_plane;
+            const uint16_t *winners = index + image[b] * outputs + c * out_plane;
+            float *x = cp_at(in_delta[0], b) + c * in_plane;
+            for (int oy = 0, i = 0; oy < l->out_h; ++oy)
+                for (int ox = 0; ox < l->out_w; ++ox, ++i)
+                    if (d[i] != 0 && winners[i] != NO_WINNER) x[winner_position(l, oy, ox, winners[i])] += d[i];
+        }
+}
+
+static void tangent_maxpool(const cp_op *op, int n, const cp_batch *in, cp_batch out, const uint16_t *index,
+                            const int *image, const cp_scratch *scratch)
+{
+    (void)scratch;
+    const layer *l = op->l;
+    size_t in_plane = (size_t)l->h * l->w, out_plane = (size_t)l->out_h * l->out_w, outputs = op->info->outputs;
+#pragma omp parallel for collapse(2) num_threads(cp_threads())
+    for (int b = 0; b < n; ++b)
+        for (int c = 0; c < l->c; ++c) {
+            const float *x = cp_at(in[0], b) + c * in_plane;
+            const uint16_t *winners = index + image[b] * outputs + c * out_plane;
+            float *y = cp_at(out, b) + c * out_plane;
+            for (int oy = 0, i = 0; oy < l->out_h; ++oy)
+                for (int ox = 0; ox < l->out_w; ++ox, ++i)
+                    y[i] = winners[i] == NO_WINNER ? 0 : x[winner_position(l, oy, ox, winners[i])];
+        }
+}
+
+const cp_op_type cp_op_maxpool = {MAXPOOL, prepare_maxpool, forward_maxpool, backward_maxpool, tangent_maxpool};
+
+/* Global average: one number per channel. */
+static void forward_avgpool(const cp_op *op, int n, const cp_batch *in, cp_batch out, uint16_t *index, bool linear,
+                            const cp_scratch *scratch)
+{
+    (void)index, (void)linear, (void)scratch;
+    int plane = op->l->h * op->l->w;
+    for (int b = 0; b < n; ++b)
+        for (int c = 0; c < op->l->c; ++c) {
+            const float *x = cp_at(in[0], b) + (size_t)c * plane;
+            float sum = 0;
+            for (int i = 0; i < plane; ++i) sum += x[i];
+            cp_at(out, b)[c] = sum / plane;
+        }
+}
+
+static void backward_avgpool(const cp_op *op, int n, cp_batch delta, const cp_batch *in_delta, const uint16_t *index,
+                             const int *image, const cp_scratch *scratch)
+{
+    (void)index, (void)image, (void)scratch;
+    int plane = op->l->h * op->l->w;
+    if (!in_delta[0].base) return;
+    for (int b = 0; b < n; ++b)
+        for (int c = 0; c < op->l->c; ++c) {
+            float share = cp_at(delta, b)[c] / plane, *x = cp_at(in_delta[0], b) + (size_t)c * plane;
+            for (int i = 0; i < plane; ++i) x[i] += share;
+        }
+}
+
+const cp_op_type cp_op_avgpool = {AVGPOOL, NULL, forward_avgpool, backward_avgpool, NULL};

@@ -1,0 +1,178 @@
+/* Opens cfg and weights: checked by us first, then parsed and loaded by Darknet, then made fit for inference. */
+#define _GNU_SOURCE
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "io/error.h"
+#include "io/hash.h"
+#include "model/cfg.h"
+#include "model/model.h"
+#include "model/weights.h"
+
+/* Darknet reports every layer it parses on stderr; a program that explains one photo must not. The whole process is
+ * silenced meanwhile: models are opened before threads start. */
+static int silence_stderr(void)
+{
+    fflush(stderr);
+    int saved = dup(STDERR_FILENO), null = open("/dev/null", O_WRONLY | O_CLOEXEC);
+    if (saved >= 0 && null >= 0) dup2(null, STDERR_FILENO);
+    if (null >= 0) close(null);
+    return saved;
+}
+
+static void restore_stderr(int saved)
+{
+    fflush(stderr);
+    if (saved < 0) return;
+    dup2(saved, STDERR_FILENO);
+    close(saved);
+}
+
+/* Darknet reads a cfg from a path, so the prepared text gets one: an anonymous file in memory. */
+static cp_status parse_with_darknet(const char *text, size_t length, network **net)
+{
+    int file = memfd_create("cfg", MFD_CLOEXEC);
+    if (file < 0) return cp_fail(CP_ERESOURCE, "cfg: no anonymous file for the prepared text");
+    cp_status status = CP_OK;
+    for (size_t done = 0; done < length && !status;) {
+        ssize_t wrote = write(file, text + done, length - done);
+        if (wrote <= 0)
+            status = cp_fail(CP_ERESOURCE, "cfg: %zu bytes of prepared text could not be kept", length);
+        else
+            done += wrote;
+    }
+    if (!status) {
+        char path[40];
+        snprintf(path, sizeof path, "/proc/self/fd/%d", file);
+        int saved = silence_stderr();
+        srand(2222222); /* the initial weights are the same each time */
+        *net = parse_network_cfg(path);
+        restore_stderr(saved);
+    }
+    close(file);
+    return status;
+}
+
+static void load_with_darknet(network *net, const char *weights)
+{
+    int saved = silence_stderr();
+    load_weights(net, (char *)weights);
+    restore_stderr(saved);
+}
+
+/* Our shapes and Darknet's must agree; where they do not, one of the two is wrong about this cfg. */
+static cp_status compare_shapes(const cp_model *model, const cp_cfg_net *net)
+{
+    if ((size_t)model->net->n != net->n_layers)
+        return cp_fail(CP_EINTERNAL, "cfg: Darknet parsed %d layers, the check %zu", model->net->n, net->n_layers);
+    for (int i = 0; i < model->net->n; ++i) {
+        const layer *l = &model->net->layers[i];
+        if ((size_t)l->outputs != net->layers[i].outputs)
+            return cp_fail(CP_EINTERNAL, "layer %d: Darknet gives it %d outputs, the check %zu", i, l->outputs,
+                           net->layers[i].outputs);
+    }
+    return CP_OK;
+}
+
+static cp_status open_checked(cp_model *model, const char *weights)
+{
+    cp_cfg *cfg = NULL;
+    cp_cfg_net *net = NULL;
+    char *text = NULL;
+    size_t length;
+    cp_status status = cp_cfg_read(model->cfg_path, &cfg);
+    if (!status) status = cp_cfg_prepare(cfg, 1, 0, 0);
+    if (!status) status = cp_cfg_check(cfg, 0, &net);
+    if (!status && net->n_layers == 0) status = cp_fail(CP_EINPUT, "cfg: %s has no layers", model->cfg_path);
+    if (!status && weights) status = cp_weights_check(weights, net, model->cfg_path, NULL);
+    if (!status) status = cp_cfg_render(cfg, &text, &length);
+    if (!status) status = parse_with_darknet(text, length, &model->net);
+    if (!status) status = compare_shapes(model, net);
+    if (!status && weights) load_with_darknet(model->net, weights);
+    if (!status) status = cp_model_build_table(model);
+    if (!status) status = cp_model_fold(model->net);
+    cp_free(text);
+    cp_cfg_net_free(net);
+    cp_cfg_free(cfg);
+    return status;
+}
+
+cp_status cp_model_open(const char *cfg, const char *weights, cp_model **out)
+{
+    *out = NULL;
+    cp_model *model = cp_alloc(1, sizeof *model, "model");
+    if (!model) return CP_ERESOURCE;
+    pthread_mutex_init(&model->engine_lock, NULL);
+    model->cfg_path = strdup(cfg);
+    model->weights_path = weights ? strdup(weights) : NULL;
+    cp_status status = model->cfg_path && (!weights || model->weights_path)
+                           ? CP_OK
+                           : cp_fail(CP_ERESOURCE, "model: out of memory");
+    if (!status) status = open_checked(model, weights);
+    if (!status) status = cp_sha256_file(cfg, model->cfg_sha256);
+    if (!status && weights) status = cp_sha256_file(weights, model->weights_sha256);
+    if (status) {
+        cp_model_free(model);
+        return status;
+    }
+    *out = model;
+    return CP_OK;
+}
+
+void cp_model_free(cp_model *model)
+{
+    if (!model) return;
+    if (model->engine) model->engine_free(model->engine);
+    if (model->net) {
+        network *net = model->net;
+        for (int i = 0; i < net->n; ++i) {
+            layer *l = &net->layers[i];
+            if (l->type == DROPOUT) l->output = l->delta = NULL; /* the previous layer's */
+            free(l->mask), l->mask = NULL; /* free_layer forgets these */
+            free(l->cost), l->cost = NULL;
+            free(l->loss), l->loss = NULL;
+        }
+        free(net->seen), free(net->t), free(net->cost), free(net->workspace);
+        free(net->scales), free(net->steps);
+        free_network(net);
+    }
+    cp_free(model->layer), cp_free(model->sources), cp_free(model->neuron), cp_free(model->neuron_position);
+    cp_free(model->head), cp_free(model->depends);
+    free(model->cfg_path), free(model->weights_path);
+    pthread_mutex_destroy(&model->engine_lock);
+    cp_free(model);
+}
+
+cp_model_kind cp_model_get_kind(const cp_model *model) { return model->kind; }
+
+void cp_model_input_shape(const cp_model *model, size_t *c, size_t *h, size_t *w)
+{
+    const network *net = model->net;
+    *c = net->c, *h = net->h, *w = net->w;
+    if ((size_t)net->c * net->h * net->w != (size_t)net->inputs) *c = net->inputs, *h = *w = 1;
+}
+
+int cp_model_layer_count(const cp_model *model) { return model->layers; }
+const cp_layer_info *cp_model_layer(const cp_model *model, int index) { return &model->layer[index]; }
+
+const cp_neuron_layer *cp_model_neuron_layers(const cp_model *model, int *count)
+{
+    *count = model->neuron_layers;
+    return model->neuron;
+}
+
+size_t cp_model_neuron_count(const cp_model *model) { return model->neurons; }
+int cp_model_neuron_position(const cp_model *model, int index) { return model->neuron_position[index]; }
+
+bool cp_model_depends(const cp_model *model, int reader, int source)
+{
+    return model->depends[(size_t)reader * (model->layers + 1) + source + 1];
+}
+
+int cp_model_classes(const cp_model *model) { return model->classes; }
+const char *cp_model_cfg_sha256(const cp_model *model) { return model->cfg_sha256; }
+const char *cp_model_weights_sha256(const cp_model *model) { return model->weights_sha256; }

@@ -1,0 +1,35 @@
+/* From a photo to the network input, by Darknet's own functions: what its predict commands do. */
+#include <string.h>
+
+#include "io/error.h"
+#include "model/model.h"
+
+cp_status cp_model_prepare(const cp_model *model, const uint8_t *rgb, size_t w, size_t h, bool letterbox, float *input,
+                           cp_placement *placement)
+{
+    const network *net = model->net;
+    if (net->c != 3)
+        return cp_fail(CP_EINPUT, "cfg: %s takes %d channels, a photo has 3", model->cfg_path, net->c);
+    cp_placement place = {.photo_w = w, .photo_h = h, .w = net->w, .h = net->h};
+    if (letterbox) { /* letterbox_image's integer arithmetic */
+        if ((float)net->w / w < (float)net->h / h)
+            place.h = h * net->w / w;
+        else
+            place.w = w * net->h / h;
+        place.x = (net->w - place.w) / 2;
+        place.y = (net->h - place.h) / 2;
+    }
+    if (!place.w || !place.h)
+        return cp_fail(CP_EINPUT, "image: %zux%zu is too narrow: nothing of it is left at %dx%d", w, h, net->w, net->h);
+
+    image photo = make_image((int)w, (int)h, 3);
+    if (!photo.data) return cp_fail(CP_ERESOURCE, "image: out of memory for %zux%zu pixels", w, h);
+    for (size_t i = 0; i < w * h; ++i)
+        for (size_t c = 0; c < 3; ++c) photo.data[c * w * h + i] = (float)rgb[3 * i + c] / 255.;
+    image sized = letterbox ? letterbox_image(photo, net->w, net->h) : resize_image(photo, net->w, net->h);
+    memcpy(input, sized.data, (size_t)3 * net->w * net->h * sizeof *input);
+    free_image(sized);
+    free_image(photo);
+    if (placement) *placement = place;
+    return CP_OK;
+}
