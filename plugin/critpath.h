@@ -55,7 +55,6 @@ typedef struct {
     size_t parameters;         /* floats in the weights file */
     double macs;               /* multiply-accumulates of one forward pass, one image */
     bool neuron, head;         /* head: softmax, logistic, cost, yolo, region, detection; ends the differentiable part */
-    int size, stride, pad;     /* of the window, pad on each side (maxpool: in all); 0 where the layer has none */
     int n_sources;
     const int *sources;        /* layers it reads; -1 is the network input */
     int value;                 /* the layer whose output this one's is: itself, or the source of a dropout or a

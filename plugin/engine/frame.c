@@ -85,6 +85,8 @@ void cp_frame_free(cp_frame *frame)
     cp_free(frame);
 }
 
+const cp_model *cp_frame_model(const cp_frame *frame) { return frame->model; }
+
 cp_status cp_frame_arena(cp_frame *frame, size_t floats)
 {
     if (floats <= frame->arena_floats) return CP_OK;
