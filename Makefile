@@ -13,7 +13,10 @@ CUDNN = 0
 BUILD = build
 SANITIZE =
 JOBS := $(shell nproc)
-MAKEFLAGS += --no-print-directory $(if $(filter -j%,$(MAKEFLAGS)),,-j$(JOBS))
+ifeq ($(filter -j%,$(MAKEFLAGS)),)
+MAKEFLAGS += -j$(JOBS)
+endif
+MAKEFLAGS += --no-print-directory
 
 TREE = $(BUILD)/darknet-src
 CMAKE = $(BUILD)/cmake
