@@ -137,6 +137,8 @@ static cp_status check_net(cp_cfg_walk *walk)
         return cp_cfg_refuse(cfg, 0, cp_cfg_key_line(cfg, 0, "inputs"), "inputs=%d, width*height*channels is %zu",
                              inputs, volume);
     if (cfg->n == 1) return cp_fail(CP_EINPUT, "%s: no layer behind [net]", cfg->path);
+    status = cp_cfg_volume(walk, "a batch", batch / subdivisions, inputs, 1, 1, &volume);
+    if (status != CP_OK) return status;
     net->inputs = (size_t)inputs;
     walk->c = net->c;
     walk->h = net->h;
