@@ -1,0 +1,17 @@
+/* The subcommands, one file each. */
+#ifndef CP_CLI_COMMANDS_H
+#define CP_CLI_COMMANDS_H
+
+#include "cli/options.h"
+
+/* Ended by a row with a NULL name. */
+extern const cp_command cp_commands[];
+const cp_command *cp_command_find(const char *name);
+
+cp_status cp_run_explain(const cp_options *options);
+cp_status cp_run_layers(const cp_options *options);
+cp_status cp_run_score(const cp_options *options);
+cp_status cp_run_path(const cp_options *options);
+cp_status cp_run_grad(const cp_options *options);
+
+#endif

@@ -1,0 +1,229 @@
+/* The main job: predict, score, select, map; write picture, map, path and summary. */
+#include "cli/commands.h"
+#include "cli/results.h"
+#include "cli/summary.h"
+#include "io/error.h"
+#include "io/json.h"
+
+#include <math.h>
+#include <string.h>
+
+/* Where the time of one response went, in seconds. */
+typedef struct {
+    double scoring, selecting, mapping, writing;
+} cp_times;
+
+/* One response being explained, and the JSON that grows with it. */
+typedef struct {
+    cp_session *session;
+    cp_item *item;
+    const cp_subject *subject;
+    cp_pathways *pathways;
+    cp_times *times;
+    json_t *responses; /* of the image */
+} cp_explanation;
+
+static cp_status picture_lines(const cp_explanation *e, const cp_pathway *pathway, char line[3][256])
+{
+    const cp_options *o = e->session->options;
+    char kept[32], all[32], reason[300];
+    size_t n = cp_model_neuron_count(e->session->model);
+    snprintf(line[0], 256, "why: %s", e->subject->response.text);
+    snprintf(line[1], 256, "%s path, %s of %s neurons (sparsity %.5g), %s", o->method,
+             cp_grouped(pathway->selection.kept, kept), cp_grouped(n, all), pathway->selection.sparsity, o->offpath);
+    const char *zero = cp_zero_map_reason(e->session, pathway->map, e->subject, pathway, reason);
+    snprintf(line[2], 256, "%s%s", zero ? "zero everywhere: " : "", zero ? zero : "");
+    return CP_OK;
+}
+
+static void print_pathway(const cp_explanation *e, const cp_pathway *pathway, const cp_summary *summary,
+                          const char *const *files, int n_files)
+{
+    const cp_selection *selection = &pathway->selection;
+    char kept[32], all[32], reason[300];
+    printf("path: %s, sparsity %.6g, %s of %s neurons, score >= %.4g, %s", e->session->options->method,
+           selection->sparsity, cp_grouped(selection->kept, kept),
+           cp_grouped(cp_model_neuron_count(e->session->model), all), (double)selection->threshold,
+           e->session->options->offpath);
+    if (!isnan(pathway->zeroed_response))
+        printf(" (response %.6g)", pathway->zeroed_response);
+    printf("\n");
+    if (pathway->cut.cut)
+        printf("the path is cut: %s\n", cp_cut_text(e->session, &pathway->cut, reason));
+    if (cp_zero_map_reason(e->session, pathway->map, e->subject, pathway, reason))
+        printf("the map is zero everywhere: %s\n", reason);
+    cp_summary_print(summary, stdout);
+    printf("files:");
+    for (int i = 0; i < n_files; i++)
+        if (*files[i])
+            printf(" %s", files[i]);
+    printf("\n");
+}
+
+static cp_status pathway_object(const cp_explanation *e, const cp_pathway *pathway, const cp_summary *summary,
+                                const char *npy, const char *png, const char *npz)
+{
+    json_t *object = json_object(), *map = json_object(), *files = json_object();
+    char reason[300];
+    const char *zero = cp_zero_map_reason(e->session, pathway->map, e->subject, pathway, reason);
+    int bad = cp_json_set(map, "offpath", cp_json_text(e->session->options->offpath));
+    bad |= cp_json_set(map, "zero", cp_json_text(zero));
+    bad |= cp_json_set(map, "zeroed_response", cp_json_real(pathway->zeroed_response));
+    bad |= cp_json_set(files, "map", cp_json_text(npy));
+    bad |= cp_json_set(files, "picture", *png ? cp_json_text(png) : json_null());
+    bad |= cp_json_set(files, "path", cp_json_text(npz));
+    bad |= cp_pathway_json(e->session, pathway, object);
+    bad |= cp_json_set(object, "map", map);
+    bad |= cp_json_set(object, "files", files);
+    bad |= cp_summary_json(summary, object);
+    json_t *response = json_array_get(e->responses, json_array_size(e->responses) - 1);
+    bad |= cp_json_append(json_object_get(response, "paths"), object);
+    return bad ? CP_ERESOURCE : CP_OK;
+}
+
+static cp_status write_pathway(const cp_explanation *e, const cp_pathway *pathway)
+{
+    cp_session *s = e->session;
+    cp_summary summary;
+    char npy[4096], png[4096], npz[4096], tag[64], text[3][256];
+    const char *lines[] = {text[0], text[1], text[2]};
+    snprintf(tag, sizeof tag, "%s%s", e->subject->tag, pathway->tag);
+    cp_status status = cp_summary_make(s, e->item, pathway->path, e->pathways->score, &summary);
+    if (!status)
+        status = picture_lines(e, pathway, text);
+    if (!status)
+        status = cp_write_map(s, e->item, e->subject, pathway->map, tag, lines, text[2][0] ? 3 : 2, npy, png);
+    if (!status)
+        status = cp_write_path(s, e->item, e->subject, NULL, pathway, tag, npz);
+    if (!status)
+        status = pathway_object(e, pathway, &summary, npy, png, npz);
+    if (!status && !s->options->json) {
+        const char *files[] = {png, npy, npz};
+        print_pathway(e, pathway, &summary, files, 3);
+    }
+    cp_summary_free(&summary);
+    return status;
+}
+
+static cp_status response_object(const cp_explanation *e)
+{
+    const cp_subject *subject = e->subject;
+    char number[16];
+    json_t *object = json_object();
+    int bad = cp_json_set(object, "text", cp_json_text(subject->response.text));
+    bad |= cp_json_set(object, "layer", json_integer(subject->response.unit[0].layer));
+    bad |= cp_json_set(object, "unit", json_integer((json_int_t)subject->response.unit[0].index));
+    bad |= cp_json_set(object, "value", cp_json_real(cp_frame_response(e->session->frame, 0, &subject->response)));
+    if (subject->class_id >= 0) {
+        bad |= cp_json_set(object, "class", json_integer(subject->class_id));
+        bad |= cp_json_set(object, "name", cp_json_text(cp_session_class(e->session, subject->class_id, number)));
+        bad |= cp_json_set(object, "probability", cp_json_float(subject->probability));
+    }
+    if (subject->box) {
+        bad |= cp_json_set(object, "box", json_integer(subject->box));
+        bad |= cp_json_set(object, "target", cp_json_text(e->session->options->target));
+    }
+    bad |= cp_json_set(object, "method", cp_json_text(e->session->options->method));
+    bad |= cp_json_set(object, "paths", json_array());
+    bad |= cp_json_append(e->responses, object);
+    return bad ? CP_ERESOURCE : CP_OK;
+}
+
+static cp_status explain_subject(cp_explanation *e)
+{
+    cp_session *s = e->session;
+    cp_pathways pathways = {0};
+    e->pathways = &pathways;
+    cp_status status = response_object(e);
+    if (!status && !s->options->json)
+        printf("\nresponse: %s = %.6g\n", e->subject->response.text,
+               cp_frame_response(s->frame, 0, &e->subject->response));
+    if (!status)
+        status = cp_pathways_find(s, e->item, &e->subject->response, &pathways);
+    if (!status)
+        status = cp_pathways_map(s, e->item, e->subject, &pathways);
+    double began = cp_seconds();
+    for (int i = 0; i < pathways.n && !status; i++)
+        status = write_pathway(e, &pathways.pathway[i]);
+    e->times->scoring += pathways.scoring;
+    e->times->selecting += pathways.selecting;
+    e->times->mapping += pathways.mapping;
+    e->times->writing += cp_seconds() - began;
+    cp_pathways_free(&pathways);
+    return status;
+}
+
+/* PREFIX.json, and with -json the same on stdout. */
+static cp_status finish(cp_session *s, cp_item *item, const cp_times *times, json_t *object)
+{
+    char path[4096];
+    cp_status status = cp_output_path(s, item, "", ".json", path);
+    json_t *seconds = json_pack("{s:f,s:f,s:f,s:f,s:f,s:f}", "read", item->read, "forward", item->forward, "score",
+                                times->scoring, "select", times->selecting, "map", times->mapping, "write", times->writing);
+    if (!status)
+        status = cp_json_set(object, "seconds", seconds);
+    else
+        json_decref(seconds);
+    if (!status)
+        status = cp_json_set(object, "memory_peak_bytes", json_integer((json_int_t)cp_peak_memory()));
+    if (!status)
+        status = cp_json_write_file(object, path);
+    if (!status && s->options->json)
+        status = cp_json_write_stream(object, stdout);
+    if (!status && !s->options->json)
+        printf("summary: %s\n", path);
+    if (!status)
+        cp_note(s, "%s: read %.3f, forward %.3f, score %.3f, select %.3f, map %.3f, write %.3f s; peak memory %zu MB",
+                item->path, item->read, item->forward, times->scoring, times->selecting, times->mapping, times->writing,
+                cp_peak_memory() >> 20);
+    return status;
+}
+
+static cp_status explain_image(cp_session *s, cp_item *item, void *user)
+{
+    const cp_wish *wish = user;
+    cp_prediction prediction = {0};
+    cp_subject *subjects = NULL;
+    cp_times times = {0};
+    int n = 0;
+    json_t *object = NULL, *responses = NULL;
+    cp_status status = cp_predict(s, item, &prediction);
+    if (status)
+        goto done;
+    if (!s->options->json && s->list)
+        printf("%s\n", item->path);
+    if (!s->options->json)
+        cp_prediction_print(s, &prediction, stdout);
+    if ((status = cp_choose_subjects(s, item, wish, &prediction, &subjects, &n)))
+        goto done;
+    status = CP_ERESOURCE;
+    if (!(object = cp_item_json(s, item)) ||
+        cp_json_set(object, "prediction", cp_prediction_json(s, item, &prediction)) ||
+        cp_json_set(object, "responses", responses = json_array()))
+        goto done;
+    status = CP_OK;
+    for (int i = 0; i < n && !status; i++) {
+        cp_explanation explanation = {s, item, &subjects[i], NULL, &times, responses};
+        status = explain_subject(&explanation);
+    }
+    if (!status)
+        status = finish(s, item, &times, object);
+done:
+    json_decref(object);
+    cp_free(subjects);
+    cp_prediction_free(&prediction);
+    return status;
+}
+
+cp_status cp_run_explain(const cp_options *options)
+{
+    cp_session session;
+    cp_wish wish;
+    cp_status status = cp_session_open(cp_command_find("explain"), options, true, true, &session);
+    if (!status)
+        status = cp_wish_read(&session, &wish);
+    if (!status)
+        status = cp_session_each(&session, explain_image, &wish);
+    cp_session_close(&session);
+    return status;
+}

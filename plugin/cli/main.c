@@ -1,0 +1,112 @@
+/* `darknet critpath <command> ...`: finds the command, parses its options, runs it, and turns the status into the exit
+ * code and one line on stderr. */
+#include "cli/commands.h"
+#include "io/atomic.h"
+#include "io/error.h"
+
+#include <errno.h>
+#include <string.h>
+
+int run_critpath(int argc, char **argv);
+
+#define IMAGES "[data] <cfg> <weights> [image ...]"
+#define RESPONSE "class box target unit thresh nms letterbox names "
+#define SELECTION "method sparsity floor "
+
+/* A new command is a row here and a file beside this one. */
+const cp_command cp_commands[] = {
+    {"explain", IMAGES,
+     "Predict, score the neurons, select the critical path, draw the pixels it read.",
+     SELECTION RESPONSE "offpath top no-picture out",
+     "Writes PREFIX.png (photo beside the map), PREFIX.npy (the map: float32, C,H,W of the network input),\n"
+     "PREFIX.path.npz (the path) and PREFIX.json (summary). No image: one path per line on stdin.",
+     "darknet critpath explain cfg/coco.data yolov3.cfg yolov3.weights dog.jpg -class dog -out dog", cp_run_explain},
+    {"layers", "[data] <cfg> [weights]",
+     "List the layers: shapes, parameters, cost, which are neuron layers, and what is not supported.", "",
+     "Lists a cfg that is refused as well, with the reason at each layer.",
+     "darknet critpath layers yolov3.cfg", cp_run_layers},
+    {"score", IMAGES, "Score every neuron's contribution to the response.", "method " RESPONSE "out",
+     "Writes PREFIX.score.npz: one float32 array (C,H,W) per neuron layer, and meta.json.",
+     "darknet critpath score vgg-16.cfg vgg-16.weights dog.jpg -out dog", cp_run_score},
+    {"path", "[data] <cfg> <weights> [image ...]", "Select the critical path of the response.",
+     SELECTION RESPONSE "score out",
+     "Writes PREFIX.path.npz: one bool array (C,H,W) per neuron layer, and meta.json. With -score no image is needed.",
+     "darknet critpath path vgg-16.cfg vgg-16.weights -score dog.score.npz -sparsity .9,.99 -out dog", cp_run_path},
+    {"grad", IMAGES, "The pathway gradient: how the response changes with each pixel through the path alone.",
+     "method=mct|gradient sparsity floor " RESPONSE "path offpath no-picture out",
+     "Writes PREFIX.npy (float32, C,H,W of the network input) and PREFIX.png. -method gradient is the plain gradient of\n"
+     "the whole network. A path file brings its response along unless -class, -box or -unit chooses another.",
+     "darknet critpath grad vgg-16.cfg vgg-16.weights dog.jpg -path dog.path.npz -out dog", cp_run_grad},
+    {0},
+};
+
+const cp_command *cp_command_find(const char *name)
+{
+    for (const cp_command *command = cp_commands; command->name; command++)
+        if (!strcmp(command->name, name))
+            return command;
+    return NULL;
+}
+
+static void print_usage(FILE *to)
+{
+    fprintf(to, "critpath %s: why a network answered as it did\n"
+                "usage: darknet critpath <command> [data] <cfg> <weights> [image ...] [-options]\n\ncommands\n",
+            CP_VERSION);
+    for (const cp_command *command = cp_commands; command->name; command++)
+        fprintf(to, "  %-8s %s\n", command->name, command->meaning);
+    fprintf(to, "\nOptions may stand anywhere; `darknet critpath <command> -h` shows a command's.\n"
+                "Exit: 0 done, 1 a fault of ours, 2 bad input or usage, 3 out of memory, disk or time.\n"
+                "example: darknet critpath explain cfg/coco.data yolov3.cfg yolov3.weights dog.jpg\n");
+}
+
+static cp_status refuse_command(const char *name)
+{
+    const char *names[64];
+    int n = 0;
+    for (const cp_command *command = cp_commands; command->name; command++)
+        names[n++] = command->name;
+    const char *near = cp_nearest_name(name, names, n);
+    if (near)
+        return cp_fail(CP_EINPUT, "unknown command \"%.60s\"; did you mean %s?", name, near);
+    return cp_fail(CP_EINPUT, "unknown command \"%.60s\"; `darknet critpath help` lists them", name);
+}
+
+static cp_status run(int argc, char **argv)
+{
+    bool help = argc < 1 || !strcmp(argv[0], "help") || !strcmp(argv[0], "-h") || !strcmp(argv[0], "-help") ||
+                !strcmp(argv[0], "--help");
+    const char *name = help && argc > 1 ? argv[1] : help ? NULL : argv[0];
+    const cp_command *command = name ? cp_command_find(name) : NULL;
+    cp_options options;
+    if (name && !command)
+        return refuse_command(name);
+    if (!command) {
+        print_usage(stdout);
+        return CP_OK;
+    }
+    if (help) {
+        cp_options_usage(command, stdout);
+        return CP_OK;
+    }
+    cp_status status = cp_options_parse(command, cp_commands, argc - 1, argv + 1, &options);
+    if (!status && options.help) {
+        cp_options_usage(command, stdout);
+        return CP_OK;
+    }
+    return status ? status : command->run(&options);
+}
+
+/* Darknet's main has taken its own -i and -nogpu out and left NULLs at the end. */
+int run_critpath(int argc, char **argv)
+{
+    while (argc > 0 && !argv[argc - 1])
+        argc--;
+    cp_file_clean_on_signal();
+    cp_status status = run(argc - 2, argv + 2);
+    if ((fflush(stdout) || ferror(stdout)) && !status)
+        status = cp_fail(CP_ERESOURCE, "stdout: cannot be written: %s", strerror(errno));
+    if (status && *cp_error())
+        fprintf(stderr, "critpath: %s\n", cp_error());
+    return (int)status;
+}

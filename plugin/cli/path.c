@@ -1,0 +1,138 @@
+/* `path`: selection, from a score file or directly, to an .npz. */
+#include "cli/commands.h"
+#include "cli/results.h"
+#include "cli/summary.h"
+#include "io/error.h"
+#include "io/json.h"
+
+#include <math.h>
+#include <string.h>
+
+static void print_layers(const cp_session *s, const cp_path *path)
+{
+    int n;
+    char kept[32], all[32];
+    const cp_neuron_layer *layers = cp_model_neuron_layers(s->model, &n);
+    printf("  %-24s %12s %12s %8s\n", "layer", "neurons", "on the path", "share");
+    for (int i = 0; i < n; i++)
+        printf("  %-24s %12s %12s %7.2f%%\n", layers[i].name + strlen("layer_"), cp_grouped(layers[i].count, all),
+               cp_grouped(cp_path_layer_count(path, i), kept),
+               100. * (double)cp_path_layer_count(path, i) / (double)layers[i].count);
+}
+
+static json_t *layers_json(const cp_session *s, const cp_path *path)
+{
+    int n, bad = 0;
+    const cp_neuron_layer *layers = cp_model_neuron_layers(s->model, &n);
+    json_t *array = json_array();
+    for (int i = 0; i < n; i++)
+        bad |= cp_json_append(array, json_pack("{s:i,s:s,s:I,s:I}", "layer", layers[i].layer, "name", layers[i].name,
+                                               "neurons", (json_int_t)layers[i].count, "kept",
+                                               (json_int_t)cp_path_layer_count(path, i)));
+    if (bad) {
+        json_decref(array);
+        return NULL;
+    }
+    return array;
+}
+
+/* Writes and reports one path. item and subject NULL: from a score file, whose meta is `from`. */
+static cp_status write_one(const cp_session *s, const cp_item *item, const cp_subject *subject, const cp_file_meta *from,
+                           const cp_item *named, const cp_pathway *pathway)
+{
+    const cp_selection *selection = &pathway->selection;
+    const cp_response *response = from ? &from->response : &subject->response;
+    char file[4096], tag[64], kept[32], all[32], why[200];
+    snprintf(tag, sizeof tag, "%s%s", subject ? subject->tag : "", pathway->tag);
+    cp_status status = cp_write_path(s, named, subject, from, pathway, tag, file);
+    if (status)
+        return status;
+    if (!s->options->json) {
+        printf("response: %s\npath: %s, sparsity %.6g, %s of %s neurons, score >= %.4g\n", response->text,
+               from ? from->method : s->options->method, selection->sparsity, cp_grouped(selection->kept, kept),
+               cp_grouped(cp_model_neuron_count(s->model), all), (double)selection->threshold);
+        if (pathway->cut.cut)
+            printf("the path is cut: %s\n", cp_cut_text(s, &pathway->cut, why));
+        print_layers(s, pathway->path);
+        printf("file: %s\n", file);
+        return CP_OK;
+    }
+    json_t *object = item ? cp_item_json(s, item) : json_object(), *line = json_object();
+    int bad = cp_json_set(line, "response", cp_json_text(response->text));
+    bad |= cp_json_set(line, "method", cp_json_text(from ? from->method : s->options->method));
+    bad |= cp_pathway_json(s, pathway, line);
+    bad |= cp_json_set(line, "layers", layers_json(s, pathway->path));
+    bad |= cp_json_set(line, "file", cp_json_text(file));
+    bad |= cp_json_set(object, "path", line);
+    status = bad ? CP_ERESOURCE : cp_json_write_stream(object, stdout);
+    json_decref(object);
+    return status;
+}
+
+static cp_status path_image(cp_session *s, cp_item *item, void *user)
+{
+    cp_prediction prediction = {0};
+    cp_subject *subjects = NULL;
+    int n = 0;
+    cp_status status = cp_predict(s, item, &prediction);
+    if (!status)
+        status = cp_choose_subjects(s, item, user, &prediction, &subjects, &n);
+    if (!status && s->list && !s->options->json)
+        printf("%s\n", item->path);
+    for (int i = 0; i < n && !status; i++) {
+        cp_pathways pathways;
+        status = cp_pathways_find(s, item, &subjects[i].response, &pathways);
+        for (int k = 0; k < pathways.n && !status; k++)
+            status = write_one(s, item, &subjects[i], NULL, item, &pathways.pathway[k]);
+        if (!status)
+            cp_note(s, "%s: read %.3f, forward %.3f, score %.3f, select %.3f s; peak memory %zu MB", item->path, item->read,
+                    item->forward, pathways.scoring, pathways.selecting, cp_peak_memory() >> 20);
+        cp_pathways_free(&pathways);
+    }
+    cp_free(subjects);
+    cp_prediction_free(&prediction);
+    return status;
+}
+
+static cp_status path_from_scores(cp_session *s)
+{
+    const cp_options *o = s->options;
+    cp_pathways pathways = {0};
+    cp_file_meta meta;
+    cp_item item = {.path = o->score};
+    if (s->n_images)
+        return cp_fail(CP_EINPUT, "path: with -score there is no image to run, found \"%.200s\"", s->images[0]);
+    if (o->class_name || o->box || o->unit)
+        return cp_fail(CP_EINPUT, "path: -score brings its response along, it goes without -class, -box and -unit");
+    cp_status status = cp_choose_prefix(s, &item);
+    if (status)
+        return status;
+    if (!(pathways.score = cp_alloc(cp_model_neuron_count(s->model), sizeof(float), "scores")))
+        return CP_ERESOURCE;
+    status = cp_score_read(o->score, s->model, NULL, pathways.score, &meta);
+    if (!status && meta.signed_scores)
+        for (size_t i = 0; i < cp_model_neuron_count(s->model); i++)
+            pathways.score[i] = fabsf(pathways.score[i]);
+    if (!status)
+        status = cp_pathways_select(s, o->score, &meta.response, &pathways);
+    for (int k = 0; k < pathways.n && !status; k++)
+        status = write_one(s, NULL, NULL, &meta, &item, &pathways.pathway[k]);
+    cp_pathways_free(&pathways);
+    return status;
+}
+
+cp_status cp_run_path(const cp_options *options)
+{
+    cp_session session;
+    cp_wish wish;
+    cp_status status = cp_session_open(cp_command_find("path"), options, true, !options->score, &session);
+    if (!status && options->score) {
+        status = path_from_scores(&session);
+    } else if (!status) {
+        status = cp_wish_read(&session, &wish);
+        if (!status)
+            status = cp_session_each(&session, path_image, &wish);
+    }
+    cp_session_close(&session);
+    return status;
+}

@@ -1,0 +1,165 @@
+#include "cli/pathway.h"
+#include "io/error.h"
+#include "map/map.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const double DEFAULT_SPARSITY = .9;
+
+/* ---------------------------------------------------------------- methods */
+
+static cp_status score_mct(cp_session *s, const cp_response *response, float *score)
+{
+    return cp_score_mct(s->frame, 0, response, false, score);
+}
+
+static const cp_method methods[] = {
+    {"mct", score_mct},
+};
+
+const cp_method *cp_method_find(const char *name)
+{
+    for (size_t i = 0; i < sizeof methods / sizeof *methods; i++)
+        if (!strcmp(methods[i].name, name))
+            return &methods[i];
+    return NULL;
+}
+
+/* ---------------------------------------------------------------- selection */
+
+const char *cp_cut_text(const cp_session *s, const cp_cut *cut, char text[200])
+{
+    snprintf(text, 200, "layer %d %s keeps no neuron", cut->layer, cp_model_layer(s->model, cut->layer)->type);
+    return text;
+}
+
+static cp_status select_one(cp_session *s, const float *score, const cp_response *response, double sparsity,
+                            cp_pathway *pathway)
+{
+    cp_status status = cp_path_select(pathway->path, score, sparsity, s->options->floor, &pathway->selection);
+    if (!status)
+        status = cp_path_find_cut(pathway->path, score, response, &pathway->cut);
+    pathway->asked = sparsity;
+    return status;
+}
+
+/* Shown with six digits, and never above the value: a higher sparsity would be cut. */
+static double floor_micro(double sparsity) { return floor(sparsity * 1e6) / 1e6; }
+
+static void say_cut(const cp_session *s, const char *source, const cp_pathway *pathway)
+{
+    char why[200], advice[80] = "at no sparsity is it whole";
+    if (!isnan(pathway->cut.sparsest_uncut))
+        snprintf(advice, sizeof advice, "the sparsest that is not: -sparsity %.6f", floor_micro(pathway->cut.sparsest_uncut));
+    cp_note(s, "%s: the path at sparsity %s is cut, %s; %s", source, pathway->text,
+            cp_cut_text(s, &pathway->cut, why), advice);
+}
+
+cp_status cp_pathways_select(cp_session *s, const char *source, const cp_response *response, cp_pathways *p)
+{
+    const cp_number_list *asked = &s->options->sparsity;
+    p->n = asked->n ? asked->n : 1;
+    p->pathway = cp_alloc((size_t)p->n, sizeof *p->pathway, "paths");
+    if (!p->pathway)
+        return CP_ERESOURCE;
+    double began = cp_seconds();
+    for (int i = 0; i < p->n; i++) {
+        cp_pathway *pathway = &p->pathway[i];
+        pathway->zeroed_response = NAN;
+        snprintf(pathway->text, sizeof pathway->text, "%s", asked->n ? asked->text[i] : "0.9");
+        if (p->n > 1)
+            snprintf(pathway->tag, sizeof pathway->tag, "-%s", pathway->text);
+        cp_status status = cp_path_create(s->model, &pathway->path);
+        if (!status)
+            status = select_one(s, p->score, response, asked->n ? asked->value[i] : DEFAULT_SPARSITY, pathway);
+        if (status)
+            return status;
+        double uncut = pathway->cut.sparsest_uncut;
+        if (pathway->cut.cut && !asked->n && !isnan(uncut)) {
+            char why[200];
+            cp_note(s, "%s: at sparsity 0.9 the path would be cut, %s; taken is %.6f, the sparsest that is not", source,
+                    cp_cut_text(s, &pathway->cut, why), floor_micro(uncut));
+            if ((status = select_one(s, p->score, response, uncut, pathway)))
+                return status;
+            pathway->lowered = true;
+            snprintf(pathway->text, sizeof pathway->text, "%.6f", floor_micro(uncut));
+        } else if (pathway->cut.cut) {
+            say_cut(s, source, pathway);
+        }
+    }
+    p->selecting = cp_seconds() - began;
+    return CP_OK;
+}
+
+cp_status cp_pathways_find(cp_session *s, const cp_item *item, const cp_response *response, cp_pathways *p)
+{
+    const cp_method *method = cp_method_find(s->options->method);
+    *p = (cp_pathways){0};
+    p->score = cp_alloc(cp_model_neuron_count(s->model), sizeof(float), "scores");
+    if (!p->score)
+        return CP_ERESOURCE;
+    double began = cp_seconds();
+    cp_status status = method->score(s, response, p->score);
+    p->scoring = cp_seconds() - began;
+    return status ? status : cp_pathways_select(s, item->path, response, p);
+}
+
+void cp_pathways_free(cp_pathways *p)
+{
+    for (int i = 0; i < p->n && p->pathway; i++)
+        cp_path_free(p->pathway[i].path);
+    cp_free(p->pathway);
+    cp_free(p->score);
+    cp_free(p->maps);
+    *p = (cp_pathways){0};
+}
+
+/* ---------------------------------------------------------------- maps */
+
+const char *cp_zero_map_reason(const cp_session *s, const float *map, const cp_subject *subject,
+                               const cp_pathway *pathway, char text[300])
+{
+    bool zero = cp_map_zero_reason(map, s->c * s->h * s->w, s->frame, 0, &subject->response,
+                                   pathway ? pathway->path : NULL, pathway ? &pathway->cut : NULL, text, 300);
+    return zero ? text : NULL;
+}
+
+cp_status cp_pathways_map(cp_session *s, const cp_item *item, const cp_subject *subject, cp_pathways *p)
+{
+    size_t volume = s->c * s->h * s->w;
+    const cp_response *response = &subject->response;
+    bool zeroed = !strcmp(s->options->offpath, "zeroed");
+    const cp_path *paths[CP_MAX_SPARSITIES];
+    double values[CP_MAX_SPARSITIES];
+    char reason[300];
+    int step;
+    cp_status status = cp_session_entries(s, p->n, &step);
+    if (status)
+        return status;
+    p->maps = cp_alloc((size_t)p->n * volume, sizeof(float), "maps");
+    if (!p->maps)
+        return CP_ERESOURCE;
+    for (int i = 0; i < p->n; i++)
+        paths[i] = p->pathway[i].path;
+    double began = cp_seconds();
+    for (int first = 0; first < p->n; first += step) {
+        int n = first + step < p->n ? step : p->n - first;
+        float *maps = p->maps + (size_t)first * volume;
+        status = zeroed ? cp_map_zeroed(s->model, s->input, response, paths + first, n, maps, values + first)
+                        : cp_map_frozen(s->frame, 0, response, paths + first, n, maps);
+        if (status)
+            return status;
+    }
+    p->mapping = cp_seconds() - began;
+    for (int i = 0; i < p->n; i++) {
+        cp_pathway *pathway = &p->pathway[i];
+        pathway->map = p->maps + (size_t)i * volume;
+        if (zeroed)
+            pathway->zeroed_response = values[i];
+        if (cp_zero_map_reason(s, pathway->map, subject, pathway, reason) && !pathway->cut.cut)
+            cp_note(s, "%s: the map at sparsity %s is zero everywhere: %s", item->path, pathway->text, reason);
+    }
+    return CP_OK;
+}

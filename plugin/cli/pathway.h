@@ -1,0 +1,53 @@
+/* From a response to its paths and maps: what `explain`, `score`, `path` and `grad` share. */
+#ifndef CP_CLI_PATHWAY_H
+#define CP_CLI_PATHWAY_H
+
+#include "cli/predict.h"
+
+/* One way to score neurons; -method chooses among them. */
+typedef struct {
+    const char *name;
+    /* score[N] >= 0 for image 0 of the session's frame */
+    cp_status (*score)(cp_session *session, const cp_response *response, float *score);
+} cp_method;
+
+/* NULL when there is none of that name. */
+const cp_method *cp_method_find(const char *name);
+
+/* One path of a sweep over sparsities. */
+typedef struct {
+    double asked;
+    char text[16];          /* the sparsity as the user wrote it; "0.8731" when it was lowered */
+    char tag[24];           /* "-0.99" in file names when there are several, else "" */
+    bool lowered;           /* the default would have been cut; this is the sparsest that is not */
+    cp_path *path;
+    cp_selection selection; /* kept, threshold: of the selection that made it, or of the path file */
+    cp_cut cut;
+    float *map;             /* (c,h,w), in cp_pathways.maps; NULL before cp_pathways_map */
+    double zeroed_response; /* Phi of the zeroed network; NAN in the frozen one, where it does not change */
+} cp_pathway;
+
+typedef struct {
+    float *score;           /* N; NULL when the path came from a file */
+    cp_pathway *pathway;
+    int n;
+    float *maps;            /* (n,c,h,w) */
+    double scoring, selecting, mapping; /* seconds */
+} cp_pathways;
+
+/* Scores by -method, then selects at each -sparsity (default .9, lowered when cut) with -floor. A cut path is said on
+ * stderr. */
+cp_status cp_pathways_find(cp_session *session, const cp_item *item, const cp_response *response, cp_pathways *pathways);
+/* The selection alone, from scores in pathways->score; `source` is named in messages. */
+cp_status cp_pathways_select(cp_session *session, const char *source, const cp_response *response, cp_pathways *pathways);
+/* The pathway gradients, -offpath frozen or zeroed, as many at a time as -mem allows. A zero map is said on stderr. */
+cp_status cp_pathways_map(cp_session *session, const cp_item *item, const cp_subject *subject, cp_pathways *pathways);
+void cp_pathways_free(cp_pathways *pathways);
+
+/* Why a map is zero everywhere, one line; NULL when it is not. `pathway` NULL: the plain gradient. */
+const char *cp_zero_map_reason(const cp_session *session, const float *map, const cp_subject *subject,
+                               const cp_pathway *pathway, char text[300]);
+/* "layer 7 convolutional keeps no neuron" */
+const char *cp_cut_text(const cp_session *session, const cp_cut *cut, char text[200]);
+
+#endif

@@ -1,0 +1,391 @@
+#include "cli/predict.h"
+#include "io/error.h"
+#include "io/json.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { MAX_HEADS = 64, MAX_SUBJECTS = 200 };
+static const float LEAST_THRESH = .005f; /* how far down a hint looks for a detection */
+
+/* ---------------------------------------------------------------- the wish */
+
+static cp_status read_class(const cp_session *s, cp_wish *wish)
+{
+    const char *text = s->options->class_name;
+    int classes = cp_model_classes(s->model);
+    long long number;
+    wish->class_id = s->names ? cp_names_find(s->names, classes, text) : CP_NAME_MISSING;
+    if (wish->class_id >= 0)
+        return CP_OK;
+    if (wish->class_id == CP_NAME_AMBIGUOUS)
+        return cp_fail(CP_EINPUT, "-class: several classes are named \"%.60s\"; give the number, 0 to %d", text, classes - 1);
+    if (strspn(text, "0123456789") == strlen(text)) {
+        cp_status status = cp_parse_int("-class", text, 0, classes - 1, &number);
+        wish->class_id = (int)number;
+        return status;
+    }
+    if (!s->names)
+        return cp_fail(CP_EINPUT, "-class: \"%.60s\" needs names: give a .data file or -names; or a number, 0 to %d", text,
+                       classes - 1);
+    int n = s->names->n < (size_t)classes ? (int)s->names->n : classes;
+    const char *near = cp_nearest_name(text, (const char *const *)s->names->names, n);
+    return cp_fail(CP_EINPUT, "-class: \"%.60s\" is none of the %d classes%s%s%s", text, classes,
+                   near ? "; did you mean \"" : "", near ? near : "", near ? "\"?" : "");
+}
+
+static cp_status read_unit(cp_wish *wish, const char *text)
+{
+    const char *colon = strchr(text, ':');
+    char layer[16];
+    long long number, index;
+    if (!colon || colon - text >= (long)sizeof layer)
+        return cp_fail(CP_EINPUT, "-unit: \"%.60s\" is not LAYER:INDEX, two whole numbers such as 12:345", text);
+    snprintf(layer, sizeof layer, "%.*s", (int)(colon - text), text);
+    cp_status status = cp_parse_int("-unit: layer", layer, 0, INT32_MAX, &number);
+    if (!status)
+        status = cp_parse_int("-unit: index", colon + 1, 0, INT64_MAX, &index);
+    if (status)
+        return status;
+    wish->unit_layer = (int)number;
+    wish->unit_index = (size_t)index;
+    return CP_OK;
+}
+
+cp_status cp_wish_read(const cp_session *s, cp_wish *wish)
+{
+    static const char *const targets[] = {"class", "objectness", "x", "y", "w", "h"};
+    const cp_options *o = s->options;
+    cp_model_kind kind = cp_model_get_kind(s->model);
+    cp_status status = CP_OK;
+    long long number;
+    *wish = (cp_wish){.class_id = -1, .unit_layer = -1};
+    while (strcmp(o->target, targets[wish->target]))
+        wish->target++;
+    if (o->unit) {
+        if (o->class_name || o->box || wish->target)
+            return cp_fail(CP_EINPUT, "-unit names the response by itself: it goes without %s",
+                           o->class_name ? "-class" : o->box ? "-box" : "-target");
+        if ((status = read_unit(wish, o->unit)))
+            return status;
+        cp_response response;
+        return cp_response_unit(s->model, wish->unit_layer, wish->unit_index, &response);
+    }
+    if (kind == CP_OTHER)
+        return cp_fail(CP_EINPUT, "%s is neither a classifier nor a detector: name the response with -unit LAYER:INDEX",
+                       s->cfg_path);
+    if (kind == CP_CLASSIFIER && (o->box || wish->target))
+        return cp_fail(CP_EINPUT, "%s: %s is a classifier, it has no boxes; -class chooses its response",
+                       o->box ? "-box" : "-target", s->cfg_path);
+    if (o->class_name && (status = read_class(s, wish)))
+        return status;
+    if (o->box && !strcmp(o->box, "all")) {
+        wish->box = -1;
+    } else if (o->box) {
+        status = cp_parse_int("-box", o->box, 1, 1000000, &number);
+        wish->box = (int)number;
+    }
+    return status;
+}
+
+/* ---------------------------------------------------------------- prediction */
+
+/* Descending probability, then the smaller number: the order of Darknet's top_k. */
+static void sort_top(cp_prediction *p, int classes)
+{
+    for (int k = 0; k < p->n_top; k++) {
+        int best = -1;
+        for (int c = 0; c < classes; c++) {
+            float value = p->probabilities[c];
+            bool below = !k || value < p->probabilities[p->top[k - 1]] ||
+                         (value == p->probabilities[p->top[k - 1]] && c > p->top[k - 1]);
+            if (below && (best < 0 || value > p->probabilities[best]))
+                best = c;
+        }
+        p->top[k] = best;
+    }
+}
+
+static cp_status classify(const cp_session *s, const cp_item *item, cp_prediction *p)
+{
+    const int *heads;
+    int classes = cp_model_classes(s->model), n_heads = cp_model_heads(s->model, &heads);
+    cp_response first;
+    cp_status status = cp_response_class(s->model, 0, &first);
+    (void)n_heads;
+    if (status)
+        return status;
+    p->logits = cp_frame_output(s->frame, first.unit[0].layer, 0);
+    for (int c = 0; c < classes; c++)
+        if (!isfinite(p->logits[c]))
+            return cp_fail(CP_EINPUT, "%s: the logit of class %d is %f, allowed is a finite number", item->path, c,
+                           (double)p->logits[c]);
+    p->n_top = s->options->top < classes ? s->options->top : classes;
+    p->probabilities = cp_alloc((size_t)classes, sizeof(float), "prediction");
+    p->top = cp_alloc((size_t)p->n_top, sizeof(int), "prediction");
+    if (!p->probabilities || !p->top)
+        return CP_ERESOURCE;
+    if ((status = cp_model_classify(s->model, p->logits, p->probabilities)))
+        return status;
+    sort_top(p, classes);
+    return CP_OK;
+}
+
+/* Darknet decodes boxes as if the photo were letterboxed; a stretched one is decoded relative to the input itself. */
+static cp_status detect(const cp_session *s, const cp_item *item, float thresh, cp_detection **detections, int *count)
+{
+    const float *logits[MAX_HEADS];
+    const int *heads;
+    int n = cp_model_heads(s->model, &heads);
+    if (n > MAX_HEADS)
+        return cp_fail(CP_EINPUT, "%s: %d heads, allowed are %d", s->cfg_path, n, MAX_HEADS);
+    for (int k = 0; k < n; k++)
+        logits[k] = cp_frame_output(s->frame, cp_model_logit_layer(s->model, heads[k]), 0);
+    bool bars = s->options->letterbox;
+    return cp_model_detect(s->model, logits, bars ? item->placement.photo_w : s->w, bars ? item->placement.photo_h : s->h,
+                           thresh, (float)s->options->nms, detections, count);
+}
+
+static int by_probability(const void *a, const void *b)
+{
+    const cp_detection *p = *(cp_detection *const *)a, *q = *(cp_detection *const *)b;
+    if (p->probability != q->probability)
+        return p->probability < q->probability ? 1 : -1;
+    return p < q ? -1 : p > q;
+}
+
+static cp_status rank_detections(cp_prediction *p)
+{
+    size_t n = (size_t)p->n_detections;
+    p->ranked = cp_alloc(n, sizeof *p->ranked, "prediction");
+    p->box = cp_alloc(n, sizeof *p->box, "prediction");
+    if (!p->ranked || !p->box)
+        return CP_ERESOURCE;
+    for (size_t i = 0; i < n; i++)
+        p->ranked[i] = &p->detections[i];
+    qsort(p->ranked, n, sizeof *p->ranked, by_probability);
+    for (size_t i = 0; i < n; i++)
+        p->box[p->ranked[i] - p->detections] = (int)i + 1;
+    return CP_OK;
+}
+
+cp_status cp_predict(const cp_session *s, const cp_item *item, cp_prediction *p)
+{
+    *p = (cp_prediction){.kind = cp_model_get_kind(s->model)};
+    cp_status status = CP_OK;
+    if (p->kind == CP_CLASSIFIER)
+        status = classify(s, item, p);
+    else if (p->kind == CP_DETECTOR)
+        status = detect(s, item, (float)s->options->thresh, &p->detections, &p->n_detections);
+    if (!status && p->kind == CP_DETECTOR)
+        status = rank_detections(p);
+    return status;
+}
+
+void cp_prediction_free(cp_prediction *p)
+{
+    cp_free(p->probabilities);
+    cp_free(p->top);
+    cp_free(p->ranked);
+    cp_free(p->box);
+    cp_free_detections(p->detections);
+    *p = (cp_prediction){0};
+}
+
+void cp_detection_rectangle(const cp_session *s, const cp_item *item, const cp_detection *d, double *x, double *y,
+                            double *w, double *h)
+{
+    const cp_placement *at = &item->placement;
+    double left = d->x - d->w / 2., top = d->y - d->h / 2., width = d->w, height = d->h;
+    /* Darknet leaves a v1 box relative to the letterboxed input; the others are relative to the photo. */
+    if (!strcmp(cp_model_layer(s->model, d->head)->type, "detection")) {
+        left = (left * (double)s->w - (double)at->x) / (double)at->w;
+        top = (top * (double)s->h - (double)at->y) / (double)at->h;
+        width *= (double)s->w / (double)at->w;
+        height *= (double)s->h / (double)at->h;
+    }
+    *x = left * (double)at->photo_w;
+    *y = top * (double)at->photo_h;
+    *w = width * (double)at->photo_w;
+    *h = height * (double)at->photo_h;
+}
+
+/* ---------------------------------------------------------------- output */
+
+void cp_prediction_print(const cp_session *s, const cp_prediction *p, FILE *to)
+{
+    char number[16];
+    for (int k = 0; k < p->n_top; k++)
+        fprintf(to, "%5.2f%%: %s\n", (double)(p->probabilities[p->top[k]] * 100),
+                cp_session_class(s, p->top[k], number));
+    for (int i = 0; i < p->n_detections; i++)
+        fprintf(to, "%s: %.0f%%\n", cp_session_class(s, p->detections[i].class_id, number),
+                (double)(p->detections[i].probability * 100));
+}
+
+static json_t *detection_json(const cp_session *s, const cp_item *item, const cp_detection *d, int box)
+{
+    char number[16];
+    double at[4];
+    json_t *object = json_object(), *rectangle = json_array();
+    cp_detection_rectangle(s, item, d, &at[0], &at[1], &at[2], &at[3]);
+    int bad = cp_json_set(object, "box", json_integer(box));
+    bad |= cp_json_set(object, "class", json_integer(d->class_id));
+    bad |= cp_json_set(object, "name", cp_json_text(cp_session_class(s, d->class_id, number)));
+    bad |= cp_json_set(object, "probability", cp_json_float(d->probability));
+    bad |= cp_json_set(object, "objectness", cp_json_float(d->objectness));
+    for (int i = 0; i < 4; i++)
+        bad |= cp_json_append(rectangle, cp_json_float((float)at[i]));
+    bad |= cp_json_set(object, "photo_xywh", rectangle);
+    bad |= cp_json_set(object, "head", json_integer(d->head));
+    bad |= cp_json_set(object, "anchor", json_integer(d->anchor));
+    bad |= cp_json_set(object, "cell", json_integer(d->cell));
+    if (bad) {
+        json_decref(object);
+        return NULL;
+    }
+    return object;
+}
+
+json_t *cp_prediction_json(const cp_session *s, const cp_item *item, const cp_prediction *p)
+{
+    char number[16];
+    json_t *array = json_array();
+    int bad = 0;
+    for (int k = 0; k < p->n_top; k++) {
+        json_t *object = json_object();
+        bad |= cp_json_set(object, "class", json_integer(p->top[k]));
+        bad |= cp_json_set(object, "name", cp_json_text(cp_session_class(s, p->top[k], number)));
+        bad |= cp_json_set(object, "probability", cp_json_float(p->probabilities[p->top[k]]));
+        bad |= cp_json_set(object, "logit", cp_json_float(p->logits[p->top[k]]));
+        bad |= cp_json_append(array, object);
+    }
+    for (int i = 0; i < p->n_detections; i++)
+        bad |= cp_json_append(array, detection_json(s, item, &p->detections[i], p->box[i]));
+    if (bad) {
+        json_decref(array);
+        return NULL;
+    }
+    return array;
+}
+
+/* ---------------------------------------------------------------- subjects */
+
+/* The message when no detection fits: what the best one has, found with a low threshold. */
+static cp_status no_detection(const cp_session *s, const cp_item *item, const cp_wish *wish, int fitting)
+{
+    cp_detection *weak = NULL, *best = NULL;
+    int n = 0;
+    char number[16], of_class[80] = "";
+    if (wish->class_id >= 0)
+        snprintf(of_class, sizeof of_class, " of %.60s", cp_session_class(s, wish->class_id, number));
+    if (fitting)
+        return cp_fail(CP_EINPUT, "%s: -box %d, but there %s only %d detection%s%s above -thresh %g", item->path, wish->box,
+                       fitting == 1 ? "is" : "are", fitting, fitting == 1 ? "" : "s", of_class, s->options->thresh);
+    cp_status status = detect(s, item, LEAST_THRESH, &weak, &n);
+    if (status)
+        return status;
+    for (int i = 0; i < n; i++)
+        if ((wish->class_id < 0 || weak[i].class_id == wish->class_id) &&
+            (!best || weak[i].probability > best->probability))
+            best = &weak[i];
+    if (best)
+        status = cp_fail(CP_EINPUT, "%s: no detection%s above -thresh %g; the best is %.60s with %.3g", item->path, of_class,
+                         s->options->thresh, cp_session_class(s, best->class_id, number), (double)best->probability);
+    else
+        status = cp_fail(CP_EINPUT, "%s: no detection%s above -thresh %g, nor above %g", item->path, of_class,
+                         s->options->thresh, (double)LEAST_THRESH);
+    cp_free_detections(weak);
+    return status;
+}
+
+static cp_status detection_subject(const cp_session *s, const cp_wish *wish, const cp_detection *d, int box,
+                                   cp_subject *subject)
+{
+    char number[16];
+    const char *name = cp_session_class(s, d->class_id, number);
+    cp_response *r = &subject->response;
+    cp_status status = cp_response_detection(s->model, d, wish->target, r);
+    if (status)
+        return status;
+    if (wish->target == CP_TARGET_CLASS)
+        snprintf(r->text, sizeof r->text, "class logit of %.60s, box %d (layer %d, unit %zu)", name, box, r->unit[0].layer,
+                 r->unit[0].index);
+    else
+        snprintf(r->text, sizeof r->text, "%s logit of box %d, %.60s (layer %d, unit %zu)", s->options->target, box, name,
+                 r->unit[0].layer, r->unit[0].index);
+    subject->detection = d;
+    subject->class_id = d->class_id;
+    subject->box = box;
+    subject->probability = d->probability;
+    snprintf(subject->label, sizeof subject->label, "%.100s %.0f%%", name, (double)(d->probability * 100));
+    if (wish->box < 0)
+        snprintf(subject->tag, sizeof subject->tag, "-box%d", box);
+    return CP_OK;
+}
+
+static cp_status choose_detections(const cp_session *s, const cp_item *item, const cp_wish *wish,
+                                   const cp_prediction *p, cp_subject *subjects, int *count)
+{
+    int fitting = 0;
+    for (int rank = 0; rank < p->n_detections; rank++) {
+        const cp_detection *d = p->ranked[rank];
+        if (wish->class_id >= 0 && d->class_id != wish->class_id)
+            continue;
+        fitting++;
+        if (wish->box >= 0 && fitting != (wish->box ? wish->box : 1))
+            continue;
+        if (*count == MAX_SUBJECTS)
+            return cp_fail(CP_EINPUT, "%s: -box all: more than %d detections above -thresh %g; raise -thresh", item->path,
+                           MAX_SUBJECTS, s->options->thresh);
+        cp_status status = detection_subject(s, wish, d, rank + 1, &subjects[(*count)++]);
+        if (status)
+            return status;
+    }
+    return *count ? CP_OK : no_detection(s, item, wish, fitting);
+}
+
+static cp_status choose_class(const cp_session *s, const cp_wish *wish, const cp_prediction *p, cp_subject *subject)
+{
+    char number[16];
+    int class_id = wish->class_id >= 0 ? wish->class_id : p->top[0];
+    const char *name = cp_session_class(s, class_id, number);
+    cp_response *r = &subject->response;
+    cp_status status = cp_response_class(s->model, class_id, r);
+    if (status)
+        return status;
+    snprintf(r->text, sizeof r->text, "logit of %.90s (layer %d, unit %zu)", name, r->unit[0].layer, r->unit[0].index);
+    subject->class_id = class_id;
+    subject->probability = p->probabilities[class_id];
+    snprintf(subject->label, sizeof subject->label, "%.100s %.1f%%", name, (double)(p->probabilities[class_id] * 100));
+    return CP_OK;
+}
+
+cp_status cp_choose_subjects(const cp_session *s, const cp_item *item, const cp_wish *wish, const cp_prediction *p,
+                             cp_subject **subjects, int *count)
+{
+    cp_status status;
+    *count = 0;
+    *subjects = cp_alloc(MAX_SUBJECTS, sizeof **subjects, "responses");
+    if (!*subjects)
+        return CP_ERESOURCE;
+    **subjects = (cp_subject){.class_id = -1, .probability = NAN};
+    if (wish->unit_layer >= 0) {
+        status = cp_response_unit(s->model, wish->unit_layer, wish->unit_index, &(*subjects)->response);
+        snprintf((*subjects)->label, sizeof (*subjects)->label, "unit %d:%zu", wish->unit_layer, wish->unit_index);
+        *count = 1;
+    } else if (p->kind == CP_DETECTOR) {
+        status = choose_detections(s, item, wish, p, *subjects, count);
+    } else {
+        status = choose_class(s, wish, p, *subjects);
+        *count = 1;
+    }
+    for (int i = 0; i < *count && !status; i++) {
+        double value = cp_frame_response(s->frame, 0, &(*subjects)[i].response);
+        if (!isfinite(value))
+            status = cp_fail(CP_EINPUT, "%s: the response, %s, is %f; allowed is a finite number", item->path,
+                             (*subjects)[i].response.text, value);
+    }
+    return status;
+}

@@ -1,0 +1,60 @@
+/* What the network answered for one image, printed as Darknet prints it, and which response the user wants explained. */
+#ifndef CP_CLI_PREDICT_H
+#define CP_CLI_PREDICT_H
+
+#include "cli/session.h"
+
+#include <jansson.h>
+
+/* The answer of the network for one image. */
+typedef struct {
+    cp_model_kind kind;
+    float *probabilities; /* classifier: one per class */
+    const float *logits;  /* classifier: lives in the frame */
+    int *top, n_top;      /* classifier: classes by descending probability */
+    cp_detection *detections; /* detector: in the order `detector test` prints */
+    int n_detections;
+    const cp_detection **ranked; /* detector: most probable first; what -box counts */
+    int *box;                    /* rank of each of `detections`, from 1 */
+} cp_prediction;
+
+/* The options -class, -box, -target and -unit, checked against the model. */
+typedef struct {
+    int class_id;       /* -1: not given */
+    int box;            /* 0: the most probable; -1: all */
+    cp_target target;
+    int unit_layer;     /* -1: not given */
+    size_t unit_index;
+} cp_wish;
+
+/* One response to explain. */
+typedef struct {
+    cp_response response;
+    const cp_detection *detection; /* NULL: none. Lives in the prediction */
+    int class_id;      /* -1: none */
+    int box;           /* 1 is the most probable detection; 0: none */
+    float probability; /* of the class; NAN without one */
+    char label[160];   /* "dog 99.1%" */
+    char tag[16];      /* "-box2" when several boxes are explained, else "" */
+} cp_subject;
+
+cp_status cp_wish_read(const cp_session *session, cp_wish *wish);
+
+/* Decodes what the frame holds for this image. */
+cp_status cp_predict(const cp_session *session, const cp_item *item, cp_prediction *prediction);
+void cp_prediction_free(cp_prediction *prediction);
+
+/* As `classifier predict` (%5.2f%%: name) and `detector test` (name: 87%). */
+void cp_prediction_print(const cp_session *session, const cp_prediction *prediction, FILE *to);
+json_t *cp_prediction_json(const cp_session *session, const cp_item *item, const cp_prediction *prediction);
+
+/* The responses the wish means for this image; *subjects is freed with cp_free. No such detection: CP_EINPUT with the
+ * probability that the best one has. */
+cp_status cp_choose_subjects(const cp_session *session, const cp_item *item, const cp_wish *wish,
+                             const cp_prediction *prediction, cp_subject **subjects, int *count);
+
+/* Corner and size of a detection's box in photo pixels, not clipped. */
+void cp_detection_rectangle(const cp_session *session, const cp_item *item, const cp_detection *detection, double *x,
+                            double *y, double *w, double *h);
+
+#endif

@@ -1,0 +1,86 @@
+/* `score`: contributions of all neurons, to an .npz. */
+#include "cli/commands.h"
+#include "cli/results.h"
+#include "cli/summary.h"
+#include "io/error.h"
+#include "io/json.h"
+
+/* Mean, least and greatest score above zero. */
+static cp_status report(const cp_session *s, const cp_item *item, const cp_subject *subject, const float *score,
+                        const char *file)
+{
+    size_t n = cp_model_neuron_count(s->model), positive = 0, best = 0;
+    double sum = 0, response = cp_frame_response(s->frame, 0, &subject->response);
+    char all[32], above[32];
+    for (size_t i = 0; i < n; i++) {
+        positive += score[i] > 0;
+        sum += score[i];
+        if (score[i] > score[best])
+            best = i;
+    }
+    double greatest = n ? score[best] : 0;
+    if (!s->options->json) {
+        printf("response: %s = %.6g\n", subject->response.text, response);
+        printf("score: %s, %s neurons, %s above zero, sum %.6g, greatest %.4g\nfile: %s\n", s->options->method,
+               cp_grouped(n, all), cp_grouped(positive, above), sum, greatest, file);
+        return CP_OK;
+    }
+    json_t *object = cp_item_json(s, item), *line = json_object();
+    int bad = cp_json_set(line, "response", cp_json_text(subject->response.text));
+    bad |= cp_json_set(line, "value", cp_json_real(response));
+    bad |= cp_json_set(line, "method", cp_json_text(s->options->method));
+    bad |= cp_json_set(line, "neurons", json_integer((json_int_t)n));
+    bad |= cp_json_set(line, "above_zero", json_integer((json_int_t)positive));
+    bad |= cp_json_set(line, "sum", cp_json_real(sum));
+    bad |= cp_json_set(line, "greatest", cp_json_real(greatest));
+    bad |= cp_json_set(line, "file", cp_json_text(file));
+    bad |= cp_json_set(object, "score", line);
+    cp_status status = bad ? CP_ERESOURCE : cp_json_write_stream(object, stdout);
+    json_decref(object);
+    return status;
+}
+
+static cp_status score_image(cp_session *s, cp_item *item, void *user)
+{
+    cp_prediction prediction = {0};
+    cp_subject *subjects = NULL;
+    int n = 0;
+    char file[4096];
+    float *score = NULL;
+    cp_status status = cp_predict(s, item, &prediction);
+    if (!status)
+        status = cp_choose_subjects(s, item, user, &prediction, &subjects, &n);
+    if (!status && !(score = cp_alloc(cp_model_neuron_count(s->model), sizeof *score, "scores")))
+        status = CP_ERESOURCE;
+    if (!status && s->list && !s->options->json)
+        printf("%s\n", item->path);
+    for (int i = 0; i < n && !status; i++) {
+        double began = cp_seconds();
+        status = cp_method_find(s->options->method)->score(s, &subjects[i].response, score);
+        double scored = cp_seconds() - began;
+        if (!status)
+            status = cp_write_score(s, item, &subjects[i], score, subjects[i].tag, file);
+        if (!status)
+            status = report(s, item, &subjects[i], score, file);
+        if (!status)
+            cp_note(s, "%s: read %.3f, forward %.3f, score %.3f s; peak memory %zu MB", item->path, item->read,
+                    item->forward, scored, cp_peak_memory() >> 20);
+    }
+    cp_free(score);
+    cp_free(subjects);
+    cp_prediction_free(&prediction);
+    return status;
+}
+
+cp_status cp_run_score(const cp_options *options)
+{
+    cp_session session;
+    cp_wish wish;
+    cp_status status = cp_session_open(cp_command_find("score"), options, true, true, &session);
+    if (!status)
+        status = cp_wish_read(&session, &wish);
+    if (!status)
+        status = cp_session_each(&session, score_image, &wish);
+    cp_session_close(&session);
+    return status;
+}

@@ -1,0 +1,373 @@
+#include "cli/session.h"
+#include "io/error.h"
+#include "io/file.h"
+#include "io/progress.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { MAX_PATH = 4096 };
+
+double cp_seconds(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
+}
+
+size_t cp_peak_memory(void)
+{
+    struct rusage usage;
+    getrusage(RUSAGE_SELF, &usage);
+    return (size_t)usage.ru_maxrss * 1024;
+}
+
+void cp_note(const cp_session *session, const char *format, ...)
+{
+    if (session->options->quiet)
+        return;
+    va_list args;
+    va_start(args, format);
+    vfprintf(stderr, format, args);
+    va_end(args);
+    fputc('\n', stderr);
+}
+
+const char *cp_grouped(size_t number, char text[32])
+{
+    char digits[24];
+    int n = snprintf(digits, sizeof digits, "%zu", number), at = 0;
+    for (int i = 0; i < n; i++) {
+        if (i && (n - i) % 3 == 0)
+            text[at++] = ',';
+        text[at++] = digits[i];
+    }
+    text[at] = 0;
+    return text;
+}
+
+const char *cp_session_class(const cp_session *session, int class_id, char text[16])
+{
+    if (session->names && class_id >= 0 && (size_t)class_id < session->names->n)
+        return session->names->names[class_id];
+    snprintf(text, 16, "%d", class_id);
+    return text;
+}
+
+/* ---------------------------------------------------------------- arguments */
+
+static bool ends_with(const char *text, const char *ending)
+{
+    size_t n = strlen(text), m = strlen(ending);
+    return n >= m && !strcasecmp(text + n - m, ending);
+}
+
+/* A .data file by its name; a file with another name by its first line that says something: a cfg begins with [. */
+static bool is_data_file(const char *path)
+{
+    if (ends_with(path, ".data"))
+        return true;
+    if (ends_with(path, ".cfg") || ends_with(path, ".weights"))
+        return false;
+    FILE *file;
+    uint64_t bytes;
+    char line[512];
+    bool data = false;
+    if (cp_file_open(path, "data", CP_CFG_MAX_BYTES, &file, &bytes))
+        return false;
+    while (fgets(line, sizeof line, file)) {
+        const char *text = line + strspn(line, " \t\r\n");
+        if (*text && *text != '#' && *text != ';') {
+            data = *text != '[' && strchr(text, '=');
+            break;
+        }
+    }
+    fclose(file);
+    return data;
+}
+
+cp_status cp_session_arguments(cp_session *s, bool needs_weights, const char **data)
+{
+    const cp_options *o = s->options;
+    int at = 0;
+    *data = NULL;
+    if (o->n_arguments > 0 && is_data_file(o->arguments[0]))
+        *data = o->arguments[at++];
+    if (at < o->n_arguments)
+        s->cfg_path = o->arguments[at++];
+    if (at < o->n_arguments)
+        s->weights_path = o->arguments[at++];
+    if (!s->cfg_path || (needs_weights && !s->weights_path))
+        return cp_fail(CP_EINPUT, "%s: %s is missing: darknet critpath %s %s", s->command->name,
+                       s->cfg_path ? "<weights>" : "<cfg>", s->command->name, s->command->arguments);
+    if (ends_with(s->cfg_path, ".weights") || (s->weights_path && ends_with(s->weights_path, ".cfg")))
+        return cp_fail(CP_EINPUT, "%s: found \"%.200s\" where <cfg> stands: darknet critpath %s %s", s->command->name,
+                       s->cfg_path, s->command->name, s->command->arguments);
+    s->images = o->arguments + at;
+    s->n_images = o->n_arguments - at;
+    return CP_OK;
+}
+
+static cp_status open_names(cp_session *s, const char *data_path)
+{
+    cp_data *data = NULL;
+    const char *path = s->options->names;
+    cp_status status = CP_OK;
+    if (data_path) {
+        status = cp_data_read(data_path, &data);
+        if (!status && !path)
+            path = data->names ? data->names : data->labels;
+    }
+    if (!status && path)
+        status = cp_names_read(path, cp_model_classes(s->model), &s->names);
+    cp_data_free(data);
+    return status;
+}
+
+/* The shapes of the layers, for receptive fields; the model has been checked with them already. */
+static cp_status open_geometry(cp_session *s)
+{
+    cp_cfg *cfg = NULL;
+    cp_status status = cp_cfg_read(s->cfg_path, &cfg);
+    if (!status)
+        status = cp_cfg_check(cfg, 0, &s->net);
+    cp_cfg_free(cfg);
+    return status;
+}
+
+/* ---------------------------------------------------------------- outputs */
+
+static bool is_folder(const char *path)
+{
+    struct stat info;
+    return !stat(path, &info) && S_ISDIR(info.st_mode);
+}
+
+/* A missing folder is found before any work is done. */
+static cp_status check_output_folder(const cp_session *s)
+{
+    const char *out = s->options->out;
+    char folder[MAX_PATH];
+    if (!out)
+        return CP_OK;
+    const char *slash = strrchr(out, '/');
+    if (strlen(out) >= MAX_PATH - 300)
+        return cp_fail(CP_EINPUT, "-out: the prefix has %zu bytes, allowed are %d", strlen(out), MAX_PATH - 300);
+    if (!slash)
+        return CP_OK;
+    snprintf(folder, sizeof folder, "%.*s", slash == out ? 1 : (int)(slash - out), out);
+    if (!is_folder(folder))
+        return cp_fail(CP_EINPUT, "-out: folder \"%.300s\" does not exist", folder);
+    if (access(folder, W_OK | X_OK))
+        return cp_fail(CP_EINPUT, "-out: folder \"%.300s\" cannot be written: %s", folder, strerror(errno));
+    return CP_OK;
+}
+
+/* Length of a file's stem: without ".score.npz" or ".path.npz", else without the last ending. */
+static int stem_length(const char *name, bool *is_npz)
+{
+    static const char *const endings[] = {".score.npz", ".path.npz", ".npz"};
+    const char *dot = strrchr(name, '.');
+    *is_npz = true;
+    for (size_t i = 0; i < sizeof endings / sizeof *endings; i++)
+        if (ends_with(name, endings[i]) && strlen(name) > strlen(endings[i]))
+            return (int)(strlen(name) - strlen(endings[i]));
+    *is_npz = false;
+    return dot && dot > name ? (int)(dot - name) : (int)strlen(name);
+}
+
+/* Remembers a prefix of a list, and changes it until it is new. */
+static cp_status claim_prefix(cp_session *s, cp_item *item, const char *base)
+{
+    for (int copy = 2, i = 0; i < s->n_prefixes; i++)
+        if (!strcmp(s->prefixes[i], item->prefix)) {
+            snprintf(item->prefix, sizeof item->prefix, "%.4000s-%d", base, copy++);
+            i = -1;
+        }
+    char **grown = realloc(s->prefixes, (size_t)(s->n_prefixes + 1) * sizeof *grown);
+    if (grown)
+        s->prefixes = grown;
+    if (!grown || !(s->prefixes[s->n_prefixes] = strdup(item->prefix)))
+        return cp_fail(CP_ERESOURCE, "list of images: out of memory");
+    s->n_prefixes++;
+    return CP_OK;
+}
+
+cp_status cp_choose_prefix(cp_session *s, cp_item *item)
+{
+    const char *out = s->options->out, *slash = strrchr(item->path, '/'), *name = slash ? slash + 1 : item->path;
+    bool is_npz;
+    int length = stem_length(name, &is_npz);
+    char base[MAX_PATH];
+    if (length > 200)
+        return cp_fail(CP_EINPUT, "%.100s...: the file's name has %d bytes, allowed are 200", item->path, length);
+    if (!out) /* "dog.critpath", so that dog.png stays what it is */
+        snprintf(base, sizeof base, "%.*s%s", length, name, is_npz ? "" : ".critpath");
+    else if (out[strlen(out) - 1] == '/' || is_folder(out))
+        snprintf(base, sizeof base, "%s%s%.*s", out, out[strlen(out) - 1] == '/' ? "" : "/", length, name);
+    else if (s->list)
+        snprintf(base, sizeof base, "%s-%.*s", out, length, name);
+    else
+        snprintf(base, sizeof base, "%s", out);
+    snprintf(item->prefix, sizeof item->prefix, "%s", base);
+    return s->list ? claim_prefix(s, item, base) : CP_OK;
+}
+
+static bool same_file(const char *a, const char *b)
+{
+    struct stat x, y;
+    return b && !stat(a, &x) && !stat(b, &y) && x.st_dev == y.st_dev && x.st_ino == y.st_ino;
+}
+
+cp_status cp_output_path(const cp_session *s, const cp_item *item, const char *tag, const char *ending, char out[4096])
+{
+    if (snprintf(out, MAX_PATH, "%s%s%s", item->prefix, tag, ending) >= MAX_PATH)
+        return cp_fail(CP_EINPUT, "-out: the path of a result is longer than %d bytes", MAX_PATH - 1);
+    const char *inputs[] = {item->path, s->cfg_path, s->weights_path, s->options->score, s->options->path};
+    for (size_t i = 0; i < sizeof inputs / sizeof *inputs; i++)
+        if (same_file(out, inputs[i]))
+            return cp_fail(CP_EINPUT, "-out: \"%.300s\" would overwrite an input of this run; choose another prefix", out);
+    return CP_OK;
+}
+
+/* ---------------------------------------------------------------- open, close */
+
+cp_status cp_session_open(const cp_command *command, const cp_options *options, bool needs_weights, bool runs_images,
+                          cp_session *s)
+{
+    const char *data = NULL;
+    *s = (cp_session){.options = options, .command = command};
+    cp_set_threads(options->threads);
+    cp_status status = cp_session_arguments(s, needs_weights, &data);
+    if (!status)
+        status = check_output_folder(s);
+    if (!status)
+        status = cp_model_open(s->cfg_path, s->weights_path, &s->model);
+    if (!status)
+        status = open_geometry(s);
+    if (!status)
+        status = open_names(s, data);
+    if (status || !runs_images)
+        return status;
+    s->list = s->n_images != 1;
+    cp_model_input_shape(s->model, &s->c, &s->h, &s->w);
+    int entries;
+    if ((status = cp_session_entries(s, 1, &entries)) || (status = cp_frame_create(s->model, 1, &s->frame)))
+        return status;
+    s->input = cp_alloc(s->c * s->h * s->w, sizeof *s->input, "network input");
+    return s->input ? CP_OK : CP_ERESOURCE;
+}
+
+void cp_session_close(cp_session *s)
+{
+    for (int i = 0; i < s->n_prefixes; i++)
+        free(s->prefixes[i]);
+    free(s->prefixes);
+    cp_free(s->input);
+    cp_frame_free(s->frame);
+    cp_names_free(s->names);
+    cp_cfg_net_free(s->net);
+    cp_model_free(s->model);
+    *s = (cp_session){0};
+}
+
+cp_status cp_session_entries(const cp_session *s, int wanted, int *entries)
+{
+    size_t cap = s->options->mem ? s->options->mem : (size_t)2 << 30;
+    int n = wanted < 1 ? 1 : wanted > 32 ? 32 : wanted;
+    while (n > 1 && cp_frame_bytes(s->model, 1, n) > cap)
+        n--;
+    *entries = n;
+    size_t least = cp_frame_bytes(s->model, 1, 1);
+    if (s->options->mem && least > s->options->mem)
+        return cp_fail(CP_ERESOURCE, "-mem: %zu MB is too little, one image of %s needs %zu MB", s->options->mem >> 20,
+                       s->cfg_path, (least >> 20) + 1);
+    return CP_OK;
+}
+
+/* ---------------------------------------------------------------- images */
+
+static cp_status run_image(cp_session *s, const char *path, cp_visit visit, void *user)
+{
+    cp_item item = {.path = path, .started = cp_seconds()};
+    unsigned char *bytes = NULL;
+    size_t n_bytes;
+    cp_status status = cp_file_read(path, "picture", CP_PICTURE_MAX_BYTES, &bytes, &n_bytes);
+    if (!status)
+        status = cp_picture_decode(bytes, n_bytes, path, &item.photo);
+    if (!status)
+        status = cp_sha256_memory(bytes, n_bytes, item.sha256);
+    cp_free(bytes);
+    if (!status)
+        status = cp_choose_prefix(s, &item);
+    if (!status)
+        status = cp_model_prepare(s->model, item.photo.rgb, (size_t)item.photo.w, (size_t)item.photo.h,
+                                  s->options->letterbox, s->input, &item.placement);
+    if (!status)
+        status = cp_sha256_memory(s->input, s->c * s->h * s->w * sizeof *s->input, item.input_sha256);
+    if (status)
+        goto done;
+    double ready = cp_seconds();
+    item.read = ready - item.started;
+    if ((status = cp_frame_forward(s->frame, s->input, 1, NULL)))
+        goto done;
+    item.forward = cp_seconds() - ready;
+    status = visit(s, &item, user);
+done:
+    cp_picture_free(&item.photo);
+    return status;
+}
+
+/* One path per line on stdin; empty lines are skipped. *line is freed by the caller. */
+static bool next_line(char **line, size_t *room)
+{
+    for (ssize_t n; (n = getline(line, room, stdin)) >= 0;) {
+        while (n > 0 && ((*line)[n - 1] == '\n' || (*line)[n - 1] == '\r'))
+            (*line)[--n] = 0;
+        if (n > 0)
+            return true;
+    }
+    return false;
+}
+
+cp_status cp_session_each(cp_session *s, cp_visit visit, void *user)
+{
+    cp_status first = CP_OK;
+    if (s->n_images == 1)
+        return run_image(s, s->images[0], visit, user);
+    char *line = NULL;
+    size_t room = 0;
+    bool from_stdin = s->n_images == 0;
+    int seen = 0;
+    if (from_stdin && isatty(STDIN_FILENO))
+        cp_note(s, "one image path per line; end with Ctrl-D");
+    /* On a terminal the results themselves show how far it is. */
+    bool hidden = s->options->quiet || from_stdin || isatty(STDOUT_FILENO);
+    cp_progress *progress = cp_progress_start(s->command->name, from_stdin ? 1 : s->n_images, hidden);
+    for (; from_stdin ? next_line(&line, &room) : seen < s->n_images; seen++) {
+        cp_status status = run_image(s, from_stdin ? line : s->images[seen], visit, user);
+        cp_progress_update(progress, seen + 1);
+        if (!status)
+            continue;
+        if (status != CP_EINPUT) { /* the next image would fare no better */
+            first = status;
+            break;
+        }
+        if (!first)
+            first = status;
+        fprintf(stderr, "critpath: %s\n", cp_error());
+    }
+    cp_progress_end(&progress);
+    free(line);
+    if (first == CP_EINPUT)
+        return cp_fail(first, "%s", ""); /* said already */
+    if (from_stdin && !seen && !first)
+        return cp_fail(CP_EINPUT, "%s: no image on the command line and no path on stdin", s->command->name);
+    return first;
+}
