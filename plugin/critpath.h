@@ -206,6 +206,22 @@ cp_status cp_frame_backward(cp_frame *frame, const cp_entry *entries, int n, con
 /* Backward that stops at layer `layer` and hands out dPhi/d(output of layer): gradient (n, outputs). */
 cp_status cp_frame_backward_to(cp_frame *frame, const cp_entry *entries, int n, int layer, float *gradient);
 
+typedef struct {
+    /* For each neuron layer, towards the response: dz = J v of the pre-activation z, `count` floats from index `first`.
+     * Calls may come from several threads, as cp_observer's. NULL: not called. */
+    void (*before_activation)(void *user, const cp_neuron_layer *layer, int entry, size_t first, const float *dz,
+                              size_t count);
+    /* For each layer that is computed, once per entry: the tangent of its whole output. NULL: not called. */
+    void (*output)(void *user, int layer, int entry, const float *da, size_t count);
+    void *user;
+} cp_tangent_observer;
+
+/* Forward-mode: the derivative of every layer along `n` directions (n,C,H,W) of the input, at image `image` of the last
+ * forward run (its activation pattern and pool winners). With a path the network is the frozen one: nothing changes off the
+ * path. One linear forward pass per direction. */
+cp_status cp_frame_tangent(cp_frame *frame, int image, const float *directions, int n, const cp_path *path,
+                           const cp_tangent_observer *observer);
+
 /* Threads the engine uses for everything that follows, in the whole process; 0 = one per core. The results do not depend on it. */
 void cp_set_threads(int threads);
 

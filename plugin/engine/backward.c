@@ -129,21 +129,6 @@ static void seed(run *r, int layer, bool gated)
     }
 }
 
-static void apply_path(const uint64_t *words, size_t first, size_t count, float *delta)
-{
-    for (size_t w = 0; w * 64 < count; ++w) {
-        uint64_t bits = words[first / 64 + w];
-        size_t in_word = count - w * 64 < 64 ? count - w * 64 : 64;
-        float *d = delta + w * 64;
-        if (bits == UINT64_MAX) continue;
-        if (!bits)
-            memset(d, 0, in_word * sizeof *d);
-        else
-            for (size_t i = 0; i < in_word; ++i)
-                if (!(bits >> i & 1)) d[i] = 0;
-    }
-}
-
 static const float *activations(const run *r, int layer, int position, int e)
 {
     int image = r->entries[e].image;
@@ -166,7 +151,7 @@ static void expose(run *r, int layer, int position)
             if (r->observer)
                 r->observer->gradient(r->observer->user, neuron, e, first, activations(r, layer, position, e) + first, g,
                                       part);
-            if (entry->path) apply_path(cp_path_words(entry->path, position), first, part, g);
+            if (entry->path) cp_mask_apply(cp_path_words(entry->path, position), first, part, g);
             if (entry->gates)
                 for (size_t i = 0; i < part; ++i) g[i] *= entry->gates[neuron->offset + first + i];
         }

@@ -110,6 +110,9 @@ cp_status cp_frame_begin(cp_frame *frame);
  * (first fit, aligned to 16 floats) and returns the floats needed. */
 size_t cp_plan_buffers(int n, const int *first, const int *last, const size_t *floats, size_t *offset);
 
+/* x[i] = 0 where bit first+i of a neuron layer's words is 0; `first` is a multiple of 64. */
+void cp_mask_apply(const uint64_t *words, size_t first, size_t count, float *x);
+
 /* engine/activation.c */
 void cp_activate(float *x, size_t n, ACTIVATION activation);
 void cp_activate_bias(float *x, size_t n, float bias, ACTIVATION activation);

@@ -57,6 +57,18 @@ static cp_status parse_with_darknet(const char *text, size_t length, network **n
     return status;
 }
 
+/* Without weights Darknet leaves the rolling variance at 0, a division by 1e-6 in every layer: 1 keeps random networks
+ * finite. */
+static void neutral_batch_norm(network *net)
+{
+    for (int i = 0; i < net->n; ++i) {
+        layer *l = &net->layers[i];
+        if (!l->batch_normalize) continue;
+        int filters = l->type == CONNECTED ? l->outputs : l->n;
+        for (int f = 0; f < filters; ++f) l->rolling_variance[f] = 1;
+    }
+}
+
 static void load_with_darknet(network *net, const char *weights)
 {
     int saved = silence_stderr();
@@ -93,6 +105,7 @@ static cp_status open_checked(cp_model *model, const char *weights)
     if (!status) status = parse_with_darknet(text, length, &model->net);
     if (!status) status = compare_shapes(model, net);
     if (!status && weights) load_with_darknet(model->net, weights);
+    if (!status && !weights) neutral_batch_norm(model->net);
     if (!status) status = cp_model_build_table(model);
     if (!status) status = cp_model_fold(model->net);
     cp_free(text);
