@@ -50,9 +50,9 @@ static int reader_read(void *user, char *out, int bytes)
 {
     struct reader *r = user;
     size_t n = r->bytes - r->at < (size_t)bytes ? r->bytes - r->at : (size_t)bytes;
-    /* stb_image reads ahead by a block, so a short block is normal at the end; an empty one means that it lacks a
-     * byte. */
-    if (n == 0 && bytes > 0) r->past_end = true;
+    /* stb_image reads ahead by blocks of 128, so a short block is normal at the end, an empty one means that it lacks a
+     * byte. Other lengths are what it needs. */
+    if (n < (size_t)bytes && (n == 0 || bytes != 128)) r->past_end = true;
     memcpy(out, r->data + r->at, n);
     r->at += n;
     return (int)n;
@@ -92,6 +92,21 @@ static cp_status check_size(int w, int h, const char *name)
     return CP_OK;
 }
 
+static int big_endian(const unsigned char *b)
+{
+    uint32_t v = (uint32_t)b[0] << 24 | (uint32_t)b[1] << 16 | (uint32_t)b[2] << 8 | b[3];
+    return v > INT32_MAX ? INT32_MAX : (int)v;
+}
+
+/* Width and height as a PNG's header has them; false when it is no PNG. */
+static bool png_size(const unsigned char *data, size_t bytes, int *w, int *h)
+{
+    if (bytes < 24 || memcmp(data, "\x89PNG\r\n\x1a\n", 8) != 0 || memcmp(data + 12, "IHDR", 4) != 0) return false;
+    *w = big_endian(data + 16);
+    *h = big_endian(data + 20);
+    return true;
+}
+
 cp_status cp_picture_new(int w, int h, cp_picture *out)
 {
     *out = (cp_picture){0};
@@ -116,6 +131,10 @@ cp_status cp_picture_decode(const unsigned char *data, size_t bytes, const char 
         return cp_fail(CP_EINPUT, "picture: %s has %zu bytes, 1 to %llu are allowed", name, bytes,
                        (unsigned long long)CP_PICTURE_MAX_BYTES);
     int w = 0, h = 0, channels = 0;
+    if (png_size(data, bytes, &w, &h)) { /* stb_image says only that the type is unknown when a PNG is too large */
+        cp_status status = check_size(w, h, name);
+        if (status != CP_OK) return status;
+    }
     struct reader reader = {data, bytes, 0, false};
     piece_limit = (size_t)1 << 20;
     piece_refused = false;
@@ -124,6 +143,9 @@ cp_status cp_picture_decode(const unsigned char *data, size_t bytes, const char 
                        name, bytes, stbi_failure_reason());
     cp_status status = check_size(w, h, name);
     if (status != CP_OK) return status;
+    reader = (struct reader){data, bytes, 0, false};
+    if (data[0] == 'P' && stbi_is_16_bit_from_callbacks(&callbacks, &reader)) /* the decoder would take the lower byte */
+        return cp_fail(CP_EINPUT, "picture: %s is a PNM of 16 bits, 8 bits are read", name);
 
     /* 16 bytes a pixel cover 16-bit RGBA and every decoder's working copies; 64 is more than one JPEG block row. */
     piece_limit = 16 * ((size_t)w + 64) * ((size_t)h + 64) + ((size_t)1 << 20);

@@ -163,7 +163,7 @@ static void hostile_headers(void **state)
         {"{'descr': '<f4', 'fortran_order': False, 'shape': (2,)}", "4 bytes of data, float32 (2,) needs 8"},
         {"{'descr': '<f4', 'fortran_order': False, 'shape': (0,)}", "4 bytes of data, float32 (0,) needs 0"},
         {"{'descr': '<f4', 'fortran_order': 0, 'shape': (1,)}", "neither True nor False"},
-        {"{'descr': '<f4', 'descr': '<f4', 'fortran_order': False, 'shape': (1,)}", "'descr' is unknown or there twice"},
+        {"{'descr': '<f4', 'descr': '<f4', 'fortran_order': False}", "'descr' is unknown or there twice"},
         {"{'descr': '<f4', 'fortran_order': False, 'shape': (1,), 'x': 1}", "'x' is unknown"},
         {"{descr: '<f4'}", "a key in quotes"},
         {"{'descr' '<f4'}", "a colon"},
