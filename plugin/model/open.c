@@ -71,6 +71,9 @@ static void neutral_batch_norm(network *net)
 
 static void load_with_darknet(network *net, const char *weights)
 {
+    /* Darknet leaves a deconvolution without groups, and divides by them to count its weights. */
+    for (int i = 0; i < net->n; ++i)
+        if (net->layers[i].type == DECONVOLUTIONAL) net->layers[i].groups = 1;
     int saved = silence_stderr();
     load_weights(net, (char *)weights);
     restore_stderr(saved);
