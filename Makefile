@@ -60,11 +60,9 @@ $(LIBRARY): $(TREE)/libdarknet.a $(PLUGIN)
 	@$(MAKE) -s -C $(CMAKE) critpath
 	@touch $@
 
-VERB = $(if $(shell grep -ls '^int run_critpath' plugin/cli/*.c),CRITPATH="$(abspath $(LIBRARY)) $$(cat $(CMAKE)/libraries)")
 # Darknet finds its label pictures beside the executable.
 $(BUILD)/darknet: $(LIBRARY)
-	@rm -f $(TREE)/obj/darknet.o # compiled with or without the verb
-	+@$(HOST) darknet $(VERB)
+	+@$(HOST) darknet CRITPATH="$(abspath $(LIBRARY)) $$(cat $(CMAKE)/libraries)"
 	@cp $(TREE)/darknet $@.new && mv $@.new $@
 	@ln -sfn darknet-src/data $(BUILD)/data
 
@@ -78,7 +76,10 @@ test:
 demo:
 	tools/install-packages build
 	$(MAKE) all
-	tools/demo $(BUILD)
+	@mkdir -p $(BUILD)/demo
+	$(BUILD)/darknet critpath explain cfg/cifar10.data cfg/resnet8-cifar.cfg weights/resnet8-cifar.weights \
+	    $(BUILD)/data/dog.jpg -out $(BUILD)/demo/dog
+	@echo 'picture: $(BUILD)/demo/dog.png'
 
 train-resnet8: all
 	tools/train-resnet8 $(BUILD)/darknet $(DATA)
