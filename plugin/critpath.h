@@ -224,6 +224,8 @@ cp_status cp_frame_tangent(cp_frame *frame, int image, const float *directions, 
 
 /* Threads the engine uses for everything that follows, in the whole process; 0 = one per core. The results do not depend on it. */
 void cp_set_threads(int threads);
+/* The number in use, at least 1. */
+int cp_threads(void);
 
 /* ---------------------------------------------------------------- score */
 

@@ -57,12 +57,21 @@ static block *make_blocks(cp_path *path, const float *score, int from, int to, s
     return blocks;
 }
 
+/* Waking threads costs more than a small network's selection. */
+static int threads_for(const block *blocks, size_t n)
+{
+    size_t neurons = 0;
+    for (size_t b = 0; b < n; b++)
+        neurons += blocks[b].count;
+    return neurons < 1 << 19 ? 1 : cp_threads();
+}
+
 /* Histogram of the first digit, and the number of zeros, which share their digit with the smallest denormals. Two
  * tables in turn: scores are full of zeros, and adding to one counter over and over waits for each store. */
 static void count_first(const block *blocks, size_t n, size_t *total, size_t *zeros)
 {
     size_t all_zeros = 0;
-#pragma omp parallel if (n > 1)
+#pragma omp parallel num_threads(threads_for(blocks, n))
     {
         uint32_t tables[2][FIRST];
 #pragma omp for schedule(dynamic) reduction(+ : all_zeros)
@@ -91,7 +100,7 @@ static void count_first(const block *blocks, size_t n, size_t *total, size_t *ze
 /* Histogram of the 10 bits above `shift` among scores whose bits above those equal `prefix`. */
 static void count_next(const block *blocks, size_t n, uint32_t prefix, int shift, size_t *total)
 {
-#pragma omp parallel if (n > 1)
+#pragma omp parallel num_threads(threads_for(blocks, n))
     {
         uint32_t table[NEXT];
 #pragma omp for schedule(dynamic)
@@ -126,7 +135,7 @@ static uint32_t pick_digit(const size_t *total, uint32_t digits, size_t *k)
 /* Sets the bit of every score of at least `lowest` and clears the others. Signed order: -0 is below everything. */
 static void fill_bits(const block *blocks, size_t n, uint32_t lowest)
 {
-#pragma omp parallel for schedule(dynamic) if (n > 1)
+#pragma omp parallel for schedule(dynamic) num_threads(threads_for(blocks, n))
     for (size_t b = 0; b < n; b++) {
         const float *score = blocks[b].score;
         size_t count = blocks[b].count;
