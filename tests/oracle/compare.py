@@ -1,0 +1,162 @@
+"""critpath's engine against PyTorch on real networks, whole: logits, gradients, paths, maps.
+
+    /usr/bin/python3 compare.py DUMP [-data FOLDER] [-float32] [-only NAME]
+
+DUMP is the program built from dump.c. FOLDER (default: $CRITPATH_DATA, else ../shared/data) holds weights/ and
+images/. Both sides get the same network input: the dump program prepares it once from the photo. Exit status: 0, 1
+where a limit is missed, 77 (with a line that says why) where PyTorch or the data are missing.
+
+Limits: logits 1e-4 relative; gradients at each neuron layer, where the unit is active, and maps cosine 0.9999; paths
+Jaccard 0.999. Pools over flat areas tie, and rounding decides who wins, which moves a few units of SqueezeNet's and
+Tiny Darknet's paths: 0.998 there; with letterbox bars 0.96, and 0.998 for the cosines. In the face detector's 8x8
+pool every tenth winner leads by less than 1e-5: 0.98 and 0.998. (PyTorch in float32 against PyTorch in float64: Tiny
+Darknet with bars, gradient 0.99923, a layer 0.99911; face detector, gradient 0.99977, path 0.9947.)
+"""
+import argparse
+import os
+import subprocess
+import sys
+import tarfile
+import tempfile
+
+try:
+    import numpy as np
+    import torch
+    import darknet_torch as oracle
+except ImportError as missing:
+    print("skipped: %s" % missing)
+    sys.exit(77)
+
+SPARSITIES = ("0.9", "0.99")
+
+# Network, archive, its members (name endings, or how many), letterbox, least Jaccard, least cosine.
+CASES = [
+    ("squeezenet", "imagenet-sample-256.tar", ("Gordon_setter.JPEG",), 0, .998, .9999),
+    ("squeezenet", "imagenet-sample-256.tar", ("drum.JPEG",), 1, .96, .998),
+    ("tiny", "imagenet-sample-256.tar", ("green_mamba.JPEG",), 0, .998, .9999),
+    ("tiny", "imagenet-sample-256.tar", ("drum.JPEG",), 1, .96, .998),
+    ("resnet20-cifar10", "cifar10-lossless.tar.xz", 3, 1, .999, .9999),
+    ("yolo-fastest-1.1-xl", "coco128.tar", 1, 0, .999, .9999),
+    ("yoloface-50k", "coco128.tar", 2, 0, .98, .998),
+    ("yoloface-50k", "coco128.tar", 1, 1, .98, .998),
+]
+
+
+def photos(archive, which, folder):
+    """Files taken out of an archive: those with the given endings, or the first few pictures."""
+    found = []
+    with tarfile.open(archive) as tar:
+        for member in tar:
+            name = os.path.basename(member.name)
+            if not member.isfile() or not name.lower().endswith((".jpg", ".jpeg", ".png")):
+                continue
+            if isinstance(which, tuple) and not name.endswith(which):
+                continue
+            path = os.path.join(folder, name)
+            with open(path, "wb") as file:
+                file.write(tar.extractfile(member).read())
+            found.append(path)
+            if len(found) == (which if isinstance(which, int) else len(which)):
+                break
+    return found
+
+
+class Report:
+    def __init__(self, title):
+        self.title, self.failures, self.parts = title, [], []
+
+    def least(self, what, value, limit):
+        self.parts.append("%s %.6f" % (what, value))
+        if not value >= limit:
+            self.failures.append("%s is %.6f, needs %g" % (what, value, limit))
+
+    def most(self, what, value, limit):
+        self.parts.append("%s %.1e" % (what, value))
+        if not value <= limit:
+            self.failures.append("%s is %.3g, at most %g allowed" % (what, value, limit))
+
+    def print(self):
+        print("%s: %s%s" % (self.title, ", ".join(self.parts), "".join("\n  FAILED: " + f for f in self.failures)),
+              flush=True)
+        return not self.failures
+
+
+def relative(found, expected):
+    found, expected = np.asarray(found, np.float64).ravel(), np.asarray(expected, np.float64).ravel()
+    return float(np.abs(found - expected).max() / max(np.abs(expected).max(), 1e-12))
+
+
+def compare(net, response, x, found, least_jaccard, least_cosine, report):
+    expected = oracle.Explanation(net, x, response)
+    scores = oracle.mct(expected)
+    logits = [name for name in found.files if name.startswith("logits.")]
+    report.most("logits", max(relative(found[name], expected.outputs[int(name[7:])]) for name in logits), 1e-4)
+    cosines, places = [], []
+    for l in net.neuron_layers:
+        a, g = (found["%s.%s" % (kind, l.name)].ravel() for kind in "ag")
+        active = expected.a[l.index] > 0 if l.activation == "relu" else slice(None)
+        if l.index != response[0][0]:
+            cosines.append(oracle.cosine(g[active], expected.g[l.index][active]))
+            places.append(l.name)
+        cosines.append(oracle.cosine(a, expected.a[l.index]))
+        places.append("a of " + l.name)
+    worst = int(np.argmin(cosines))
+    report.least("worst layer (%s)" % places[worst], cosines[worst], least_cosine)
+    report.least("gradient", oracle.cosine(found["gradient"], expected.map), least_cosine)
+    for sparsity in SPARSITIES:
+        path = oracle.select(scores, float(sparsity))
+        ours = {l.index: found["path_%s.%s" % (sparsity, l.name)].ravel() for l in net.neuron_layers}
+        report.least("path " + sparsity, oracle.jaccard(ours, path), least_jaccard)
+        # The maps of OUR path on both sides: what is compared is the map, not the path once more.
+        frozen = oracle.Explanation(net, x, response, path=ours)
+        report.least("frozen " + sparsity, oracle.cosine(found["frozen_" + sparsity], frozen.map), least_cosine)
+        zeroed = oracle.Explanation(net, x, response, zeroed=ours)
+        report.least("zeroed " + sparsity, oracle.cosine(found["zeroed_" + sparsity], zeroed.map), least_cosine)
+        value = float(found["zeroed_value_" + sparsity].ravel()[0])
+        report.most("its response", abs(value - zeroed.value) / max(abs(expected.value), 1), 1e-4)
+
+
+def run_case(args, case, folder):
+    name, archive, which, letterbox, least_jaccard, least_cosine = case
+    base = os.path.join(args.data, "weights", name)
+    net = oracle.Network(base + ".cfg", base + ".weights", torch.float32 if args.float32 else torch.float64)
+    heads = [l.index for l in net.layers if l.type in ("yolo", "region")]
+    good = True
+    for number, photo in enumerate(photos(os.path.join(args.data, "images", archive), which, folder)):
+        npy, npz = os.path.join(folder, "input.npy"), os.path.join(folder, "found.npz")
+        model = [base + ".cfg", base + ".weights"]
+        subprocess.run([args.dump, "prepare"] + model + [photo, str(letterbox), npy], check=True)
+        x = np.load(npy)
+        response = oracle.objectness_unit(net, x, heads[number % len(heads)]) if heads else oracle.top_unit(net, x)
+        unit = "%d:%d" % response[0][:2]
+        subprocess.run([args.dump, "run"] + model + [npy, unit, npz] + list(SPARSITIES), check=True)
+        report = Report("%s, %s%s, unit %s" % (name, os.path.basename(photo), ", letterbox" if letterbox else "", unit))
+        with np.load(npz) as found:
+            compare(net, response, x, found, least_jaccard, least_cosine, report)
+        good = report.print() and good
+    return good
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("dump")
+    parser.add_argument("-data", default=os.environ.get("CRITPATH_DATA", os.path.join("..", "shared", "data")))
+    parser.add_argument("-float32", action="store_true", help="PyTorch in float32 instead of float64")
+    parser.add_argument("-only", help="one network")
+    args = parser.parse_args()
+    cases = [case for case in CASES if args.only in (None, case[0])]
+    needed = sorted({os.path.join(args.data, "images", case[1]) for case in cases} |
+                    {os.path.join(args.data, "weights", case[0] + ".weights") for case in cases})
+    missing = [path for path in needed if not os.path.exists(path)]
+    if missing:
+        print("skipped: no %s" % missing[0])
+        return 77
+    torch.set_num_threads(1)
+    memory = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # a YOLO's arrays are 160 MB
+    with tempfile.TemporaryDirectory(dir=memory) as folder:
+        good = [run_case(args, case, folder) for case in cases]
+    return 0 if all(good) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

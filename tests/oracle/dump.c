@@ -1,0 +1,205 @@
+/* What the engine computes, as arrays for compare.py:
+ *
+ *     oracle_dump prepare CFG WEIGHTS PHOTO LETTERBOX OUT.npy        the network input of a photo
+ *     oracle_dump run CFG WEIGHTS INPUT.npy LAYER:INDEX OUT.npz SPARSITY...
+ *
+ * OUT.npz, float32 unless bits: value; logits.NNN per head; a.LAYER, g.LAYER, score.LAYER of every neuron layer;
+ * gradient; for each sparsity as text, path_S.LAYER, frozen_S, zeroed_S, zeroed_value_S. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "critpath.h"
+#include "io/error.h"
+#include "io/image.h"
+#include "io/npz.h"
+
+static void need(cp_status status)
+{
+    if (status == CP_OK)
+        return;
+    fprintf(stderr, "oracle_dump: %s\n", cp_error());
+    exit(status);
+}
+
+static void *taken(void *memory)
+{
+    if (!memory)
+        need(CP_ERESOURCE);
+    return memory;
+}
+
+static int prepare(char **argument)
+{
+    cp_model *model;
+    cp_picture photo;
+    cp_placement placement;
+    cp_array_type type = {.dtype = CP_FLOAT32, .rank = 3};
+    need(cp_model_open(argument[0], argument[1], &model));
+    need(cp_picture_read(argument[2], &photo));
+    cp_model_input_shape(model, &type.shape[0], &type.shape[1], &type.shape[2]);
+    float *input = taken(cp_alloc(type.shape[0] * type.shape[1] * type.shape[2], sizeof *input, "network input"));
+    need(cp_model_prepare(model, photo.rgb, (size_t)photo.w, (size_t)photo.h, atoi(argument[3]), input, &placement));
+    need(cp_npy_write(argument[4], &type, input));
+    cp_free(input);
+    cp_picture_free(&photo);
+    cp_model_free(model);
+    return 0;
+}
+
+/* ---------------------------------------------------------------- run */
+
+enum { MAX_ARRAYS = 4096 };
+
+typedef struct {
+    cp_model *model;
+    const cp_neuron_layer *layers;
+    int n_layers;
+    size_t neurons;
+    size_t c, h, w;
+    float *a, *g, *score;
+    cp_npz_writer *writer;
+    void *owned[MAX_ARRAYS]; /* borrowed by the writer until it commits */
+    int n_owned;
+} run_state;
+
+static void *own(run_state *run, size_t n, size_t size)
+{
+    if (run->n_owned == MAX_ARRAYS)
+        need(cp_fail(CP_EINTERNAL, "more than %d arrays", MAX_ARRAYS));
+    return run->owned[run->n_owned++] = taken(cp_alloc(n, size, "array"));
+}
+
+static void add(run_state *run, const char *name, cp_dtype dtype, size_t c, size_t h, size_t w, const void *data)
+{
+    cp_array_type type = cp_array_chw(dtype, c, h, w);
+    need(cp_npz_add(run->writer, name, &type, data));
+}
+
+static void add_layer(run_state *run, const char *kind, const cp_neuron_layer *layer, cp_dtype dtype, const void *data)
+{
+    char name[96];
+    snprintf(name, sizeof name, "%.40s.%s", kind, layer->name);
+    add(run, name, dtype, layer->c, layer->h, layer->w, data);
+}
+
+static void add_value(run_state *run, const char *name, double value)
+{
+    float *one = own(run, 1, sizeof *one);
+    *one = (float)value;
+    add(run, name, CP_FLOAT32, 1, 1, 1, one);
+}
+
+static void observe(void *user, const cp_neuron_layer *layer, int entry, size_t first, const float *a, const float *g,
+                    size_t count)
+{
+    run_state *run = user;
+    (void)entry;
+    memcpy(run->a + layer->offset + first, a, count * sizeof *a);
+    memcpy(run->g + layer->offset + first, g, count * sizeof *g);
+}
+
+static void one_sparsity(run_state *run, cp_frame *frame, const float *input, const cp_response *response,
+                         const char *sparsity)
+{
+    char name[96];
+    cp_path *path;
+    cp_selection selection;
+    double value;
+    float *frozen = own(run, run->c * run->h * run->w, sizeof *frozen);
+    float *zeroed = own(run, run->c * run->h * run->w, sizeof *zeroed);
+    unsigned char *bits = own(run, run->neurons, 1);
+    need(cp_path_create(run->model, &path));
+    need(cp_path_select(path, run->score, atof(sparsity), 0, &selection));
+    for (size_t i = 0; i < run->neurons; ++i)
+        bits[i] = cp_path_get(path, i);
+    need(cp_map_frozen(frame, 0, response, (const cp_path *const *)&path, 1, frozen));
+    need(cp_map_zeroed(run->model, input, response, (const cp_path *const *)&path, 1, zeroed, &value));
+    snprintf(name, sizeof name, "frozen_%s", sparsity);
+    add(run, name, CP_FLOAT32, run->c, run->h, run->w, frozen);
+    snprintf(name, sizeof name, "zeroed_%s", sparsity);
+    add(run, name, CP_FLOAT32, run->c, run->h, run->w, zeroed);
+    snprintf(name, sizeof name, "zeroed_value_%s", sparsity);
+    add_value(run, name, value);
+    snprintf(name, sizeof name, "path_%s", sparsity);
+    for (int k = 0; k < run->n_layers; ++k)
+        add_layer(run, name, &run->layers[k], CP_BOOL, bits + run->layers[k].offset);
+    cp_path_free(path);
+}
+
+static void add_logits(run_state *run, const cp_frame *frame)
+{
+    for (int i = 1; i < cp_model_layer_count(run->model); ++i) {
+        const cp_layer_info *layer = cp_model_layer(run->model, i), *before = cp_model_layer(run->model, i - 1);
+        char name[32];
+        if (!layer->head || before->head)
+            continue;
+        snprintf(name, sizeof name, "logits.%03d", i - 1);
+        add(run, name, CP_FLOAT32, before->outputs, 1, 1, cp_frame_output(frame, i - 1, 0));
+    }
+}
+
+static int run_network(char **argument)
+{
+    run_state run = {0};
+    cp_array_type type;
+    cp_frame *frame;
+    cp_response response;
+    int layer;
+    size_t index;
+    void *input;
+    if (sscanf(argument[3], "%d:%zu", &layer, &index) != 2)
+        need(cp_fail(CP_EINPUT, "response %s, needs LAYER:INDEX", argument[3]));
+    need(cp_model_open(argument[0], argument[1], &run.model));
+    cp_model_input_shape(run.model, &run.c, &run.h, &run.w);
+    run.layers = cp_model_neuron_layers(run.model, &run.n_layers);
+    run.neurons = cp_model_neuron_count(run.model);
+    cp_array_type expected = cp_array_chw(CP_FLOAT32, run.c, run.h, run.w);
+    need(cp_npy_read(argument[2], &expected, &type, &input));
+    need(cp_response_unit(run.model, layer, index, &response));
+    need(cp_frame_create(run.model, 1, &frame));
+    need(cp_frame_forward(frame, input, 1, NULL));
+
+    run.a = own(&run, run.neurons, sizeof(float));
+    run.g = own(&run, run.neurons, sizeof(float));
+    run.score = own(&run, run.neurons, sizeof(float));
+    float *gradient = own(&run, run.c * run.h * run.w, sizeof *gradient);
+    cp_entry entry = {.response = &response};
+    cp_observer observer = {observe, &run};
+    need(cp_frame_backward(frame, &entry, 1, &observer, gradient));
+    need(cp_score_mct(frame, 0, &response, false, run.score));
+    /* Dead layers are not visited: a comes from the forward run. */
+    for (int k = 0; k < run.n_layers; ++k)
+        memcpy(run.a + run.layers[k].offset, cp_frame_output(frame, run.layers[k].layer, 0),
+               run.layers[k].count * sizeof(float));
+
+    need(cp_npz_create(argument[4], false, &run.writer));
+    add(&run, "gradient", CP_FLOAT32, run.c, run.h, run.w, gradient);
+    add_value(&run, "value", cp_frame_response(frame, 0, &response));
+    add_logits(&run, frame);
+    for (int k = 0; k < run.n_layers; ++k) {
+        add_layer(&run, "a", &run.layers[k], CP_FLOAT32, run.a + run.layers[k].offset);
+        add_layer(&run, "g", &run.layers[k], CP_FLOAT32, run.g + run.layers[k].offset);
+        add_layer(&run, "score", &run.layers[k], CP_FLOAT32, run.score + run.layers[k].offset);
+    }
+    for (char **sparsity = argument + 5; *sparsity; ++sparsity)
+        one_sparsity(&run, frame, input, &response, *sparsity);
+    need(cp_npz_commit(&run.writer));
+    for (int i = 0; i < run.n_owned; ++i)
+        cp_free(run.owned[i]);
+    cp_free(input);
+    cp_frame_free(frame);
+    cp_model_free(run.model);
+    return 0;
+}
+
+int main(int argc, char **argv)
+{
+    if (argc == 7 && !strcmp(argv[1], "prepare"))
+        return prepare(argv + 2);
+    if (argc > 7 && !strcmp(argv[1], "run"))
+        return run_network(argv + 2);
+    fprintf(stderr, "usage: oracle_dump prepare CFG WEIGHTS PHOTO LETTERBOX OUT.npy\n"
+                    "       oracle_dump run CFG WEIGHTS INPUT.npy LAYER:INDEX OUT.npz SPARSITY...\n");
+    return 2;
+}
