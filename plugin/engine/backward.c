@@ -104,7 +104,7 @@ static void touch(run *r, int layer)
 {
     if (r->touched[layer + 1]) return;
     size_t outputs = outputs_of(r->frame->model, layer);
-#pragma omp parallel for collapse(2) num_threads(cp_threads())
+#pragma omp parallel for collapse(2) num_threads(cp_threads_for((double)outputs * r->n))
     for (int e = 0; e < r->n; ++e)
         for (size_t i = 0; i < (outputs + CHUNK - 1) / CHUNK; ++i) {
             size_t from = i * CHUNK, count = outputs - from < CHUNK ? outputs - from : CHUNK;
@@ -142,7 +142,7 @@ static void expose(run *r, int layer, int position)
     const cp_neuron_layer *neuron = &r->frame->model->neuron[position];
     size_t count = neuron->count;
     int chunks = (int)((count + CHUNK - 1) / CHUNK);
-#pragma omp parallel for collapse(2) num_threads(cp_threads())
+#pragma omp parallel for collapse(2) num_threads(cp_threads_for((double)count * r->n))
     for (int e = 0; e < r->n; ++e)
         for (int c = 0; c < chunks; ++c) {
             const cp_entry *entry = &r->entries[e];
@@ -162,7 +162,7 @@ static void activation_gradient(run *r, int layer, int position)
     const cp_op *op = &r->frame->engine->op[layer];
     size_t count = outputs_of(r->frame->model, layer);
     int chunks = (int)((count + CHUNK - 1) / CHUNK);
-#pragma omp parallel for collapse(2) num_threads(cp_threads())
+#pragma omp parallel for collapse(2) num_threads(cp_threads_for((double)count * r->n))
     for (int e = 0; e < r->n; ++e)
         for (int c = 0; c < chunks; ++c) {
             size_t first = (size_t)c * CHUNK, part = count - first < CHUNK ? count - first : CHUNK;

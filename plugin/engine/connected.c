@@ -5,35 +5,34 @@
 
 #include "engine/ops.h"
 
-enum { BLOCK = 256 }; /* outputs (forward) or inputs (backward) of one part */
-
 static int min(int a, int b) { return a < b ? a : b; }
 
-/* out (n,outputs) = in (n,inputs) W^T, W (outputs,inputs). The weights are read once for the whole batch. */
+/* Rows of W that stay in cache while every image of the batch uses them. One image at a time: its result must not depend on
+ * the batch it is in. */
+static int block_of(int row_floats)
+{
+    int rows = (1 << 17) / row_floats;
+    return rows < 8 ? 8 : min(rows, 256);
+}
+
+/* out (n,outputs) = in (n,inputs) W^T, W (outputs,inputs). */
 static void forward_connected(const cp_op *op, int n, const cp_batch *in, cp_batch out, uint16_t *index, bool linear,
                               const cp_scratch *scratch)
 {
     (void)index, (void)scratch;
     const layer *l = op->l;
-    int inputs = l->inputs, outputs = l->outputs;
-#pragma omp parallel for schedule(dynamic) num_threads(cp_threads())
-    for (int o = 0; o < outputs; o += BLOCK) {
-        int count = min(BLOCK, outputs - o);
-        const float *weights = l->weights + (size_t)o * inputs;
-        if (n == 1 || in[0].stride == 0)
-            for (int b = 0; b < n; ++b)
-                cblas_sgemv(CblasRowMajor, CblasNoTrans, count, inputs, 1, weights, inputs, cp_at(in[0], b), 1, 0,
-                            cp_at(out, b) + o, 1);
-        else
-            cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, n, count, inputs, 1, in[0].base, in[0].stride, weights,
-                        inputs, 0, out.base + o, out.stride);
-        if (linear) continue;
+    int inputs = l->inputs, outputs = l->outputs, block = block_of(inputs);
+#pragma omp parallel for schedule(dynamic) num_threads(cp_threads_for((double)n * inputs * outputs))
+    for (int o = 0; o < outputs; o += block)
         for (int b = 0; b < n; ++b) {
+            int count = min(block, outputs - o);
             float *y = cp_at(out, b) + o;
+            cblas_sgemv(CblasRowMajor, CblasNoTrans, count, inputs, 1, l->weights + (size_t)o * inputs, inputs,
+                        cp_at(in[0], b), 1, 0, y, 1);
+            if (linear) continue;
             for (int i = 0; i < count; ++i) y[i] += l->biases[o + i];
             cp_activate(y, count, op->activation);
         }
-    }
 }
 
 static void backward_connected(const cp_op *op, int n, cp_batch delta, const cp_batch *in_delta, const uint16_t *index,
@@ -41,18 +40,13 @@ static void backward_connected(const cp_op *op, int n, cp_batch delta, const cp_
 {
     (void)index, (void)image, (void)scratch;
     const layer *l = op->l;
-    int inputs = l->inputs, outputs = l->outputs;
+    int inputs = l->inputs, outputs = l->outputs, block = block_of(outputs);
     if (!in_delta[0].base) return;
-#pragma omp parallel for schedule(dynamic) num_threads(cp_threads())
-    for (int i = 0; i < inputs; i += BLOCK) {
-        int count = min(BLOCK, inputs - i);
-        if (n == 1)
-            cblas_sgemv(CblasRowMajor, CblasTrans, outputs, count, 1, l->weights + i, inputs, delta.base, 1, 1,
-                        in_delta[0].base + i, 1);
-        else
-            cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, n, count, outputs, 1, delta.base, delta.stride,
-                        l->weights + i, inputs, 1, in_delta[0].base + i, in_delta[0].stride);
-    }
+#pragma omp parallel for schedule(dynamic) num_threads(cp_threads_for((double)n * inputs * outputs))
+    for (int i = 0; i < inputs; i += block)
+        for (int b = 0; b < n; ++b)
+            cblas_sgemv(CblasRowMajor, CblasTrans, outputs, min(block, inputs - i), 1, l->weights + i, inputs,
+                        cp_at(delta, b), 1, 1, cp_at(in_delta[0], b) + i, 1);
 }
 
 const cp_op_type cp_op_connected = {CONNECTED, NULL, forward_connected, backward_connected, NULL};
@@ -81,7 +75,7 @@ static void forward_local(const cp_op *op, int n, const cp_batch *in, cp_batch o
     (void)index;
     const layer *l = op->l;
     int positions = l->out_h * l->out_w, k = l->c * l->size * l->size;
-#pragma omp parallel for collapse(2) num_threads(cp_threads())
+#pragma omp parallel for collapse(2) num_threads(cp_threads_for((double)n * k * op->info->outputs))
     for (int b = 0; b < n; ++b)
         for (int p = 0; p < positions; ++p) {
             float *patch = scratch->thread + omp_get_thread_num() * scratch->per_thread, *z = patch + k;
@@ -101,7 +95,7 @@ static void backward_local(const cp_op *op, int n, cp_batch delta, const cp_batc
     const layer *l = op->l;
     int positions = l->out_h * l->out_w, k = l->c * l->size * l->size;
     if (!in_delta[0].base) return;
-#pragma omp parallel for num_threads(cp_threads())
+#pragma omp parallel for num_threads(cp_threads_for((double)n * k * op->info->outputs))
     for (int b = 0; b < n; ++b) {
         float *patch = scratch->thread + omp_get_thread_num() * scratch->per_thread, *z = patch + k;
         float *x = cp_at(in_delta[0], b);

@@ -57,7 +57,7 @@ void cp_depthwise_forward(const cp_window *g, const float *weights, int n, cp_ba
 {
     size_t window = (size_t)g->size * g->size, in = (size_t)g->h * g->w, out = (size_t)g->out_h * g->out_w;
     int filters = g->groups * g->m;
-#pragma omp parallel for collapse(2) num_threads(cp_threads())
+#pragma omp parallel for collapse(2) num_threads(cp_threads_for((double)n * g->groups * g->m * window * out))
     for (int b = 0; b < n; ++b)
         for (int f = 0; f < filters; ++f) {
             float *plane = cp_at(y, b) + f * out;
@@ -69,7 +69,7 @@ void cp_depthwise_forward(const cp_window *g, const float *weights, int n, cp_ba
 void cp_depthwise_backward(const cp_window *g, const float *weights, int n, cp_batch y, cp_batch x)
 {
     size_t window = (size_t)g->size * g->size, in = (size_t)g->h * g->w, out = (size_t)g->out_h * g->out_w;
-#pragma omp parallel for collapse(2) num_threads(cp_threads())
+#pragma omp parallel for collapse(2) num_threads(cp_threads_for((double)n * g->groups * g->m * window * out))
     for (int b = 0; b < n; ++b)
         for (int c = 0; c < g->groups; ++c)
             for (int m = 0; m < g->m; ++m) {

@@ -82,6 +82,11 @@ static void finish(float *y, int rows, size_t row_stride, int columns, const flo
     for (int m = 0; m < rows; ++m) cp_activate_bias(y + m * row_stride, columns, bias ? bias[m] : 0, activation);
 }
 
+static double work_of(const cp_window *g, int n)
+{
+    return (double)n * g->groups * g->m * g->c * g->size * g->size * g->out_h * g->out_w;
+}
+
 static int strips_of(const cp_window *g) { return ceil_div(g->out_h * g->out_w, STRIP); }
 
 static int channels_per_block(const cp_window *g)
@@ -128,7 +133,7 @@ static void gather_strips(const cp_window *g, const float *weights, int n, cp_ba
 {
     int positions = g->out_h * g->out_w, strips = strips_of(g);
     size_t k = (size_t)g->c * g->size * g->size, plane = (size_t)g->h * g->w;
-#pragma omp parallel for collapse(3) schedule(dynamic) num_threads(cp_threads())
+#pragma omp parallel for collapse(3) schedule(dynamic) num_threads(cp_threads_for(work_of(g, n)))
     for (int b = 0; b < n; ++b)
         for (int group = 0; group < g->groups; ++group)
             for (int s = 0; s < strips; ++s) {
@@ -151,17 +156,17 @@ static void gather_small(const cp_window *g, const float *weights, int n, cp_bat
     int chunk = pointwise ? n : (int)(SHARED_FLOATS / image);
     if (chunk < 1) chunk = 1;
     int rows = g->m >= 2 * ROW_BLOCK ? ROW_BLOCK : ceil_div(g->m, 2), blocks = ceil_div(g->m, rows);
-    int channels = g->c * g->groups;
+    int channels = g->c * g->groups, threads = cp_threads_for(work_of(g, n));
     for (int b0 = 0; b0 < n; b0 += chunk) {
         int images = min(chunk, n - b0);
         if (!pointwise) {
-#pragma omp parallel for collapse(2) num_threads(cp_threads())
+#pragma omp parallel for collapse(2) num_threads(threads)
             for (int b = 0; b < images; ++b)
                 for (int c = 0; c < channels; ++c)
                     im2col(cp_at(x, b0 + b) + c * plane, 1, g, 0, positions,
                            scratch->shared + b * image + (size_t)c * window * positions);
         }
-#pragma omp parallel for collapse(3) schedule(dynamic) num_threads(cp_threads())
+#pragma omp parallel for collapse(3) schedule(dynamic) num_threads(threads)
         for (int b = 0; b < images; ++b)
             for (int group = 0; group < g->groups; ++group)
                 for (int r = 0; r < blocks; ++r) {
@@ -212,7 +217,7 @@ static void scatter_pointwise(const cp_window *g, const float *weights, int n, c
     int positions = g->out_h * g->out_w, strips = strips_of(g);
     int blocks = strips >= 4 ? 1 : ceil_div(g->c, g->c >= 2 * ROW_BLOCK ? ROW_BLOCK : ceil_div(g->c, 2));
     int rows = ceil_div(g->c, blocks);
-#pragma omp parallel for collapse(4) schedule(dynamic) num_threads(cp_threads())
+#pragma omp parallel for collapse(4) schedule(dynamic) num_threads(cp_threads_for(work_of(g, n)))
     for (int b = 0; b < n; ++b)
         for (int group = 0; group < g->groups; ++group)
             for (int s = 0; s < strips; ++s)
@@ -237,7 +242,7 @@ void cp_scatter(const cp_window *g, const float *weights, int n, cp_batch y, cp_
     int bands = blocks * g->groups >= 4 || g->h < 32 ? 1 : min(4, g->h / 16);
     size_t k = (size_t)g->c * g->size * g->size;
     size_t in = (size_t)g->c * g->h * g->w, out = (size_t)g->m * g->out_h * g->out_w;
-#pragma omp parallel for collapse(4) schedule(dynamic) num_threads(cp_threads())
+#pragma omp parallel for collapse(4) schedule(dynamic) num_threads(cp_threads_for(work_of(g, n)))
     for (int b = 0; b < n; ++b)
         for (int group = 0; group < g->groups; ++group)
             for (int block = 0; block < blocks; ++block)

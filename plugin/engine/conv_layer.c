@@ -109,7 +109,7 @@ static void forward_deconvolutional(const cp_op *op, int n, const cp_batch *in, 
     for (int b = 0; b < n; ++b) memset(cp_at(out, b), 0, op->info->outputs * sizeof(float));
     cp_scatter(&op->conv->window, op->l->weights, n, in[0], out, scratch);
     if (linear) return;
-#pragma omp parallel for collapse(2) num_threads(cp_threads())
+#pragma omp parallel for collapse(2) num_threads(cp_threads_for((double)n * op->info->outputs))
     for (int b = 0; b < n; ++b)
         for (int f = 0; f < op->l->n; ++f)
             cp_activate_bias(cp_at(out, b) + f * plane, plane, op->l->biases[f], op->activation);

@@ -17,6 +17,8 @@ int cp_threads(void)
     return threads > 0 ? threads : 1;
 }
 
+int cp_threads_for(double work) { return work < 1 << 16 ? 1 : cp_threads(); }
+
 /* Several frames may run at once: the first to enter saves, the last to leave restores. */
 static pthread_mutex_t blas_lock = PTHREAD_MUTEX_INITIALIZER;
 static int blas_users, blas_saved;

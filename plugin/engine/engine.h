@@ -80,6 +80,9 @@ const cp_op_type *cp_op_type_find(LAYER_TYPE type); /* NULL for heads and the un
 
 /* The number that cp_set_threads gave, at least 1. */
 int cp_threads(void);
+/* The same for a loop of about that many multiply-adds or moved floats; 1 where waking threads would cost more than it saves
+ * (on a busy machine a great deal more). */
+int cp_threads_for(double work);
 /* OpenBLAS works with one thread between these two: the engine's parts are the threads. */
 void cp_blas_enter(void);
 void cp_blas_leave(void);

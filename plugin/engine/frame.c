@@ -132,7 +132,7 @@ static void restrict_image(cp_frame *frame, int position, int image, const cp_re
     if (restriction->kind == CP_GATED) {
         float *before = frame->before_gate[position] + image * count;
         const float *gate = restriction->gates + neuron->offset;
-#pragma omp parallel for num_threads(cp_threads())
+#pragma omp parallel for num_threads(cp_threads_for((double)count))
         for (size_t i = 0; i < count; ++i) before[i] = a[i], a[i] *= gate[i];
         return;
     }
@@ -140,7 +140,7 @@ static void restrict_image(cp_frame *frame, int position, int image, const cp_re
     if (restriction->kind == CP_FROZEN)
         constant = cp_frame_output(restriction->original, neuron->layer, restriction->original_image);
     const uint64_t *words = cp_path_words(restriction->path, position);
-#pragma omp parallel for num_threads(cp_threads())
+#pragma omp parallel for num_threads(cp_threads_for((double)count))
     for (size_t w = 0; w < (count + 63) / 64; ++w) {
         size_t end = w * 64 + 64 < count ? w * 64 + 64 : count;
         for (size_t i = w * 64; i < end; ++i)

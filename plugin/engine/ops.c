@@ -13,7 +13,7 @@ static void forward_route(const cp_op *op, int n, const cp_batch *in, cp_batch o
                           const cp_scratch *scratch)
 {
     UNUSED_FORWARD, (void)linear;
-#pragma omp parallel for num_threads(cp_threads())
+#pragma omp parallel for num_threads(cp_threads_for((double)n * op->info->outputs))
     for (int b = 0; b < n; ++b) {
         float *to = cp_at(out, b);
         for (int s = 0; s < op->n_sources; to += op->source_outputs[s++])
@@ -30,7 +30,7 @@ static void backward_route(const cp_op *op, int n, cp_batch delta, const cp_batc
         for (int s = 0; s < op->n_sources; from += op->source_outputs[s++]) {
             if (!in_delta[s].base) continue;
             float *to = cp_at(in_delta[s], b);
-#pragma omp parallel for num_threads(cp_threads())
+#pragma omp parallel for num_threads(cp_threads_for((double)op->source_outputs[s]))
             for (size_t i = 0; i < op->source_outputs[s]; ++i) to[i] += from[i];
         }
     }
@@ -84,7 +84,7 @@ static void forward_shortcut(const cp_op *op, int n, const cp_batch *in, cp_batc
     const layer *l = op->l;
     overlap o = shortcut_overlap(l);
     size_t plane = (size_t)l->out_h * l->out_w;
-#pragma omp parallel for collapse(2) num_threads(cp_threads())
+#pragma omp parallel for collapse(2) num_threads(cp_threads_for((double)n * op->info->outputs))
     for (int b = 0; b < n; ++b)
         for (int k = 0; k < l->out_c; ++k) {
             shortcut_channel(op, &o, k, cp_at(in[0], b), cp_at(in[1], b), cp_at(out, b));
@@ -99,7 +99,7 @@ static void backward_shortcut(const cp_op *op, int n, cp_batch delta, const cp_b
     const layer *l = op->l;
     overlap o = shortcut_overlap(l);
     size_t plane = (size_t)l->out_h * l->out_w;
-#pragma omp parallel for collapse(2) num_threads(cp_threads())
+#pragma omp parallel for collapse(2) num_threads(cp_threads_for((double)n * op->info->outputs))
     for (int b = 0; b < n; ++b)
         for (int k = 0; k < l->out_c; ++k) {
             const float *d = cp_at(delta, b) + k * plane;
@@ -139,7 +139,7 @@ static void forward_upsample(const cp_op *op, int n, const cp_batch *in, cp_batc
     UNUSED_FORWARD, (void)linear;
     const layer *l = op->l;
     size_t in_plane = (size_t)l->h * l->w, out_plane = (size_t)l->out_h * l->out_w;
-#pragma omp parallel for collapse(2) num_threads(cp_threads())
+#pragma omp parallel for collapse(2) num_threads(cp_threads_for((double)n * op->info->outputs))
     for (int b = 0; b < n; ++b)
         for (int k = 0; k < l->c; ++k) {
             float *to = cp_at(out, b) + k * out_plane;
@@ -159,7 +159,7 @@ static void backward_upsample(const cp_op *op, int n, cp_batch delta, const cp_b
     const layer *l = op->l;
     size_t in_plane = (size_t)l->h * l->w, out_plane = (size_t)l->out_h * l->out_w;
     if (!in_delta[0].base) return;
-#pragma omp parallel for collapse(2) num_threads(cp_threads())
+#pragma omp parallel for collapse(2) num_threads(cp_threads_for((double)n * op->info->outputs))
     for (int b = 0; b < n; ++b)
         for (int k = 0; k < l->c; ++k) {
             const float *from = cp_at(delta, b) + k * out_plane;
@@ -213,7 +213,7 @@ static void forward_reorg(const cp_op *op, int n, const cp_batch *in, cp_batch o
                           const cp_scratch *scratch)
 {
     UNUSED_FORWARD, (void)linear;
-#pragma omp parallel for num_threads(cp_threads())
+#pragma omp parallel for num_threads(cp_threads_for((double)n * op->info->outputs))
     for (int b = 0; b < n; ++b)
         for (size_t i = 0; i < op->info->outputs; ++i)
             cp_at(out, b)[i] = op->permutation[i] < 0 ? 0 : cp_at(in[0], b)[op->permutation[i]];
@@ -224,7 +224,7 @@ static void backward_reorg(const cp_op *op, int n, cp_batch delta, const cp_batc
 {
     UNUSED_BACKWARD;
     if (!in_delta[0].base) return;
-#pragma omp parallel for num_threads(cp_threads())
+#pragma omp parallel for num_threads(cp_threads_for((double)n * op->info->outputs))
     for (int b = 0; b < n; ++b)
         for (size_t i = 0; i < op->info->outputs; ++i)
             if (op->permutation[i] >= 0) cp_at(in_delta[0], b)[op->permutation[i]] += cp_at(delta, b)[i];
@@ -235,7 +235,7 @@ static void forward_activation(const cp_op *op, int n, const cp_batch *in, cp_ba
                                const cp_scratch *scratch)
 {
     UNUSED_FORWARD;
-#pragma omp parallel for num_threads(cp_threads())
+#pragma omp parallel for num_threads(cp_threads_for((double)n * op->info->outputs))
     for (int b = 0; b < n; ++b) {
         memcpy(cp_at(out, b), cp_at(in[0], b), op->info->outputs * sizeof(float));
         if (!linear) cp_activate(cp_at(out, b), op->info->outputs, op->activation);
@@ -247,7 +247,7 @@ static void backward_activation(const cp_op *op, int n, cp_batch delta, const cp
 {
     UNUSED_BACKWARD;
     if (!in_delta[0].base) return;
-#pragma omp parallel for num_threads(cp_threads())
+#pragma omp parallel for num_threads(cp_threads_for((double)n * op->info->outputs))
     for (int b = 0; b < n; ++b)
         for (size_t i = 0; i < op->info->outputs; ++i) cp_at(in_delta[0], b)[i] += cp_at(delta, b)[i];
 }

@@ -72,7 +72,7 @@ static void forward_maxpool(const cp_op *op, int n, const cp_batch *in, cp_batch
     (void)linear, (void)scratch;
     const layer *l = op->l;
     size_t in_plane = (size_t)l->h * l->w, out_plane = (size_t)l->out_h * l->out_w, outputs = op->info->outputs;
-#pragma omp parallel for collapse(2) num_threads(cp_threads())
+#pragma omp parallel for collapse(2) num_threads(cp_threads_for((double)n * outputs * l->size))
     for (int b = 0; b < n; ++b)
         for (int c = 0; c < l->c; ++c)
             pool_plane(l, cp_at(in[0], b) + c * in_plane, cp_at(out, b) + c * out_plane, index + b * outputs + c * out_plane);
@@ -91,7 +91,7 @@ static void backward_maxpool(const cp_op *op, int n, cp_batch delta, const cp_ba
     const layer *l = op->l;
     size_t in_plane = (size_t)l->h * l->w, out_plane = (size_t)l->out_h * l->out_w, outputs = op->info->outputs;
     if (!in_delta[0].base) return;
-#pragma omp parallel for collapse(2) num_threads(cp_threads())
+#pragma omp parallel for collapse(2) num_threads(cp_threads_for((double)n * outputs * l->size))
     for (int b = 0; b < n; ++b)
         for (int c = 0; c < l->c; ++c) {
             const float *d = cp_at(delta, b) + c * out_plane;
@@ -109,7 +109,7 @@ static void tangent_maxpool(const cp_op *op, int n, const cp_batch *in, cp_batch
     (void)scratch;
     const layer *l = op->l;
     size_t in_plane = (size_t)l->h * l->w, out_plane = (size_t)l->out_h * l->out_w, outputs = op->info->outputs;
-#pragma omp parallel for collapse(2) num_threads(cp_threads())
+#pragma omp parallel for collapse(2) num_threads(cp_threads_for((double)n * outputs * l->size))
     for (int b = 0; b < n; ++b)
         for (int c = 0; c < l->c; ++c) {
             const float *x = cp_at(in[0], b) + c * in_plane;

@@ -55,7 +55,7 @@ static void through_activation(run *r, int layer, int position)
     const cp_neuron_layer *neuron = &r->frame->model->neuron[position];
     size_t count = neuron->count;
     int chunks = (int)((count + CHUNK - 1) / CHUNK);
-#pragma omp parallel for collapse(2) num_threads(cp_threads())
+#pragma omp parallel for collapse(2) num_threads(cp_threads_for((double)count * r->n))
     for (int e = 0; e < r->n; ++e)
         for (int c = 0; c < chunks; ++c) {
             size_t first = (size_t)c * CHUNK, part = count - first < CHUNK ? count - first : CHUNK;
