@@ -71,7 +71,7 @@ test:
 	$(MAKE) all
 	@cmake -S . -B $(CMAKE) -DTESTS=ON >$(CMAKE).log || { cat $(CMAKE).log; exit 1; }
 	$(MAKE) -s -C $(CMAKE)
-	cd $(CMAKE) && OPENBLAS_NUM_THREADS=1 CRITPATH_DARKNET=$(abspath $(BUILD))/darknet ctest --output-on-failure
+	cd $(CMAKE) && OMP_WAIT_POLICY=passive OPENBLAS_NUM_THREADS=1 CRITPATH_DARKNET=$(abspath $(BUILD))/darknet ctest --output-on-failure
 
 demo:
 	tools/install-packages build
