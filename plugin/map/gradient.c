@@ -82,8 +82,8 @@ done:
 static cp_status run_zeroed(cp_frame *frame, const float *inputs, const cp_response *response,
                             const cp_path *const *paths, int n, float *maps, double *responses)
 {
-    cp_restriction restrictions[ZEROED_BATCH];
-    cp_entry entries[ZEROED_BATCH];
+    cp_restriction restrictions[ZEROED_BATCH] = {{0}};
+    cp_entry entries[ZEROED_BATCH] = {{0}};
     for (int i = 0; i < n; i++) {
         restrictions[i] = (cp_restriction){.kind = paths[i] ? CP_ZEROED : CP_FULL, .path = paths[i]};
         entries[i] = (cp_entry){.image = i, .response = response, .path = paths[i]};

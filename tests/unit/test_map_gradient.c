@@ -173,7 +173,7 @@ static void test_guarantees(void **state)
         assert_memory_equal(one[i], maps[0], sizeof one[i]);
     }
 
-    /* Zeroed with the full path is the original, with the empty one it has no gradient; 20 of them take three batches. */
+    /* Zeroed with the full path is the original, with the empty one it has no gradient; 20 take three batches. */
     const cp_path *many[20];
     float zeroed[20][RESIDUAL_INPUT];
     double responses[20], value;
