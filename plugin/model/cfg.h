@@ -17,7 +17,7 @@ enum {
     CP_CFG_MAX_BYTES = 1 << 20,   /* of the file */
     CP_CFG_MAX_LINE = 1 << 16,    /* bytes of a line */
     CP_CFG_MAX_SECTIONS = 10000,  /* [net] and the layers */
-    CP_CFG_MAX_KEYS = 1000        /* of one section */
+    CP_CFG_MAX_KEYS = 300         /* of one section */
 };
 
 /* ---- the text: sections in order, each with its keys ---- */
