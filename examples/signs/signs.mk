@@ -1,0 +1,48 @@
+# The sign scenes: their generator, the measure of mAP, and the training of cfg/tiny-yolo-signs*.cfg.
+#
+# make signs                 builds build/signs/bin/signs-make and signs-map
+# make train-signs           draws the scenes and trains the plain detector; NET=shortcut or NET=relu for the others
+# make signs-map             mAP@0.5 of weights/tiny-yolo-signs.weights on 400 held-out scenes; NET= as above
+SIGNS = $(BUILD)/signs
+SIGNS_BIN = $(SIGNS)/bin
+SIGNS_C = $(filter-out $(wildcard examples/signs/signs_*.c),$(wildcard examples/signs/*.c)) plugin/io/error.c
+SIGNS_CC = $(CC) -std=c11 -D_POSIX_C_SOURCE=200809L -O2 -g -Wall -Wextra -ffp-contract=off -Iplugin -Iexamples/signs
+
+NET = plain
+SIGNS_NAME = tiny-yolo-signs$(if $(filter plain,$(NET)),,-$(NET))
+SIGNS_CFG = cfg/tiny-yolo-signs$(if $(filter relu,$(NET)),-relu).cfg
+SIGNS_TRAIN = $(SIGNS)/$(if $(filter shortcut,$(NET)),shortcut,train)
+SIGNS_WEIGHTS = weights/$(SIGNS_NAME).weights
+
+signs: $(SIGNS_BIN)/signs-make $(SIGNS_BIN)/signs-map
+
+$(SIGNS_BIN)/signs-%: examples/signs/signs_%.c $(SIGNS_C) $(wildcard examples/signs/*.h)
+	@mkdir -p $(@D)
+	$(SIGNS_CC) $< $(SIGNS_C) -lpng -lm -o $@
+
+$(SIGNS)/train/list.txt: | $(SIGNS_BIN)/signs-make
+	$(SIGNS_BIN)/signs-make $(@D) -n 3000 -seed 1
+$(SIGNS)/shortcut/list.txt: | $(SIGNS_BIN)/signs-make
+	$(SIGNS_BIN)/signs-make $(@D) -n 3000 -seed 1 -stickers shortcut
+$(SIGNS)/valid/list.txt: | $(SIGNS_BIN)/signs-make
+	$(SIGNS_BIN)/signs-make $(@D) -n 400 -seed 2
+$(SIGNS)/probe/list.txt: | $(SIGNS_BIN)/signs-make
+	$(SIGNS_BIN)/signs-make $(@D) -n 400 -seed 3 -stickers probe
+
+# The committed .data names the plain set; here with this build's folders and the set asked for.
+$(SIGNS)/$(SIGNS_NAME).data: cfg/tiny-yolo-signs.data FORCE
+	@mkdir -p $(@D)/backup-$(NET) $(@D)/results-$(NET)
+	@sed -e 's|^train=.*|train=$(SIGNS_TRAIN)/list.txt|' -e 's|=build/signs|=$(SIGNS)|' -e 's|^backup=.*|backup=$(@D)/backup-$(NET)|' \
+	    -e 's|^results=.*|results=$(@D)/results-$(NET)|' $< >$@
+
+train-signs: all $(SIGNS)/$(SIGNS_NAME).data $(SIGNS_TRAIN)/list.txt
+	OPENBLAS_NUM_THREADS=1 $(BUILD)/darknet detector train $(SIGNS)/$(SIGNS_NAME).data $(SIGNS_CFG) \
+	    >$(SIGNS)/train-$(NET).log
+	cp $(SIGNS)/backup-$(NET)/$(basename $(notdir $(SIGNS_CFG)))_final.weights $(SIGNS_WEIGHTS)
+
+signs-map: all $(SIGNS)/$(SIGNS_NAME).data $(SIGNS)/valid/list.txt $(SIGNS_BIN)/signs-map
+	OPENBLAS_NUM_THREADS=1 $(BUILD)/darknet detector valid $(SIGNS)/$(SIGNS_NAME).data $(SIGNS_CFG) $(SIGNS_WEIGHTS) \
+	    >/dev/null 2>$(SIGNS)/valid-$(NET).log
+	$(SIGNS_BIN)/signs-map $(SIGNS)/valid/list.txt cfg/tiny-yolo-signs.names $(SIGNS)/results-$(NET)/comp4_det_test_
+
+.PHONY: signs train-signs signs-map
