@@ -147,7 +147,9 @@ static void sky(signs_canvas *canvas, signs_random *random, double unit)
 {
     surface s = {.seed = signs_random_next(random), .x1 = canvas->width, .y1 = canvas->height, .unit = unit};
     double level = signs_uniform(random, .4, 1);
-    s.a = (signs_colour){level * signs_uniform(random, .3, .75), level * signs_uniform(random, .55, .85), level * .98};
+    s.a.r = level * signs_uniform(random, .3, .75);
+    s.a.g = level * signs_uniform(random, .55, .85);
+    s.a.b = level * .98;
     s.b = signs_mix(s.a, signs_grey(level), .7);
     s.c = signs_grey(fmin(1, level * 1.1));
     s.detail = signs_uniform(random, 0, 1);
@@ -174,7 +176,8 @@ static void street(signs_canvas *canvas, signs_random *random, double unit, doub
     signs_stamp(canvas, 0, horizon, w, h, 2, paint_road, &s, 0);
     for (int i = signs_choice(random, 3); i > 0; i--) {
         double length = unit * signs_uniform(random, .12, .4);
-        car(canvas, random, signs_uniform(random, 0, w), horizon + length * signs_uniform(random, .2, .5), length);
+        double ground = horizon + length * signs_uniform(random, .2, .5), cx = signs_uniform(random, 0, w);
+        car(canvas, random, cx, ground, length);
     }
 }
 
@@ -191,7 +194,8 @@ void signs_backdrop_draw(signs_canvas *canvas, signs_random *random, double unit
     }
     for (int i = signs_choice(random, 3); i > 0; i--) {
         double r = unit * signs_uniform(random, .08, .25);
-        foliage(canvas, random, signs_uniform(random, 0, w), h * signs_uniform(random, .4, 1), r, r * .8, unit);
+        double cy = h * signs_uniform(random, .4, 1), cx = signs_uniform(random, 0, w);
+        foliage(canvas, random, cx, cy, r, r * .8, unit);
     }
     for (int i = signs_choice(random, 4); i > 0; i--) { /* boxes, bins, doors */
         double bw = unit * signs_uniform(random, .03, .16), bh = bw * signs_uniform(random, .6, 2.2);
@@ -238,12 +242,16 @@ static void poster(signs_canvas *canvas, signs_random *random, double x, double 
 void signs_clutter_draw(signs_canvas *canvas, signs_random *random, double unit)
 {
     double w = canvas->width, h = canvas->height;
-    if (signs_chance(random, .3))
-        lamp(canvas, random, signs_uniform(random, .05, .95) * w, signs_uniform(random, .1, .6) * h,
-             unit * signs_uniform(random, .012, .035));
-    if (signs_chance(random, .35))
-        poster(canvas, random, signs_uniform(random, 0, .9) * w, signs_uniform(random, .2, .8) * h,
-               unit * signs_uniform(random, .07, .2));
+    if (signs_chance(random, .3)) {
+        double r = unit * signs_uniform(random, .012, .035);
+        double y = h * signs_uniform(random, .1, .6), x = w * signs_uniform(random, .05, .95);
+        lamp(canvas, random, x, y, r);
+    }
+    if (signs_chance(random, .35)) {
+        double wide = unit * signs_uniform(random, .07, .2);
+        double y = h * signs_uniform(random, .2, .8), x = w * signs_uniform(random, 0, .9);
+        poster(canvas, random, x, y, wide);
+    }
 }
 
 void signs_occluder_draw(signs_canvas *canvas, signs_random *random, double cx, double cy, double side)
@@ -260,8 +268,9 @@ void signs_occluder_draw(signs_canvas *canvas, signs_random *random, double cx, 
     signs_colour dark = green(random, .35), light = green(random, .8);
     for (int i = 4 + signs_choice(random, 8); i > 0; i--) {
         double out = side * signs_uniform(random, .3, .85), aside = side * signs_uniform(random, -.35, .35);
-        double r = side * signs_uniform(random, .05, .13);
-        signs_fill_ellipse(canvas, cx + c * out - s * aside, cy + s * out + c * aside, r, r * signs_uniform(random, .5, 1),
-                           signs_mix(dark, light, signs_uniform(random, 0, 1)));
+        double r = side * signs_uniform(random, .05, .13), tone = signs_uniform(random, 0, 1);
+        double flat = signs_uniform(random, .5, 1);
+        signs_fill_ellipse(canvas, cx + c * out - s * aside, cy + s * out + c * aside, r, r * flat,
+                           signs_mix(dark, light, tone));
     }
 }

