@@ -87,5 +87,7 @@ train-resnet8: all
 clean:
 	rm -rf build
 
+include examples/signs/signs.mk
+
 .PHONY: all test demo train-resnet8 clean
 .DELETE_ON_ERROR:

@@ -30,7 +30,7 @@ $(SIGNS)/probe/list.txt: | $(SIGNS_BIN)/signs-make
 	$(SIGNS_BIN)/signs-make $(@D) -n 400 -seed 3 -stickers probe
 
 # The committed .data names the plain set; here with this build's folders and the set asked for.
-$(SIGNS)/$(SIGNS_NAME).data: cfg/tiny-yolo-signs.data FORCE
+$(SIGNS)/$(SIGNS_NAME).data: cfg/tiny-yolo-signs.data signs-always
 	@mkdir -p $(@D)/backup-$(NET) $(@D)/results-$(NET)
 	@sed -e 's|^train=.*|train=$(SIGNS_TRAIN)/list.txt|' -e 's|=build/signs|=$(SIGNS)|' -e 's|^backup=.*|backup=$(@D)/backup-$(NET)|' \
 	    -e 's|^results=.*|results=$(@D)/results-$(NET)|' $< >$@
@@ -45,4 +45,5 @@ signs-map: all $(SIGNS)/$(SIGNS_NAME).data $(SIGNS)/valid/list.txt $(SIGNS_BIN)/
 	    >/dev/null 2>$(SIGNS)/valid-$(NET).log
 	$(SIGNS_BIN)/signs-map $(SIGNS)/valid/list.txt cfg/tiny-yolo-signs.names $(SIGNS)/results-$(NET)/comp4_det_test_
 
-.PHONY: signs train-signs signs-map
+signs-always:
+.PHONY: signs train-signs signs-map signs-always
