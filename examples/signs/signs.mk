@@ -3,6 +3,7 @@
 # make signs                 builds build/signs/bin/signs-make and signs-map
 # make train-signs           draws the scenes and trains the plain detector; NET=shortcut or NET=relu for the others
 # make signs-map             mAP@0.5 of weights/tiny-yolo-signs.weights on 400 held-out scenes; NET= as above
+# make signs-truth           the share of the maps on glyph, rim, sticker and elsewhere, honest network and shortcut
 SIGNS = $(BUILD)/signs
 SIGNS_BIN = $(SIGNS)/bin
 SIGNS_C = $(filter-out $(wildcard examples/signs/signs_*.c),$(wildcard examples/signs/*.c)) plugin/io/error.c
@@ -16,6 +17,11 @@ SIGNS_WEIGHTS = weights/$(SIGNS_NAME).weights
 
 signs: $(SIGNS_BIN)/signs-make $(SIGNS_BIN)/signs-map
 
+$(SIGNS_BIN)/signs-truth: examples/signs/signs_truth.c $(SIGNS_C) $(wildcard examples/signs/*.h) $(LIBRARY)
+	@mkdir -p $(@D)
+	$(SIGNS_CC) $< $(filter-out plugin/%,$(SIGNS_C)) $(LIBRARY) $(TREE)/libdarknet.a $$(cat $(CMAKE)/libraries) \
+	    -lpng -lm -lpthread -o $@
+
 $(SIGNS_BIN)/signs-%: examples/signs/signs_%.c $(SIGNS_C) $(wildcard examples/signs/*.h)
 	@mkdir -p $(@D)
 	$(SIGNS_CC) $< $(SIGNS_C) -lpng -lm -o $@
@@ -27,7 +33,7 @@ $(SIGNS)/shortcut/list.txt: | $(SIGNS_BIN)/signs-make
 $(SIGNS)/valid/list.txt: | $(SIGNS_BIN)/signs-make
 	$(SIGNS_BIN)/signs-make $(@D) -n 400 -seed 2
 $(SIGNS)/probe/list.txt: | $(SIGNS_BIN)/signs-make
-	$(SIGNS_BIN)/signs-make $(@D) -n 400 -seed 3 -stickers probe
+	$(SIGNS_BIN)/signs-make $(@D) -n 1200 -seed 3 -stickers probe
 
 # The committed .data names the plain set; here with this build's folders and the set asked for.
 $(SIGNS)/$(SIGNS_NAME).data: cfg/tiny-yolo-signs.data signs-always
@@ -45,5 +51,12 @@ signs-map: all $(SIGNS)/$(SIGNS_NAME).data $(SIGNS)/valid/list.txt $(SIGNS_BIN)/
 	    >/dev/null 2>$(SIGNS)/valid-$(NET).log
 	$(SIGNS_BIN)/signs-map $(SIGNS)/valid/list.txt cfg/tiny-yolo-signs.names $(SIGNS)/results-$(NET)/comp4_det_test_
 
+TRUTH = OPENBLAS_NUM_THREADS=1 $(SIGNS_BIN)/signs-truth
+signs-truth: $(SIGNS_BIN)/signs-truth $(SIGNS)/valid/list.txt $(SIGNS)/probe/list.txt
+	$(TRUTH) $(SIGNS)/valid/list.txt cfg/tiny-yolo-signs.cfg weights/tiny-yolo-signs.weights
+	$(TRUTH) $(SIGNS)/valid/list.txt cfg/tiny-yolo-signs.cfg weights/tiny-yolo-signs-shortcut.weights
+	$(TRUTH) $(SIGNS)/probe/list.txt cfg/tiny-yolo-signs.cfg weights/tiny-yolo-signs.weights -class ring -sticker yes
+	$(TRUTH) $(SIGNS)/probe/list.txt cfg/tiny-yolo-signs.cfg weights/tiny-yolo-signs-shortcut.weights -class ring -sticker yes
+
 signs-always:
-.PHONY: signs train-signs signs-map signs-always
+.PHONY: signs train-signs signs-map signs-truth signs-always
