@@ -108,7 +108,7 @@ static cp_status write_pathway(const cp_explanation *e, const cp_pathway *pathwa
 static cp_status response_object(const cp_explanation *e)
 {
     const cp_subject *subject = e->subject;
-    char number[16];
+    char number[24];
     json_t *object = json_object();
     int bad = cp_json_set(object, "text", cp_json_text(subject->response.text));
     bad |= cp_json_set(object, "layer", json_integer(subject->response.unit[0].layer));
@@ -158,8 +158,9 @@ static cp_status finish(cp_session *s, cp_item *item, const cp_times *times, jso
 {
     char path[4096];
     cp_status status = cp_output_path(s, item, "", ".json", path);
-    json_t *seconds = json_pack("{s:f,s:f,s:f,s:f,s:f,s:f}", "read", item->read, "forward", item->forward, "score",
-                                times->scoring, "select", times->selecting, "map", times->mapping, "write", times->writing);
+    json_t *seconds =
+        json_pack("{s:f,s:f,s:f,s:f,s:f,s:f}", "read", item->read, "forward", item->forward, "score", times->scoring,
+                  "select", times->selecting, "map", times->mapping, "write", times->writing);
     if (!status)
         status = cp_json_set(object, "seconds", seconds);
     else

@@ -97,7 +97,8 @@ static cp_status grad_subject(cp_session *s, cp_item *item, const cp_grad_job *j
         status = write_one(s, item, subject, &pathways.pathway[i], pathways.pathway[i].map);
     if (!status)
         cp_note(s, "%s: read %.3f, forward %.3f, score %.3f, select %.3f, map %.3f s; peak memory %zu MB", item->path,
-                item->read, item->forward, pathways.scoring, pathways.selecting, pathways.mapping, cp_peak_memory() >> 20);
+                item->read, item->forward, pathways.scoring, pathways.selecting, pathways.mapping,
+                cp_peak_memory() >> 20);
     cp_pathways_free(&pathways);
     return status;
 }

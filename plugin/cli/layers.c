@@ -75,7 +75,7 @@ static cp_status check_prefix(const cp_cfg *cfg, size_t layers, cp_cfg_net **net
 /* The longest sound beginning, its shapes, and the reasons of the layers behind it. */
 static cp_status find_refusals(const cp_cfg *cfg, cp_cfg_net **net, cp_layer_table *table)
 {
-    size_t good = 0, bad = table->n; /* layers of the longest beginning known to be sound, of the shortest known not to be */
+    size_t good = 0, bad = table->n; /* layers of the longest beginning known to be sound, of the shortest not */
     cp_cfg_net *shorter = NULL;
     while (bad - good > 1) {
         size_t middle = (good + bad) / 2;
@@ -164,9 +164,9 @@ static void print_row(const cp_layer_row *row)
         cp_grouped(l->n_weights, parameters);
     if (macs_of(l) > 0)
         short_number(macs_of(l), macs);
-    printf("%5d  %-15s %-10s %17s %12s %13s %8s %8s  %s\n", row->index, row->type, l->activation ? l->activation : "",
+    printf("%5d  %-15s %-10s %17s %12s %13s %8s %8s%s\n", row->index, row->type, l->activation ? l->activation : "",
            shape, neurons, parameters, macs, short_number(4. * (double)l->outputs, bytes),
-           cp_layer_type_is_head(l->type) ? "head" : is_neuron_layer(l) ? "neurons" : "");
+           cp_layer_type_is_head(l->type) ? "  head" : is_neuron_layer(l) ? "  neuron layer" : "");
 }
 
 static void print_table(const cp_layer_table *table, const cp_cfg_net *net)

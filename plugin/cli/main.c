@@ -15,16 +15,15 @@ int run_critpath(int argc, char **argv);
 
 /* A new command is a row here and a file beside this one. */
 const cp_command cp_commands[] = {
-    {"explain", IMAGES,
-     "Predict, score the neurons, select the critical path, draw the pixels it read.",
+    {"explain", IMAGES, "Predict, score the neurons, select the critical path, draw the pixels it read.",
      SELECTION RESPONSE "offpath top no-picture out",
      "Writes PREFIX.png (photo beside the map), PREFIX.npy (the map: float32, C,H,W of the network input),\n"
      "PREFIX.path.npz (the path) and PREFIX.json (summary). No image: one path per line on stdin.",
      "darknet critpath explain cfg/coco.data yolov3.cfg yolov3.weights dog.jpg -class dog -out dog", cp_run_explain},
     {"layers", "[data] <cfg> [weights]",
      "List the layers: shapes, parameters, cost, which are neuron layers, and what is not supported.", "",
-     "Lists a cfg that is refused as well, with the reason at each layer.",
-     "darknet critpath layers yolov3.cfg", cp_run_layers},
+     "Lists a cfg that is refused as well, with the reason at each layer.", "darknet critpath layers yolov3.cfg",
+     cp_run_layers},
     {"score", IMAGES, "Score every neuron's contribution to the response.", "method " RESPONSE "out",
      "Writes PREFIX.score.npz: one float32 array (C,H,W) per neuron layer, and meta.json.",
      "darknet critpath score vgg-16.cfg vgg-16.weights dog.jpg -out dog", cp_run_score},
@@ -34,8 +33,8 @@ const cp_command cp_commands[] = {
      "darknet critpath path vgg-16.cfg vgg-16.weights -score dog.score.npz -sparsity .9,.99 -out dog", cp_run_path},
     {"grad", IMAGES, "The pathway gradient: how the response changes with each pixel through the path alone.",
      "method=mct|gradient sparsity floor " RESPONSE "path offpath no-picture out",
-     "Writes PREFIX.npy (float32, C,H,W of the network input) and PREFIX.png. -method gradient is the plain gradient of\n"
-     "the whole network. A path file brings its response along unless -class, -box or -unit chooses another.",
+     "Writes PREFIX.npy (float32, C,H,W of the network input) and PREFIX.png. -method gradient is the plain\n"
+     "gradient of the whole network. A path file brings its response along, unless -class, -box or -unit names one.",
      "darknet critpath grad vgg-16.cfg vgg-16.weights dog.jpg -path dog.path.npz -out dog", cp_run_grad},
     {0},
 };

@@ -15,7 +15,7 @@ enum { MAX_OPTIONS = 96, MAX_NAME = 48 };
 static const cp_option table[] = {
     {"method", CP_OPTION_CHOICE, FIELD(method), "mct", 0, 0, 0, "mct", "how neurons are scored"},
     {"sparsity", CP_OPTION_LIST, FIELD(sparsity), "S[,S...]", 0, 1, true, NULL,
-     "share of neurons off the path; a list sweeps. Default .9, or, where that path would be cut, the sparsest that is not"},
+     "share of neurons off the path; a list sweeps. Default .9, or the sparsest path that is not cut"},
     {"floor", CP_OPTION_REAL, FIELD(floor), "F", 0, 1, false, "0",
      "keep at least this share of every layer that the response depends on"},
     {"class", CP_OPTION_TEXT, FIELD(class_name), "NAME|N", 0, 0, 0, NULL,
@@ -24,17 +24,20 @@ static const cp_option table[] = {
      "detector: the K-th detection, 1 is the most probable; all: each of them"},
     {"target", CP_OPTION_CHOICE, FIELD(target), "class|objectness|x|y|w|h", 0, 0, 0, "class",
      "detector: which logit of the detection"},
-    {"unit", CP_OPTION_TEXT, FIELD(unit), "LAYER:INDEX", 0, 0, 0, NULL, "explain this unit of a layer's output instead"},
+    {"unit", CP_OPTION_TEXT, FIELD(unit), "LAYER:INDEX", 0, 0, 0, NULL,
+     "explain this unit of a layer's output instead"},
     {"score", CP_OPTION_TEXT, FIELD(score), "FILE", 0, 0, 0, NULL, "select from this score file instead of scoring"},
     {"path", CP_OPTION_TEXT, FIELD(path), "FILE", 0, 0, 0, NULL, "use this path file instead of scoring and selecting"},
     {"offpath", CP_OPTION_CHOICE, FIELD(offpath), "frozen|zeroed", 0, 0, 0, "frozen",
      "what neurons off the path hold: their value in the original run, or zero"},
     {"thresh", CP_OPTION_REAL, FIELD(thresh), "P", 0, 1, false, ".5", "detector: least probability of a detection"},
-    {"nms", CP_OPTION_REAL, FIELD(nms), "IOU", 0, 1, false, ".45", "detector: overlap at which boxes are merged; 0: never"},
+    {"nms", CP_OPTION_REAL, FIELD(nms), "IOU", 0, 1, false, ".45",
+     "detector: overlap at which boxes are merged; 0: never"},
     {"top", CP_OPTION_INT, FIELD(top), "K", 1, 1000, false, "5", "classifier: classes shown"},
     {"letterbox", CP_OPTION_INT, FIELD(letterbox), "0|1", 0, 1, false, "1",
      "1: bars keep the photo's shape, as `predict` and `test` do; 0: stretch"},
-    {"names", CP_OPTION_TEXT, FIELD(names), "FILE", 0, 0, 0, NULL, "class names, one a line, instead of the .data file's"},
+    {"names", CP_OPTION_TEXT, FIELD(names), "FILE", 0, 0, 0, NULL,
+     "class names, one a line, instead of the .data file's"},
     {"no-picture", CP_OPTION_FLAG, FIELD(no_picture), NULL, 0, 0, 0, NULL, "write no .png"},
     {"out", CP_OPTION_TEXT, FIELD(out), "PREFIX", 0, 0, 0, NULL,
      "where results go: PREFIX.png ...; several images: PREFIX-STEM; a folder: PREFIX/STEM. Default STEM.critpath"},
@@ -42,7 +45,8 @@ static const cp_option table[] = {
     {"quiet", CP_OPTION_FLAG, FIELD(quiet), NULL, 0, 0, 0, NULL, "no timing, progress or warnings on stderr"},
     {"threads", CP_OPTION_INT, FIELD(threads), "N", 0, 1024, false, "0",
      "0: one per core; the results do not depend on it"},
-    {"mem", CP_OPTION_SIZE, FIELD(mem), "SIZE", 1, 0, false, NULL, "cap on the run's buffers, e.g. 2G; shrinks batches"},
+    {"mem", CP_OPTION_SIZE, FIELD(mem), "SIZE", 1, 0, false, NULL,
+     "cap on the run's buffers, e.g. 2G; shrinks batches"},
     {"i", CP_OPTION_INT, FIELD(gpu), "N", -1, 1023, false, "0", "GPU to use, where the build has one"},
     {"nogpu", CP_OPTION_FLAG, FIELD(nogpu), NULL, 0, 0, 0, NULL, "stay on the CPU"},
     {"h", CP_OPTION_FLAG, FIELD(help), NULL, 0, 0, 0, NULL, "this text; also -help"},
@@ -171,7 +175,8 @@ static cp_status parse_list(const cp_option *option, const char *text, cp_number
         if (list->n == CP_MAX_SPARSITIES)
             return cp_fail(CP_EINPUT, "-%s: the list has more than %d numbers", option->name, CP_MAX_SPARSITIES);
         if (length > 12)
-            return cp_fail(CP_EINPUT, "-%s: \"%.40s\" is too long, a number has at most 12 characters", option->name, at);
+            return cp_fail(CP_EINPUT, "-%s: \"%.40s\" is too long, a number has at most 12 characters", option->name,
+                           at);
         cp_status status = parse_real(option, at, length, &list->value[list->n]);
         if (status)
             return status;
@@ -220,7 +225,7 @@ static cp_status parse_choice(const cp_command *command, const cp_option *option
             *value = text;
             return CP_OK;
         }
-    const char *near = cp_nearest_name(text, (const char *const *)names, n);
+    const char *near = n > 1 ? cp_nearest_name(text, (const char *const *)names, n) : NULL;
     return cp_fail(CP_EINPUT, "-%s: unknown value \"%.40s\", allowed is %s%s%s%s", option->name, text, choices,
                    near ? "; did you mean " : "", near ? near : "", near ? "?" : "");
 }
@@ -309,7 +314,8 @@ cp_status cp_options_parse(const cp_command *command, const cp_command *commands
         if (!command_takes(command, table[i].name))
             continue;
         row[n] = &table[i];
-        spec[n++] = (struct option){table[i].name, table[i].kind == CP_OPTION_FLAG ? no_argument : required_argument, NULL, 0};
+        spec[n++] =
+            (struct option){table[i].name, table[i].kind == CP_OPTION_FLAG ? no_argument : required_argument, NULL, 0};
         if (!strcmp(table[i].name, "h")) {
             row[n] = &table[i];
             spec[n++] = (struct option){"help", no_argument, NULL, 0};

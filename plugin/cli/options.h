@@ -1,6 +1,6 @@
 /* The command line as data: which options exist, which command takes which, and what the user gave. Darknet's habits:
- * single-dash options anywhere between the arguments; `--option` works too, and so does a prefix that fits one option only.
- * Parsing neither prints nor exits: a mistake is CP_EINPUT with one line in cp_error() that holds a hint. */
+ * single-dash options anywhere between the arguments; `--option` works too, and so does a prefix that fits one option
+ * only. Parsing neither prints nor exits: a mistake is CP_EINPUT with one line in cp_error() that holds a hint. */
 #ifndef CP_CLI_OPTIONS_H
 #define CP_CLI_OPTIONS_H
 

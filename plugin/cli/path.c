@@ -37,8 +37,8 @@ static json_t *layers_json(const cp_session *s, const cp_path *path)
 }
 
 /* Writes and reports one path. item and subject NULL: from a score file, whose meta is `from`. */
-static cp_status write_one(const cp_session *s, const cp_item *item, const cp_subject *subject, const cp_file_meta *from,
-                           const cp_item *named, const cp_pathway *pathway)
+static cp_status write_one(const cp_session *s, const cp_item *item, const cp_subject *subject,
+                           const cp_file_meta *from, const cp_item *named, const cp_pathway *pathway)
 {
     const cp_selection *selection = &pathway->selection;
     const cp_response *response = from ? &from->response : &subject->response;
@@ -85,8 +85,8 @@ static cp_status path_image(cp_session *s, cp_item *item, void *user)
         for (int k = 0; k < pathways.n && !status; k++)
             status = write_one(s, item, &subjects[i], NULL, item, &pathways.pathway[k]);
         if (!status)
-            cp_note(s, "%s: read %.3f, forward %.3f, score %.3f, select %.3f s; peak memory %zu MB", item->path, item->read,
-                    item->forward, pathways.scoring, pathways.selecting, cp_peak_memory() >> 20);
+            cp_note(s, "%s: read %.3f, forward %.3f, score %.3f, select %.3f s; peak memory %zu MB", item->path,
+                    item->read, item->forward, pathways.scoring, pathways.selecting, cp_peak_memory() >> 20);
         cp_pathways_free(&pathways);
     }
     cp_free(subjects);

@@ -52,7 +52,8 @@ static void say_cut(const cp_session *s, const char *source, const cp_pathway *p
 {
     char why[200], advice[80] = "at no sparsity is it whole";
     if (!isnan(pathway->cut.sparsest_uncut))
-        snprintf(advice, sizeof advice, "the sparsest that is not: -sparsity %.6f", floor_micro(pathway->cut.sparsest_uncut));
+        snprintf(advice, sizeof advice, "the sparsest that is not: -sparsity %.6f",
+                 floor_micro(pathway->cut.sparsest_uncut));
     cp_note(s, "%s: the path at sparsity %s is cut, %s; %s", source, pathway->text,
             cp_cut_text(s, &pathway->cut, why), advice);
 }

@@ -37,9 +37,11 @@ typedef struct {
 
 /* Scores by -method, then selects at each -sparsity (default .9, lowered when cut) with -floor. A cut path is said on
  * stderr. */
-cp_status cp_pathways_find(cp_session *session, const cp_item *item, const cp_response *response, cp_pathways *pathways);
+cp_status cp_pathways_find(cp_session *session, const cp_item *item, const cp_response *response,
+                           cp_pathways *pathways);
 /* The selection alone, from scores in pathways->score; `source` is named in messages. */
-cp_status cp_pathways_select(cp_session *session, const char *source, const cp_response *response, cp_pathways *pathways);
+cp_status cp_pathways_select(cp_session *session, const char *source, const cp_response *response,
+                             cp_pathways *pathways);
 /* The pathway gradients, -offpath frozen or zeroed, as many at a time as -mem allows. A zero map is said on stderr. */
 cp_status cp_pathways_map(cp_session *session, const cp_item *item, const cp_subject *subject, cp_pathways *pathways);
 void cp_pathways_free(cp_pathways *pathways);

@@ -20,15 +20,16 @@ static cp_status read_class(const cp_session *s, cp_wish *wish)
     if (wish->class_id >= 0)
         return CP_OK;
     if (wish->class_id == CP_NAME_AMBIGUOUS)
-        return cp_fail(CP_EINPUT, "-class: several classes are named \"%.60s\"; give the number, 0 to %d", text, classes - 1);
+        return cp_fail(CP_EINPUT, "-class: several classes are named \"%.60s\"; give the number, 0 to %d", text,
+                       classes - 1);
     if (strspn(text, "0123456789") == strlen(text)) {
         cp_status status = cp_parse_int("-class", text, 0, classes - 1, &number);
         wish->class_id = (int)number;
         return status;
     }
     if (!s->names)
-        return cp_fail(CP_EINPUT, "-class: \"%.60s\" needs names: give a .data file or -names; or a number, 0 to %d", text,
-                       classes - 1);
+        return cp_fail(CP_EINPUT, "-class: \"%.60s\" needs names: give a .data file or -names; or a number, 0 to %d",
+                       text, classes - 1);
     int n = s->names->n < (size_t)classes ? (int)s->names->n : classes;
     const char *near = cp_nearest_name(text, (const char *const *)s->names->names, n);
     return cp_fail(CP_EINPUT, "-class: \"%.60s\" is none of the %d classes%s%s%s", text, classes,
@@ -143,8 +144,8 @@ static cp_status detect(const cp_session *s, const cp_item *item, float thresh, 
     for (int k = 0; k < n; k++)
         logits[k] = cp_frame_output(s->frame, cp_model_logit_layer(s->model, heads[k]), 0);
     bool bars = s->options->letterbox;
-    return cp_model_detect(s->model, logits, bars ? item->placement.photo_w : s->w, bars ? item->placement.photo_h : s->h,
-                           thresh, (float)s->options->nms, detections, count);
+    return cp_model_detect(s->model, logits, bars ? item->placement.photo_w : s->w,
+                           bars ? item->placement.photo_h : s->h, thresh, (float)s->options->nms, detections, count);
 }
 
 static int by_probability(const void *a, const void *b)
@@ -215,7 +216,7 @@ void cp_detection_rectangle(const cp_session *s, const cp_item *item, const cp_d
 
 void cp_prediction_print(const cp_session *s, const cp_prediction *p, FILE *to)
 {
-    char number[16];
+    char number[24];
     for (int k = 0; k < p->n_top; k++)
         fprintf(to, "%5.2f%%: %s\n", (double)(p->probabilities[p->top[k]] * 100),
                 cp_session_class(s, p->top[k], number));
@@ -226,7 +227,7 @@ void cp_prediction_print(const cp_session *s, const cp_prediction *p, FILE *to)
 
 static json_t *detection_json(const cp_session *s, const cp_item *item, const cp_detection *d, int box)
 {
-    char number[16];
+    char number[24];
     double at[4];
     json_t *object = json_object(), *rectangle = json_array();
     cp_detection_rectangle(s, item, d, &at[0], &at[1], &at[2], &at[3]);
@@ -250,7 +251,7 @@ static json_t *detection_json(const cp_session *s, const cp_item *item, const cp
 
 json_t *cp_prediction_json(const cp_session *s, const cp_item *item, const cp_prediction *p)
 {
-    char number[16];
+    char number[24];
     json_t *array = json_array();
     int bad = 0;
     for (int k = 0; k < p->n_top; k++) {
@@ -277,12 +278,13 @@ static cp_status no_detection(const cp_session *s, const cp_item *item, const cp
 {
     cp_detection *weak = NULL, *best = NULL;
     int n = 0;
-    char number[16], of_class[80] = "";
+    char number[24], of_class[80] = "";
     if (wish->class_id >= 0)
         snprintf(of_class, sizeof of_class, " of %.60s", cp_session_class(s, wish->class_id, number));
     if (fitting)
-        return cp_fail(CP_EINPUT, "%s: -box %d, but there %s only %d detection%s%s above -thresh %g", item->path, wish->box,
-                       fitting == 1 ? "is" : "are", fitting, fitting == 1 ? "" : "s", of_class, s->options->thresh);
+        return cp_fail(CP_EINPUT, "%s: -box %d, but there %s only %d detection%s%s above -thresh %g", item->path,
+                       wish->box, fitting == 1 ? "is" : "are", fitting, fitting == 1 ? "" : "s", of_class,
+                       s->options->thresh);
     cp_status status = detect(s, item, LEAST_THRESH, &weak, &n);
     if (status)
         return status;
@@ -291,8 +293,9 @@ static cp_status no_detection(const cp_session *s, const cp_item *item, const cp
             (!best || weak[i].probability > best->probability))
             best = &weak[i];
     if (best)
-        status = cp_fail(CP_EINPUT, "%s: no detection%s above -thresh %g; the best is %.60s with %.3g", item->path, of_class,
-                         s->options->thresh, cp_session_class(s, best->class_id, number), (double)best->probability);
+        status =
+            cp_fail(CP_EINPUT, "%s: no detection%s above -thresh %g; the best is %.60s with %.3g", item->path, of_class,
+                    s->options->thresh, cp_session_class(s, best->class_id, number), (double)best->probability);
     else
         status = cp_fail(CP_EINPUT, "%s: no detection%s above -thresh %g, nor above %g", item->path, of_class,
                          s->options->thresh, (double)LEAST_THRESH);
@@ -303,18 +306,18 @@ static cp_status no_detection(const cp_session *s, const cp_item *item, const cp
 static cp_status detection_subject(const cp_session *s, const cp_wish *wish, const cp_detection *d, int box,
                                    cp_subject *subject)
 {
-    char number[16];
+    char number[24];
     const char *name = cp_session_class(s, d->class_id, number);
     cp_response *r = &subject->response;
     cp_status status = cp_response_detection(s->model, d, wish->target, r);
     if (status)
         return status;
     if (wish->target == CP_TARGET_CLASS)
-        snprintf(r->text, sizeof r->text, "class logit of %.60s, box %d (layer %d, unit %zu)", name, box, r->unit[0].layer,
-                 r->unit[0].index);
-    else
-        snprintf(r->text, sizeof r->text, "%s logit of box %d, %.60s (layer %d, unit %zu)", s->options->target, box, name,
+        snprintf(r->text, sizeof r->text, "class logit of %.60s, box %d (layer %d, unit %zu)", name, box,
                  r->unit[0].layer, r->unit[0].index);
+    else
+        snprintf(r->text, sizeof r->text, "%s logit of box %d, %.60s (layer %d, unit %zu)", s->options->target, box,
+                 name, r->unit[0].layer, r->unit[0].index);
     subject->detection = d;
     subject->class_id = d->class_id;
     subject->box = box;
@@ -337,8 +340,8 @@ static cp_status choose_detections(const cp_session *s, const cp_item *item, con
         if (wish->box >= 0 && fitting != (wish->box ? wish->box : 1))
             continue;
         if (*count == MAX_SUBJECTS)
-            return cp_fail(CP_EINPUT, "%s: -box all: more than %d detections above -thresh %g; raise -thresh", item->path,
-                           MAX_SUBJECTS, s->options->thresh);
+            return cp_fail(CP_EINPUT, "%s: -box all: more than %d detections above -thresh %g; raise -thresh",
+                           item->path, MAX_SUBJECTS, s->options->thresh);
         cp_status status = detection_subject(s, wish, d, rank + 1, &subjects[(*count)++]);
         if (status)
             return status;
@@ -348,7 +351,7 @@ static cp_status choose_detections(const cp_session *s, const cp_item *item, con
 
 static cp_status choose_class(const cp_session *s, const cp_wish *wish, const cp_prediction *p, cp_subject *subject)
 {
-    char number[16];
+    char number[24];
     int class_id = wish->class_id >= 0 ? wish->class_id : p->top[0];
     const char *name = cp_session_class(s, class_id, number);
     cp_response *r = &subject->response;

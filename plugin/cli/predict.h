@@ -1,4 +1,4 @@
-/* What the network answered for one image, printed as Darknet prints it, and which response the user wants explained. */
+/* What the network answered for one image, printed as Darknet prints it, and which response is to be explained. */
 #ifndef CP_CLI_PREDICT_H
 #define CP_CLI_PREDICT_H
 

@@ -52,11 +52,11 @@ const char *cp_grouped(size_t number, char text[32])
     return text;
 }
 
-const char *cp_session_class(const cp_session *session, int class_id, char text[16])
+const char *cp_session_class(const cp_session *session, int class_id, char text[24])
 {
     if (session->names && class_id >= 0 && (size_t)class_id < session->names->n)
         return session->names->names[class_id];
-    snprintf(text, 16, "%d", class_id);
+    snprintf(text, 24, "class %d", class_id);
     return text;
 }
 
@@ -163,7 +163,8 @@ static cp_status check_output_folder(const cp_session *s)
         return CP_OK;
     snprintf(folder, sizeof folder, "%.*s", slash == out ? 1 : (int)(slash - out), out);
     if (!is_folder(folder))
-        return cp_fail(CP_EINPUT, "-out: folder \"%.300s\" does not exist", folder);
+        return cp_fail(CP_EINPUT, "-out: \"%.300s\" %s", folder,
+                       access(folder, F_OK) ? "does not exist" : "is no folder");
     if (access(folder, W_OK | X_OK))
         return cp_fail(CP_EINPUT, "-out: folder \"%.300s\" cannot be written: %s", folder, strerror(errno));
     return CP_OK;
@@ -232,7 +233,8 @@ cp_status cp_output_path(const cp_session *s, const cp_item *item, const char *t
     const char *inputs[] = {item->path, s->cfg_path, s->weights_path, s->options->score, s->options->path};
     for (size_t i = 0; i < sizeof inputs / sizeof *inputs; i++)
         if (same_file(out, inputs[i]))
-            return cp_fail(CP_EINPUT, "-out: \"%.300s\" would overwrite an input of this run; choose another prefix", out);
+            return cp_fail(CP_EINPUT, "-out: \"%.300s\" would overwrite an input of this run; choose another prefix",
+                           out);
     return CP_OK;
 }
 

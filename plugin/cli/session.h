@@ -39,12 +39,12 @@ typedef struct {
     double started, read, forward; /* seconds: clock at the start; reading and preparing; the forward run */
 } cp_item;
 
-/* The part of cp_session_open that only looks at the arguments: cfg_path, weights_path, images, and the .data file's name
- * or NULL. session->options and command are set. */
+/* The part of cp_session_open that only looks at the arguments: cfg_path, weights_path, images, and the .data file's
+ * name or NULL. session->options and command are set. */
 cp_status cp_session_arguments(cp_session *session, bool needs_weights, const char **data);
 
-/* Splits the arguments [data] <cfg> <weights> [image ...] and opens what they name. With `needs_weights` the weights are
- * obligatory. Threads are set. The frame is made only when images will run. */
+/* Splits the arguments [data] <cfg> <weights> [image ...] and opens what they name. With `needs_weights` the weights
+ * are obligatory. Threads are set. The frame is made only when images will run. */
 cp_status cp_session_open(const cp_command *command, const cp_options *options, bool needs_weights, bool runs_images,
                           cp_session *session);
 void cp_session_close(cp_session *session);
@@ -54,8 +54,8 @@ void cp_session_close(cp_session *session);
 typedef cp_status (*cp_visit)(cp_session *session, cp_item *item, void *user);
 cp_status cp_session_each(cp_session *session, cp_visit visit, void *user);
 
-/* "dog", or "5" where there are no names. `text` has room for numbers. */
-const char *cp_session_class(const cp_session *session, int class_id, char text[16]);
+/* "dog", or "class 5" where there are no names. `text` has room for the latter. */
+const char *cp_session_class(const cp_session *session, int class_id, char text[24]);
 
 /* PREFIX of the results of item->path, by -out; a second photo with the stem of an earlier one gets "-2". */
 cp_status cp_choose_prefix(cp_session *session, cp_item *item);

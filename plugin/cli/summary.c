@@ -1,18 +1,13 @@
 #include "cli/summary.h"
 #include "io/error.h"
 #include "io/json.h"
+#include "path/statistics.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 /* ---------------------------------------------------------------- counting */
-
-/* z <= 0, seen from the activation: every activation function of Darknet's but these two is <= 0 just where z is. */
-static float dead_up_to(const char *activation)
-{
-    return !strcmp(activation, "logistic") || !strcmp(activation, "plse") ? .5f : 0;
-}
 
 /* Both keep a list sorted by descending score; of equals the first stays in front. */
 static void rank_channel(cp_summary *m, const cp_channel_summary *candidate)
@@ -45,30 +40,24 @@ static void rank_neuron(cp_summary *m, const cp_neuron_layer *layer, size_t inde
                                         .x = index % layer->w, .score = score, .activation = activation};
 }
 
-static void summarise_layer(const cp_session *s, const cp_path *path, int position, const float *score, cp_summary *m)
+static void rank_layer(const cp_session *s, const cp_path *path, int position, const float *score, cp_summary *m)
 {
     cp_layer_summary *row = &m->layers[position];
     const cp_neuron_layer *layer = row->layer;
     const float *a = cp_frame_output(s->frame, layer->layer, 0);
     const uint64_t *words = cp_path_words(path, position);
-    float dead = dead_up_to(cp_model_layer(s->model, layer->layer)->activation);
     size_t plane = layer->h * layer->w;
-    cp_channel_summary channel = {0};
     for (size_t c = 0; c < layer->c; c++) {
-        channel = (cp_channel_summary){.layer = layer->layer, .channel = c};
+        cp_channel_summary channel = {.layer = layer->layer, .channel = c};
         for (size_t i = c * plane; i < (c + 1) * plane; i++) {
             if (!(words[i / 64] >> i % 64 & 1))
                 continue;
             channel.kept++;
-            row->dead += a[i] <= dead;
-            if (score) {
-                channel.score += score[layer->offset + i];
-                rank_neuron(m, layer, i, score[layer->offset + i], a[i]);
-            }
+            channel.score += score[layer->offset + i];
+            rank_neuron(m, layer, i, score[layer->offset + i], a[i]);
         }
-        row->kept += channel.kept;
         row->score += channel.score;
-        if (score && channel.kept)
+        if (channel.kept)
             rank_channel(m, &channel);
     }
 }
@@ -82,28 +71,37 @@ static cp_status photo_field(const cp_session *s, const cp_item *item, cp_neuron
     if (status)
         return status;
     double sx = (double)at->photo_w / (double)at->w, sy = (double)at->photo_h / (double)at->h;
-    double x0 = fmax(0, (field.x0 - (double)at->x) * sx), x1 = fmin((double)at->photo_w, (field.x1 + 1. - (double)at->x) * sx);
-    double y0 = fmax(0, (field.y0 - (double)at->y) * sy), y1 = fmin((double)at->photo_h, (field.y1 + 1. - (double)at->y) * sy);
+    double x0 = fmax(0, (field.x0 - (double)at->x) * sx),
+           x1 = fmin((double)at->photo_w, (field.x1 + 1. - (double)at->x) * sx);
+    double y0 = fmax(0, (field.y0 - (double)at->y) * sy),
+           y1 = fmin((double)at->photo_h, (field.y1 + 1. - (double)at->y) * sy);
     neuron->has_field = x1 > x0 && y1 > y0;
     double rectangle[] = {x0, y0, x1 - x0, y1 - y0};
     memcpy(neuron->field, rectangle, sizeof rectangle);
     return CP_OK;
 }
 
-cp_status cp_summary_make(const cp_session *s, const cp_item *item, const cp_path *path, const float *score, cp_summary *m)
+cp_status cp_summary_make(const cp_session *s, const cp_item *item, const cp_path *path, const float *score,
+                          cp_summary *m)
 {
     *m = (cp_summary){0};
     const cp_neuron_layer *layers = cp_model_neuron_layers(s->model, &m->n_layers);
     m->layers = cp_alloc((size_t)m->n_layers, sizeof *m->layers, "summary");
-    if (!m->layers)
+    cp_layer_statistics *rows = cp_alloc((size_t)m->n_layers, sizeof *rows, "summary");
+    if (!m->layers || !rows) {
+        cp_free(rows);
         return CP_ERESOURCE;
+    }
+    cp_path_layer_statistics(path, s->frame, 0, NULL, rows);
     for (int i = 0; i < m->n_layers; i++) {
-        m->layers[i].layer = &layers[i];
-        summarise_layer(s, path, i, score, m);
+        m->layers[i] = (cp_layer_summary){&layers[i], rows[i].kept, rows[i].kept_dead, 0};
+        if (score)
+            rank_layer(s, path, i, score, m);
         m->kept += m->layers[i].kept;
         m->dead += m->layers[i].dead;
         m->score += m->layers[i].score;
     }
+    cp_free(rows);
     if (!score)
         m->score = NAN;
     cp_status status = CP_OK;
@@ -150,7 +148,8 @@ void cp_summary_print(const cp_summary *m, FILE *to)
         fprintf(to, "top neurons, and the part of the photo that they can read\n");
     for (int i = 0; i < m->n_neurons; i++) {
         const cp_neuron_summary *n = &m->neuron[i];
-        fprintf(to, "  layer %3d channel %4zu at (%zu, %zu)  score %.4g", n->layer, n->channel, n->x, n->y, (double)n->score);
+        fprintf(to, "  layer %3d channel %4zu at (%zu, %zu)  score %.4g", n->layer, n->channel, n->x, n->y,
+                (double)n->score);
         if (n->has_field)
             fprintf(to, "  x %.0f..%.0f y %.0f..%.0f", n->field[0], n->field[0] + n->field[2], n->field[1],
                     n->field[1] + n->field[3]);
@@ -230,8 +229,9 @@ json_t *cp_item_json(const cp_session *s, const cp_item *item)
     cp_model_neuron_layers(s->model, &n_layers);
     json_t *photo = json_pack("{s:i,s:i,s:s}", "width", item->photo.w, "height", item->photo.h, "sha256", item->sha256);
     json_t *placed = json_pack("[I,I,I,I]", (json_int_t)at->x, (json_int_t)at->y, (json_int_t)at->w, (json_int_t)at->h);
-    json_t *input = json_pack("{s:I,s:I,s:I,s:b,s:o,s:s}", "channels", (json_int_t)s->c, "height", (json_int_t)s->h, "width",
-                              (json_int_t)s->w, "letterbox", s->options->letterbox, "photo_xywh", placed, "sha256", item->input_sha256);
+    json_t *input = json_pack("{s:I,s:I,s:I,s:b,s:o,s:s}", "channels", (json_int_t)s->c, "height", (json_int_t)s->h,
+                              "width", (json_int_t)s->w, "letterbox", s->options->letterbox, "photo_xywh", placed,
+                              "sha256", item->input_sha256);
     json_t *model = json_object();
     int bad = cp_json_set(model, "cfg", cp_json_text(s->cfg_path));
     bad |= cp_json_set(model, "cfg_sha256", cp_json_text(cp_model_cfg_sha256(s->model)));

@@ -9,7 +9,8 @@ static int clamp(int value, int last) { return value < 0 ? 0 : value > last ? la
 
 /* One axis: the outputs first..last read the inputs *from..*to (before clipping). `size_in`, `size_out`: extents of the
  * source and of the output. `second` is the source of a shortcut that is not the layer before. */
-static void read_by(const cp_cfg_layer *l, bool second, int size_in, int size_out, int first, int last, int *from, int *to)
+static void read_by(const cp_cfg_layer *l, bool second, int size_in, int size_out, int first, int last, int *from,
+                    int *to)
 {
     int margin = (size_in - size_out) / 2, sample;
     switch (l->type) {
@@ -93,7 +94,8 @@ cp_status cp_receptive_field(const cp_cfg_net *net, int layer, int x, int y, cp_
             continue;
         for (size_t k = 0; k < l->n_sources; k++) {
             int source = l->sources[k];
-            int w = source < 0 ? net->w : net->layers[source].out_w, h = source < 0 ? net->h : net->layers[source].out_h;
+            int w = source < 0 ? net->w : net->layers[source].out_w,
+                h = source < 0 ? net->h : net->layers[source].out_h;
             bool second = l->type == CP_LAYER_SHORTCUT && k == 1;
             cp_rectangle in;
             if (w < 1) w = 1;

@@ -1,4 +1,4 @@
-/* The option parser: where options may stand, what values they take, and that every mistake says what would be right. */
+/* The option parser: where options may stand, what values they take, and that a mistake says what would be right. */
 #include "cli/options.h"
 
 #include <setjmp.h>
@@ -15,8 +15,9 @@ static cp_status run_nothing(const cp_options *options)
 }
 
 static const cp_command commands[] = {
-    {"explain", "<cfg>", "", "method=mct sparsity floor class box target unit offpath thresh nms letterbox names out top no-picture",
-     NULL, "", run_nothing},
+    {"explain", "<cfg>", "",
+     "method=mct sparsity floor class box target unit offpath thresh nms letterbox names out top no-picture", NULL, "",
+     run_nothing},
     {"grad", "<cfg>", "", "method=mct|gradient sparsity path offpath out", NULL, "", run_nothing},
     {"layers", "<cfg>", "", "", NULL, "", run_nothing},
     {0},
@@ -64,8 +65,11 @@ static void options_stand_anywhere(void **state)
 {
     (void)state;
     cp_options o;
-    assert_int_equal(parse(&commands[0], "-thresh .25 coco.data -json y.cfg --sparsity=.9,0.99 y.weights -out dog 1.jpg "
-                                         "--class dog 2.jpg -letterbox 0 -- -odd.jpg", &o), CP_OK);
+    assert_int_equal(parse(&commands[0],
+                           "-thresh .25 coco.data -json y.cfg --sparsity=.9,0.99 y.weights -out dog 1.jpg "
+                           "--class dog 2.jpg -letterbox 0 -- -odd.jpg",
+                           &o),
+                     CP_OK);
     const char *expected[] = {"coco.data", "y.cfg", "y.weights", "1.jpg", "2.jpg", "-odd.jpg"};
     assert_int_equal(o.n_arguments, 6);
     for (int i = 0; i < 6; i++)
@@ -166,8 +170,8 @@ static void sparsity_lists(void **state)
     expect_refusal(&commands[0], "-sparsity .9,,.99", "-sparsity: \"\" is not a number");
     expect_refusal(&commands[0], "-sparsity .9;.99", "-sparsity: \".9;.99\" is not a number");
     expect_refusal(&commands[0], "-sparsity .9,0.90", "-sparsity: 0.90 is in the list twice");
-    expect_refusal(&commands[0], "-sparsity 0.123456789012", "-sparsity: \"0.123456789012\" is too long, a number has at most "
-                                                             "12 characters");
+    expect_refusal(&commands[0], "-sparsity 0.123456789012",
+                   "-sparsity: \"0.123456789012\" is too long, a number has at most 12 characters");
 }
 
 static void sizes(void **state)

@@ -1,0 +1,347 @@
+"""The commands, run as a user runs them: what they print, what they write, and how files are named."""
+import json
+import os
+import re
+import shutil
+import unittest
+import zipfile
+
+import numpy
+
+from harness import FolderTest, critpath, main, network, png, shared, write
+
+RESNET = network("resnet")
+YOLO = network("yolov3")
+COMMANDS = ("explain", "layers", "score", "path", "grad")
+
+
+def maps(path):
+    return numpy.load(path, allow_pickle=False)
+
+
+def read(path):
+    with open(path, "rb") as file:
+        return file.read()
+
+
+class Usage(FolderTest):
+    def test_usage_goes_to_stdout(self):
+        for arguments in ((), ("help",), ("-h",), ("--help",), *(("help", c) for c in COMMANDS),
+                          *((c, "-h") for c in COMMANDS), *((c, "--help") for c in COMMANDS)):
+            with self.subTest(arguments=arguments):
+                result = self.done(*arguments)
+                self.assertIn("usage: darknet critpath", result.out)
+                self.assertIn("example: darknet critpath", result.out)
+                self.assertEqual(result.err, "")
+                self.assertLessEqual(max(map(len, result.out.split("\n"))), 120)
+        self.assertEqual(self.files(), ["photo.png"])
+
+    def test_general_usage_names_every_command(self):
+        out = self.done().out
+        for command in COMMANDS:
+            self.assertRegex(out, rf"\n  {command} +[A-Z]")
+
+    def test_stdout_that_is_full(self):
+        if not os.path.exists("/dev/full"):
+            self.skipTest("no /dev/full")
+        import subprocess
+        from harness import DARKNET
+        with open("/dev/full", "wb") as full:
+            done = subprocess.run([DARKNET, "critpath", "help"], stdout=full, stderr=subprocess.PIPE)
+        self.assertEqual(done.returncode, 3)
+        self.assertRegex(done.stderr.decode(), r"^critpath: stdout: cannot be written: .*\n$")
+
+
+class Files(FolderTest):
+    def check_path_file(self, name, layers):
+        """Arrays of a path file against the neuron layers; returns the number of bits set."""
+        arrays = numpy.load(self.path(name), allow_pickle=False)
+        expected = {f"layer_{l['layer']:03d}_{l['type']}": tuple(l["output_chw"]) for l in layers if l["neuron_layer"]}
+        with zipfile.ZipFile(self.path(name)) as archive:
+            found = {n[:-4] for n in archive.namelist() if n.endswith(".npy")}
+            meta = json.loads(archive.read("meta.json"))
+        self.assertEqual(found, set(expected))
+        for layer, shape in expected.items():
+            self.assertEqual(arrays[layer].dtype, bool)
+            self.assertEqual(arrays[layer].shape, shape)
+        return sum(int(arrays[layer].sum()) for layer in expected), meta
+
+    def test_explain_writes_what_it_says(self):
+        layers = json.loads(self.done("layers", *RESNET, "-json").out)
+        for command in (["-json"], []):
+            result = self.done("explain", *RESNET, "photo.png", "-out", "why", *command)
+            self.assertEqual(self.files(), ["photo.png", "why.json", "why.npy", "why.path.npz", "why.png"])
+            if command:
+                printed = result.out
+        with open(self.path("why.json")) as file:
+            summary = json.load(file)
+        printed = json.loads(printed)
+        for each in (printed, summary):
+            del each["seconds"], each["memory_peak_bytes"]
+        self.assertEqual(printed, summary)
+        path = summary["responses"][0]["paths"][0]
+        bits, meta = self.check_path_file("why.path.npz", layers["layers"])
+        self.assertEqual(bits, path["kept"])
+        self.assertEqual(sum(l["kept"] for l in path["layers"]), path["kept"])
+        self.assertEqual(path["asked"], round(.1 * layers["neurons"]))
+        self.assertEqual(summary["model"]["neurons"], layers["neurons"])
+        self.assertEqual(summary["photo"]["width"], 40)
+        pixels = maps(self.path("why.npy"))
+        self.assertEqual(pixels.dtype, numpy.float32)
+        self.assertEqual(list(pixels.shape), layers["input_chw"])
+        self.assertTrue(numpy.abs(pixels).max() > 0)
+        # The letterbox has bars; what is written says where the photo lies.
+        self.assertEqual(summary["input"]["photo_xywh"][2], layers["input_chw"][2])
+        with open(self.path("why.png"), "rb") as file:
+            self.assertEqual(file.read(8), b"\x89PNG\r\n\x1a\n")
+
+    def test_no_picture(self):
+        self.done("explain", *RESNET, "photo.png", "-out", "why", "-no-picture")
+        self.assertEqual(self.files(), ["photo.png", "why.json", "why.npy", "why.path.npz"])
+
+    def test_quiet_leaves_stderr_empty(self):
+        self.assertEqual(self.done("explain", *RESNET, "photo.png", "-quiet").err, "")
+        self.assertIn("forward", self.done("explain", *RESNET, "photo.png").err)
+
+    def test_several_sparsities_are_nested_and_named(self):
+        self.done("explain", *RESNET, "photo.png", "-out", "s", "-sparsity", ".5,0.9,.95", "-no-picture")
+        self.assertEqual([f for f in self.files() if f.endswith(".npz")],
+                         ["s-0.5.path.npz", "s-0.9.path.npz", "s-0.95.path.npz"])
+        loose, middle, tight = (numpy.load(self.path(f"s-{s}.path.npz")) for s in ("0.5", "0.9", "0.95"))
+        for name in (n for n in loose.files if n.startswith("layer_")):
+            self.assertFalse((middle[name] & ~loose[name]).any())
+            self.assertFalse((tight[name] & ~middle[name]).any())
+        with open(self.path("s.json")) as file:
+            paths = json.load(file)["responses"][0]["paths"]
+        self.assertEqual([p["sparsity_asked"] for p in paths], [.5, .9, .95])
+        self.done("explain", *RESNET, "photo.png", "-out", "one", "-sparsity", ".9", "-no-picture")
+        self.assertTrue((maps(self.path("one.npy")) == maps(self.path("s-0.9.npy"))).all())
+
+    def test_all_boxes(self):
+        printed = json.loads(self.done("explain", *YOLO, "photo.png", "-box", "all", "-thresh", ".3", "-json", "-out",
+                                       "b", "-no-picture").out)
+        boxes = printed["prediction"]
+        self.assertGreater(len(boxes), 1)
+        self.assertEqual([r["box"] for r in printed["responses"]], list(range(1, len(boxes) + 1)))
+        probabilities = [r["probability"] for r in printed["responses"]]
+        self.assertEqual(probabilities, sorted(probabilities, reverse=True))
+        for box in range(1, len(boxes) + 1):
+            self.assertTrue(os.path.exists(self.path(f"b-box{box}.npy")))
+        self.done("explain", *YOLO, "photo.png", "-box", "2", "-thresh", ".3", "-out", "two", "-no-picture")
+        self.assertTrue((maps(self.path("two.npy")) == maps(self.path("b-box2.npy"))).all())
+
+    def test_targets_of_a_box_differ(self):
+        seen = set()
+        for target in ("class", "objectness", "x", "y", "w", "h"):
+            printed = json.loads(self.done("explain", *YOLO, "photo.png", "-target", target, "-thresh", ".3", "-json",
+                                           "-out", "t", "-no-picture").out)
+            seen.add((printed["responses"][0]["layer"], printed["responses"][0]["unit"]))
+        self.assertEqual(len(seen), 6)
+
+    def test_class_by_name_number_and_data_file(self):
+        write(self.path("some.names"), "".join(f"thing {i}\n" for i in range(100)))
+        write(self.path("some.data"), "names = some.names\n")
+        wanted = []
+        for way in (["-class", "2"], ["-class", "thing 2", "-names", "some.names"]):
+            wanted.append(json.loads(self.done("explain", *RESNET, "photo.png", *way, "-json", "-out", "x").out))
+        wanted.append(json.loads(self.done("explain", "some.data", *RESNET, "photo.png", "-class", "THING 2", "-json",
+                                           "-out", "x").out))
+        for each in wanted:
+            self.assertEqual(each["responses"][0]["class"], 2)
+        self.assertEqual(wanted[2]["responses"][0]["name"], "thing 2")
+
+    def test_unit_response_equals_class_response(self):
+        a = json.loads(self.done("explain", *RESNET, "photo.png", "-json", "-out", "a").out)["responses"][0]
+        b = json.loads(self.done("explain", *RESNET, "photo.png", "-unit", f"{a['layer']}:{a['unit']}", "-json", "-out",
+                                 "b").out)["responses"][0]
+        self.assertEqual(a["value"], b["value"])
+        self.assertTrue((maps(self.path("a.npy")) == maps(self.path("b.npy"))).all())
+
+    def test_zeroed_differs_and_says_its_response(self):
+        frozen = json.loads(self.done("explain", *RESNET, "photo.png", "-json", "-out", "f").out)["responses"][0]
+        zeroed = json.loads(self.done("explain", *RESNET, "photo.png", "-json", "-out", "z", "-offpath",
+                                      "zeroed").out)["responses"][0]
+        self.assertIsNone(frozen["paths"][0]["map"]["zeroed_response"])
+        self.assertNotAlmostEqual(zeroed["paths"][0]["map"]["zeroed_response"], frozen["value"], 5)
+        self.assertFalse((maps(self.path("f.npy")) == maps(self.path("z.npy"))).all())
+
+    def test_floor_keeps_a_share_of_every_layer(self):
+        printed = json.loads(self.done("explain", *RESNET, "photo.png", "-json", "-out", "f", "-sparsity", ".99",
+                                       "-floor", ".02").out)
+        for layer in printed["responses"][0]["paths"][0]["layers"]:
+            if layer["score_share"] > 0 or layer["kept"]:
+                self.assertGreaterEqual(layer["kept"], int(.02 * layer["neurons"]))
+
+    def test_threads_do_not_change_a_byte(self):
+        for network_files in (RESNET, YOLO):
+            for threads in ("1", "2", "3"):
+                self.done("explain", *network_files, "photo.png", "-thresh", ".2", "-out", "t" + threads, "-threads",
+                          threads, OMP_NUM_THREADS="", OPENBLAS_NUM_THREADS="")
+            for ending in (".npy", ".path.npz", ".png"):
+                first = read(self.path("t1" + ending))
+                for threads in ("2", "3"):
+                    self.assertEqual(first, read(self.path("t" + threads + ending)), ending)
+
+    def test_memory_cap(self):
+        result = self.critpath("explain", *RESNET, "photo.png", "-mem", "1K", "-out", "m")
+        self.assertEqual(result.code, 3)
+        self.assertRegex(result.err, r"^critpath: -mem: .* is too little, one image of .* needs \d+ MB\n$")
+        self.assertEqual(self.files(), ["photo.png"])
+        free = self.done("explain", *RESNET, "photo.png", "-sparsity", ".5,.7,.9", "-out", "a")
+        capped = self.done("explain", *RESNET, "photo.png", "-sparsity", ".5,.7,.9", "-mem", "3M", "-out", "b")
+        for sparsity in ("0.5", "0.7", "0.9"):
+            self.assertTrue((maps(self.path(f"a-{sparsity}.npy")) == maps(self.path(f"b-{sparsity}.npy"))).all())
+
+
+class OtherCommands(FolderTest):
+    def test_score_then_path_is_path(self):
+        self.done("score", *RESNET, "photo.png", "-out", "dog")
+        scores = numpy.load(self.path("dog.score.npz"))
+        layers = [n for n in scores.files if n.startswith("layer_")]
+        everything = numpy.concatenate([scores[n].ravel() for n in sorted(layers)])
+        self.assertTrue((everything >= 0).all() and everything.dtype == numpy.float32)
+        self.done("path", *RESNET, "-score", "dog.score.npz", "-out", "from-scores", "-sparsity", ".8")
+        self.done("path", *RESNET, "photo.png", "-out", "direct", "-sparsity", ".8")
+        a, b = numpy.load(self.path("from-scores.path.npz")), numpy.load(self.path("direct.path.npz"))
+        # Independently: the K largest of the scores, and no zero.
+        k = round(.2 * everything.size)
+        threshold = numpy.sort(everything)[::-1][k - 1]
+        for name in layers:
+            self.assertTrue((a[name] == b[name]).all())
+            self.assertFalse((a[name] & (scores[name] < threshold)).any())
+            self.assertFalse((~a[name] & (scores[name] > threshold)).any())
+
+    def test_path_of_a_score_file_is_named_after_it(self):
+        self.done("score", *RESNET, "photo.png", "-out", "dog")
+        self.done("path", *RESNET, "-score", "dog.score.npz")
+        self.assertIn("dog.path.npz", self.files())
+
+    def test_grad_of_a_path_file_is_the_map_of_explain(self):
+        self.done("explain", *RESNET, "photo.png", "-out", "why")
+        self.done("grad", *RESNET, "photo.png", "-path", "why.path.npz", "-out", "again")
+        self.done("grad", *RESNET, "photo.png", "-out", "direct")
+        for name in ("again.npy", "direct.npy"):
+            self.assertTrue((maps(self.path("why.npy")) == maps(self.path(name))).all(), name)
+        self.done("grad", *RESNET, "photo.png", "-method", "gradient", "-out", "plain")
+        self.assertFalse((maps(self.path("why.npy")) == maps(self.path("plain.npy"))).all())
+
+    def test_grad_of_the_whole_path_is_the_plain_gradient_where_relu(self):
+        """With sparsity 0 only neurons that score zero are off the path, and through those nothing flows."""
+        self.done("grad", *RESNET, "photo.png", "-sparsity", "0", "-out", "all")
+        self.done("grad", *RESNET, "photo.png", "-method", "gradient", "-out", "plain")
+        self.assertTrue(numpy.allclose(maps(self.path("all.npy")), maps(self.path("plain.npy")), atol=1e-6))
+
+    def test_path_of_another_photo_is_said(self):
+        write(self.path("other.png"), png(31, 40))
+        self.done("path", *RESNET, "photo.png", "-out", "p")
+        result = self.done("grad", *RESNET, "other.png", "-path", "p.path.npz", "-out", "o")
+        self.assertIn("the path in p.path.npz was found on another image", result.err)
+
+    def test_layers_adds_up(self):
+        for name in ("resnet", "vgg", "yolov3", "deconv", "densenet"):
+            cfg, weights = network(name)
+            listed = json.loads(self.done("layers", cfg, weights, "-json").out)
+            layers = listed["layers"]
+            self.assertEqual(listed["parameters"], sum(l["parameters"] for l in layers))
+            self.assertEqual(listed["neurons"], sum(l["outputs"] for l in layers if l["neuron_layer"]))
+            # 20 bytes of header, then float32
+            self.assertEqual(os.path.getsize(weights), 20 + 4 * listed["parameters"])
+
+    def test_layers_lists_every_refusal(self):
+        cfg = ("[net]\nwidth=16\nheight=16\nchannels=3\n[convolutional]\nfilters=4\nsize=3\npad=1\nactivation=relu\n"
+               "[lrn]\n[convolutional]\nfilters=4\nsize=1\nactivation=relu\n[gru]\noutput=4\n[shortcat]\nfrom=-2\n")
+        write(self.path("bad.cfg"), cfg)
+        result = self.critpath("layers", "bad.cfg", "-json")
+        self.assertEqual(result.code, 2)
+        self.assertEqual(result.err.count("\n"), 1)
+        layers = json.loads(result.out)["layers"]
+        self.assertEqual([bool(l["refused"]) for l in layers], [False, True, False, True, True])
+        self.assertEqual([l["checked"] for l in layers], [True, False, False, False, False])
+        text = self.critpath("layers", "bad.cfg").out
+        self.assertIn("refused: 3 of 5 layers", text)
+        self.assertRegex(text, r"\n +4  shortcat +.*Darknet has no layer of this type")
+
+
+class Lists(FolderTest):
+    def setUp(self):
+        super().setUp()
+        os.makedirs(self.path("a"))
+        os.makedirs(self.path("b"))
+        os.makedirs(self.path("results"))
+        for name in ("a/dog.png", "b/dog.png", "a/cat.png"):
+            write(self.path(name), png(30, 20 + len(name)))
+
+    def outputs(self, *arguments, **options):
+        self.done("path", *RESNET, *arguments, **options)
+        found = []
+        for folder, _, names in os.walk(self.folder):
+            found += [os.path.relpath(os.path.join(folder, n), self.folder) for n in names if n.endswith(".npz")]
+        for name in found:
+            os.remove(self.path(name))
+        return sorted(found)
+
+    def test_names_of_results(self):
+        three = ("a/dog.png", "b/dog.png", "a/cat.png")
+        self.assertEqual(self.outputs("a/dog.png"), ["dog.critpath.path.npz"])
+        self.assertEqual(self.outputs("a/dog.png", "-out", "x"), ["x.path.npz"])
+        self.assertEqual(self.outputs("a/dog.png", "-out", "results/"), ["results/dog.path.npz"])
+        self.assertEqual(self.outputs("a/dog.png", "-out", "results"), ["results/dog.path.npz"])
+        self.assertEqual(self.outputs("a/dog.png", "-out", "results/x"), ["results/x.path.npz"])
+        self.assertEqual(self.outputs(*three),
+                         ["cat.critpath.path.npz", "dog.critpath-2.path.npz", "dog.critpath.path.npz"])
+        self.assertEqual(self.outputs(*three, "-out", "x"), ["x-cat.path.npz", "x-dog-2.path.npz", "x-dog.path.npz"])
+        self.assertEqual(self.outputs(*three, "-out", "results/"),
+                         ["results/cat.path.npz", "results/dog-2.path.npz", "results/dog.path.npz"])
+        self.assertEqual(self.outputs("-out", "x", stdin=b"a/dog.png\n"), ["x-dog.path.npz"])
+
+    def test_stdin_gives_one_json_object_per_image(self):
+        result = self.done("explain", *RESNET, "-json", "-no-picture", stdin=b"a/dog.png\r\n\nb/dog.png\na/cat.png")
+        images = [json.loads(line)["image"] for line in result.out.strip().split("\n")]
+        self.assertEqual(images, ["a/dog.png", "b/dog.png", "a/cat.png"])
+
+    def test_a_bad_image_in_a_list_does_not_stop_it(self):
+        result = self.critpath("explain", *RESNET, "-json", "-quiet", "a/dog.png", "gone.png", "a/cat.png")
+        self.assertEqual(result.code, 2)
+        images = [json.loads(line)["image"] for line in result.out.strip().split("\n")]
+        self.assertEqual(images, ["a/dog.png", "a/cat.png"])
+        self.assertRegex(result.err, r"^critpath: .*gone\.png.*\n$")
+
+    def test_inputs_are_not_overwritten(self):
+        before = read(self.path("a/dog.png"))
+        result = self.critpath("explain", *RESNET, "a/dog.png", "-out", "a/dog")
+        self.assertEqual(result.code, 2)
+        self.assertRegex(result.err, r"would overwrite an input of this run")
+        self.assertEqual(before, read(self.path("a/dog.png")))
+
+    def test_same_results_alone_and_in_a_list(self):
+        self.done("explain", *RESNET, "a/dog.png", "a/cat.png", "-out", "list", "-no-picture")
+        self.done("explain", *RESNET, "a/cat.png", "-out", "alone", "-no-picture")
+        self.assertTrue((maps(self.path("list-cat.npy")) == maps(self.path("alone.npy"))).all())
+
+
+class CutPaths(FolderTest):
+    """ResNet-20: at 99% the path of some photos is cut. The default then gives way, a wish does not."""
+
+    def test_cut(self):
+        weights = shared("weights")
+        if not weights:
+            self.skipTest("no shared data (CRITPATH_DATA): no network whose path is cut")
+        files = [f"{weights}/resnet20-cifar10.cfg", f"{weights}/resnet20-cifar10.weights"]
+        result = self.done("explain", *files, "photo.png", "-sparsity", ".9999", "-json", "-out", "w")
+        path = json.loads(result.out)["responses"][0]["paths"][0]
+        self.assertTrue(path["cut"]["cut"])
+        self.assertTrue(path["map"]["zero"])
+        self.assertFalse(maps(self.path("w.npy")).any())
+        self.assertRegex(result.err, r"is cut, layer \d+ \w+ keeps no neuron; the sparsest that is not: -sparsity 0\.")
+        uncut = re.search(r"-sparsity (0\.\d+)", result.err).group(1)
+        path = json.loads(self.done("explain", *files, "photo.png", "-sparsity", uncut, "-json", "-out",
+                                    "u").out)["responses"][0]["paths"][0]
+        self.assertFalse(path["cut"]["cut"])
+        self.assertTrue(maps(self.path("u.npy")).any())
+        default = json.loads(self.done("explain", *files, "photo.png", "-json", "-out",
+                                       "d").out)["responses"][0]["paths"][0]
+        self.assertFalse(default["cut"]["cut"])
+
+
+if __name__ == "__main__":
+    main()

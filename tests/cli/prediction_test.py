@@ -1,0 +1,132 @@
+"""explain predicts what `darknet classifier predict` and `darknet detector test` print: class, order, per cent."""
+import json
+import os
+import tarfile
+
+from harness import FolderTest, critpath, main, network, png, run, shared, write
+
+
+def names_of(count):
+    return "".join(f"thing {i}\n" for i in range(count))
+
+
+class Comparison(FolderTest):
+    def data(self, classes, names=None):
+        names = names or write(self.path("some.names"), names_of(classes))
+        return write(self.path("some.data"), f"classes={classes}\nnames={names}\ntop=5\n")
+
+    def lines(self, arguments):
+        result = critpath("explain", *arguments, "-quiet", "-no-picture", "-out", self.path("x"), folder=self.folder)
+        return [line for line in result.out.split("\n\n")[0].split("\n") if line], result
+
+    def same_classes(self, cfg, weights, photo, classes, names=None):
+        data = self.data(classes, names)
+        theirs = run("classifier", "predict", data, cfg, weights, photo, "-t", min(5, classes), folder=self.folder)
+        ours, result = self.lines([data, cfg, weights, photo])
+        self.assertEqual(result.code, 0, result.err)
+        expected = [line for line in theirs.out.split("\n") if line]
+        self.assertEqual(len(expected), min(5, classes), theirs.err)
+        self.assertEqual(ours, expected)
+
+    def same_boxes(self, cfg, weights, photo, classes, names=None, thresh=.5):
+        """Returns how many boxes there were."""
+        data = self.data(classes, names)
+        theirs = run("detector", "test", data, cfg, weights, photo, "-thresh", thresh, "-out", self.path("boxes"),
+                     folder=self.folder)
+        self.assertIn("Predicted in", theirs.out, theirs.err)
+        expected = [line for line in theirs.out.split("\n") if line and "Predicted in" not in line]
+        ours, result = self.lines([data, cfg, weights, photo, "-thresh", thresh])
+        self.assertEqual(result.code, 0 if expected else 2, result.err)
+        self.assertEqual(ours, expected)
+        return len(expected)
+
+
+class SmallNetworks(Comparison):
+    """On the random networks of tests/oracle."""
+
+    def test_small_classifiers(self):
+        wide, tall = write(self.path("wide.png"), png(90, 31)), write(self.path("tall.png"), png(17, 64))
+        for name in ("vgg", "resnet", "resnext", "densenet"):
+            cfg, weights = network(name)
+            for photo in (self.photo, wide, tall):
+                with self.subTest(name=name, photo=photo):
+                    self.same_classes(cfg, weights, photo, classes_of(cfg))
+
+    def test_small_detectors(self):
+        boxes = 0
+        for name in ("yolov1", "yolov2", "yolov3-tiny", "yolov3"):
+            cfg, weights = network(name)
+            for thresh in (.02, .2, .5):
+                with self.subTest(name=name, thresh=thresh):
+                    boxes += self.same_boxes(cfg, weights, self.photo, classes_of(cfg), thresh=thresh)
+        self.assertGreater(boxes, 20)
+
+    def test_grey_alpha_and_16_bit_pictures(self):
+        cfg, weights = network("resnet")
+        for depth, colour in ((8, 0), (8, 6), (16, 2), (16, 0)):
+            with self.subTest(depth=depth, colour=colour):
+                photo = write(self.path(f"{depth}-{colour}.png"), png(33, 21, depth, colour))
+                self.same_classes(cfg, weights, photo, classes_of(cfg))
+
+
+def classes_of(cfg):
+    """Classes of a small network, counted by critpath itself."""
+    with open(cfg) as lines:
+        found = [line.split("=")[1] for line in lines if line.replace(" ", "").startswith("classes=")]
+    if found:
+        return int(found[-1])
+    layers = json.loads(critpath("layers", cfg, "-json").out)["layers"]
+    return next(layer["outputs"] for layer in layers if layer["head"])
+
+
+class RealNetworks(Comparison):
+    """On the networks and photos of the shared data."""
+
+    def setUp(self):
+        super().setUp()
+        self.weights = shared("weights")
+        if not self.weights:
+            self.skipTest("no shared data (CRITPATH_DATA): real networks are not compared")
+
+    def unpack(self, archive, wanted):
+        path = shared("images", archive)
+        if not path:
+            self.skipTest(f"no {archive} in the shared data")
+        photos = []
+        with tarfile.open(path) as tar:
+            for member in tar:
+                if member.isfile() and member.name.lower().endswith((".jpg", ".jpeg", ".png")) and wanted(member.name):
+                    photos.append(write(self.path(os.path.basename(member.name)), tar.extractfile(member).read()))
+                    if len(photos) == 2:
+                        break
+        self.assertTrue(photos)
+        return photos
+
+    def test_imagenet_classifiers(self):
+        photos = self.unpack("imagenet-sample-256.tar", lambda name: True)
+        for name in ("squeezenet", "tiny"):
+            for photo in photos:
+                with self.subTest(name=name, photo=photo):
+                    self.same_classes(f"{self.weights}/{name}.cfg", f"{self.weights}/{name}.weights", photo, 1000,
+                                      f"{self.weights}/imagenet1k.names")
+
+    def test_coco_detector(self):
+        photos = self.unpack("coco128.tar", lambda name: "images/" in name)
+        cfg, weights = f"{self.weights}/yolo-fastest-1.1-xl.cfg", f"{self.weights}/yolo-fastest-1.1-xl.weights"
+        boxes = 0
+        for photo in photos:
+            for thresh in (.5, .1):
+                with self.subTest(photo=photo, thresh=thresh):
+                    boxes += self.same_boxes(cfg, weights, photo, 80, f"{self.weights}/coco.names", thresh)
+        self.assertGreater(boxes, 5)
+
+    def test_face_detector(self):
+        photos = self.unpack("coco128.tar", lambda name: "images/" in name)
+        cfg, weights = f"{self.weights}/yoloface-50k.cfg", f"{self.weights}/yoloface-50k.weights"
+        for photo in photos:
+            with self.subTest(photo=photo):
+                self.same_boxes(cfg, weights, photo, 1, f"{self.weights}/face.names", .1)
+
+
+if __name__ == "__main__":
+    main()
