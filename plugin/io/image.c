@@ -107,6 +107,41 @@ static bool png_size(const unsigned char *data, size_t bytes, int *w, int *h)
     return true;
 }
 
+/* One Huffman segment: `length` bytes from `at` on, which may lie about what follows. */
+static bool huffman_tables_fit(const unsigned char *data, size_t bytes, size_t at, long length)
+{
+    while (length > 0) {
+        int codes = 0;
+        for (size_t i = 1; i <= 16 && i < bytes - at; i++) codes += data[at + i];
+        if (codes > 256) return false;
+        if (bytes - at <= 17 + (size_t)codes) return true; /* from here on stb_image reads zeros */
+        at += 17 + (size_t)codes;
+        length -= 17 + codes;
+    }
+    return true;
+}
+
+/* stb_image before 2.29 writes past its tables when a JPEG declares more than 256 Huffman codes in one of them. This
+ * walks over the segments as stb_image does and looks at those tables alone; all else is left to stb_image. */
+static bool jpeg_tables_fit(const unsigned char *data, size_t bytes)
+{
+    size_t at = 0;
+    for (;;) { /* at the place where a marker may begin */
+        while (at < bytes && data[at] != 0xff) at++;
+        while (at < bytes && data[at] == 0xff) at++;
+        if (at >= bytes) return true;
+        int marker = data[at++];
+        if (marker == 0xd9) return true;
+        if (marker < 0xc0 || (marker >= 0xd0 && marker <= 0xd8)) continue; /* no segment follows */
+        if (bytes - at < 2) return true;
+        size_t length = (size_t)data[at] << 8 | data[at + 1];
+        if (length < 2) return true;
+        if (marker == 0xc4 && !huffman_tables_fit(data, bytes, at + 2, (long)length - 2)) return false;
+        if (bytes - at < length) return true;
+        at += length;
+    }
+}
+
 cp_status cp_picture_new(int w, int h, cp_picture *out)
 {
     *out = (cp_picture){0};
@@ -135,6 +170,8 @@ cp_status cp_picture_decode(const unsigned char *data, size_t bytes, const char 
         cp_status status = check_size(w, h, name);
         if (status != CP_OK) return status;
     }
+    if (data[0] == 0xff && !jpeg_tables_fit(data, bytes))
+        return cp_fail(CP_EINPUT, "picture: %s is a damaged JPEG: a Huffman table of more than 256 codes", name);
     struct reader reader = {data, bytes, 0, false};
     piece_limit = (size_t)1 << 20;
     piece_refused = false;
@@ -144,7 +181,8 @@ cp_status cp_picture_decode(const unsigned char *data, size_t bytes, const char 
     cp_status status = check_size(w, h, name);
     if (status != CP_OK) return status;
     reader = (struct reader){data, bytes, 0, false};
-    if (data[0] == 'P' && stbi_is_16_bit_from_callbacks(&callbacks, &reader)) /* the decoder would take the lower byte */
+    /* Of those the decoder would take the lower byte. */
+    if (data[0] == 'P' && stbi_is_16_bit_from_callbacks(&callbacks, &reader))
         return cp_fail(CP_EINPUT, "picture: %s is a PNM of 16 bits, 8 bits are read", name);
 
     /* 16 bytes a pixel cover 16-bit RGBA and every decoder's working copies; 64 is more than one JPEG block row. */

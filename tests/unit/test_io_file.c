@@ -180,7 +180,7 @@ static void too_many_at_once(void **state)
 {
     (void)state;
     cp_file *files[65];
-    char name[16];
+    char name[32];
     mkdir("many", 0777);
     for (int round = 0; round < 2; round++) {
         for (int i = 0; i < 64; i++) {

@@ -278,6 +278,32 @@ static void damaged_anywhere(void **state)
     }
 }
 
+/* More than 256 Huffman codes in one table, which stb_image would write past its end: whole, cut off, after a scan. */
+static void jpeg_with_too_many_codes(void **state)
+{
+    (void)state;
+    unsigned char file[8192] = {0xff, 0xd8, 0xff, 0xc4, 0x10, 0x03, 0x00};
+    const char *message = "h.jpg is a damaged JPEG: a Huffman table of more than 256 codes";
+    cp_picture p;
+    memset(file + 7, 255, 16); /* 4080 codes */
+    assert_refused(cp_picture_decode(file, sizeof file, "h.jpg", &p), CP_EINPUT, message);
+    assert_refused(cp_picture_decode(file, 9, "h.jpg", &p), CP_EINPUT, message);
+    memset(file + 9, 0, 14);
+    file[7] = 128;
+    file[8] = 128; /* 256 are allowed; then it is damaged for other reasons */
+    assert_refused(cp_picture_decode(file, sizeof file, "h.jpg", &p), CP_EINPUT, "h.jpg (8192 bytes) is no JPEG");
+    cp_picture good = sample(40, 40);
+    stbi_write_jpg("good.jpg", 40, 40, 3, good.rgb, 80);
+    cp_picture_free(&good);
+    size_t bytes;
+    unsigned char *jpeg = temp_get("good.jpg", &bytes);
+    memcpy(file, jpeg, bytes - 2);
+    memcpy(file + bytes - 2, "\xff\xc4\x10\x03\x00", 5);
+    memset(file + bytes + 3, 255, 16);
+    assert_refused(cp_picture_decode(file, sizeof file, "h.jpg", &p), CP_EINPUT, message);
+    free(jpeg);
+}
+
 static void others_read_our_png(void **state)
 {
     (void)state;
@@ -301,7 +327,8 @@ int main(void)
         cmocka_unit_test(png_round_trip),     cmocka_unit_test(alpha_and_depth),
         cmocka_unit_test(no_pictures),        cmocka_unit_test(truncated_anywhere),
         cmocka_unit_test(sizes_out_of_bounds), cmocka_unit_test(small_picture_that_unpacks_without_end),
-        cmocka_unit_test(damaged_anywhere),   cmocka_unit_test(others_read_our_png),
+        cmocka_unit_test(damaged_anywhere),   cmocka_unit_test(jpeg_with_too_many_codes),
+        cmocka_unit_test(others_read_our_png),
     };
     return cmocka_run_group_tests(tests, temp_enter, temp_leave);
 }
