@@ -248,7 +248,7 @@ static void test_remove_renumbers(void **state)
 static void test_write_and_read_back(void **state)
 {
     (void)state;
-    char path[] = "test_cfg_XXXXXX";
+    char path[] = P_tmpdir "/test_cfg_XXXXXX";
     int fd = mkstemp(path);
     assert_true(fd >= 0);
     close(fd);

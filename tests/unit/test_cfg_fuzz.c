@@ -49,7 +49,8 @@ static size_t damage(char *text, size_t length)
     static const char *const pieces[] = {
         "0", "-1", "2147483647", "-2147483648", "99999999999", "1e9", "nan", "", ",", "=", "\n", "[", "]", "#", "\r\n",
         "x", "[route]\nlayers=-1,0\n", "[shortcut]\nfrom=1\n", "[yolo]\n", "[softmax]\n", "[lrn]\n", "[net]\n",
-        "size=0\n", "stride=0\n", "groups=0\n", "filters=-5\n", "padding=65536\n", "num=1000000\n", "[conn]\noutput=65536\n",
+        "size=0\n", "stride=0\n", "groups=0\n", "filters=-5\n", "padding=65536\n", "num=1000000\n",
+        "[conn]\noutput=65536\n",
     };
     size_t at = pick(length);
     switch (pick(5)) {

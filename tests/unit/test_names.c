@@ -14,7 +14,7 @@
 #include "io/error.h"
 #include "model/names.h"
 
-static char folder[] = "test_names_XXXXXX";
+static char folder[] = P_tmpdir "/test_names_XXXXXX";
 
 /* A path in the folder of this test; one of four buffers in turn. */
 static const char *in_folder(const char *name)

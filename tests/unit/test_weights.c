@@ -29,7 +29,7 @@ enum {
     FLOATS = CONN_WEIGHTS + 150
 };
 
-static char folder[] = "test_weights_XXXXXX";
+static char folder[] = P_tmpdir "/test_weights_XXXXXX";
 static char path[sizeof folder + 16];
 
 static int make_folder(void **state)
