@@ -52,6 +52,7 @@ $(TREE)/.patched: $(SOURCE_FILES) $(BUILD)/.options patches/series $(wildcard pa
 	tools/unpack-darknet $(SOURCE) $(TREE)
 
 $(TREE)/libdarknet.a: $(TREE)/.patched
+	@echo "building Darknet in $(TREE)"
 	+@$(HOST) libdarknet.a
 
 $(LIBRARY): $(TREE)/libdarknet.a $(PLUGIN)
@@ -71,7 +72,8 @@ test:
 	$(MAKE) all
 	@cmake -S . -B $(CMAKE) -DTESTS=ON >$(CMAKE).log || { cat $(CMAKE).log; exit 1; }
 	$(MAKE) -s -C $(CMAKE)
-	cd $(CMAKE) && OMP_WAIT_POLICY=passive OPENBLAS_NUM_THREADS=1 CRITPATH_DARKNET=$(abspath $(BUILD))/darknet ctest --output-on-failure
+	cd $(CMAKE) && OMP_WAIT_POLICY=passive OPENBLAS_NUM_THREADS=1 CRITPATH_DARKNET=$(abspath $(BUILD))/darknet \
+	    ctest --output-on-failure -j$(JOBS)
 
 demo:
 	tools/install-packages build
@@ -82,7 +84,7 @@ demo:
 	@echo 'picture: $(BUILD)/demo/dog.png'
 
 train-resnet8: all
-	tools/train-resnet8 $(BUILD)/darknet $(DATA)
+	tools/train-resnet8 $(BUILD)/darknet "$(DATA)"
 
 clean:
 	rm -rf build
