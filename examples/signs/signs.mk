@@ -14,6 +14,9 @@ SIGNS_NAME = tiny-yolo-signs$(if $(filter plain,$(NET)),,-$(NET))
 SIGNS_CFG = cfg/tiny-yolo-signs$(if $(filter relu,$(NET)),-relu).cfg
 SIGNS_TRAIN = $(SIGNS)/$(if $(filter shortcut,$(NET)),shortcut,train)
 SIGNS_WEIGHTS = weights/$(SIGNS_NAME).weights
+# The network with the shortcut parts from the plain one after 500 iterations, the ReLU one starts from its end.
+SIGNS_START = $(if $(filter shortcut,$(NET)),$(SIGNS)/backup-plain/tiny-yolo-signs_500.weights) \
+    $(if $(filter relu,$(NET)),weights/tiny-yolo-signs.weights -clear)
 
 signs: $(SIGNS_BIN)/signs-make $(SIGNS_BIN)/signs-map
 
@@ -42,7 +45,7 @@ $(SIGNS)/$(SIGNS_NAME).data: cfg/tiny-yolo-signs.data signs-always
 	    -e 's|^results=.*|results=$(@D)/results-$(NET)|' $< >$@
 
 train-signs: all $(SIGNS)/$(SIGNS_NAME).data $(SIGNS_TRAIN)/list.txt
-	OPENBLAS_NUM_THREADS=1 $(BUILD)/darknet detector train $(SIGNS)/$(SIGNS_NAME).data $(SIGNS_CFG) \
+	OPENBLAS_NUM_THREADS=1 $(BUILD)/darknet detector train $(SIGNS)/$(SIGNS_NAME).data $(SIGNS_CFG) $(SIGNS_START) \
 	    >$(SIGNS)/train-$(NET).log
 	cp $(SIGNS)/backup-$(NET)/$(basename $(notdir $(SIGNS_CFG)))_final.weights $(SIGNS_WEIGHTS)
 
