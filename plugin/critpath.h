@@ -232,6 +232,87 @@ int cp_threads(void);
 /* NeuronMCT (METHODS 1.1): score[N], c_j = |a_j * g_j|, 0 in the response's own layer. One backward run. `signed_scores` keeps the sign. */
 cp_status cp_score_mct(cp_frame *frame, int image, const cp_response *response, bool signed_scores, float *score);
 
+/* What every long score run takes. */
+typedef struct {
+    size_t memory;           /* bytes that the run's frames and buffers may take, 0 = 1 GiB; one entry always runs. Less
+                                memory costs time and changes nothing but rounding */
+    bool signed_scores;      /* keep the sign; otherwise the magnitude, as selection needs it */
+    void (*progress)(void *user, double fraction); /* called now and then from the calling thread, or NULL */
+    void *user;
+} cp_run_options;
+
+typedef struct {
+    cp_run_options run;
+    int steps;               /* > 0: midpoint rule of that many alphas (50 in the paper); 0: refined to `tolerance` */
+    double tolerance;        /* steps = 0: the residual allowed, relative to |Phi|; 0 = .01 */
+    int max_evaluations;     /* steps = 0: of one layer, 0 = 512; when they are used up the layer is `capped` */
+} cp_intgrad_options;
+
+/* What NeuronIntGrad did in one neuron layer. */
+typedef struct {
+    bool depends;            /* the response depends on the layer; if not, the rest is 0 */
+    bool capped;             /* max_evaluations came before the tolerance */
+    int evaluations;         /* alphas at which what depends on the layer ran forward and backward; alpha = 1 counts in
+                                the fixed rule only, as steps = 0 takes it from one backward run for all layers */
+    double full, zero;       /* Phi(a) and Phi(a := 0) */
+    double sum;              /* of the layer's signed scores */
+    double residual;         /* |sum - (full - zero)| / |Phi| */
+} cp_intgrad_layer;
+
+/* NeuronIntGrad (METHODS 1.2): score[N], c_j = |a_j * integral over alpha in [0,1] of dPhi/da_j at alpha*a|, where a is the
+ * whole output of j's layer; 0 for the response's own units and in layers that it does not depend on. `frame` holds an
+ * unrestricted forward run. layers: one per neuron layer, or NULL. */
+cp_status cp_score_intgrad(cp_frame *frame, int image, const cp_response *response, const cp_intgrad_options *options,
+                           float *score, cp_intgrad_layer *layers);
+
+/* Ablation (METHODS 1.3): drop[k] = |Phi(x) - Phi(x; a_j := 0)|, recomputed, for j = neurons[k], ascending, `n` of them;
+ * neurons = NULL: all N, and drop is a score[N]. 0 for the response's own units. `frame` holds an unrestricted forward run.
+ * CP_EINPUT when the neurons are not ascending or not the network's. */
+cp_status cp_score_ablation(cp_frame *frame, int image, const cp_response *response, const size_t *neurons, size_t n,
+                            const cp_run_options *run, float *drop);
+/* Draws min(n, neurons that the response depends on) different ones, uniformly, and sorts them: the sample of an
+ * ablation. neurons has room for n; *drawn: how many. The same seed gives the same sample. */
+cp_status cp_score_sample(const cp_model *model, const cp_response *response, size_t n, uint64_t seed, size_t *neurons,
+                          size_t *drawn);
+/* Spearman's rank correlation of a[n] and b[n], ties at their average rank; NAN when n < 2, one is constant or anything is
+ * NaN. CP_ERESOURCE: out of memory. */
+cp_status cp_rank_correlation(const float *a, const float *b, size_t n, double *rho);
+
+typedef enum { CP_NEURON, CP_CHANNEL } cp_granularity;
+
+/* Channels of all neuron layers, in order: channel i of neuron layer l is number cp_model_channel_offset(model, l) + i of
+ * cp_model_channel_count(model). A connected layer's neurons are its channels. */
+size_t cp_model_channel_count(const cp_model *model);
+size_t cp_model_channel_offset(const cp_model *model, int neuron_layer);
+/* score[N] -> channel[channels]: the sum of the channel's neurons. */
+void cp_score_to_channels(const cp_model *model, const float *score, float *channel);
+
+typedef struct {
+    cp_run_options run;
+    cp_granularity granularity; /* the players: neurons or channels */
+    int layer;               /* position of one neuron layer, or -1: each in turn */
+    int permutations;        /* per layer, 0 = 64; at least 2 */
+    int exact_players;       /* enumerate the subsets of at most that many players (a run each); 0 = 12, at most 20, -1: never */
+    uint64_t seed;
+} cp_shapley_options;
+
+/* What was done in one neuron layer. */
+typedef struct {
+    bool depends, exact;
+    size_t players;          /* those that are not 0 throughout; the others' value is 0 */
+    size_t evaluations;      /* forward runs of what depends on the layer */
+    double full, zero;       /* Phi(a) and Phi(a := 0) */
+    double sum;              /* of the layer's values; equals full - zero up to rounding */
+    double sum_error;        /* root of the sum of the squared standard errors */
+} cp_shapley_layer;
+
+/* Shapley values (METHODS 1.3; Castro et al. 2009): the players are the units of one layer, a player that is out is 0, the
+ * value of a coalition is the response. value, error (standard error, 0 where exact): N or the channels' number, as the
+ * granularity says; error may be NULL. 0 in layers not asked for or that the response does not depend on.
+ * layers: one per neuron layer, or NULL. `frame` holds an unrestricted forward run. */
+cp_status cp_score_shapley(cp_frame *frame, int image, const cp_response *response, const cp_shapley_options *options,
+                           float *value, float *error, cp_shapley_layer *layers);
+
 /* ---------------------------------------------------------------- path */
 
 typedef struct {
@@ -264,6 +345,11 @@ cp_status cp_path_overlap(const cp_path *a, const cp_path *b, int neuron_layer, 
  * floor > 0 keeps at least that share of every neuron layer in which any score is positive (best of each layer first). */
 cp_status cp_path_select(cp_path *path, const float *score, double sparsity, double floor, cp_selection *selection);
 
+/* The same on channels: the K = round((1-sparsity) * channels) best of channel[cp_model_channel_count], and the path holds
+ * all neurons of those. In `selection` kept, asked, sparsity and threshold speak of channels; cp_path_count counts neurons. */
+cp_status cp_path_select_channels(cp_path *path, const float *channel, double sparsity, double floor,
+                                  cp_selection *selection);
+
 typedef struct {
     bool cut;
     int layer;               /* a layer with no unit on the path that every way crosses, or the first empty one seen from the response */
@@ -273,6 +359,9 @@ typedef struct {
 /* Whether every way from the response to the input crosses a neuron layer with no unit on the path (METHODS 1.4), and, from
  * the layers' best scores, the sparsest sparsity at which it is not. score may be NULL: then sparsest_uncut is NAN. */
 cp_status cp_path_find_cut(const cp_path *path, const float *score, const cp_response *response, cp_cut *cut);
+/* The same where channels are selected: channel[cp_model_channel_count] or NULL; sparsest_uncut is for
+ * cp_path_select_channels. */
+cp_status cp_path_find_cut_channels(const cp_path *path, const float *channel, const cp_response *response, cp_cut *cut);
 
 /* ---------------------------------------------------------------- map */
 

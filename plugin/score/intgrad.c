@@ -1,0 +1,173 @@
+/* NeuronIntGrad: c_j = a_j * integral over alpha in [0,1] of dPhi/da_j, with the whole output a of j's layer scaled to
+ * alpha*a and everything after it recomputed. METHODS 1.2; Khakzar et al. 2021, section 3.2.
+ *
+ * One layer at a time, by a branch that holds only what depends on it; alphas are its entries. Within a layer the signed
+ * scores sum to Phi(a) - Phi(a := 0), which tells how good the integral is. */
+#include "score/intgrad.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "io/error.h"
+#include "score/score.h"
+
+enum { BATCH = 8, LANES = 8 };
+
+double cp_dot(const float *a, const float *g, size_t n)
+{
+    double lane[LANES] = {0}, sum = 0;
+    size_t i = 0;
+    for (; i + LANES <= n; i += LANES)
+        for (int k = 0; k < LANES; k++)
+            lane[k] += (double)a[i + k] * g[i + k];
+    for (int k = 0; k < LANES; k++)
+        sum += lane[k];
+    for (; i < n; i++)
+        sum += (double)a[i] * g[i];
+    return sum;
+}
+
+void cp_accumulate(double *total, double weight, const float *g, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        total[i] += weight * g[i];
+}
+
+cp_status cp_intgrad_run(cp_suffix *suffix, const double *alpha, int n, double *phi, float *gradient)
+{
+    double unused[BATCH];
+    for (int e = 0; e < n; e++) {
+        float *value = cp_suffix_value(suffix, e), scale = (float)alpha[e];
+        for (size_t i = 0; i < suffix->layer->count; i++)
+            value[i] = scale * suffix->a[i];
+    }
+    cp_status status = cp_suffix_forward(suffix, n, phi ? phi : unused);
+    return status ? status : cp_suffix_backward(suffix, n, gradient);
+}
+
+/* The paper's rule. */
+static cp_status midpoints(cp_suffix *suffix, int steps, double *total, cp_intgrad_layer *report)
+{
+    size_t count = suffix->layer->count;
+    double alpha[BATCH];
+    cp_status status = CP_OK;
+    float *gradient = cp_alloc_dirty((size_t)suffix->batch * count, sizeof *gradient, "gradients");
+    if (!gradient)
+        return CP_ERESOURCE;
+    for (int first = 0; first < steps && !status; first += suffix->batch) {
+        int n = first + suffix->batch < steps ? suffix->batch : steps - first;
+        for (int e = 0; e < n; e++)
+            alpha[e] = (first + e + .5) / steps;
+        status = cp_intgrad_run(suffix, alpha, n, NULL, gradient);
+        for (int e = 0; e < n && !status; e++)
+            cp_accumulate(total, 1. / steps, gradient + (size_t)e * count, count);
+    }
+    report->evaluations = steps;
+    cp_free(gradient);
+    return status;
+}
+
+/* Signed scores of one layer. score[count] holds dPhi/da at alpha = 1 and gets the result. */
+static cp_status integrate(cp_frame *frame, int image, const cp_response *response, int position,
+                           const cp_intgrad_options *options, float *score, cp_intgrad_layer *report)
+{
+    size_t memory = cp_run_memory(&options->run);
+    const cp_model *model = cp_frame_model(frame);
+    cp_suffix suffix;
+    double *total = NULL;
+    cp_status status = cp_suffix_open(frame, image, response, position,
+                                      cp_suffix_batch(model, position, BATCH, true, memory / 2), &suffix);
+    if (status)
+        goto done;
+    size_t count = suffix.layer->count;
+    total = cp_alloc(count, sizeof *total, "scores");
+    if (!total) {
+        status = CP_ERESOURCE;
+        goto done;
+    }
+    report->full = suffix.full;
+    status = cp_suffix_zero(&suffix, &report->zero);
+    if (!status)
+        status = options->steps ? midpoints(&suffix, options->steps, total, report)
+                                : cp_intgrad_refine(&suffix, options, score, memory / 2, total, report);
+    for (size_t i = 0; i < count && !status; i++) {
+        double c = suffix.a[i] * total[i];
+        report->sum += c;
+        score[i] = (float)c;
+    }
+    report->residual = fabs(report->sum - (report->full - report->zero)) / fabs(report->full);
+done:
+    cp_free(total);
+    cp_suffix_close(&suffix);
+    return status;
+}
+
+static void copy_gradient(void *user, const cp_neuron_layer *layer, int entry, size_t first, const float *a,
+                          const float *g, size_t count)
+{
+    (void)entry, (void)a;
+    memcpy((float *)user + layer->offset + first, g, count * sizeof *g);
+}
+
+/* score[N] = dPhi/da of every layer in the original run, the response's own units included. */
+static cp_status last_gradients(cp_frame *frame, int image, const cp_response *response, float *score)
+{
+    const cp_model *model = cp_frame_model(frame);
+    const cp_observer observer = {copy_gradient, score};
+    const cp_entry entry = {.image = image, .response = response};
+    int n;
+    const cp_neuron_layer *layers = cp_model_neuron_layers(model, &n);
+    cp_status status = cp_frame_backward(frame, &entry, 1, &observer, NULL);
+    for (int u = 0; u < response->n && !status; u++) {
+        int position = cp_model_neuron_position(model, cp_model_layer(model, response->unit[u].layer)->value);
+        if (position >= 0)
+            score[layers[position].offset + response->unit[u].index] += response->unit[u].weight;
+    }
+    return status;
+}
+
+static cp_status check_options(const cp_intgrad_options *options)
+{
+    if (options->steps < 0)
+        return cp_fail(CP_EINPUT, "steps: %d found, at least 1, or 0 for auto", options->steps);
+    if (!(options->tolerance >= 0 && options->tolerance < INFINITY))
+        return cp_fail(CP_EINPUT, "tolerance: %g found, a number above 0 is needed", options->tolerance);
+    if (options->max_evaluations < 0)
+        return cp_fail(CP_EINPUT, "evaluations: %d found, at least 1 is needed", options->max_evaluations);
+    return CP_OK;
+}
+
+cp_status cp_score_intgrad(cp_frame *frame, int image, const cp_response *response, const cp_intgrad_options *options,
+                           float *score, cp_intgrad_layer *layers)
+{
+    const cp_model *model = cp_frame_model(frame);
+    int n;
+    const cp_neuron_layer *table = cp_model_neuron_layers(model, &n);
+    double work = 0, done = 0;
+    cp_status status = check_options(options);
+    memset(score, 0, cp_model_neuron_count(model) * sizeof *score);
+    if (!status && !options->steps)
+        status = last_gradients(frame, image, response, score);
+    for (int l = 0; l < n; l++)
+        if (cp_suffix_matters(model, response, l))
+            work += cp_suffix_work(model, response, l);
+    for (int l = 0; l < n && !status; l++) {
+        cp_intgrad_layer report = {.depends = cp_suffix_matters(model, response, l)};
+        float *part = score + table[l].offset;
+        if (report.depends) {
+            status = integrate(frame, image, response, l, options, part, &report);
+            cp_run_progress(&options->run, (done += cp_suffix_work(model, response, l)) / work);
+        } else {
+            memset(part, 0, table[l].count * sizeof *part);
+        }
+        if (layers)
+            layers[l] = report;
+    }
+    if (status)
+        return status;
+    cp_score_clear_response(model, response, score);
+    if (!options->run.signed_scores)
+        for (size_t i = 0; i < cp_model_neuron_count(model); i++)
+            score[i] = fabsf(score[i]);
+    return cp_score_check_finite(model, score);
+}

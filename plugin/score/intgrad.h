@@ -1,0 +1,21 @@
+/* What the two rules of NeuronIntGrad share. */
+#ifndef CP_SCORE_INTGRAD_H
+#define CP_SCORE_INTGRAD_H
+
+#include "score/suffix.h"
+
+/* sum of a*g in double, in an order that does not depend on the machine */
+double cp_dot(const float *a, const float *g, size_t n);
+
+/* total += weight * g */
+void cp_accumulate(double *total, double weight, const float *g, size_t n);
+
+/* Adaptive rule: refines until the residual is within report->residual's tolerance. total[count] gets the integral of
+ * dPhi/da; `last` is that gradient at alpha = 1, `bytes` what the gradients kept may take. Fills evaluations and capped. */
+cp_status cp_intgrad_refine(cp_suffix *suffix, const cp_intgrad_options *options, const float *last, size_t bytes,
+                            double *total, cp_intgrad_layer *report);
+
+/* Runs forward and backward at alpha*a for n <= batch alphas. phi may be NULL. */
+cp_status cp_intgrad_run(cp_suffix *suffix, const double *alpha, int n, double *phi, float *gradient);
+
+#endif
