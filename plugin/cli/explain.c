@@ -26,11 +26,11 @@ typedef struct {
 static cp_status picture_lines(const cp_explanation *e, const cp_pathway *pathway, char line[3][256])
 {
     const cp_options *o = e->session->options;
-    char kept[32], all[32], reason[300];
+    char kept[32], all[32], reason[300], reached[120];
     size_t n = cp_model_neuron_count(e->session->model);
     snprintf(line[0], 256, "why: %s", e->subject->response.text);
-    snprintf(line[1], 256, "%s path, %s of %s neurons (sparsity %.5g), %s", o->method,
-             cp_grouped(pathway->selection.kept, kept), cp_grouped(n, all), pathway->selection.sparsity, o->offpath);
+    snprintf(line[1], 256, "%s path, %s of %s neurons, %s, %s", o->method, cp_grouped(pathway->selection.kept, kept),
+             cp_grouped(n, all), cp_reached_text(e->session, pathway, reached), o->offpath);
     const char *zero = cp_zero_map_reason(e->session, pathway->map, e->subject, pathway, reason);
     snprintf(line[2], 256, "%s%s", zero ? "zero everywhere: " : "", zero ? zero : "");
     return CP_OK;
@@ -40,9 +40,9 @@ static void print_pathway(const cp_explanation *e, const cp_pathway *pathway, co
                           const char *const *files, int n_files)
 {
     const cp_selection *selection = &pathway->selection;
-    char kept[32], all[32], reason[300];
-    printf("path: %s, sparsity %.6g, %s of %s neurons, score >= %.4g, %s", e->session->options->method,
-           selection->sparsity, cp_grouped(selection->kept, kept),
+    char kept[32], all[32], reason[300], reached[120];
+    printf("path: %s, %s, %s of %s neurons, score >= %.4g, %s", e->session->options->method,
+           cp_reached_text(e->session, pathway, reached), cp_grouped(selection->kept, kept),
            cp_grouped(cp_model_neuron_count(e->session->model), all), (double)selection->threshold,
            e->session->options->offpath);
     if (!isnan(pathway->zeroed_response))

@@ -19,15 +19,15 @@ typedef struct {
 static cp_status write_one(cp_session *s, const cp_item *item, const cp_subject *subject, const cp_pathway *pathway,
                            const float *map)
 {
-    char npy[4096], png[4096], tag[64], lines[2][256], reason[300], kept[32], all[32];
+    char npy[4096], png[4096], tag[64], lines[2][700], reason[300], kept[32], all[32], reached[120];
     const char *text[] = {lines[0], lines[1]};
     const char *zero = cp_zero_map_reason(s, map, subject, pathway, reason);
     snprintf(tag, sizeof tag, "%s%s", subject->tag, pathway ? pathway->tag : "");
     snprintf(lines[0], sizeof lines[0], "why: %s", subject->response.text);
     if (pathway)
-        snprintf(lines[1], sizeof lines[1], "pathway gradient, %s of %s neurons (sparsity %.5g), %s%s%s",
+        snprintf(lines[1], sizeof lines[1], "pathway gradient, %s of %s neurons, %s, %s%s%s",
                  cp_grouped(cp_path_count(pathway->path), kept), cp_grouped(cp_model_neuron_count(s->model), all),
-                 pathway->selection.sparsity, s->options->offpath, zero ? "; zero everywhere: " : "", zero ? zero : "");
+                 cp_reached_text(s, pathway, reached), s->options->offpath, zero ? "; zero everywhere: " : "", zero ? zero : "");
     else
         snprintf(lines[1], sizeof lines[1], "gradient of the whole network%s%s", zero ? "; zero everywhere: " : "",
                  zero ? zero : "");
@@ -72,7 +72,7 @@ static cp_status pathway_of_file(cp_session *s, const cp_grad_job *job, const cp
     pathway->selection.threshold = job->meta.threshold;
     if (cp_model_neuron_count(s->model))
         pathway->selection.sparsity = 1 - (double)pathway->selection.kept / (double)cp_model_neuron_count(s->model);
-    snprintf(pathway->text, sizeof pathway->text, "%.6g", pathway->selection.sparsity);
+    snprintf(pathway->text, sizeof pathway->text, "%.6g", job->meta.sparsity_asked);
     return status ? status : cp_path_find_cut(pathway->path, NULL, response, &pathway->cut);
 }
 

@@ -42,14 +42,15 @@ static cp_status write_one(const cp_session *s, const cp_item *item, const cp_su
 {
     const cp_selection *selection = &pathway->selection;
     const cp_response *response = from ? &from->response : &subject->response;
-    char file[4096], tag[64], kept[32], all[32], why[200];
+    char file[4096], tag[64], kept[32], all[32], why[200], reached[120];
     snprintf(tag, sizeof tag, "%s%s", subject ? subject->tag : "", pathway->tag);
     cp_status status = cp_write_path(s, named, subject, from, pathway, tag, file);
     if (status)
         return status;
     if (!s->options->json) {
-        printf("response: %s\npath: %s, sparsity %.6g, %s of %s neurons, score >= %.4g\n", response->text,
-               from ? from->method : s->options->method, selection->sparsity, cp_grouped(selection->kept, kept),
+        printf("response: %s\npath: %s, %s, %s of %s neurons, score >= %.4g\n", response->text,
+               from ? from->method : s->options->method, cp_reached_text(s, pathway, reached),
+               cp_grouped(selection->kept, kept),
                cp_grouped(cp_model_neuron_count(s->model), all), (double)selection->threshold);
         if (pathway->cut.cut)
             printf("the path is cut: %s\n", cp_cut_text(s, &pathway->cut, why));

@@ -35,6 +35,20 @@ const char *cp_cut_text(const cp_session *s, const cp_cut *cut, char text[200])
     return text;
 }
 
+const char *cp_reached_text(const cp_session *s, const cp_pathway *pathway, char text[120])
+{
+    const cp_selection *selection = &pathway->selection;
+    double off = selection->sparsity - pathway->asked, one = 1. / (double)(cp_model_neuron_count(s->model) + 1);
+    if (isnan(pathway->asked))
+        snprintf(text, 120, "sparsity %.6g", selection->sparsity);
+    else if (fabs(off) <= one || cp_model_neuron_count(s->model) == 0)
+        snprintf(text, 120, "sparsity %s", pathway->text);
+    else
+        snprintf(text, 120, "sparsity %.6g (asked %s, %s)", selection->sparsity, pathway->text,
+                 off > 0 ? "no other neuron scores above zero" : "the rest by -floor");
+    return text;
+}
+
 static cp_status select_one(cp_session *s, const float *score, const cp_response *response, double sparsity,
                             cp_pathway *pathway)
 {

@@ -49,6 +49,8 @@ void cp_pathways_free(cp_pathways *pathways);
 /* Why a map is zero everywhere, one line; NULL when it is not. `pathway` NULL: the plain gradient. */
 const char *cp_zero_map_reason(const cp_session *session, const float *map, const cp_subject *subject,
                                const cp_pathway *pathway, char text[300]);
+/* "sparsity 0.9", and what was asked where another one was reached. */
+const char *cp_reached_text(const cp_session *session, const cp_pathway *pathway, char text[120]);
 /* "layer 7 convolutional keeps no neuron" */
 const char *cp_cut_text(const cp_session *session, const cp_cut *cut, char text[200]);
 

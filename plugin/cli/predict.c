@@ -292,10 +292,12 @@ static cp_status no_detection(const cp_session *s, const cp_item *item, const cp
         if ((wish->class_id < 0 || weak[i].class_id == wish->class_id) &&
             (!best || weak[i].probability > best->probability))
             best = &weak[i];
-    if (best)
-        status =
-            cp_fail(CP_EINPUT, "%s: no detection%s above -thresh %g; the best is %.60s with %.3g", item->path, of_class,
-                    s->options->thresh, cp_session_class(s, best->class_id, number), (double)best->probability);
+    if (best && wish->class_id >= 0)
+        status = cp_fail(CP_EINPUT, "%s: no detection%s above -thresh %g; the best has %.3g", item->path, of_class,
+                         s->options->thresh, (double)best->probability);
+    else if (best)
+        status = cp_fail(CP_EINPUT, "%s: no detection above -thresh %g; the best is %.60s with %.3g", item->path,
+                         s->options->thresh, cp_session_class(s, best->class_id, number), (double)best->probability);
     else
         status = cp_fail(CP_EINPUT, "%s: no detection%s above -thresh %g, nor above %g", item->path, of_class,
                          s->options->thresh, (double)LEAST_THRESH);

@@ -142,8 +142,9 @@ void cp_summary_print(const cp_summary *m, FILE *to)
     if (m->n_channels)
         fprintf(to, "top channels, by their part of the path's score\n");
     for (int i = 0; i < m->n_channels; i++)
-        fprintf(to, "  layer %3d channel %4zu  %8s  %s neurons\n", m->channel[i].layer, m->channel[i].channel,
-                percent(m->channel[i].score, m->score, part), cp_grouped(m->channel[i].kept, a));
+        fprintf(to, "  layer %3d channel %4zu  %8s  %s neuron%s\n", m->channel[i].layer, m->channel[i].channel,
+                percent(m->channel[i].score, m->score, part), cp_grouped(m->channel[i].kept, a),
+                m->channel[i].kept == 1 ? "" : "s");
     if (m->n_neurons)
         fprintf(to, "top neurons, and the part of the photo that they can read\n");
     for (int i = 0; i < m->n_neurons; i++) {
