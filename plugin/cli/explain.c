@@ -23,7 +23,7 @@ typedef struct {
     json_t *responses; /* of the image */
 } cp_explanation;
 
-static cp_status picture_lines(const cp_explanation *e, const cp_pathway *pathway, char line[3][256])
+static void picture_lines(const cp_explanation *e, const cp_pathway *pathway, char line[3][256])
 {
     const cp_options *o = e->session->options;
     char kept[32], all[32], reason[300], reached[120];
@@ -33,7 +33,6 @@ static cp_status picture_lines(const cp_explanation *e, const cp_pathway *pathwa
              cp_grouped(n, all), cp_reached_text(e->session, pathway, reached), o->offpath);
     const char *zero = cp_zero_map_reason(e->session, pathway->map, e->subject, pathway, reason);
     snprintf(line[2], 256, "%s%s", zero ? "zero everywhere: " : "", zero ? zero : "");
-    return CP_OK;
 }
 
 static void print_pathway(const cp_explanation *e, const cp_pathway *pathway, const cp_summary *summary,
@@ -89,8 +88,7 @@ static cp_status write_pathway(const cp_explanation *e, const cp_pathway *pathwa
     const char *lines[] = {text[0], text[1], text[2]};
     snprintf(tag, sizeof tag, "%s%s", e->subject->tag, pathway->tag);
     cp_status status = cp_summary_make(s, e->item, pathway->path, e->pathways->score, &summary);
-    if (!status)
-        status = picture_lines(e, pathway, text);
+    picture_lines(e, pathway, text);
     if (!status)
         status = cp_write_map(s, e->item, e->subject, pathway->map, tag, lines, text[2][0] ? 3 : 2, npy, png);
     if (!status)

@@ -72,6 +72,13 @@ static cp_status check_prefix(const cp_cfg *cfg, size_t layers, cp_cfg_net **net
     return status;
 }
 
+/* The message without the file and the layer, which the row names already: "line 14: not supported: ...". */
+static void keep_reason(cp_layer_row *row)
+{
+    const char *behind = strstr(cp_error(), "], ");
+    snprintf(row->reason, sizeof row->reason, "%s", behind ? behind + 3 : cp_error());
+}
+
 /* The longest sound beginning, its shapes, and the reasons of the layers behind it. */
 static cp_status find_refusals(const cp_cfg *cfg, cp_cfg_net **net, cp_layer_table *table)
 {
@@ -92,11 +99,11 @@ static cp_status find_refusals(const cp_cfg *cfg, cp_cfg_net **net, cp_layer_tab
         cp_layer_type type;
         cp_cfg_walk walk = {.cfg = cfg, .section = i + 1, .index = (int)i};
         if (cp_cfg_find_type(&walk, &type))
-            snprintf(table->row[i].reason, sizeof table->row[i].reason, "%s", cp_error());
+            keep_reason(&table->row[i]);
         else if (i == good && !check_prefix(cfg, good + 1, &shorter))
             cp_cfg_net_free(shorter);
         else if (i == good)
-            snprintf(table->row[i].reason, sizeof table->row[i].reason, "%s", cp_error());
+            keep_reason(&table->row[i]);
         said |= table->row[i].reason[0] != 0;
     }
     if (!said) /* the cfg as a whole, [net] for instance */
