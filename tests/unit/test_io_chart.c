@@ -83,7 +83,7 @@ static void odd_data(void **state)
 {
     (void)state;
     double nothing[2] = {NAN, INFINITY}, flat[2] = {3, 3}, huge[2] = {-1e300, 1e300};
-    const char *names[2] = {"a layer", "one with a very long name indeed, too long to be written in full below an axis"};
+    const char *names[2] = {"a layer", "one with a very long name indeed, too long to be written in full there"};
     double *all[3] = {nothing, flat, huge};
     for (int i = 0; i < 3; i++) {
         cp_series series = {"name", all[i], flat};

@@ -23,7 +23,8 @@ static void work(bool quiet, int milliseconds, bool forever)
     cp_progress_end(&p);
 }
 
-/* What a child writes to its stderr, a terminal or a pipe; ended by `signal_number` after a second if that is not 0. */
+/* What a child writes to its stderr, a terminal or a pipe; ended by `signal_number`, if that is not 0, when it has shown
+ * its line. */
 static int run(bool terminal, bool quiet, int milliseconds, int signal_number, char *text, size_t bytes)
 {
     int ends[2];
@@ -50,12 +51,12 @@ static int run(bool terminal, bool quiet, int milliseconds, int signal_number, c
         _exit(0);
     }
     close(ends[1]);
-    if (signal_number) {
-        sleep(2);
-        kill(pid, signal_number);
-    }
     size_t n = 0;
-    for (ssize_t got; n + 1 < bytes && (got = read(ends[0], text + n, bytes - 1 - n)) > 0;) n += (size_t)got;
+    for (ssize_t got; n + 1 < bytes && (got = read(ends[0], text + n, bytes - 1 - n)) > 0;) {
+        n += (size_t)got;
+        text[n] = 0;
+        if (signal_number && strstr(text, " left")) kill(pid, signal_number);
+    }
     text[n] = 0;
     close(ends[0]);
     int status;
