@@ -45,6 +45,12 @@ def network(name):
     return os.path.join(ORACLE, "cfg", name + ".cfg"), os.path.join(ORACLE, name + ".weights")
 
 
+def sanitized():
+    """Whether the binary carries AddressSanitizer, under which Darknet takes minutes for what takes seconds."""
+    with open(DARKNET, "rb") as file:
+        return b"__asan_init" in file.read()
+
+
 def shared(*parts):
     """A file of the shared data, or None."""
     path = os.path.join(DATA, *parts)

@@ -3,7 +3,7 @@ import json
 import os
 import tarfile
 
-from harness import FolderTest, critpath, main, network, png, run, shared, write
+from harness import FolderTest, critpath, main, network, png, run, sanitized, shared, write
 
 
 def names_of(count):
@@ -85,6 +85,8 @@ class RealNetworks(Comparison):
     def setUp(self):
         super().setUp()
         self.weights = shared("weights")
+        if sanitized():
+            self.skipTest("a sanitized build: real networks are compared in the plain one")
         if not self.weights:
             self.skipTest("no shared data (CRITPATH_DATA): real networks are not compared")
 
