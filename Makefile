@@ -1,6 +1,7 @@
 # make                  builds build/darknet: Darknet with `darknet critpath`
 # make demo             installs what is missing, builds, and explains a picture
 # make test             installs what is missing, builds, and runs every test
+# make bench            times it against stock Darknet and PyTorch
 # make train-resnet8 DATA=cifar10.tar.xz    trains weights/resnet8-cifar.weights anew
 #
 # DARKNET=dir           a Darknet checkout of your own (copied, never changed) in place of Debian's source package
@@ -83,6 +84,21 @@ demo:
 	    $(BUILD)/data/dog.jpg -out $(BUILD)/demo/dog
 	@echo 'picture: $(BUILD)/demo/dog.png'
 
+# Ratios against Darknet as Debian ships it and against PyTorch, where that is installed.
+BENCH_NETWORKS = vgg-16,squeezenet,yolov3-tiny
+bench: all $(BUILD)/stock/bench_stock
+	@cmake -S . -B $(CMAKE) -DTESTS=ON >$(CMAKE).log || { cat $(CMAKE).log; exit 1; }
+	@$(MAKE) -s -C $(CMAKE) bench_engine
+	@python=python3; [ ! -x /usr/bin/python3 ] || python=/usr/bin/python3; \
+	$$python tests/bench/bench.py --engine $(CMAKE)/tests/bench/bench_engine --stock $(BUILD)/stock/bench_stock \
+	    --cfg-dir $(TREE)/cfg --data $(or $(CRITPATH_DATA),../shared/data)/weights --work $(BUILD)/bench \
+	    --networks $(BENCH_NETWORKS) $(BENCH)
+
+$(BUILD)/stock/bench_stock: $(SOURCE_FILES) tests/bench/stock.c
+	@tools/unpack-darknet $(SOURCE) $(BUILD)/stock stock
+	+@$(MAKE) -s -C $(BUILD)/stock OPTS='-Ofast -w' libdarknet.a
+	@gcc -O2 -I$(BUILD)/stock/include tests/bench/stock.c $(BUILD)/stock/libdarknet.a -lm -lpthread -o $@
+
 train-resnet8: all
 	tools/train-resnet8 $(BUILD)/darknet "$(DATA)"
 
@@ -91,5 +107,5 @@ clean:
 
 include examples/signs/signs.mk
 
-.PHONY: all test demo train-resnet8 clean
+.PHONY: all test demo bench train-resnet8 clean
 .DELETE_ON_ERROR:

@@ -100,16 +100,26 @@ done:
     return status;
 }
 
+void cp_batch_clear(cp_batch batch, int n, size_t count)
+{
+    int chunks = (int)((count + CHUNK - 1) / CHUNK);
+#pragma omp parallel for collapse(2) num_threads(cp_threads_for((double)count * n))
+    for (int e = 0; e < n; ++e)
+        for (int c = 0; c < chunks; ++c) {
+            size_t first = (size_t)c * CHUNK, part = count - first < CHUNK ? count - first : CHUNK;
+            memset(cp_at(batch, e) + first, 0, part * sizeof(float));
+        }
+}
+
+static cp_batch delta_of(const run *r, int layer)
+{
+    return (cp_batch){r->delta[layer + 1], outputs_of(r->frame->model, layer)};
+}
+
 static void touch(run *r, int layer)
 {
     if (r->touched[layer + 1]) return;
-    size_t outputs = outputs_of(r->frame->model, layer);
-#pragma omp parallel for collapse(2) num_threads(cp_threads_for((double)outputs * r->n))
-    for (int e = 0; e < r->n; ++e)
-        for (size_t i = 0; i < (outputs + CHUNK - 1) / CHUNK; ++i) {
-            size_t from = i * CHUNK, count = outputs - from < CHUNK ? outputs - from : CHUNK;
-            memset(r->delta[layer + 1] + e * outputs + from, 0, count * sizeof(float));
-        }
+    cp_batch_clear(delta_of(r, layer), r->n, outputs_of(r->frame->model, layer));
     r->touched[layer + 1] = true;
 }
 
@@ -136,10 +146,20 @@ static const float *activations(const run *r, int layer, int position, int e)
     return cp_at(cp_frame_batch(r->frame, layer), image);
 }
 
-/* Exposes g = dPhi/da at a neuron layer and multiplies it by the path or the gates. */
-static void expose(run *r, int layer, int position)
+static bool has_units(const run *r, int layer)
+{
+    for (int e = 0; e < r->n; ++e)
+        for (int k = 0; k < r->entries[e].response->n; ++k)
+            if (owner(r->frame->model, r->entries[e].response->unit[k].layer) == layer) return true;
+    return false;
+}
+
+/* One pass over a neuron layer's deltas, a chunk at a time while it is in cache. expose: g = dPhi/da is shown, then
+ * multiplied by the path or the gates. descend: then by the activation's derivative. */
+static void through_neurons(run *r, int layer, int position, bool expose, bool descend)
 {
     const cp_neuron_layer *neuron = &r->frame->model->neuron[position];
+    ACTIVATION activation = r->frame->engine->op[layer].activation;
     size_t count = neuron->count;
     int chunks = (int)((count + CHUNK - 1) / CHUNK);
 #pragma omp parallel for collapse(2) num_threads(cp_threads_for((double)count * r->n))
@@ -148,26 +168,14 @@ static void expose(run *r, int layer, int position)
             const cp_entry *entry = &r->entries[e];
             size_t first = (size_t)c * CHUNK, part = count - first < CHUNK ? count - first : CHUNK;
             float *g = r->delta[layer + 1] + e * count + first;
-            if (r->observer)
-                r->observer->gradient(r->observer->user, neuron, e, first, activations(r, layer, position, e) + first, g,
-                                      part);
-            if (entry->path) cp_mask_apply(cp_path_words(entry->path, position), first, part, g);
-            if (entry->gates)
-                for (size_t i = 0; i < part; ++i) g[i] *= entry->gates[neuron->offset + first + i];
-        }
-}
-
-static void activation_gradient(run *r, int layer, int position)
-{
-    const cp_op *op = &r->frame->engine->op[layer];
-    size_t count = outputs_of(r->frame->model, layer);
-    int chunks = (int)((count + CHUNK - 1) / CHUNK);
-#pragma omp parallel for collapse(2) num_threads(cp_threads_for((double)count * r->n))
-    for (int e = 0; e < r->n; ++e)
-        for (int c = 0; c < chunks; ++c) {
-            size_t first = (size_t)c * CHUNK, part = count - first < CHUNK ? count - first : CHUNK;
-            cp_activation_gradient(activations(r, layer, position, e) + first, part, op->activation,
-                                   r->delta[layer + 1] + e * count + first);
+            const float *a = activations(r, layer, position, e) + first;
+            if (expose) {
+                if (r->observer) r->observer->gradient(r->observer->user, neuron, e, first, a, g, part);
+                if (entry->path) cp_mask_apply(cp_path_words(entry->path, position), first, part, g);
+                if (entry->gates)
+                    for (size_t i = 0; i < part; ++i) g[i] *= entry->gates[neuron->offset + first + i];
+            }
+            if (descend) cp_activation_gradient(a, part, activation, g);
         }
 }
 
@@ -175,17 +183,20 @@ static void backward_layer(run *r, int layer)
 {
     const cp_op *op = &r->frame->engine->op[layer];
     cp_batch in_delta[CP_MAX_SOURCES] = {{0}};
-    bool any = false;
+    bool any = false, fresh = false;
     for (int s = 0; s < op->n_sources; ++s) {
         int source = op->source[s];
         if (!r->active[source + 1]) continue;
-        touch(r, source);
-        in_delta[s] = (cp_batch){r->delta[source + 1], outputs_of(r->frame->model, source)};
+        fresh = op->type->takes_fresh && !r->touched[source + 1];
+        if (fresh)
+            r->touched[source + 1] = true;
+        else
+            touch(r, source);
+        in_delta[s] = delta_of(r, source);
         any = true;
     }
     if (!any) return;
-    cp_batch delta = {r->delta[layer + 1], outputs_of(r->frame->model, layer)};
-    op->type->backward(op, r->n, delta, in_delta, r->frame->index[layer], r->image, &r->frame->scratch);
+    op->type->backward(op, r->n, delta_of(r, layer), in_delta, fresh, r->frame->index[layer], r->image, &r->frame->scratch);
 }
 
 static void backward_from_the_response(run *r)
@@ -200,10 +211,11 @@ static void backward_from_the_response(run *r)
             seed(r, i, false);
             continue;
         }
-        if (r->touched[i + 1] && position >= 0) expose(r, i, position);
+        bool neurons = position >= 0, reached = r->touched[i + 1], own = has_units(r, i);
+        if (neurons && reached) through_neurons(r, i, position, true, !own);
         seed(r, i, false);
         if (!r->touched[i + 1]) continue;
-        if (position >= 0) activation_gradient(r, i, position);
+        if (neurons && (own || !reached)) through_neurons(r, i, position, false, true);
         backward_layer(r, i);
     }
 }

@@ -35,8 +35,8 @@ static void forward_connected(const cp_op *op, int n, const cp_batch *in, cp_bat
         }
 }
 
-static void backward_connected(const cp_op *op, int n, cp_batch delta, const cp_batch *in_delta, const uint16_t *index,
-                               const int *image, const cp_scratch *scratch)
+static void backward_connected(const cp_op *op, int n, cp_batch delta, const cp_batch *in_delta, bool fresh,
+                   const uint16_t *index, const int *image, const cp_scratch *scratch)
 {
     (void)index, (void)image, (void)scratch;
     const layer *l = op->l;
@@ -46,10 +46,10 @@ static void backward_connected(const cp_op *op, int n, cp_batch delta, const cp_
     for (int i = 0; i < inputs; i += block)
         for (int b = 0; b < n; ++b)
             cblas_sgemv(CblasRowMajor, CblasTrans, outputs, min(block, inputs - i), 1, l->weights + i, inputs,
-                        cp_at(delta, b), 1, 1, cp_at(in_delta[0], b) + i, 1);
+                        cp_at(delta, b), 1, fresh ? 0 : 1, cp_at(in_delta[0], b) + i, 1);
 }
 
-const cp_op_type cp_op_connected = {CONNECTED, NULL, forward_connected, backward_connected, NULL};
+const cp_op_type cp_op_connected = {CONNECTED, NULL, forward_connected, backward_connected, true, NULL};
 
 /* [local]: weights (positions, filters, c*size*size); biases and outputs (filters, positions). */
 static cp_status prepare_local(cp_op *op)
@@ -88,10 +88,10 @@ static void forward_local(const cp_op *op, int n, const cp_batch *in, cp_batch o
         }
 }
 
-static void backward_local(const cp_op *op, int n, cp_batch delta, const cp_batch *in_delta, const uint16_t *index,
-                           const int *image, const cp_scratch *scratch)
+static void backward_local(const cp_op *op, int n, cp_batch delta, const cp_batch *in_delta, bool fresh,
+                   const uint16_t *index, const int *image, const cp_scratch *scratch)
 {
-    (void)index, (void)image;
+    (void)fresh, (void)index, (void)image;
     const layer *l = op->l;
     int positions = l->out_h * l->out_w, k = l->c * l->size * l->size;
     if (!in_delta[0].base) return;
@@ -113,4 +113,4 @@ static void backward_local(const cp_op *op, int n, cp_batch delta, const cp_batc
     }
 }
 
-const cp_op_type cp_op_local = {LOCAL, prepare_local, forward_local, backward_local, NULL};
+const cp_op_type cp_op_local = {LOCAL, prepare_local, forward_local, backward_local, false, NULL};

@@ -72,16 +72,17 @@ static void forward_convolutional(const cp_op *op, int n, const cp_batch *in, cp
         cp_gather(&op->conv->window, op->l->weights, n, in[0], out, false, bias, activation, scratch);
 }
 
-static void backward_convolutional(const cp_op *op, int n, cp_batch delta, const cp_batch *in_delta, const uint16_t *index,
-                                   const int *image, const cp_scratch *scratch)
+static void backward_convolutional(const cp_op *op, int n, cp_batch delta, const cp_batch *in_delta, bool fresh,
+                   const uint16_t *index, const int *image, const cp_scratch *scratch)
 {
     (void)index, (void)image;
     const cp_conv *conv = op->conv;
     if (!in_delta[0].base) return;
+    if (fresh && (conv->depthwise || !conv->back_weights)) cp_batch_clear(in_delta[0], n, op->source_outputs[0]);
     if (conv->depthwise)
         cp_depthwise_backward(&conv->window, op->l->weights, n, delta, in_delta[0]);
     else if (conv->back_weights)
-        cp_gather(&conv->back_window, conv->back_weights, n, delta, in_delta[0], true, NULL, LINEAR, scratch);
+        cp_gather(&conv->back_window, conv->back_weights, n, delta, in_delta[0], !fresh, NULL, LINEAR, scratch);
     else
         cp_scatter(&conv->window, op->l->weights, n, delta, in_delta[0], scratch);
 }
@@ -115,15 +116,15 @@ static void forward_deconvolutional(const cp_op *op, int n, const cp_batch *in, 
             cp_activate_bias(cp_at(out, b) + f * plane, plane, op->l->biases[f], op->activation);
 }
 
-static void backward_deconvolutional(const cp_op *op, int n, cp_batch delta, const cp_batch *in_delta, const uint16_t *index,
-                                     const int *image, const cp_scratch *scratch)
+static void backward_deconvolutional(const cp_op *op, int n, cp_batch delta, const cp_batch *in_delta, bool fresh,
+                   const uint16_t *index, const int *image, const cp_scratch *scratch)
 {
     (void)index, (void)image;
     if (in_delta[0].base)
-        cp_gather(&op->conv->window, op->l->weights, n, delta, in_delta[0], true, NULL, LINEAR, scratch);
+        cp_gather(&op->conv->window, op->l->weights, n, delta, in_delta[0], !fresh, NULL, LINEAR, scratch);
 }
 
 const cp_op_type cp_op_convolutional = {CONVOLUTIONAL, prepare_convolutional, forward_convolutional, backward_convolutional,
-                                        NULL};
+                                        true, NULL};
 const cp_op_type cp_op_deconvolutional = {DECONVOLUTIONAL, prepare_deconvolutional, forward_deconvolutional,
-                                          backward_deconvolutional, NULL};
+                                          backward_deconvolutional, true, NULL};

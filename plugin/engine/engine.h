@@ -29,6 +29,9 @@ typedef struct {
     size_t stride;
 } cp_batch;
 
+/* Zeroes n entries of `count` floats. */
+void cp_batch_clear(cp_batch batch, int n, size_t count);
+
 static inline float *cp_at(cp_batch batch, int entry) { return batch.base + entry * batch.stride; }
 
 typedef struct cp_op cp_op;
@@ -43,9 +46,11 @@ typedef struct {
     void (*forward)(const cp_op *op, int n, const cp_batch *in, cp_batch out, uint16_t *index, bool linear,
                     const cp_scratch *scratch);
     /* in_delta[s] += J_s^T delta; delta is with respect to z, i.e. after the activation's derivative. in_delta[s].base
-     * NULL: nobody wants that source's. image[b]: which of `index`'s images entry b belongs to. */
-    void (*backward)(const cp_op *op, int n, cp_batch delta, const cp_batch *in_delta, const uint16_t *index,
+     * NULL: nobody wants that source's. image[b]: which of `index`'s images entry b belongs to. fresh (only where
+     * takes_fresh): in_delta[0] is uninitialised and is to be written, not added to. */
+    void (*backward)(const cp_op *op, int n, cp_batch delta, const cp_batch *in_delta, bool fresh, const uint16_t *index,
                      const int *image, const cp_scratch *scratch);
+    bool takes_fresh;
     /* Forward-mode: out = J in at the pattern of `index`; NULL: forward with linear = true serves. */
     void (*tangent)(const cp_op *op, int n, const cp_batch *in, cp_batch out, const uint16_t *index, const int *image,
                     const cp_scratch *scratch);

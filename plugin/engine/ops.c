@@ -5,7 +5,7 @@
 
 #include "io/error.h"
 
-#define UNUSED_BACKWARD (void)index, (void)image, (void)scratch
+#define UNUSED_BACKWARD (void)fresh, (void)index, (void)image, (void)scratch
 #define UNUSED_FORWARD (void)index, (void)scratch
 
 /* [route]: the sources' channels one after the other. */
@@ -21,8 +21,8 @@ static void forward_route(const cp_op *op, int n, const cp_batch *in, cp_batch o
     }
 }
 
-static void backward_route(const cp_op *op, int n, cp_batch delta, const cp_batch *in_delta, const uint16_t *index,
-                           const int *image, const cp_scratch *scratch)
+static void backward_route(const cp_op *op, int n, cp_batch delta, const cp_batch *in_delta, bool fresh,
+                   const uint16_t *index, const int *image, const cp_scratch *scratch)
 {
     UNUSED_BACKWARD;
     for (int b = 0; b < n; ++b) { /* one source after the other: a route may name the same layer twice */
@@ -92,8 +92,8 @@ static void forward_shortcut(const cp_op *op, int n, const cp_batch *in, cp_batc
         }
 }
 
-static void backward_shortcut(const cp_op *op, int n, cp_batch delta, const cp_batch *in_delta, const uint16_t *index,
-                              const int *image, const cp_scratch *scratch)
+static void backward_shortcut(const cp_op *op, int n, cp_batch delta, const cp_batch *in_delta, bool fresh,
+                   const uint16_t *index, const int *image, const cp_scratch *scratch)
 {
     UNUSED_BACKWARD;
     const layer *l = op->l;
@@ -152,8 +152,8 @@ static void forward_upsample(const cp_op *op, int n, const cp_batch *in, cp_batc
         }
 }
 
-static void backward_upsample(const cp_op *op, int n, cp_batch delta, const cp_batch *in_delta, const uint16_t *index,
-                              const int *image, const cp_scratch *scratch)
+static void backward_upsample(const cp_op *op, int n, cp_batch delta, const cp_batch *in_delta, bool fresh,
+                   const uint16_t *index, const int *image, const cp_scratch *scratch)
 {
     UNUSED_BACKWARD;
     const layer *l = op->l;
@@ -219,8 +219,8 @@ static void forward_reorg(const cp_op *op, int n, const cp_batch *in, cp_batch o
             cp_at(out, b)[i] = op->permutation[i] < 0 ? 0 : cp_at(in[0], b)[op->permutation[i]];
 }
 
-static void backward_reorg(const cp_op *op, int n, cp_batch delta, const cp_batch *in_delta, const uint16_t *index,
-                           const int *image, const cp_scratch *scratch)
+static void backward_reorg(const cp_op *op, int n, cp_batch delta, const cp_batch *in_delta, bool fresh,
+                   const uint16_t *index, const int *image, const cp_scratch *scratch)
 {
     UNUSED_BACKWARD;
     if (!in_delta[0].base) return;
@@ -242,8 +242,8 @@ static void forward_activation(const cp_op *op, int n, const cp_batch *in, cp_ba
     }
 }
 
-static void backward_activation(const cp_op *op, int n, cp_batch delta, const cp_batch *in_delta, const uint16_t *index,
-                                const int *image, const cp_scratch *scratch)
+static void backward_activation(const cp_op *op, int n, cp_batch delta, const cp_batch *in_delta, bool fresh,
+                   const uint16_t *index, const int *image, const cp_scratch *scratch)
 {
     UNUSED_BACKWARD;
     if (!in_delta[0].base) return;
@@ -273,8 +273,8 @@ static void forward_crop(const cp_op *op, int n, const cp_batch *in, cp_batch ou
             }
 }
 
-static void backward_crop(const cp_op *op, int n, cp_batch delta, const cp_batch *in_delta, const uint16_t *index,
-                          const int *image, const cp_scratch *scratch)
+static void backward_crop(const cp_op *op, int n, cp_batch delta, const cp_batch *in_delta, bool fresh,
+                   const uint16_t *index, const int *image, const cp_scratch *scratch)
 {
     UNUSED_BACKWARD;
     const layer *l = op->l;
@@ -289,12 +289,12 @@ static void backward_crop(const cp_op *op, int n, cp_batch delta, const cp_batch
             }
 }
 
-const cp_op_type cp_op_route = {ROUTE, NULL, forward_route, backward_route, NULL};
-const cp_op_type cp_op_shortcut = {SHORTCUT, NULL, forward_shortcut, backward_shortcut, NULL};
-const cp_op_type cp_op_upsample = {UPSAMPLE, NULL, forward_upsample, backward_upsample, NULL};
-const cp_op_type cp_op_reorg = {REORG, prepare_reorg, forward_reorg, backward_reorg, NULL};
-const cp_op_type cp_op_activation = {ACTIVE, NULL, forward_activation, backward_activation, NULL};
-const cp_op_type cp_op_crop = {CROP, NULL, forward_crop, backward_crop, NULL};
+const cp_op_type cp_op_route = {ROUTE, NULL, forward_route, backward_route, false, NULL};
+const cp_op_type cp_op_shortcut = {SHORTCUT, NULL, forward_shortcut, backward_shortcut, false, NULL};
+const cp_op_type cp_op_upsample = {UPSAMPLE, NULL, forward_upsample, backward_upsample, false, NULL};
+const cp_op_type cp_op_reorg = {REORG, prepare_reorg, forward_reorg, backward_reorg, false, NULL};
+const cp_op_type cp_op_activation = {ACTIVE, NULL, forward_activation, backward_activation, false, NULL};
+const cp_op_type cp_op_crop = {CROP, NULL, forward_crop, backward_crop, false, NULL};
 
 const cp_op_type *cp_op_type_find(LAYER_TYPE type)
 {

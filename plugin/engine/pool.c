@@ -84,10 +84,10 @@ static size_t winner_position(const layer *l, int oy, int ox, int winner)
     return (size_t)y * l->w + x;
 }
 
-static void backward_maxpool(const cp_op *op, int n, cp_batch delta, const cp_batch *in_delta, const uint16_t *index,
-                             const int *image, const cp_scratch *scratch)
+static void backward_maxpool(const cp_op *op, int n, cp_batch delta, const cp_batch *in_delta, bool fresh,
+                   const uint16_t *index, const int *image, const cp_scratch *scratch)
 {
-    (void)scratch;
+    (void)fresh, (void)scratch;
     const layer *l = op->l;
     size_t in_plane = (size_t)l->h * l->w, out_plane = (size_t)l->out_h * l->out_w, outputs = op->info->outputs;
     if (!in_delta[0].base) return;
@@ -121,7 +121,7 @@ static void tangent_maxpool(const cp_op *op, int n, const cp_batch *in, cp_batch
         }
 }
 
-const cp_op_type cp_op_maxpool = {MAXPOOL, prepare_maxpool, forward_maxpool, backward_maxpool, tangent_maxpool};
+const cp_op_type cp_op_maxpool = {MAXPOOL, prepare_maxpool, forward_maxpool, backward_maxpool, false, tangent_maxpool};
 
 /* Global average: one number per channel. */
 static void forward_avgpool(const cp_op *op, int n, const cp_batch *in, cp_batch out, uint16_t *index, bool linear,
@@ -138,10 +138,10 @@ static void forward_avgpool(const cp_op *op, int n, const cp_batch *in, cp_batch
         }
 }
 
-static void backward_avgpool(const cp_op *op, int n, cp_batch delta, const cp_batch *in_delta, const uint16_t *index,
-                             const int *image, const cp_scratch *scratch)
+static void backward_avgpool(const cp_op *op, int n, cp_batch delta, const cp_batch *in_delta, bool fresh,
+                   const uint16_t *index, const int *image, const cp_scratch *scratch)
 {
-    (void)index, (void)image, (void)scratch;
+    (void)fresh, (void)index, (void)image, (void)scratch;
     int plane = op->l->h * op->l->w;
     if (!in_delta[0].base) return;
     for (int b = 0; b < n; ++b)
@@ -151,4 +151,4 @@ static void backward_avgpool(const cp_op *op, int n, cp_batch delta, const cp_ba
         }
 }
 
-const cp_op_type cp_op_avgpool = {AVGPOOL, NULL, forward_avgpool, backward_avgpool, NULL};
+const cp_op_type cp_op_avgpool = {AVGPOOL, NULL, forward_avgpool, backward_avgpool, false, NULL};

@@ -1,0 +1,122 @@
+/* One peer of `make bench`: critpath's engine. Loads a network, then runs what is asked on stdin, once per line, and answers
+ * with seconds:  forward | backward | explain SPARSITY | grad SPARSITY | sgemm | peak */
+#include <cblas.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <time.h>
+
+#include "critpath.h"
+
+static double now(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return t.tv_sec + t.tv_nsec * 1e-9;
+}
+
+static void check(cp_status status)
+{
+    if (!status) return;
+    fprintf(stderr, "bench: %s\n", cp_error());
+    exit(status);
+}
+
+typedef struct {
+    cp_model *model;
+    cp_frame *frame;
+    cp_response response;
+    cp_path *path;
+    float *input, *score, *map;
+} bench;
+
+static void select_path(bench *b, double sparsity)
+{
+    cp_selection selection;
+    check(cp_path_select(b->path, b->score, sparsity, 0, &selection));
+}
+
+static double run(bench *b, const char *what, double value)
+{
+    double start = now();
+    cp_entry entry = {.response = &b->response};
+    const cp_path *path = b->path;
+    if (!strcmp(what, "forward")) {
+        check(cp_frame_forward(b->frame, b->input, 1, NULL));
+    } else if (!strcmp(what, "backward")) {
+        check(cp_frame_backward(b->frame, &entry, 1, NULL, b->map));
+    } else if (!strcmp(what, "explain")) {
+        check(cp_frame_forward(b->frame, b->input, 1, NULL));
+        check(cp_score_mct(b->frame, 0, &b->response, false, b->score));
+        select_path(b, value);
+        check(cp_map_frozen(b->frame, 0, &b->response, &path, 1, b->map));
+    } else if (!strcmp(what, "grad")) {
+        check(cp_score_mct(b->frame, 0, &b->response, false, b->score));
+        select_path(b, value);
+        start = now();
+        check(cp_map_frozen(b->frame, 0, &b->response, &path, 1, b->map));
+    } else if (!strcmp(what, "sgemm")) { /* GFLOP/s of one thread, on a product that fits the second-level cache */
+        enum { N = 1024 };
+        float *a = b->score, *c = calloc(N * N, sizeof *c);
+        a = calloc(N * N, sizeof *a);
+        cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, N, N, N, 1, a, N, a, N, 0, c, N);
+        start = now();
+        cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, N, N, N, 1, a, N, a, N, 0, c, N);
+        double rate = 2e-9 * N * N * N / (now() - start);
+        free(a), free(c);
+        return rate;
+    } else if (!strcmp(what, "peak")) {
+        struct rusage usage;
+        getrusage(RUSAGE_SELF, &usage);
+        return usage.ru_maxrss / 1024.;
+    } else {
+        return NAN;
+    }
+    return now() - start;
+}
+
+int main(int argc, char **argv)
+{
+    if (argc != 4) return fprintf(stderr, "usage: %s cfg weights threads\n", argv[0]), 2;
+    bench b = {0};
+    size_t c, h, w;
+    openblas_set_num_threads(1);
+    cp_set_threads(atoi(argv[3]));
+    check(cp_model_open(argv[1], argv[2], &b.model));
+    cp_model_input_shape(b.model, &c, &h, &w);
+    b.input = malloc(c * h * w * sizeof *b.input);
+    b.map = malloc(c * h * w * sizeof *b.map);
+    b.score = malloc(cp_model_neuron_count(b.model) * sizeof *b.score);
+    for (size_t i = 0; i < c * h * w; ++i) b.input[i] = (float)(i * 2654435761u % 1000) / 1000; /* grain, no flat areas */
+    check(cp_frame_create(b.model, 1, &b.frame));
+    check(cp_path_create(b.model, &b.path));
+    check(cp_frame_forward(b.frame, b.input, 1, NULL));
+
+    const int *heads;
+    int layer = cp_model_heads(b.model, &heads) ? cp_model_logit_layer(b.model, heads[0]) : cp_model_layer_count(b.model) - 1;
+    const float *z = cp_frame_output(b.frame, layer, 0);
+    size_t best = 0;
+    for (size_t i = 0; i < cp_model_layer(b.model, layer)->outputs; ++i)
+        if (z[i] > z[best]) best = i;
+    check(cp_response_unit(b.model, layer, best, &b.response));
+
+    double macs = 0;
+    for (int i = 0; i < cp_model_layer_count(b.model); ++i) macs += cp_model_layer(b.model, i)->macs;
+    printf("%.17g %zu %s\n", macs, cp_model_neuron_count(b.model), openblas_get_corename());
+    fflush(stdout);
+    char line[64], what[32];
+    double value;
+    while (fgets(line, sizeof line, stdin)) {
+        value = 0;
+        if (sscanf(line, "%31s %lf", what, &value) < 1) continue;
+        printf("%.9g\n", run(&b, what, value));
+        fflush(stdout);
+    }
+    cp_path_free(b.path);
+    cp_frame_free(b.frame);
+    cp_model_free(b.model);
+    free(b.input), free(b.map), free(b.score);
+    return 0;
+}
