@@ -187,6 +187,9 @@ typedef struct {
     const cp_response *response;
     const cp_path *path;  /* NULL: nothing is masked. Otherwise the delta at each neuron layer is multiplied by it */
     const float *gates;   /* of a CP_GATED image, else NULL */
+    const float *seed;    /* with response NULL: the gradient of any other scalar (a loss) with respect to the output of
+                             layer `seed_layer` (not a head); as many floats as that has */
+    int seed_layer;
 } cp_entry;
 
 /* Called for each neuron layer from the response towards the input, per entry: a = activation (CP_GATED: before the

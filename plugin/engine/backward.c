@@ -27,13 +27,19 @@ static size_t outputs_of(const cp_model *model, int layer)
 
 static int owner(const cp_model *model, int layer) { return layer < 0 ? -1 : model->layer[layer].value; }
 
+static bool reads(const run *r, int unit, int layer)
+{
+    return unit == layer || cp_model_depends(r->frame->model, unit, layer);
+}
+
 static bool response_depends(const run *r, int layer)
 {
-    for (int e = 0; e < r->n; ++e)
-        for (int k = 0; k < r->entries[e].response->n; ++k) {
-            int unit = r->entries[e].response->unit[k].layer;
-            if (unit == layer || cp_model_depends(r->frame->model, unit, layer)) return true;
-        }
+    for (int e = 0; e < r->n; ++e) {
+        const cp_response *response = r->entries[e].response;
+        if (!response && reads(r, r->entries[e].seed_layer, layer)) return true;
+        for (int k = 0; response && k < response->n; ++k)
+            if (reads(r, response->unit[k].layer, layer)) return true;
+    }
     return false;
 }
 
@@ -123,18 +129,23 @@ static void touch(run *r, int layer)
     r->touched[layer + 1] = true;
 }
 
-/* The response's own units. */
+/* The response's own units, or the seed. */
 static void seed(run *r, int layer, bool gated)
 {
     const cp_model *model = r->frame->model;
     size_t outputs = outputs_of(model, layer);
     for (int e = 0; e < r->n; ++e) {
         const cp_response *response = r->entries[e].response;
+        float *delta = r->delta[layer + 1] + e * outputs;
         if ((r->entries[e].gates != NULL) != gated) continue;
-        for (int k = 0; k < response->n; ++k) {
+        if (!response && owner(model, r->entries[e].seed_layer) == layer) {
+            touch(r, layer);
+            for (size_t i = 0; i < outputs; ++i) delta[i] += r->entries[e].seed[i];
+        }
+        for (int k = 0; response && k < response->n; ++k) {
             if (owner(model, response->unit[k].layer) != layer) continue;
             touch(r, layer);
-            r->delta[layer + 1][e * outputs + response->unit[k].index] += response->unit[k].weight;
+            delta[response->unit[k].index] += response->unit[k].weight;
         }
     }
 }
@@ -220,6 +231,21 @@ static void backward_from_the_response(run *r)
     }
 }
 
+static cp_status check_units(const cp_model *model, const cp_entry *entry)
+{
+    const cp_response *response = entry->response;
+    int n = model->layers, seed = entry->seed_layer;
+    if (!response && (!entry->seed || seed < 0 || seed >= n || model->layer[seed].head))
+        return cp_fail(CP_EINPUT, "backward: an entry has neither a response nor a seed for a layer before the heads");
+    for (int k = 0; response && k < response->n; ++k) {
+        int layer = response->unit[k].layer;
+        if (layer < 0 || layer >= n || model->layer[layer].head ||
+            response->unit[k].index >= model->layer[layer].outputs)
+            return cp_fail(CP_EINPUT, "response: layer %d has no unit %zu", layer, response->unit[k].index);
+    }
+    return CP_OK;
+}
+
 static cp_status check_entries(const run *r)
 {
     const cp_model *model = r->frame->model;
@@ -229,12 +255,8 @@ static cp_status check_entries(const run *r)
             return cp_fail(CP_EINPUT, "backward: image %d, the frame holds %d", entry->image, r->frame->batch);
         if (entry->gates && !r->frame->gated[entry->image])
             return cp_fail(CP_EINTERNAL, "backward: image %d ran without gates", entry->image);
-        for (int k = 0; k < entry->response->n; ++k) {
-            int layer = entry->response->unit[k].layer;
-            if (layer < 0 || layer >= model->layers || model->layer[layer].head ||
-                entry->response->unit[k].index >= model->layer[layer].outputs)
-                return cp_fail(CP_EINPUT, "response: layer %d has no unit %zu", layer, entry->response->unit[k].index);
-        }
+        cp_status status = check_units(model, entry);
+        if (status) return status;
     }
     return CP_OK;
 }
