@@ -9,7 +9,12 @@ Arrays of NAME.npz, float32 (what is bool is bool):
     a.LAYER, g.LAYER: activation and gradient of each neuron layer, (C,H,W);
     path_90.LAYER, path_99.LAYER; gradient, frozen_90, frozen_99, zeroed_90, zeroed_99: maps (C,H,W);
     zeroed_value_90, zeroed_value_99: the response in the zeroed network.
-Score and path are NeuronMCT's.
+Score and path are NeuronMCT's. Some files hold more (EXTRAS below):
+    intgrad.LAYER: signed NeuronIntGrad, 50 midpoints; residual: per neuron layer, Phi(a) - Phi(a := 0) - sum;
+    ablated: numbers in the network-wide order of a sample of neurons; ablation: |Phi - Phi(a_j := 0)| of each;
+    dgr.LAYER: gates after 50 steps from 1 (rate .01, momentum .9, gamma .01); dgr_loss: before each step;
+    distance.LAYER, distance_90.LAYER: |z| / ||grad z|| in the full network and frozen on path_90 (inf: no bound);
+    pool_distance.NNN, pool_distance_90.NNN: the same for each window of a pool, the least of its losers.
 
 Weights are random, with rolling statistics measured on the input, so that every layer has both active and inactive
 units. Seeds are tried until nothing of the result hangs on rounding: no pre-activation near a kink, no two candidates
@@ -24,7 +29,10 @@ import numpy as np
 import torch
 
 import darknet_torch as oracle
+import methods_torch as methods
 
+EXTRAS = {"densenet": ("intgrad", "ablation"), "odd": ("intgrad", "ablation"), "yolov3": ("intgrad", "ablation"),
+          "resnet": ("intgrad", "ablation", "dgr", "distances"), "vgg": ("intgrad", "dgr", "distances")}
 HERE = os.path.dirname(os.path.abspath(__file__))
 MARGIN = 2e-5
 KINKS = {"relu": (0,), "leaky": (0,), "relie": (0,), "ramp": (0,), "hardtan": (-1, 1), "lhtan": (0, 1), "plse": (-4, 4)}
@@ -150,8 +158,41 @@ def golden(name, seed):
         arrays["zeroed_value_%d" % percent] = np.float32([zeroed.value])
         for l in net.neuron_layers:
             arrays["path_%d.%s" % (percent, l.name)] = path[l.index].reshape(l.shape)
+    extras(name, net, x, response, arrays)
     np.savez_compressed(os.path.join(HERE, name + ".npz"), **arrays)
     return net, plain, arrays
+
+
+def extras(name, net, x, response, arrays):
+    wanted = EXTRAS.get(name, ())
+    shapes = {l.index: (l.name, l.shape) for l in net.neuron_layers}
+
+    def put(kind, per_layer):
+        for index, values in per_layer.items():
+            layer, shape = shapes[index]
+            arrays["%s.%s" % (kind, layer)] = values.astype(np.float32).reshape(shape)
+
+    if "intgrad" in wanted:
+        scores, residuals = methods.intgrad(net, x, response)
+        put("intgrad", scores)
+        arrays["residual"] = np.array([residuals[index] for index in shapes], np.float32)
+    if "ablation" in wanted:
+        order = [(l.index, i) for l in net.neuron_layers for i in range(l.outputs)]
+        numbers = np.arange(5, len(order), 37)
+        arrays["ablated"] = numbers.astype(np.int32)
+        arrays["ablation"] = methods.ablation(net, x, response, [order[i] for i in numbers]).astype(np.float32)
+    if "dgr" in wanted:
+        gates, _, losses = methods.dgr(net, x, net.before_head(), 50)
+        put("dgr", gates)
+        arrays["dgr_loss"] = losses.astype(np.float32)
+    if "distances" in wanted:
+        path = {l.index: arrays["path_90." + l.name].ravel() for l in net.neuron_layers}
+        for suffix, restriction in (("", None), ("_90", path)):
+            units, pools = methods.distances(net, x, restriction)
+            put("distance" + suffix, units)
+            for index, values in pools.items():
+                arrays["pool_distance%s.%03d" % (suffix, index)] = \
+                    values.astype(np.float32).reshape(net.layers[index].shape)
 
 
 def main():

@@ -283,6 +283,51 @@ static void check_path(const golden *gold, int percent)
     cp_path_free(expected);
 }
 
+/* NeuronIntGrad, 50 midpoints, signed; the residuals as they are. */
+static void check_intgrad(const golden *gold)
+{
+    size_t count, index;
+    if (!cp_npz_find(gold->npz, "residual", &index))
+        return;
+    float *residual = array(gold, "residual", &count);
+    float *score = calloc(cp_model_neuron_count(gold->model), sizeof *score);
+    assert_int_equal(count, gold->n_layers);
+    cp_intgrad_layer *did = calloc(count, sizeof *did);
+    cp_intgrad_options options = {.run.signed_scores = true, .steps = 50};
+    check(gold, cp_score_intgrad(gold->frame, 0, &gold->response, &options, score, did));
+    double phi = fabs(cp_frame_response(gold->frame, 0, &gold->response));
+    for (int k = 0; k < gold->n_layers; ++k) {
+        float *expected = layer_array(gold, "intgrad", &gold->layers[k]);
+        compare(gold, "NeuronIntGrad", score + gold->layers[k].offset, expected, NULL, gold->layers[k].count);
+        double sum = did[k].full - did[k].zero - did[k].sum;
+        if (!(fabs(sum - residual[k]) <= 1e-3 * phi))
+            fail_msg("%s, %s: residual %g, PyTorch has %g", gold->name, gold->layers[k].name, sum, residual[k]);
+        cp_free(expected);
+    }
+    free(did);
+    free(score);
+    cp_free(residual);
+}
+
+static void check_ablation(const golden *gold)
+{
+    size_t count, index;
+    if (!cp_npz_find(gold->npz, "ablated", &index))
+        return;
+    int32_t *ablated = array(gold, "ablated", &count);
+    float *expected = array(gold, "ablation", &count), *drop = calloc(count, sizeof *drop);
+    size_t *neurons = calloc(count, sizeof *neurons);
+    cp_run_options run = {0};
+    for (size_t i = 0; i < count; ++i)
+        neurons[i] = (size_t)ablated[i];
+    check(gold, cp_score_ablation(gold->frame, 0, &gold->response, neurons, count, &run, drop));
+    compare(gold, "ablation", drop, expected, NULL, count);
+    free(drop);
+    free(neurons);
+    cp_free(ablated);
+    cp_free(expected);
+}
+
 static void test_golden(void **state)
 {
     golden gold;
@@ -292,6 +337,8 @@ static void test_golden(void **state)
     check(&gold, cp_score_mct(gold.frame, 0, &gold.response, false, gold.score));
     check_path(&gold, 90);
     check_path(&gold, 99);
+    check_intgrad(&gold);
+    check_ablation(&gold);
     close_golden(&gold);
 }
 
