@@ -73,6 +73,8 @@ void signs_plate_choose(signs_plate *plate, signs_random *random, int class, dou
                         double scene_width);
 void signs_plate_draw(signs_canvas *canvas, const signs_plate *plate, int instance);
 void signs_sticker_draw(signs_canvas *canvas, const signs_plate *plate, int instance);
+/* The room beside a sign that no scene may need for another sign, sticker or not. */
+void signs_sticker_room_draw(signs_canvas *canvas, const signs_plate *plate, int instance);
 void signs_post_draw(signs_canvas *canvas, const signs_plate *plate, signs_random *random);
 
 #endif

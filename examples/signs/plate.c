@@ -91,16 +91,33 @@ static bool paint_plate(const void *thing, double x, double y, signs_colour *col
     return true;
 }
 
-/* A vivid square of magenta and yellow quarters on a plane with the sign, clear of its outline. */
+/* Where a square of the given centre and half side lies beside the plate; su and sv are its own coordinates. */
+static bool in_square(const signs_plate *p, double centre, double half, double x, double y, double *su, double *sv)
+{
+    double u, v;
+    if (!to_plate(p, x, y, &u, &v)) return false;
+    *su = (u * p->sticker_side - centre) / half;
+    *sv = (v - .35) / half;
+    return fabs(*su) < 1 && fabs(*sv) < 1;
+}
+
+/* A vivid square of magenta and yellow quarters in the sign's plane, tucked under its rim. */
 static bool paint_sticker(const void *thing, double x, double y, signs_colour *colour, int *part)
 {
     const signs_plate *p = thing;
-    double u, v;
-    if (!to_plate(p, x, y, &u, &v)) return false;
-    double su = (u * p->sticker_side - 1.42) / .32, sv = (v - .35) / .32;
-    if (fabs(su) >= 1 || fabs(sv) >= 1) return false;
+    double su, sv;
+    if (!in_square(p, 1.25, .42, x, y, &su, &sv)) return false;
     *part = SIGNS_STICKER;
     *colour = signs_scale(su * sv > 0 ? (signs_colour){.95, .1, .75} : (signs_colour){.98, .9, .1}, p->light);
+    return true;
+}
+
+static bool paint_room(const void *thing, double x, double y, signs_colour *colour, int *part)
+{
+    double su, sv;
+    if (!in_square(thing, 1.42, .32, x, y, &su, &sv)) return false;
+    *part = SIGNS_STICKER;
+    *colour = signs_grey(0);
     return true;
 }
 
@@ -179,10 +196,20 @@ void signs_plate_draw(signs_canvas *canvas, const signs_plate *p, int instance)
     signs_stamp(canvas, c[0], c[1], c[2], c[3], 4, paint_plate, p, instance);
 }
 
-void signs_sticker_draw(signs_canvas *canvas, const signs_plate *p, int instance)
+static void draw_beside(signs_canvas *canvas, const signs_plate *p, int instance, signs_paint paint)
 {
     double reach = p->side * 1.2;
-    signs_stamp(canvas, p->cx - reach, p->cy - reach, p->cx + reach, p->cy + reach, 4, paint_sticker, p, instance);
+    signs_stamp(canvas, p->cx - reach, p->cy - reach, p->cx + reach, p->cy + reach, 4, paint, p, instance);
+}
+
+void signs_sticker_draw(signs_canvas *canvas, const signs_plate *p, int instance)
+{
+    draw_beside(canvas, p, instance, paint_sticker);
+}
+
+void signs_sticker_room_draw(signs_canvas *canvas, const signs_plate *p, int instance)
+{
+    draw_beside(canvas, p, instance, paint_room);
 }
 
 void signs_post_draw(signs_canvas *canvas, const signs_plate *p, signs_random *random)

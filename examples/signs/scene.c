@@ -73,7 +73,7 @@ static void count_parts(const signs_canvas *canvas, int instance, size_t parts[S
         if (canvas->mask[i] / 8 == instance) parts[canvas->mask[i] % 8]++;
 }
 
-/* Draws the signs, each with its sticker where planted, then what hides them. */
+/* Draws the signs, each with its sticker where planted (sticker NULL: the room of one beside each), then what hides them. */
 static void draw_signs(signs_canvas *canvas, const signs_plate *plates, const bool *sticker, int n, signs_random random,
                        size_t (*whole)[SIGNS_PARTS])
 {
@@ -81,7 +81,8 @@ static void draw_signs(signs_canvas *canvas, const signs_plate *plates, const bo
         if (signs_chance(&random, .6)) signs_post_draw(canvas, &plates[i], &random);
     }
     for (int i = 0; i < n; i++) {
-        if (sticker[i]) signs_sticker_draw(canvas, &plates[i], i + 1);
+        if (!sticker) signs_sticker_room_draw(canvas, &plates[i], i + 1);
+        else if (sticker[i]) signs_sticker_draw(canvas, &plates[i], i + 1);
         signs_plate_draw(canvas, &plates[i], i + 1);
         count_parts(canvas, i + 1, whole[i]);
     }
@@ -164,10 +165,10 @@ static void choose_stickers(bool *sticker, const signs_plate *plates, int n, con
     }
 }
 
-/* One attempt. Visibility is judged with every sticker in place, so that the scene is the same whatever is planted. */
+/* One attempt. Visibility is judged with room for a sticker beside each sign, so that the scene is the same whatever is
+ * planted. */
 static bool attempt(signs_canvas *canvas, signs_scene *scene, const signs_options *o, uint64_t index, uint64_t number)
 {
-    static const bool everywhere[SIGNS_MAX] = {true, true, true, true, true};
     signs_random random = signs_random_seed(o->seed ^ index << 20, STREAM_SCENE + 16 * number);
     size_t n = (size_t)o->width * (size_t)o->height, whole[SIGNS_MAX][SIGNS_PARTS];
     double unit = o->width < o->height ? o->width : o->height;
@@ -178,7 +179,7 @@ static bool attempt(signs_canvas *canvas, signs_scene *scene, const signs_option
     signs_random signs = signs_random_seed(signs_random_next(&random), 0);
     signs_random camera = signs_random_seed(signs_random_next(&random), 0);
     memset(canvas->mask, 0, n);
-    draw_signs(canvas, plates, everywhere, scene->n, signs, whole);
+    draw_signs(canvas, plates, NULL, scene->n, signs, whole);
     if (scene->n == 0 || !all_visible(canvas, scene->n, whole)) return false;
 
     memset(canvas->mask, 0, n);

@@ -14,9 +14,11 @@ SIGNS_NAME = tiny-yolo-signs$(if $(filter plain,$(NET)),,-$(NET))
 SIGNS_CFG = cfg/tiny-yolo-signs$(if $(filter relu,$(NET)),-relu).cfg
 SIGNS_TRAIN = $(SIGNS)/$(if $(filter shortcut,$(NET)),shortcut,train)
 SIGNS_WEIGHTS = weights/$(SIGNS_NAME).weights
-# The network with the shortcut parts from the plain one after 500 iterations, the ReLU one starts from its end.
-SIGNS_START = $(if $(filter shortcut,$(NET)),$(SIGNS)/backup-plain/tiny-yolo-signs_500.weights) \
-    $(if $(filter relu,$(NET)),weights/tiny-yolo-signs.weights -clear)
+# The network with the shortcut parts from the plain one after 300 iterations, when no class is told from another yet, and
+# has a shorter schedule; the ReLU one starts from the plain one's end.
+SIGNS_START_shortcut = $(SIGNS)/backup-plain/tiny-yolo-signs_300.weights
+SIGNS_SCHEDULE_shortcut = -e 's/^steps=.*/steps=1100,1300/' -e 's/^max_batches=.*/max_batches=1400/'
+SIGNS_START_relu = weights/tiny-yolo-signs.weights -clear
 
 signs: $(SIGNS_BIN)/signs-make $(SIGNS_BIN)/signs-map
 
@@ -45,9 +47,10 @@ $(SIGNS)/$(SIGNS_NAME).data: cfg/tiny-yolo-signs.data signs-always
 	    -e 's|^results=.*|results=$(@D)/results-$(NET)|' $< >$@
 
 train-signs: all $(SIGNS)/$(SIGNS_NAME).data $(SIGNS_TRAIN)/list.txt
-	OPENBLAS_NUM_THREADS=1 $(BUILD)/darknet detector train $(SIGNS)/$(SIGNS_NAME).data $(SIGNS_CFG) $(SIGNS_START) \
-	    >$(SIGNS)/train-$(NET).log
-	cp $(SIGNS)/backup-$(NET)/$(basename $(notdir $(SIGNS_CFG)))_final.weights $(SIGNS_WEIGHTS)
+	sed -e '' $(SIGNS_SCHEDULE_$(NET)) $(SIGNS_CFG) >$(SIGNS)/$(SIGNS_NAME).cfg
+	OPENBLAS_NUM_THREADS=1 $(BUILD)/darknet detector train $(SIGNS)/$(SIGNS_NAME).data $(SIGNS)/$(SIGNS_NAME).cfg \
+	    $(SIGNS_START_$(NET)) >$(SIGNS)/train-$(NET).log
+	cp $(SIGNS)/backup-$(NET)/$(SIGNS_NAME)_final.weights $(SIGNS_WEIGHTS)
 
 signs-map: all $(SIGNS)/$(SIGNS_NAME).data $(SIGNS)/valid/list.txt $(SIGNS_BIN)/signs-map
 	OPENBLAS_NUM_THREADS=1 $(BUILD)/darknet detector valid $(SIGNS)/$(SIGNS_NAME).data $(SIGNS_CFG) $(SIGNS_WEIGHTS) \

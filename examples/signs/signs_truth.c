@@ -15,6 +15,7 @@ static const char usage[] =
     "  -n N           true positives to explain [200]\n"
     "  -class NAME    of this class only [all]\n"
     "  -sticker S     yes | no | any: signs with or without a visible sticker beside them [any]\n"
+    "  -sides A-B     signs whose box is A to B pixels wide [1-9999]\n"
     "  -target T      class | objectness [class]\n"
     "  -thresh P      least probability of a detection [.5]\n"
     "  -seed N        of the random map [1]\n"
@@ -30,6 +31,7 @@ static const char *const region_names[REGIONS] = {"glyph", "rim", "face", "whole
 typedef struct {
     const char *list, *cfg, *weights;
     int n, class, sticker; /* class -1: all; sticker 1, 0 or -1: any */
+    int smallest, largest; /* width of the sign's box, pixels */
     cp_target target;
     float thresh;
     uint64_t seed;
@@ -195,6 +197,7 @@ static cp_status study_sign(study *s, const request *r, const signs_scene *scene
     const signs_sign *sign = &scene->sign[i];
     size_t shown = sticker_pixels(scene, i + 1), count[REGIONS];
     if (shown > 0 && shown < LEAST_STICKER) return CP_OK; /* neither with nor without */
+    if (sign->x1 - sign->x0 < r->smallest || sign->x1 - sign->x0 > r->largest) return CP_OK;
     int other = sign->class != SIGNS_SHORTCUT_CLASS, bare = shown == 0;
     const cp_detection *right = find(scene, i, sign->class, detections, n);
     s->signs[other][bare]++;
@@ -313,6 +316,7 @@ static bool parse_option(request *r, const char *name, const char *value)
     unsigned long long seed;
     if (strcmp(name, "-n") == 0) return sscanf(value, "%d%c", &r->n, &rest) == 1 && r->n > 0;
     if (strcmp(name, "-thresh") == 0) return sscanf(value, "%f%c", &r->thresh, &rest) == 1 && r->thresh > 0 && r->thresh < 1;
+    if (strcmp(name, "-sides") == 0) return sscanf(value, "%d-%d%c", &r->smallest, &r->largest, &rest) == 2;
     if (strcmp(name, "-class") == 0) return choose(value, signs_names, SIGNS_CLASSES, &r->class);
     if (strcmp(name, "-sticker") == 0 && choose(value, stickers, 3, &chosen)) {
         r->sticker = chosen == 2 ? -1 : chosen;
@@ -331,7 +335,8 @@ static bool parse_option(request *r, const char *name, const char *value)
 
 int main(int argc, char **argv)
 {
-    request r = {.n = 200, .class = -1, .sticker = -1, .target = CP_TARGET_CLASS, .thresh = .5f, .seed = 1};
+    request r = {.n = 200, .class = -1, .sticker = -1, .smallest = 1, .largest = 9999, .target = CP_TARGET_CLASS,
+                 .thresh = .5f, .seed = 1};
     study s = {0};
     if (argc < 4 || argc % 2) {
         fputs(usage, stderr);
@@ -345,6 +350,7 @@ int main(int argc, char **argv)
             fprintf(stderr, "signs-truth: option %s %s is not one of the usage text's\n%s", argv[i], argv[i + 1], usage);
             return CP_EINPUT;
         }
+    cp_set_threads(1); /* a network this small gains nothing from more */
     cp_status status = open_study(&s, &r);
     if (status == CP_OK) status = study_list(&s, &r);
     if (status == CP_OK) print_study(&s, &r);
