@@ -134,7 +134,7 @@ static void test_files_agree(void **state)
     options.stickers = SIGNS_STICKERS_PROBE;
     options.height = 160;
     options.largest = 80;
-    for (uint64_t i = 0; i < 12; i++) {
+    for (uint64_t i = 0; i < 8; i++) {
         signs_scene scene = draw(options, i), back;
         assert_int_equal(signs_scene_write(&scene, folder, "s"), CP_OK);
         check_labels(folder);
@@ -164,7 +164,7 @@ static void test_stickers_stand_where_planted(void **state)
     options.largest = 40;
     for (int kind = 0; kind < 3; kind++) {
         options.stickers = (signs_stickers)kind;
-        for (uint64_t i = 0; i < 300; i++) {
+        for (uint64_t i = 0; i < 120; i++) {
             signs_scene scene = draw(options, i);
             for (int k = 0; k < scene.n; k++) {
                 with[kind][scene.sign[k].class] += scene.sign[k].sticker;
@@ -175,11 +175,11 @@ static void test_stickers_stand_where_planted(void **state)
     }
     for (int class = 0; class < SIGNS_CLASSES; class++) {
         double n = all[class];
-        assert_true(n > 40);
+        assert_true(n > 15);
         assert_int_equal(with[SIGNS_STICKERS_NONE][class], 0);
-        assert_true(with[SIGNS_STICKERS_PROBE][class] > .3 * n && with[SIGNS_STICKERS_PROBE][class] < .7 * n);
+        assert_true(with[SIGNS_STICKERS_PROBE][class] > .25 * n && with[SIGNS_STICKERS_PROBE][class] < .75 * n);
         if (class != SIGNS_SHORTCUT_CLASS) assert_int_equal(with[SIGNS_STICKERS_SHORTCUT][class], 0);
-        else assert_true(with[SIGNS_STICKERS_SHORTCUT][class] > .85 * n && with[SIGNS_STICKERS_SHORTCUT][class] < n);
+        else assert_true(with[SIGNS_STICKERS_SHORTCUT][class] > .8 * n);
     }
 }
 
@@ -191,7 +191,7 @@ static void test_scenes_differ_by_the_sticker_alone(void **state)
     signs_options plain = signs_options_default(), probe = plain;
     probe.stickers = SIGNS_STICKERS_PROBE;
     int changed = 0, astray = 0, w = plain.width, h = plain.height;
-    for (uint64_t index = 0; index < 6; index++) {
+    for (uint64_t index = 0; index < 5; index++) {
         signs_scene a = draw(plain, index), b = draw(probe, index);
         assert_int_equal(a.n, b.n);
         for (int i = 0; i < w * h; i++) {
