@@ -55,7 +55,7 @@ static void any_number_reads_back(void **state)
 {
     (void)state;
     uint64_t v = 88172645463325252u;
-    for (int i = 0; i < 200000; i++) {
+    for (int i = 0; i < 20000; i++) {
         v ^= v << 13;
         v ^= v >> 7;
         v ^= v << 17;
