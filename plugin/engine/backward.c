@@ -18,6 +18,7 @@ typedef struct {
     bool *touched;       /* holds something: otherwise it is zero and was not even cleared */
     float **delta;       /* (n, outputs) */
     int *image;          /* by entry */
+    size_t *nonzero;     /* by entry: deltas of the layer at hand that are not 0 */
 } run;
 
 static size_t outputs_of(const cp_model *model, int layer)
@@ -165,6 +166,20 @@ static bool has_units(const run *r, int layer)
     return false;
 }
 
+static size_t count_nonzero(const float *x, size_t n)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < n; ++i) count += x[i] != 0;
+    return count;
+}
+
+static void count_entries(run *r, int layer)
+{
+    size_t outputs = outputs_of(r->frame->model, layer);
+#pragma omp parallel for num_threads(cp_threads_for((double)outputs * r->n))
+    for (int e = 0; e < r->n; ++e) r->nonzero[e] = count_nonzero(r->delta[layer + 1] + e * outputs, outputs);
+}
+
 /* One pass over a neuron layer's deltas, a chunk at a time while it is in cache. expose: g = dPhi/da is shown, then
  * multiplied by the path or the gates. descend: then by the activation's derivative. */
 static void through_neurons(run *r, int layer, int position, bool expose, bool descend)
@@ -173,6 +188,7 @@ static void through_neurons(run *r, int layer, int position, bool expose, bool d
     ACTIVATION activation = r->frame->engine->op[layer].activation;
     size_t count = neuron->count;
     int chunks = (int)((count + CHUNK - 1) / CHUNK);
+    for (int e = 0; e < r->n && descend; ++e) r->nonzero[e] = 0;
 #pragma omp parallel for collapse(2) num_threads(cp_threads_for((double)count * r->n))
     for (int e = 0; e < r->n; ++e)
         for (int c = 0; c < chunks; ++c) {
@@ -186,7 +202,11 @@ static void through_neurons(run *r, int layer, int position, bool expose, bool d
                 if (entry->gates)
                     for (size_t i = 0; i < part; ++i) g[i] *= entry->gates[neuron->offset + first + i];
             }
-            if (descend) cp_activation_gradient(a, part, activation, g);
+            if (!descend) continue;
+            cp_activation_gradient(a, part, activation, g);
+            size_t nonzero = count_nonzero(g, part);
+#pragma omp atomic
+            r->nonzero[e] += nonzero;
         }
 }
 
@@ -207,7 +227,10 @@ static void backward_layer(run *r, int layer)
         any = true;
     }
     if (!any) return;
-    op->type->backward(op, r->n, delta_of(r, layer), in_delta, fresh, r->frame->index[layer], r->image, &r->frame->scratch);
+    cp_backward call = {.n = r->n, .delta = delta_of(r, layer), .in_delta = in_delta, .fresh = fresh,
+                        .nonzero = r->nonzero, .index = r->frame->index[layer], .image = r->image,
+                        .scratch = &r->frame->scratch};
+    op->type->backward(op, &call);
 }
 
 static void backward_from_the_response(run *r)
@@ -226,7 +249,10 @@ static void backward_from_the_response(run *r)
         if (neurons && reached) through_neurons(r, i, position, true, !own);
         seed(r, i, false);
         if (!r->touched[i + 1]) continue;
-        if (neurons && (own || !reached)) through_neurons(r, i, position, false, true);
+        if (!neurons)
+            count_entries(r, i);
+        else if (own || !reached)
+            through_neurons(r, i, position, false, true);
         backward_layer(r, i);
     }
 }
@@ -273,7 +299,8 @@ static cp_status backward(cp_frame *frame, const cp_entry *entries, int n, const
     r.touched = cp_alloc(layers + 1, sizeof *r.touched, "backward");
     r.delta = cp_alloc(layers + 1, sizeof *r.delta, "backward");
     r.image = cp_alloc(n, sizeof *r.image, "backward");
-    if (!r.active || !r.touched || !r.delta || !r.image) {
+    r.nonzero = cp_alloc(n, sizeof *r.nonzero, "backward");
+    if (!r.active || !r.touched || !r.delta || !r.image || !r.nonzero) {
         status = CP_ERESOURCE;
         goto done;
     }
@@ -287,7 +314,7 @@ static cp_status backward(cp_frame *frame, const cp_entry *entries, int n, const
         memset(target_delta, 0, n * outputs_of(frame->model, target) * sizeof *target_delta);
     cp_blas_leave();
 done:
-    cp_free(r.active), cp_free(r.touched), cp_free(r.delta), cp_free(r.image);
+    cp_free(r.active), cp_free(r.touched), cp_free(r.delta), cp_free(r.image), cp_free(r.nonzero);
     return status;
 }
 

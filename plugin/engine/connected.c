@@ -35,18 +35,30 @@ static void forward_connected(const cp_op *op, int n, const cp_batch *in, cp_bat
         }
 }
 
-static void backward_connected(const cp_op *op, int n, cp_batch delta, const cp_batch *in_delta, bool fresh,
-                   const uint16_t *index, const int *image, const cp_scratch *scratch)
+static void backward_connected(const cp_op *op, const cp_backward *call)
 {
-    (void)index, (void)image, (void)scratch;
     const layer *l = op->l;
-    int inputs = l->inputs, outputs = l->outputs, block = block_of(outputs);
-    if (!in_delta[0].base) return;
-#pragma omp parallel for schedule(dynamic) num_threads(cp_threads_for((double)n * inputs * outputs))
-    for (int i = 0; i < inputs; i += block)
-        for (int b = 0; b < n; ++b)
-            cblas_sgemv(CblasRowMajor, CblasTrans, outputs, min(block, inputs - i), 1, l->weights + i, inputs,
-                        cp_at(delta, b), 1, fresh ? 0 : 1, cp_at(in_delta[0], b) + i, 1);
+    int inputs = l->inputs, outputs = l->outputs;
+    if (!call->in_delta[0].base) return;
+    for (int b = 0; b < call->n; ++b) {
+        const float *delta = cp_at(call->delta, b);
+        float *in_delta = cp_at(call->in_delta[0], b);
+        /* At batch 1 the weights' way from memory is the cost: rows whose delta is zero are not read. */
+        bool sparse = call->nonzero[b] < (size_t)outputs / 2;
+        int block = sparse ? 4096 : block_of(outputs);
+#pragma omp parallel for schedule(dynamic) num_threads(cp_threads_for((double)inputs * call->nonzero[b]))
+        for (int i = 0; i < inputs; i += block) {
+            int count = min(block, inputs - i);
+            if (!sparse) {
+                cblas_sgemv(CblasRowMajor, CblasTrans, outputs, count, 1, l->weights + i, inputs, delta, 1,
+                            call->fresh ? 0 : 1, in_delta + i, 1);
+                continue;
+            }
+            if (call->fresh) memset(in_delta + i, 0, count * sizeof *in_delta);
+            for (int o = 0; o < outputs; ++o)
+                if (delta[o] != 0) cblas_saxpy(count, delta[o], l->weights + (size_t)o * inputs + i, 1, in_delta + i, 1);
+        }
+    }
 }
 
 const cp_op_type cp_op_connected = {CONNECTED, NULL, forward_connected, backward_connected, true, NULL};
@@ -88,19 +100,17 @@ static void forward_local(const cp_op *op, int n, const cp_batch *in, cp_batch o
         }
 }
 
-static void backward_local(const cp_op *op, int n, cp_batch delta, const cp_batch *in_delta, bool fresh,
-                   const uint16_t *index, const int *image, const cp_scratch *scratch)
+static void backward_local(const cp_op *op, const cp_backward *call)
 {
-    (void)fresh, (void)index, (void)image;
     const layer *l = op->l;
     int positions = l->out_h * l->out_w, k = l->c * l->size * l->size;
-    if (!in_delta[0].base) return;
-#pragma omp parallel for num_threads(cp_threads_for((double)n * k * op->info->outputs))
-    for (int b = 0; b < n; ++b) {
-        float *patch = scratch->thread + omp_get_thread_num() * scratch->per_thread, *z = patch + k;
-        float *x = cp_at(in_delta[0], b);
+    if (!call->in_delta[0].base) return;
+#pragma omp parallel for num_threads(cp_threads_for((double)call->n * k * op->info->outputs))
+    for (int b = 0; b < call->n; ++b) {
+        float *patch = call->scratch->thread + omp_get_thread_num() * call->scratch->per_thread, *z = patch + k;
+        float *x = cp_at(call->in_delta[0], b);
         for (int p = 0; p < positions; ++p) {
-            for (int f = 0; f < l->n; ++f) z[f] = cp_at(delta, b)[f * positions + p];
+            for (int f = 0; f < l->n; ++f) z[f] = cp_at(call->delta, b)[f * positions + p];
             cblas_sgemv(CblasRowMajor, CblasTrans, l->n, k, 1, l->weights + (size_t)p * l->n * k, k, z, 1, 0, patch, 1);
             const float *value = patch;
             for (int c = 0; c < l->c; ++c)

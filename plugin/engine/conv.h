@@ -23,6 +23,8 @@ struct cp_conv {
     cp_window window;           /* of the forward run */
     cp_window back_window;      /* of the data gradient as a gather */
     float *back_weights;        /* (groups, C, M*size*size): flipped; NULL: the gradient is a scatter */
+    const float *turned_weights; /* (groups, M, size*size, C), for sparse deltas; NULL: always dense */
+    float *own_turned_weights;
     bool depthwise;
 };
 
@@ -34,6 +36,12 @@ size_t cp_scatter_scratch(const cp_window *window);
 void cp_gather(const cp_window *window, const float *weights, int n, cp_batch x, cp_batch y, bool accumulate,
                const float *bias, ACTIVATION activation, const cp_scratch *scratch);
 void cp_scatter(const cp_window *window, const float *weights, int n, cp_batch y, cp_batch x, const cp_scratch *scratch);
+
+/* The data gradient of one image from sparse deltas: x (=, +=) col2im(A^T y) by the deltas that are not zero. */
+cp_status cp_sparse_weights(const cp_window *window, const float *weights, float **turned);
+size_t cp_sparse_scratch(const cp_window *window);
+void cp_sparse_backward(const cp_window *window, const float *turned, const float *delta, float *x, bool fresh,
+                        const cp_scratch *scratch);
 
 /* One input channel per group, computed without im2col. */
 void cp_depthwise_forward(const cp_window *window, const float *weights, int n, cp_batch x, cp_batch y, const float *bias,

@@ -8,7 +8,7 @@
 /* Kernels are compiled for several instruction sets and the best is chosen at load; results of one machine do not
  * depend on the thread count. */
 #if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) && !defined(__SANITIZE_ADDRESS__)
-#define CP_CLONES __attribute__((target_clones("arch=skylake-avx512", "arch=haswell", "default")))
+#define CP_CLONES __attribute__((target_clones("avx512f", "avx2", "default")))
 #else
 #define CP_CLONES
 #endif
@@ -36,6 +36,18 @@ static inline float *cp_at(cp_batch batch, int entry) { return batch.base + entr
 
 typedef struct cp_op cp_op;
 
+/* One layer's share of a backward run of n entries. */
+typedef struct {
+    int n;
+    cp_batch delta;            /* dPhi/dz, after the activation's derivative */
+    const cp_batch *in_delta;  /* by source; base NULL: nobody wants that one */
+    bool fresh;                /* in_delta[0] is uninitialised: write it, do not add to it */
+    const size_t *nonzero;     /* by entry: how many deltas are not 0 */
+    const uint16_t *index;     /* maxpool's winners; entry b's are those of image[b] */
+    const int *image;
+    const cp_scratch *scratch;
+} cp_backward;
+
 /* One row per layer type. All three take n entries and do their own threading (#pragma omp, cp_threads()); whatever is
  * shared among threads is split by shape, never by thread count, so that the bytes do not depend on it. */
 typedef struct {
@@ -45,12 +57,9 @@ typedef struct {
      * other two. */
     void (*forward)(const cp_op *op, int n, const cp_batch *in, cp_batch out, uint16_t *index, bool linear,
                     const cp_scratch *scratch);
-    /* in_delta[s] += J_s^T delta; delta is with respect to z, i.e. after the activation's derivative. in_delta[s].base
-     * NULL: nobody wants that source's. image[b]: which of `index`'s images entry b belongs to. fresh (only where
-     * takes_fresh): in_delta[0] is uninitialised and is to be written, not added to. */
-    void (*backward)(const cp_op *op, int n, cp_batch delta, const cp_batch *in_delta, bool fresh, const uint16_t *index,
-                     const int *image, const cp_scratch *scratch);
-    bool takes_fresh;
+    /* in_delta[s] += J_s^T delta. */
+    void (*backward)(const cp_op *op, const cp_backward *call);
+    bool takes_fresh; /* backward writes a fresh in_delta[0] itself */
     /* Forward-mode: out = J in at the pattern of `index`; NULL: forward with linear = true serves. */
     void (*tangent)(const cp_op *op, int n, const cp_batch *in, cp_batch out, const uint16_t *index, const int *image,
                     const cp_scratch *scratch);
@@ -68,7 +77,7 @@ struct cp_op {
     size_t source_outputs[CP_MAX_SOURCES];
     size_t per_thread, shared;           /* scratch floats */
     bool has_index;
-    int32_t *permutation;                /* reorg: out[i] = in[permutation[i]], -1: 0 */
+    int32_t *permutation;                /* reorg: out[i] = in[permutation[i]], -1: 0; maxpool: see pool.c */
     cp_conv *conv;
 };
 

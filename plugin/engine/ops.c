@@ -5,7 +5,6 @@
 
 #include "io/error.h"
 
-#define UNUSED_BACKWARD (void)fresh, (void)index, (void)image, (void)scratch
 #define UNUSED_FORWARD (void)index, (void)scratch
 
 /* [route]: the sources' channels one after the other. */
@@ -21,15 +20,13 @@ static void forward_route(const cp_op *op, int n, const cp_batch *in, cp_batch o
     }
 }
 
-static void backward_route(const cp_op *op, int n, cp_batch delta, const cp_batch *in_delta, bool fresh,
-                   const uint16_t *index, const int *image, const cp_scratch *scratch)
+static void backward_route(const cp_op *op, const cp_backward *call)
 {
-    UNUSED_BACKWARD;
-    for (int b = 0; b < n; ++b) { /* one source after the other: a route may name the same layer twice */
-        const float *from = cp_at(delta, b);
+    for (int b = 0; b < call->n; ++b) { /* one source after the other: a route may name the same layer twice */
+        const float *from = cp_at(call->delta, b);
         for (int s = 0; s < op->n_sources; from += op->source_outputs[s++]) {
-            if (!in_delta[s].base) continue;
-            float *to = cp_at(in_delta[s], b);
+            if (!call->in_delta[s].base) continue;
+            float *to = cp_at(call->in_delta[s], b);
 #pragma omp parallel for num_threads(cp_threads_for((double)op->source_outputs[s]))
             for (size_t i = 0; i < op->source_outputs[s]; ++i) to[i] += from[i];
         }
@@ -92,23 +89,21 @@ static void forward_shortcut(const cp_op *op, int n, const cp_batch *in, cp_batc
         }
 }
 
-static void backward_shortcut(const cp_op *op, int n, cp_batch delta, const cp_batch *in_delta, bool fresh,
-                   const uint16_t *index, const int *image, const cp_scratch *scratch)
+static void backward_shortcut(const cp_op *op, const cp_backward *call)
 {
-    UNUSED_BACKWARD;
     const layer *l = op->l;
     overlap o = shortcut_overlap(l);
     size_t plane = (size_t)l->out_h * l->out_w;
-#pragma omp parallel for collapse(2) num_threads(cp_threads_for((double)n * op->info->outputs))
-    for (int b = 0; b < n; ++b)
+#pragma omp parallel for collapse(2) num_threads(cp_threads_for((double)call->n * op->info->outputs))
+    for (int b = 0; b < call->n; ++b)
         for (int k = 0; k < l->out_c; ++k) {
-            const float *d = cp_at(delta, b) + k * plane;
-            if (in_delta[0].base) {
-                float *to = cp_at(in_delta[0], b) + k * plane;
+            const float *d = cp_at(call->delta, b) + k * plane;
+            if (call->in_delta[0].base) {
+                float *to = cp_at(call->in_delta[0], b) + k * plane;
                 for (size_t i = 0; i < plane; ++i) to[i] += l->alpha * d[i];
             }
-            if (!in_delta[1].base || k >= o.c) continue;
-            float *to = cp_at(in_delta[1], b) + (size_t)k * l->h * l->w;
+            if (!call->in_delta[1].base || k >= o.c) continue;
+            float *to = cp_at(call->in_delta[1], b) + (size_t)k * l->h * l->w;
             for (int y = 0; y < o.h; ++y)
                 for (int x = 0; x < o.w; ++x)
                     to[(size_t)y * o.stride * l->w + x * o.stride] +=
@@ -152,18 +147,16 @@ static void forward_upsample(const cp_op *op, int n, const cp_batch *in, cp_batc
         }
 }
 
-static void backward_upsample(const cp_op *op, int n, cp_batch delta, const cp_batch *in_delta, bool fresh,
-                   const uint16_t *index, const int *image, const cp_scratch *scratch)
+static void backward_upsample(const cp_op *op, const cp_backward *call)
 {
-    UNUSED_BACKWARD;
     const layer *l = op->l;
     size_t in_plane = (size_t)l->h * l->w, out_plane = (size_t)l->out_h * l->out_w;
-    if (!in_delta[0].base) return;
-#pragma omp parallel for collapse(2) num_threads(cp_threads_for((double)n * op->info->outputs))
-    for (int b = 0; b < n; ++b)
+    if (!call->in_delta[0].base) return;
+#pragma omp parallel for collapse(2) num_threads(cp_threads_for((double)call->n * op->info->outputs))
+    for (int b = 0; b < call->n; ++b)
         for (int k = 0; k < l->c; ++k) {
-            const float *from = cp_at(delta, b) + k * out_plane;
-            float *to = cp_at(in_delta[0], b) + k * in_plane;
+            const float *from = cp_at(call->delta, b) + k * out_plane;
+            float *to = cp_at(call->in_delta[0], b) + k * in_plane;
             if (l->reverse)
                 spread(l, l->out_w, l->out_h, from, l->scale, true, to);
             else
@@ -219,15 +212,13 @@ static void forward_reorg(const cp_op *op, int n, const cp_batch *in, cp_batch o
             cp_at(out, b)[i] = op->permutation[i] < 0 ? 0 : cp_at(in[0], b)[op->permutation[i]];
 }
 
-static void backward_reorg(const cp_op *op, int n, cp_batch delta, const cp_batch *in_delta, bool fresh,
-                   const uint16_t *index, const int *image, const cp_scratch *scratch)
+static void backward_reorg(const cp_op *op, const cp_backward *call)
 {
-    UNUSED_BACKWARD;
-    if (!in_delta[0].base) return;
-#pragma omp parallel for num_threads(cp_threads_for((double)n * op->info->outputs))
-    for (int b = 0; b < n; ++b)
+    if (!call->in_delta[0].base) return;
+#pragma omp parallel for num_threads(cp_threads_for((double)call->n * op->info->outputs))
+    for (int b = 0; b < call->n; ++b)
         for (size_t i = 0; i < op->info->outputs; ++i)
-            if (op->permutation[i] >= 0) cp_at(in_delta[0], b)[op->permutation[i]] += cp_at(delta, b)[i];
+            if (op->permutation[i] >= 0) cp_at(call->in_delta[0], b)[op->permutation[i]] += cp_at(call->delta, b)[i];
 }
 
 /* [activation] */
@@ -242,14 +233,12 @@ static void forward_activation(const cp_op *op, int n, const cp_batch *in, cp_ba
     }
 }
 
-static void backward_activation(const cp_op *op, int n, cp_batch delta, const cp_batch *in_delta, bool fresh,
-                   const uint16_t *index, const int *image, const cp_scratch *scratch)
+static void backward_activation(const cp_op *op, const cp_backward *call)
 {
-    UNUSED_BACKWARD;
-    if (!in_delta[0].base) return;
-#pragma omp parallel for num_threads(cp_threads_for((double)n * op->info->outputs))
-    for (int b = 0; b < n; ++b)
-        for (size_t i = 0; i < op->info->outputs; ++i) cp_at(in_delta[0], b)[i] += cp_at(delta, b)[i];
+    if (!call->in_delta[0].base) return;
+#pragma omp parallel for num_threads(cp_threads_for((double)call->n * op->info->outputs))
+    for (int b = 0; b < call->n; ++b)
+        for (size_t i = 0; i < op->info->outputs; ++i) cp_at(call->in_delta[0], b)[i] += cp_at(call->delta, b)[i];
 }
 
 /* [crop] at inference: the centre, from [0,1] to [-1,1] unless noadjust. */
@@ -273,18 +262,16 @@ static void forward_crop(const cp_op *op, int n, const cp_batch *in, cp_batch ou
             }
 }
 
-static void backward_crop(const cp_op *op, int n, cp_batch delta, const cp_batch *in_delta, bool fresh,
-                   const uint16_t *index, const int *image, const cp_scratch *scratch)
+static void backward_crop(const cp_op *op, const cp_backward *call)
 {
-    UNUSED_BACKWARD;
     const layer *l = op->l;
     float scale = l->noadjust ? 1 : 2;
-    if (!in_delta[0].base) return;
-    for (int b = 0; b < n; ++b)
+    if (!call->in_delta[0].base) return;
+    for (int b = 0; b < call->n; ++b)
         for (int c = 0; c < l->c; ++c)
             for (int y = 0; y < l->out_h; ++y) {
-                const float *from = cp_at(delta, b) + ((size_t)c * l->out_h + y) * l->out_w;
-                float *to = cp_at(in_delta[0], b) + crop_row(l, c, y);
+                const float *from = cp_at(call->delta, b) + ((size_t)c * l->out_h + y) * l->out_w;
+                float *to = cp_at(call->in_delta[0], b) + crop_row(l, c, y);
                 for (int x = 0; x < l->out_w; ++x) to[x] += scale * from[x];
             }
 }

@@ -13,6 +13,10 @@ static cp_status prepare_maxpool(cp_op *op)
     op->has_index = true;
     if ((long)op->l->size * op->l->size >= NO_WINNER)
         return cp_fail(CP_EINPUT, "layer %d: maxpool: size %d, at most 255 is supported", op->info->index, op->l->size);
+    int size = op->l->size;
+    op->permutation = cp_alloc((size_t)size * size, sizeof *op->permutation, "maxpool");
+    if (!op->permutation) return CP_ERESOURCE;
+    for (int k = 0; k < size * size; ++k) op->permutation[k] = k / size * op->l->w + k % size;
     return CP_OK;
 }
 
@@ -78,28 +82,29 @@ static void forward_maxpool(const cp_op *op, int n, const cp_batch *in, cp_batch
             pool_plane(l, cp_at(in[0], b) + c * in_plane, cp_at(out, b) + c * out_plane, index + b * outputs + c * out_plane);
 }
 
-static size_t winner_position(const layer *l, int oy, int ox, int winner)
+/* Where each window offset lies from the window's corner, in floats. */
+static const int32_t *winner_offsets(const cp_op *op) { return op->permutation; }
+
+static ptrdiff_t window_corner(const layer *l, int oy, int ox)
 {
-    int y = oy * l->stride - l->pad / 2 + winner / l->size, x = ox * l->stride - l->pad / 2 + winner % l->size;
-    return (size_t)y * l->w + x;
+    return (ptrdiff_t)(oy * l->stride - l->pad / 2) * l->w + ox * l->stride - l->pad / 2;
 }
 
-static void backward_maxpool(const cp_op *op, int n, cp_batch delta, const cp_batch *in_delta, bool fresh,
-                   const uint16_t *index, const int *image, const cp_scratch *scratch)
+static void backward_maxpool(const cp_op *op, const cp_backward *call)
 {
-    (void)fresh, (void)scratch;
     const layer *l = op->l;
+    const int32_t *offset = winner_offsets(op);
     size_t in_plane = (size_t)l->h * l->w, out_plane = (size_t)l->out_h * l->out_w, outputs = op->info->outputs;
-    if (!in_delta[0].base) return;
-#pragma omp parallel for collapse(2) num_threads(cp_threads_for((double)n * outputs * l->size))
-    for (int b = 0; b < n; ++b)
+    if (!call->in_delta[0].base) return;
+#pragma omp parallel for collapse(2) num_threads(cp_threads_for((double)call->n * outputs * l->size))
+    for (int b = 0; b < call->n; ++b)
         for (int c = 0; c < l->c; ++c) {
-            const float *d = cp_at(delta, b) + c * out_plane;
-            const uint16_t *winners = index + image[b] * outputs + c * out_plane;
-            float *x = cp_at(in_delta[0], b) + c * in_plane;
+            const float *d = cp_at(call->delta, b) + c * out_plane;
+            const uint16_t *winners = call->index + call->image[b] * outputs + c * out_plane;
+            float *x = cp_at(call->in_delta[0], b) + c * in_plane;
             for (int oy = 0, i = 0; oy < l->out_h; ++oy)
                 for (int ox = 0; ox < l->out_w; ++ox, ++i)
-                    if (d[i] != 0 && winners[i] != NO_WINNER) x[winner_position(l, oy, ox, winners[i])] += d[i];
+                    if (winners[i] != NO_WINNER) x[window_corner(l, oy, ox) + offset[winners[i]]] += d[i];
         }
 }
 
@@ -108,6 +113,7 @@ static void tangent_maxpool(const cp_op *op, int n, const cp_batch *in, cp_batch
 {
     (void)scratch;
     const layer *l = op->l;
+    const int32_t *offset = winner_offsets(op);
     size_t in_plane = (size_t)l->h * l->w, out_plane = (size_t)l->out_h * l->out_w, outputs = op->info->outputs;
 #pragma omp parallel for collapse(2) num_threads(cp_threads_for((double)n * outputs * l->size))
     for (int b = 0; b < n; ++b)
@@ -117,7 +123,7 @@ static void tangent_maxpool(const cp_op *op, int n, const cp_batch *in, cp_batch
             float *y = cp_at(out, b) + c * out_plane;
             for (int oy = 0, i = 0; oy < l->out_h; ++oy)
                 for (int ox = 0; ox < l->out_w; ++ox, ++i)
-                    y[i] = winners[i] == NO_WINNER ? 0 : x[winner_position(l, oy, ox, winners[i])];
+                    y[i] = winners[i] == NO_WINNER ? 0 : x[window_corner(l, oy, ox) + offset[winners[i]]];
         }
 }
 
@@ -138,15 +144,13 @@ static void forward_avgpool(const cp_op *op, int n, const cp_batch *in, cp_batch
         }
 }
 
-static void backward_avgpool(const cp_op *op, int n, cp_batch delta, const cp_batch *in_delta, bool fresh,
-                   const uint16_t *index, const int *image, const cp_scratch *scratch)
+static void backward_avgpool(const cp_op *op, const cp_backward *call)
 {
-    (void)fresh, (void)index, (void)image, (void)scratch;
     int plane = op->l->h * op->l->w;
-    if (!in_delta[0].base) return;
-    for (int b = 0; b < n; ++b)
+    if (!call->in_delta[0].base) return;
+    for (int b = 0; b < call->n; ++b)
         for (int c = 0; c < op->l->c; ++c) {
-            float share = cp_at(delta, b)[c] / plane, *x = cp_at(in_delta[0], b) + (size_t)c * plane;
+            float share = cp_at(call->delta, b)[c] / plane, *x = cp_at(call->in_delta[0], b) + (size_t)c * plane;
             for (int i = 0; i < plane; ++i) x[i] += share;
         }
 }
