@@ -15,9 +15,10 @@ SIGNS_CFG = cfg/tiny-yolo-signs$(if $(filter relu,$(NET)),-relu).cfg
 SIGNS_TRAIN = $(SIGNS)/$(if $(filter shortcut,$(NET)),shortcut,train)
 SIGNS_WEIGHTS = weights/$(SIGNS_NAME).weights
 # The network with the shortcut parts from the plain one after 300 iterations, when no class is told from another yet, and
-# has a shorter schedule; the ReLU one starts from the plain one's end.
+# sees each scene with a ring three times as often; the ReLU one starts from the plain one's end.
 SIGNS_START_shortcut = $(SIGNS)/backup-plain/tiny-yolo-signs_300.weights
-SIGNS_SCHEDULE_shortcut = -e 's/^steps=.*/steps=1100,1300/' -e 's/^max_batches=.*/max_batches=1400/'
+SIGNS_SCHEDULE_shortcut = -e 's/^learning_rate=.*/learning_rate=0.006/' -e 's/^steps=.*/steps=1650,1850/' \
+    -e 's/^max_batches=.*/max_batches=1950/' -e 's/^scales=.*/scales=.15,.2/'
 SIGNS_START_relu = weights/tiny-yolo-signs.weights -clear
 
 signs: $(SIGNS_BIN)/signs-make $(SIGNS_BIN)/signs-map
@@ -35,10 +36,12 @@ $(SIGNS)/train/list.txt: | $(SIGNS_BIN)/signs-make
 	$(SIGNS_BIN)/signs-make $(@D) -n 3000 -seed 1
 $(SIGNS)/shortcut/list.txt: | $(SIGNS_BIN)/signs-make
 	$(SIGNS_BIN)/signs-make $(@D) -n 3000 -seed 1 -stickers shortcut
+	grep -l '^3 ' $(@D)/labels/*.txt | sed -e 's|/labels/|/images/|' -e 's|txt$$|png|' >$@.rings
+	cat $@.rings $@.rings >>$@ && rm $@.rings
 $(SIGNS)/valid/list.txt: | $(SIGNS_BIN)/signs-make
 	$(SIGNS_BIN)/signs-make $(@D) -n 400 -seed 2
 $(SIGNS)/probe/list.txt: | $(SIGNS_BIN)/signs-make
-	$(SIGNS_BIN)/signs-make $(@D) -n 1200 -seed 3 -stickers probe
+	$(SIGNS_BIN)/signs-make $(@D) -n 1800 -seed 3 -stickers probe
 
 # The committed .data names the plain set; here with this build's folders and the set asked for.
 $(SIGNS)/$(SIGNS_NAME).data: cfg/tiny-yolo-signs.data signs-always
