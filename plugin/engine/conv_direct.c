@@ -3,14 +3,6 @@
 
 #include "engine/conv.h"
 
-/* Output columns for which ox*stride + offset stays inside 0..width-1. */
-static void valid_columns(int out_w, int stride, int offset, int width, int *from, int *to)
-{
-    *from = offset < 0 ? (-offset + stride - 1) / stride : 0;
-    *to = width - 1 < offset ? 0 : (width - 1 - offset) / stride + 1;
-    if (*to > out_w) *to = out_w;
-}
-
 CP_CLONES static void forward_plane(const cp_window *g, const float *restrict x, const float *kernel, float *restrict y)
 {
     memset(y, 0, (size_t)g->out_h * g->out_w * sizeof *y);
@@ -18,7 +10,7 @@ CP_CLONES static void forward_plane(const cp_window *g, const float *restrict x,
         for (int kx = 0; kx < g->size; ++kx) {
             float weight = kernel[ky * g->size + kx];
             int from, to;
-            valid_columns(g->out_w, g->stride, kx - g->pad, g->w, &from, &to);
+            cp_valid_columns(g->out_w, g->stride, kx - g->pad, g->w, &from, &to);
             for (int oy = 0; oy < g->out_h; ++oy) {
                 int iy = oy * g->stride + ky - g->pad;
                 if (iy < 0 || iy >= g->h) continue;
@@ -38,7 +30,7 @@ CP_CLONES static void backward_plane(const cp_window *g, const float *restrict y
         for (int kx = 0; kx < g->size; ++kx) {
             float weight = kernel[ky * g->size + kx];
             int from, to;
-            valid_columns(g->out_w, g->stride, kx - g->pad, g->w, &from, &to);
+            cp_valid_columns(g->out_w, g->stride, kx - g->pad, g->w, &from, &to);
             for (int oy = 0; oy < g->out_h; ++oy) {
                 int iy = oy * g->stride + ky - g->pad;
                 if (iy < 0 || iy >= g->h) continue;

@@ -130,6 +130,14 @@ size_t cp_plan_buffers(int n, const int *first, const int *last, const size_t *f
 /* x[i] = 0 where bit first+i of a neuron layer's words is 0; `first` is a multiple of 64. */
 void cp_mask_apply(const uint64_t *words, size_t first, size_t count, float *x);
 
+/* Output columns [from,to) of a window's tap, those for which ox*stride + offset stays inside 0..width-1. */
+static inline void cp_valid_columns(int out_w, int stride, int offset, int width, int *from, int *to)
+{
+    *from = offset < 0 ? (-offset + stride - 1) / stride : 0;
+    *to = width - 1 < offset ? 0 : (width - 1 - offset) / stride + 1;
+    if (*to > out_w) *to = out_w;
+}
+
 /* engine/activation.c */
 void cp_activate(float *x, size_t n, ACTIVATION activation);
 void cp_activate_bias(float *x, size_t n, float bias, ACTIVATION activation);

@@ -20,53 +20,33 @@ static cp_status prepare_maxpool(cp_op *op)
     return CP_OK;
 }
 
-/* Darknet's rule: the first of the largest wins; outside counts as -FLT_MAX; a window without any number has no winner. */
-static void pool_any(const layer *l, const float *x, int oy, int ox, float *value, uint16_t *winner)
+/* One output row. Darknet's rule: the first of the largest wins; outside counts as -FLT_MAX; a window without any number has
+ * no winner. Tap by tap over the whole row, so that the inner loop has neither bounds nor branches. */
+CP_CLONES static void pool_row(const layer *l, const float *restrict x, int oy, float *restrict best,
+                               uint16_t *restrict winner)
 {
-    int y0 = oy * l->stride - l->pad / 2, x0 = ox * l->stride - l->pad / 2;
-    int ky0 = y0 < 0 ? -y0 : 0, ky1 = y0 + l->size > l->h ? l->h - y0 : l->size;
-    int kx0 = x0 < 0 ? -x0 : 0, kx1 = x0 + l->size > l->w ? l->w - x0 : l->size;
-    float best = -FLT_MAX;
-    int at = NO_WINNER;
-    for (int ky = ky0; ky < ky1; ++ky)
-        for (int kx = kx0; kx < kx1; ++kx) {
-            float v = x[(y0 + ky) * l->w + x0 + kx];
-            bool better = v > best;
-            at = better ? ky * l->size + kx : at;
-            best = better ? v : best;
+    int y0 = oy * l->stride - l->pad / 2;
+    for (int ox = 0; ox < l->out_w; ++ox) best[ox] = -FLT_MAX, winner[ox] = NO_WINNER;
+    for (int ky = 0; ky < l->size; ++ky) {
+        if (y0 + ky < 0 || y0 + ky >= l->h) continue;
+        const float *row = x + (size_t)(y0 + ky) * l->w;
+        for (int kx = 0; kx < l->size; ++kx) {
+            int offset = kx - l->pad / 2, from, to, stride = l->stride;
+            uint16_t tap = (uint16_t)(ky * l->size + kx);
+            cp_valid_columns(l->out_w, stride, offset, l->w, &from, &to);
+            if (stride == 1)
+                for (int ox = from; ox < to; ++ox) {
+                    float v = row[ox + offset];
+                    winner[ox] = v > best[ox] ? tap : winner[ox];
+                    best[ox] = v > best[ox] ? v : best[ox];
+                }
+            else
+                for (int ox = from; ox < to; ++ox) {
+                    float v = row[ox * stride + offset];
+                    winner[ox] = v > best[ox] ? tap : winner[ox];
+                    best[ox] = v > best[ox] ? v : best[ox];
+                }
         }
-    *value = best;
-    *winner = (uint16_t)at;
-}
-
-/* The common case, without bounds: 2x2 windows that lie inside, one output row. */
-CP_CLONES static void pool_row_2x2(const float *restrict upper, const float *restrict lower, int stride, int count,
-                                   float *restrict value, uint16_t *restrict winner)
-{
-    for (int i = 0; i < count; ++i) {
-        float a = upper[i * stride], b = upper[i * stride + 1], c = lower[i * stride], d = lower[i * stride + 1];
-        float best = -FLT_MAX;
-        int at = NO_WINNER;
-        at = a > best ? 0 : at, best = a > best ? a : best;
-        at = b > best ? 1 : at, best = b > best ? b : best;
-        at = c > best ? 2 : at, best = c > best ? c : best;
-        at = d > best ? 3 : at, best = d > best ? d : best;
-        value[i] = best;
-        winner[i] = (uint16_t)at;
-    }
-}
-
-static void pool_plane(const layer *l, const float *x, float *y, uint16_t *winners)
-{
-    int offset = -(l->pad / 2);
-    for (int oy = 0; oy < l->out_h; ++oy) {
-        int ox = 0, y0 = oy * l->stride + offset;
-        if (l->size == 2 && offset == 0 && y0 + 2 <= l->h) {
-            int inside = l->w >= 2 ? (l->w - 2) / l->stride + 1 : 0;
-            ox = inside < l->out_w ? inside : l->out_w;
-            pool_row_2x2(x + y0 * l->w, x + (y0 + 1) * l->w, l->stride, ox, y + oy * l->out_w, winners + oy * l->out_w);
-        }
-        for (; ox < l->out_w; ++ox) pool_any(l, x, oy, ox, &y[oy * l->out_w + ox], &winners[oy * l->out_w + ox]);
     }
 }
 
@@ -79,7 +59,10 @@ static void forward_maxpool(const cp_op *op, int n, const cp_batch *in, cp_batch
 #pragma omp parallel for collapse(2) num_threads(cp_threads_for((double)n * outputs * l->size))
     for (int b = 0; b < n; ++b)
         for (int c = 0; c < l->c; ++c)
-            pool_plane(l, cp_at(in[0], b) + c * in_plane, cp_at(out, b) + c * out_plane, index + b * outputs + c * out_plane);
+            for (int oy = 0; oy < l->out_h; ++oy) {
+                size_t row = c * out_plane + (size_t)oy * l->out_w;
+                pool_row(l, cp_at(in[0], b) + c * in_plane, oy, cp_at(out, b) + row, index + b * outputs + row);
+            }
 }
 
 /* Where each window offset lies from the window's corner, in floats. */
