@@ -118,7 +118,7 @@ class Files(FolderTest):
         self.assertTrue((maps(self.path("one.npy")) == maps(self.path("s-0.9.npy"))).all())
 
     def test_all_boxes(self):
-        printed = json.loads(self.done("explain", *YOLO, "photo.png", "-box", "all", "-thresh", ".3", "-json", "-out",
+        printed = json.loads(self.done("explain", *YOLO, "photo.png", "-box", "all", "-thresh", ".61", "-json", "-out",
                                        "b", "-no-picture").out)
         boxes = printed["prediction"]
         self.assertGreater(len(boxes), 1)
@@ -127,7 +127,7 @@ class Files(FolderTest):
         self.assertEqual(probabilities, sorted(probabilities, reverse=True))
         for box in range(1, len(boxes) + 1):
             self.assertTrue(os.path.exists(self.path(f"b-box{box}.npy")))
-        self.done("explain", *YOLO, "photo.png", "-box", "2", "-thresh", ".3", "-out", "two", "-no-picture")
+        self.done("explain", *YOLO, "photo.png", "-box", "2", "-thresh", ".61", "-out", "two", "-no-picture")
         self.assertTrue((maps(self.path("two.npy")) == maps(self.path("b-box2.npy"))).all())
 
     def test_targets_of_a_box_differ(self):
