@@ -160,9 +160,12 @@ static const float *activations(const run *r, int layer, int position, int e)
 
 static bool has_units(const run *r, int layer)
 {
-    for (int e = 0; e < r->n; ++e)
-        for (int k = 0; k < r->entries[e].response->n; ++k)
-            if (owner(r->frame->model, r->entries[e].response->unit[k].layer) == layer) return true;
+    for (int e = 0; e < r->n; ++e) {
+        const cp_response *response = r->entries[e].response;
+        if (!response && owner(r->frame->model, r->entries[e].seed_layer) == layer) return true;
+        for (int k = 0; response && k < response->n; ++k)
+            if (owner(r->frame->model, response->unit[k].layer) == layer) return true;
+    }
     return false;
 }
 
