@@ -366,6 +366,70 @@ cp_status cp_path_find_cut(const cp_path *path, const float *score, const cp_res
  * cp_path_select_channels. */
 cp_status cp_path_find_cut_channels(const cp_path *path, const float *channel, const cp_response *response, cp_cut *cut);
 
+/* ---------------------------------------------------------------- methods that prune for an objective */
+
+/* What critical paths are compared with (METHODS 1.5). None of their scores is a contribution: a score only orders the neurons
+ * for cp_path_select. */
+
+typedef struct {
+    cp_run_options run;      /* memory and signed_scores do not matter */
+    double sparsity;         /* how far to prune; paths of any lower sparsity follow from the same scores */
+    double step;             /* share of the N neurons that one round removes; 0 = .01, the paper's */
+    bool unprotected;        /* neurons that are dead in the current network may go, and go first */
+} cp_greedy_options;
+
+typedef struct {
+    size_t left;             /* neurons not removed */
+    double sparsity;         /* reached: 1 - left/N. Select no sparser than this */
+    int rounds;
+    bool stalled;            /* all neurons left are dead, or of no influence, in the current network: protected */
+} cp_greedy_report;
+
+/* GreedyPruning (METHODS 1.5, Algorithm 1 of the paper): as long as too many are left, s_j = |a_j * g_j| in the network with
+ * the removed at zero, and the lowest of those with s_j != 0 go. score[N]: the order, rising by one unit in the last place per
+ * neuron removed, the neurons left share the highest; 0 for the response's own units, which are never zeroed. One forward and
+ * one backward run a round. report may be NULL. */
+cp_status cp_score_greedy(const cp_model *model, const float *input, const cp_response *response,
+                          const cp_greedy_options *options, float *score, cp_greedy_report *report);
+
+typedef enum {
+    CP_DGR_CODE, /* the paper's released code: a gate per neuron, 1000 steps, rate .01, gamma .01, gates up to 100 */
+    CP_DGR_WANG  /* Wang et al. 2018: a gate per channel, 30 steps, rate .1, gamma .05, gates up to 10 */
+} cp_dgr_settings;
+
+typedef struct {
+    cp_run_options run;      /* memory and signed_scores do not matter */
+    cp_granularity granularity;
+    bool random;             /* gates start at U(0,1), drawn from `seed`; otherwise at 1 */
+    uint64_t seed;
+    int steps;               /* of a round, at least 1 */
+    int rounds;              /* at most; the next begins, with gamma / 10, when no iterate kept the prediction */
+    double rate, momentum, gamma, clamp; /* gates stay in [0, clamp] */
+} cp_dgr_options;
+
+typedef struct {
+    bool kept;               /* some iterate had the original arg-max; if none, the gates are the last iterate's */
+    int rounds, step;        /* rounds run; the step of the last one before which the gates were what is returned */
+    double loss, cross_entropy; /* of the gates returned */
+    double gamma;            /* of the last round */
+} cp_dgr_report;
+
+/* Settings, gates starting at 1, momentum .9, 100 rounds. */
+cp_dgr_options cp_dgr_defaults(cp_dgr_settings settings);
+/* Distillation guided routing (METHODS 1.5; Wang et al. 2018): gates >= 0 multiply the activations and minimise
+ * CE(softmax of the original logits, softmax of the gated) + gamma * sum |gate| by gradient descent with momentum (velocity 0 at
+ * the start of a round, gates as they are). gate: N or cp_model_channel_count, as the granularity says; the gates of the lowest
+ * loss among the iterates that keep the arg-max. Logits that are neurons themselves have no gate: theirs is 0.
+ * CP_EINPUT unless the model is a classifier. report may be NULL. */
+cp_status cp_score_dgr(const cp_model *model, const float *input, const cp_dgr_options *options, float *gate,
+                       cp_dgr_report *report);
+
+/* RandomPruning: score[N] in (0,1), such that every sparsity keeps the same share, up to one neuron, of each layer; which is
+ * drawn from `seed`. */
+cp_status cp_score_random(const cp_model *model, uint64_t seed, float *score);
+/* The active subnet: the path becomes all neurons that are not dead (METHODS 0) in image `image` of an unrestricted run. */
+void cp_path_active(cp_path *path, const cp_frame *frame, int image);
+
 /* ---------------------------------------------------------------- map */
 
 /* Pathway gradients (METHODS 4), one per path, of one image of a forward run that is in the frame: frozen. maps: (n,C,H,W).

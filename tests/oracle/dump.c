@@ -2,6 +2,7 @@
  *
  *     oracle_dump prepare CFG WEIGHTS PHOTO LETTERBOX OUT.npy        the network input of a photo
  *     oracle_dump run CFG WEIGHTS INPUT.npy LAYER:INDEX OUT.npz SPARSITY...
+ *     oracle_dump dgr CFG WEIGHTS INPUT.npy STEPS SEED OUT.npz       gates of one round; SEED -: they start at 1
  *
  * OUT.npz, float32 unless bits: value; logits.NNN per head; a.LAYER, g.LAYER, score.LAYER of every neuron layer;
  * gradient; for each sparsity as text, path_S.LAYER, frozen_S, zeroed_S, zeroed_value_S. */
@@ -193,13 +194,48 @@ static int run_network(char **argument)
     return 0;
 }
 
+static int run_dgr(char **argument)
+{
+    run_state run = {0};
+    cp_array_type type;
+    cp_dgr_report report;
+    void *input;
+    need(cp_model_open(argument[0], argument[1], &run.model));
+    cp_model_input_shape(run.model, &run.c, &run.h, &run.w);
+    run.layers = cp_model_neuron_layers(run.model, &run.n_layers);
+    cp_array_type expected = cp_array_chw(CP_FLOAT32, run.c, run.h, run.w);
+    need(cp_npy_read(argument[2], &expected, &type, &input));
+    cp_dgr_options options = cp_dgr_defaults(CP_DGR_CODE);
+    options.rounds = 1;
+    options.steps = atoi(argument[3]);
+    options.random = strcmp(argument[4], "-") != 0;
+    options.seed = options.random ? strtoull(argument[4], NULL, 10) : 0;
+    float *gate = own(&run, cp_model_neuron_count(run.model), sizeof *gate);
+    need(cp_score_dgr(run.model, input, &options, gate, &report));
+    need(cp_npz_create(argument[5], false, &run.writer));
+    for (int k = 0; k < run.n_layers; ++k)
+        add_layer(&run, "gate", &run.layers[k], CP_FLOAT32, gate + run.layers[k].offset);
+    add_value(&run, "step", report.step);
+    add_value(&run, "kept", report.kept);
+    add_value(&run, "loss", report.loss);
+    need(cp_npz_commit(&run.writer));
+    for (int i = 0; i < run.n_owned; ++i)
+        cp_free(run.owned[i]);
+    cp_free(input);
+    cp_model_free(run.model);
+    return 0;
+}
+
 int main(int argc, char **argv)
 {
     if (argc == 7 && !strcmp(argv[1], "prepare"))
         return prepare(argv + 2);
     if (argc > 7 && !strcmp(argv[1], "run"))
         return run_network(argv + 2);
+    if (argc == 8 && !strcmp(argv[1], "dgr"))
+        return run_dgr(argv + 2);
     fprintf(stderr, "usage: oracle_dump prepare CFG WEIGHTS PHOTO LETTERBOX OUT.npy\n"
-                    "       oracle_dump run CFG WEIGHTS INPUT.npy LAYER:INDEX OUT.npz SPARSITY...\n");
+                    "       oracle_dump run CFG WEIGHTS INPUT.npy LAYER:INDEX OUT.npz SPARSITY...\n"
+                    "       oracle_dump dgr CFG WEIGHTS INPUT.npy STEPS SEED|- OUT.npz\n");
     return 2;
 }
