@@ -13,5 +13,6 @@ cp_status cp_run_layers(const cp_options *options);
 cp_status cp_run_score(const cp_options *options);
 cp_status cp_run_path(const cp_options *options);
 cp_status cp_run_grad(const cp_options *options);
+cp_status cp_run_compare(const cp_options *options);
 
 #endif

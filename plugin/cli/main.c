@@ -11,7 +11,8 @@ int run_critpath(int argc, char **argv);
 
 #define IMAGES "[data] <cfg> <weights> [image ...]"
 #define RESPONSE "class box target unit thresh nms letterbox names "
-#define SELECTION "method sparsity floor "
+#define SCORING "granularity seed steps protect preset init rounds rate momentum gamma clamp "
+#define SELECTION "method sparsity floor " SCORING
 
 /* A new command is a row here and a file beside this one. */
 const cp_command cp_commands[] = {
@@ -24,7 +25,7 @@ const cp_command cp_commands[] = {
      "List the layers: shapes, parameters, cost, which are neuron layers, and what is not supported.", "",
      "Lists a cfg that is refused as well, with the reason at each layer.", "darknet critpath layers yolov3.cfg",
      cp_run_layers},
-    {"score", IMAGES, "Score every neuron's contribution to the response.", "method " RESPONSE "out",
+    {"score", IMAGES, "Score every neuron's contribution to the response.", "method sparsity " SCORING RESPONSE "out",
      "Writes PREFIX.score.npz: one float32 array (C,H,W) per neuron layer, and meta.json.",
      "darknet critpath score vgg-16.cfg vgg-16.weights dog.jpg -out dog", cp_run_score},
     {"path", "[data] <cfg> <weights> [image ...]", "Select the critical path of the response.",
@@ -32,10 +33,17 @@ const cp_command cp_commands[] = {
      "Writes PREFIX.path.npz: one bool array (C,H,W) per neuron layer, and meta.json. With -score no image is needed.",
      "darknet critpath path vgg-16.cfg vgg-16.weights -score dog.score.npz -sparsity .9,.99 -out dog", cp_run_path},
     {"grad", IMAGES, "The pathway gradient: how the response changes with each pixel through the path alone.",
-     "method=mct|gradient sparsity floor " RESPONSE "path offpath no-picture out",
+     "method=" CP_METHODS "|gradient sparsity floor " SCORING RESPONSE "path offpath no-picture out",
      "Writes PREFIX.npy (float32, C,H,W of the network input) and PREFIX.png. -method gradient is the plain\n"
      "gradient of the whole network. A path file brings its response along, unless -class, -box or -unit names one.",
      "darknet critpath grad vgg-16.cfg vgg-16.weights dog.jpg -path dog.path.npz -out dog", cp_run_grad},
+    {"compare", "[data] <cfg> <weights> [image ...] [path.npz ...]",
+     "What the paths of several methods, or of path files, have in common: dead share and Jaccard.",
+     "methods sparsity floor layers " SCORING RESPONSE "no-picture out",
+     "Means and deviations over the images, beside the value that chance gives: paths of densities p and q share\n"
+     "pq/(p+q-pq). With -out writes PREFIX.json, PREFIX.csv, PREFIX.matrix.png (Jaccard) and PREFIX.layers.png.",
+     "darknet critpath compare vgg-16.cfg vgg-16.weights a.jpg b.jpg -methods mct,greedy,random -out paths",
+     cp_run_compare},
     {0},
 };
 

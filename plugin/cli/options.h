@@ -10,6 +10,9 @@
 
 enum { CP_MAX_SPARSITIES = 64 };
 
+/* What -method knows; the rows of cli/methods.c. */
+#define CP_METHODS "mct|greedy|dgr|dgr-random|random|active"
+
 /* A list of numbers, `-sparsity .9,.99`. */
 typedef struct {
     int n;                               /* 0: not given */
@@ -20,11 +23,12 @@ typedef struct {
 /* What the user gave, or the default. Strings point into argv. */
 typedef struct {
     const char *method, *class_name, *box, *target, *unit, *offpath, *names, *out, *score, *path;
+    const char *granularity, *steps, *init, *preset, *methods; /* steps: a number or a word, as the method says */
     cp_number_list sparsity;
-    double floor, thresh, nms;
-    int letterbox, top, threads, gpu;
+    double floor, thresh, nms, rate, momentum, gamma, clamp; /* of DGR's four, 0: the preset's */
+    int letterbox, top, threads, gpu, seed, protect, rounds;
     size_t mem; /* bytes; 0: no cap */
-    bool no_picture, json, quiet, nogpu, help;
+    bool no_picture, layers, json, quiet, nogpu, help;
     char **arguments; /* what is not an option, in order: [data] <cfg> <weights> [image ...] */
     int n_arguments;
 } cp_options;

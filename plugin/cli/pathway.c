@@ -8,25 +8,6 @@
 
 static const double DEFAULT_SPARSITY = .9;
 
-/* ---------------------------------------------------------------- methods */
-
-static cp_status score_mct(cp_session *s, const cp_response *response, float *score)
-{
-    return cp_score_mct(s->frame, 0, response, false, score);
-}
-
-static const cp_method methods[] = {
-    {"mct", score_mct},
-};
-
-const cp_method *cp_method_find(const char *name)
-{
-    for (size_t i = 0; i < sizeof methods / sizeof *methods; i++)
-        if (!strcmp(methods[i].name, name))
-            return &methods[i];
-    return NULL;
-}
-
 /* ---------------------------------------------------------------- selection */
 
 const char *cp_cut_text(const cp_session *s, const cp_cut *cut, char text[200])
@@ -49,14 +30,39 @@ const char *cp_reached_text(const cp_session *s, const cp_pathway *pathway, char
     return text;
 }
 
-static cp_status select_one(cp_session *s, const float *score, const cp_response *response, double sparsity,
+static cp_status select_channels(const cp_session *s, const float *score, double sparsity,
+                                 const cp_response *response, cp_path *path, cp_selection *selection, cp_cut *cut)
+{
+    float *channel = cp_alloc(cp_model_channel_count(s->model), sizeof *channel, "channels");
+    if (!channel)
+        return CP_ERESOURCE;
+    cp_score_to_channels(s->model, score, channel);
+    cp_status status = cp_path_select_channels(path, channel, sparsity, s->options->floor, selection);
+    if (!status && cut)
+        status = cp_path_find_cut_channels(path, channel, response, cut);
+    size_t n = cp_model_neuron_count(s->model);
+    selection->kept = cp_path_count(path);
+    selection->sparsity = n ? 1 - (double)selection->kept / (double)n : 0;
+    cp_free(channel);
+    return status;
+}
+
+cp_status cp_select_path(const cp_session *s, const float *score, double least_share, double sparsity,
+                         const cp_response *response, cp_path *path, cp_selection *selection, cp_cut *cut)
+{
+    sparsity = sparsity < 1 - least_share ? sparsity : 1 - least_share;
+    if (cp_by_channel(s->options))
+        return select_channels(s, score, sparsity, response, path, selection, cut);
+    cp_status status = cp_path_select(path, score, sparsity, s->options->floor, selection);
+    return status || !cut ? status : cp_path_find_cut(path, score, response, cut);
+}
+
+static cp_status select_one(cp_session *s, const cp_pathways *p, const cp_response *response, double sparsity,
                             cp_pathway *pathway)
 {
-    cp_status status = cp_path_select(pathway->path, score, sparsity, s->options->floor, &pathway->selection);
-    if (!status)
-        status = cp_path_find_cut(pathway->path, score, response, &pathway->cut);
     pathway->asked = sparsity;
-    return status;
+    return cp_select_path(s, p->score, p->least_share, sparsity, response, pathway->path, &pathway->selection,
+                          &pathway->cut);
 }
 
 /* Shown with six digits, and never above the value: a higher sparsity would be cut. */
@@ -88,7 +94,7 @@ cp_status cp_pathways_select(cp_session *s, const char *source, const cp_respons
             snprintf(pathway->tag, sizeof pathway->tag, "-%s", pathway->text);
         cp_status status = cp_path_create(s->model, &pathway->path);
         if (!status)
-            status = select_one(s, p->score, response, asked->n ? asked->value[i] : DEFAULT_SPARSITY, pathway);
+            status = select_one(s, p, response, asked->n ? asked->value[i] : DEFAULT_SPARSITY, pathway);
         if (status)
             return status;
         double uncut = pathway->cut.sparsest_uncut;
@@ -96,7 +102,7 @@ cp_status cp_pathways_select(cp_session *s, const char *source, const cp_respons
             char why[200];
             cp_note(s, "%s: at sparsity 0.9 the path would be cut, %s; taken is %.6f, the sparsest that is not", source,
                     cp_cut_text(s, &pathway->cut, why), floor_micro(uncut));
-            if ((status = select_one(s, p->score, response, uncut, pathway)))
+            if ((status = select_one(s, p, response, uncut, pathway)))
                 return status;
             pathway->lowered = true;
             snprintf(pathway->text, sizeof pathway->text, "%.6f", floor_micro(uncut));
@@ -116,7 +122,7 @@ cp_status cp_pathways_find(cp_session *s, const cp_item *item, const cp_response
     if (!p->score)
         return CP_ERESOURCE;
     double began = cp_seconds();
-    cp_status status = method->score(s, response, p->score);
+    cp_status status = method->score(s, response, p->score, &p->least_share);
     p->scoring = cp_seconds() - began;
     return status ? status : cp_pathways_select(s, item->path, response, p);
 }

@@ -7,9 +7,13 @@
 /* One way to score neurons; -method chooses among them. */
 typedef struct {
     const char *name;
-    /* score[N] >= 0 for image 0 of the session's frame */
-    cp_status (*score)(cp_session *session, const cp_response *response, float *score);
+    /* score[N] >= 0 for image 0 of the session's frame, and the share of the neurons that selection has to leave: 0, or
+     * more where the scores say nothing about sparser paths */
+    cp_status (*score)(cp_session *session, const cp_response *response, float *score, double *least_share);
 } cp_method;
+
+/* -granularity channel, or the default of -preset wang. */
+bool cp_by_channel(const cp_options *options);
 
 /* NULL when there is none of that name. */
 const cp_method *cp_method_find(const char *name);
@@ -29,6 +33,7 @@ typedef struct {
 
 typedef struct {
     float *score;           /* N; NULL when the path came from a file */
+    double least_share;     /* a path keeps at least this share: where greedy pruning stalled; 1 of the active subnet */
     cp_pathway *pathway;
     int n;
     float *maps;            /* (n,c,h,w) */
@@ -45,6 +50,11 @@ cp_status cp_pathways_select(cp_session *session, const char *source, const cp_r
 /* The pathway gradients, -offpath frozen or zeroed, as many at a time as -mem allows. A zero map is said on stderr. */
 cp_status cp_pathways_map(cp_session *session, const cp_item *item, const cp_subject *subject, cp_pathways *pathways);
 void cp_pathways_free(cp_pathways *pathways);
+
+/* One selection by -granularity and -floor, no sparser than least_share allows; in `selection` neurons are counted. cut
+ * may be NULL. */
+cp_status cp_select_path(const cp_session *session, const float *score, double least_share, double sparsity,
+                         const cp_response *response, cp_path *path, cp_selection *selection, cp_cut *cut);
 
 /* Why a map is zero everywhere, one line; NULL when it is not. `pathway` NULL: the plain gradient. */
 const char *cp_zero_map_reason(const cp_session *session, const float *map, const cp_subject *subject,

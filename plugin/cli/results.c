@@ -71,6 +71,7 @@ static void fill_meta(const cp_session *s, const cp_item *item, const cp_subject
     snprintf(meta->method, sizeof meta->method, "%s", s->options->method);
     snprintf(meta->input_sha256, sizeof meta->input_sha256, "%s", item->input_sha256);
     meta->response = subject->response;
+    meta->seed = (uint64_t)s->options->seed;
 }
 
 cp_status cp_write_path(const cp_session *s, const cp_item *item, const cp_subject *subject, const cp_file_meta *from,

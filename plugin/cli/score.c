@@ -47,6 +47,7 @@ static cp_status score_image(cp_session *s, cp_item *item, void *user)
     int n = 0;
     char file[4096];
     float *score = NULL;
+    double least_share;
     cp_status status = cp_predict(s, item, &prediction);
     if (!status)
         status = cp_choose_subjects(s, item, user, &prediction, &subjects, &n);
@@ -56,7 +57,7 @@ static cp_status score_image(cp_session *s, cp_item *item, void *user)
         printf("%s\n", item->path);
     for (int i = 0; i < n && !status; i++) {
         double began = cp_seconds();
-        status = cp_method_find(s->options->method)->score(s, &subjects[i].response, score);
+        status = cp_method_find(s->options->method)->score(s, &subjects[i].response, score, &least_share);
         double scored = cp_seconds() - began;
         if (!status)
             status = cp_write_score(s, item, &subjects[i], score, subjects[i].tag, file);

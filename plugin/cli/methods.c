@@ -1,0 +1,170 @@
+/* The methods of -method: each turns the options and the image in the frame into scores. */
+#include "cli/pathway.h"
+#include "io/error.h"
+#include "io/progress.h"
+
+#include <string.h>
+
+static const double DEFAULT_SPARSITY = .9;
+
+static void show(void *progress, double fraction) { cp_progress_update(progress, fraction); }
+
+/* One line per image; a list has a line of its own. */
+static cp_progress *start_progress(const cp_session *s, const char *what)
+{
+    return cp_progress_start(what, 1, s->options->quiet || s->list);
+}
+
+static cp_status score_mct(cp_session *s, const cp_response *response, float *score, double *least_share)
+{
+    *least_share = 0;
+    return cp_score_mct(s->frame, 0, response, false, score);
+}
+
+/* ---------------------------------------------------------------- greedy */
+
+static double sparsest_asked(const cp_options *options)
+{
+    double most = options->sparsity.n ? options->sparsity.value[0] : DEFAULT_SPARSITY;
+    for (int i = 1; i < options->sparsity.n; i++)
+        most = options->sparsity.value[i] > most ? options->sparsity.value[i] : most;
+    return most;
+}
+
+static cp_status score_greedy(cp_session *s, const cp_response *response, float *score, double *least_share)
+{
+    cp_greedy_report report;
+    if (cp_by_channel(s->options))
+        return cp_fail(CP_EINPUT, "-method greedy: it removes single neurons, -granularity channel is not offered");
+    cp_progress *progress = start_progress(s, "greedy");
+    const cp_greedy_options options = {.run = {.progress = show, .user = progress},
+                                       .sparsity = sparsest_asked(s->options),
+                                       .unprotected = !s->options->protect};
+    cp_status status = cp_score_greedy(s->model, s->input, response, &options, score, &report);
+    cp_progress_end(&progress);
+    *least_share = 1 - report.sparsity;
+    if (!status && report.stalled)
+        cp_note(s, "greedy: stalled at sparsity %.6f of %g: the %zu neurons left are dead in what remains of the "
+                "network, and protected (-protect 0 removes them)", report.sparsity, options.sparsity, report.left);
+    return status;
+}
+
+/* ---------------------------------------------------------------- dgr */
+
+static cp_status read_dgr(const cp_options *o, bool random, cp_dgr_options *options)
+{
+    long long steps;
+    *options = cp_dgr_defaults(o->preset && !strcmp(o->preset, "wang") ? CP_DGR_WANG : CP_DGR_CODE);
+    options->granularity = cp_by_channel(o) ? CP_CHANNEL : CP_NEURON;
+    options->random = random || !strcmp(o->init, "random");
+    options->seed = (uint64_t)o->seed;
+    options->rounds = o->rounds;
+    options->momentum = o->momentum;
+    options->rate = o->rate > 0 ? o->rate : options->rate;
+    options->gamma = o->gamma > 0 ? o->gamma : options->gamma;
+    options->clamp = o->clamp > 0 ? o->clamp : options->clamp;
+    if (!o->steps)
+        return CP_OK;
+    cp_status status = cp_parse_int("-steps", o->steps, 1, 1000000, &steps);
+    options->steps = status ? 1 : (int)steps;
+    return status;
+}
+
+/* Gates of channels as scores of neurons: equal parts, whose sum is the gate again. */
+static void share_gates(const cp_model *model, const float *gate, float *score)
+{
+    int n;
+    const cp_neuron_layer *layers = cp_model_neuron_layers(model, &n);
+    for (int l = 0; l < n; l++)
+        for (size_t c = 0, plane = layers[l].h * layers[l].w; c < layers[l].c; c++, gate++)
+            for (size_t i = 0; i < plane; i++)
+                *score++ = *gate / (float)plane;
+}
+
+static cp_status run_dgr(cp_session *s, bool random, float *score, double *least_share)
+{
+    cp_dgr_options options;
+    cp_dgr_report report;
+    float *gate = NULL;
+    *least_share = 0;
+    cp_status status = read_dgr(s->options, random, &options);
+    if (status)
+        return status;
+    bool channels = options.granularity == CP_CHANNEL;
+    if (channels && !(gate = cp_alloc(cp_model_channel_count(s->model), sizeof *gate, "gates")))
+        return CP_ERESOURCE;
+    cp_progress *progress = start_progress(s, "dgr");
+    options.run = (cp_run_options){.progress = show, .user = progress};
+    status = cp_score_dgr(s->model, s->input, &options, channels ? gate : score, &report);
+    cp_progress_end(&progress);
+    if (!status && channels)
+        share_gates(s->model, gate, score);
+    if (!status && !report.kept)
+        cp_note(s, "dgr: no iterate of %d rounds of %d steps kept the prediction; the gates are the last one's",
+                report.rounds, options.steps);
+    cp_free(gate);
+    return status;
+}
+
+static cp_status score_dgr(cp_session *s, const cp_response *response, float *score, double *least_share)
+{
+    (void)response; /* the whole softmax is what is kept */
+    return run_dgr(s, false, score, least_share);
+}
+
+static cp_status score_dgr_random(cp_session *s, const cp_response *response, float *score, double *least_share)
+{
+    (void)response;
+    return run_dgr(s, true, score, least_share);
+}
+
+/* ---------------------------------------------------------------- random, active */
+
+static cp_status score_random(cp_session *s, const cp_response *response, float *score, double *least_share)
+{
+    (void)response;
+    *least_share = 0;
+    return cp_score_random(s->model, (uint64_t)s->options->seed, score);
+}
+
+static cp_status score_active(cp_session *s, const cp_response *response, float *score, double *least_share)
+{
+    cp_path *path;
+    (void)response;
+    *least_share = 1; /* all that is not 0, whatever -sparsity says */
+    cp_status status = cp_path_create(s->model, &path);
+    if (status)
+        return status;
+    cp_path_active(path, s->frame, 0);
+    for (size_t i = 0; i < cp_model_neuron_count(s->model); i++)
+        score[i] = cp_path_get(path, i);
+    cp_path_free(path);
+    return CP_OK;
+}
+
+/* ---------------------------------------------------------------- table */
+
+bool cp_by_channel(const cp_options *options)
+{
+    if (options->granularity)
+        return !strcmp(options->granularity, "channel");
+    return options->preset && !strcmp(options->preset, "wang");
+}
+
+/* A new method is a row here and a word in CP_METHODS. */
+static const cp_method methods[] = {
+    {"mct", score_mct},
+    {"greedy", score_greedy},
+    {"dgr", score_dgr},
+    {"dgr-random", score_dgr_random},
+    {"random", score_random},
+    {"active", score_active},
+};
+
+const cp_method *cp_method_find(const char *name)
+{
+    for (size_t i = 0; i < sizeof methods / sizeof *methods; i++)
+        if (!strcmp(methods[i].name, name))
+            return &methods[i];
+    return NULL;
+}
