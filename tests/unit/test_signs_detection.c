@@ -18,6 +18,7 @@ enum { SIDE = 224, PIXELS = SIDE * SIDE, SMALL = 19, LARGE = 11 };
 
 #define CFG "cfg/tiny-yolo-signs.cfg"
 #define WEIGHTS "weights/tiny-yolo-signs.weights"
+#define SHORTCUT "weights/tiny-yolo-signs-shortcut.weights"
 
 typedef struct {
     cp_model *model;
@@ -42,34 +43,50 @@ static signs_scene scene_of(uint64_t index, signs_stickers stickers)
     return scene;
 }
 
-static void open_fixture(fixture *f, uint64_t index)
+static void run_scene(fixture *f, signs_scene scene, float thresh)
 {
-    memset(f, 0, sizeof *f);
     float *input = calloc(3 * PIXELS, sizeof *input);
     const float *logits[2];
     const int *heads;
     cp_placement placement;
     assert_non_null(input);
-    must(cp_model_open(CFG, WEIGHTS, &f->model));
-    must(cp_frame_create(f->model, 1, &f->frame));
-    f->scene = scene_of(index, SIGNS_STICKERS_NONE);
+    f->scene = scene;
     must(cp_model_prepare(f->model, f->scene.rgb, SIDE, SIDE, true, input, &placement));
     must(cp_frame_forward(f->frame, input, 1, NULL));
     assert_int_equal(cp_model_heads(f->model, &heads), 2);
     for (int i = 0; i < 2; i++) logits[i] = cp_frame_output(f->frame, cp_model_logit_layer(f->model, heads[i]), 0);
-    must(cp_model_detect(f->model, logits, SIDE, SIDE, .5f, .45f, &f->detections, &f->n));
+    must(cp_model_detect(f->model, logits, SIDE, SIDE, thresh, .45f, &f->detections, &f->n));
     free(input);
+}
+
+static void open_model(fixture *f, const char *weights)
+{
+    memset(f, 0, sizeof *f);
+    must(cp_model_open(CFG, weights, &f->model));
+    must(cp_frame_create(f->model, 1, &f->frame));
+}
+
+static void open_fixture(fixture *f, uint64_t index)
+{
+    open_model(f, WEIGHTS);
+    run_scene(f, scene_of(index, SIGNS_STICKERS_NONE), .5f);
+}
+
+static void forget_scene(fixture *f)
+{
+    cp_free_detections(f->detections);
+    signs_scene_free(&f->scene);
+    f->detections = NULL;
 }
 
 static void close_fixture(fixture *f)
 {
-    cp_free_detections(f->detections);
-    signs_scene_free(&f->scene);
+    forget_scene(f);
     cp_frame_free(f->frame);
     cp_model_free(f->model);
 }
 
-static const cp_detection *of_sign(const fixture *f, int i)
+static const cp_detection *find_sign(const fixture *f, int i)
 {
     const signs_sign *s = &f->scene.sign[i];
     signs_box truth = {s->x0, s->y0, s->x1, s->y1};
@@ -79,14 +96,20 @@ static const cp_detection *of_sign(const fixture *f, int i)
                          (d->y + d->h / 2) * SIDE};
         if (d->class_id == s->class && signs_box_iou(truth, box) >= .5) return d;
     }
-    fail_msg("sign %d, %s, is not found", i, signs_names[s->class]);
     return NULL;
 }
 
-static bool absent(void)
+static const cp_detection *of_sign(const fixture *f, int i)
 {
-    if (access(WEIGHTS, R_OK) == 0) return false;
-    print_message("skipped: %s is missing\n", WEIGHTS);
+    const cp_detection *found = find_sign(f, i);
+    if (!found) fail_msg("sign %d, %s, is not found", i, signs_names[f->scene.sign[i].class]);
+    return found;
+}
+
+static bool absent(const char *weights)
+{
+    if (access(weights, R_OK) == 0) return false;
+    print_message("skipped: %s is missing\n", weights);
     return true;
 }
 
@@ -116,7 +139,7 @@ static void test_examples_are_held_out_scenes(void **state)
 static void test_head_and_cell_follow_from_the_sign(void **state)
 {
     (void)state;
-    if (absent()) skip();
+    if (absent(WEIGHTS)) skip();
     fixture f;
     open_fixture(&f, 34);
     int used[2] = {0};
@@ -137,7 +160,7 @@ static void test_head_and_cell_follow_from_the_sign(void **state)
 static void test_targets_are_the_entries_of_the_box(void **state)
 {
     (void)state;
-    if (absent()) skip();
+    if (absent(WEIGHTS)) skip();
     static const struct { cp_target target; size_t entry; } targets[] = {
         {CP_TARGET_X, 0}, {CP_TARGET_Y, 1}, {CP_TARGET_W, 2}, {CP_TARGET_H, 3}, {CP_TARGET_OBJECTNESS, 4},
     };
@@ -218,7 +241,7 @@ static double share_in(const float *flat, const signs_sign *s)
 static void test_targets_explain_different_things(void **state)
 {
     (void)state;
-    if (absent()) skip();
+    if (absent(WEIGHTS)) skip();
     static const cp_target targets[3] = {CP_TARGET_CLASS, CP_TARGET_OBJECTNESS, CP_TARGET_X};
     static float flat[3][PIXELS];
     cp_path *path[3];
@@ -239,7 +262,7 @@ static void test_targets_explain_different_things(void **state)
 static void test_two_boxes_have_two_paths(void **state)
 {
     (void)state;
-    if (absent()) skip();
+    if (absent(WEIGHTS)) skip();
     static float flat[2][PIXELS];
     cp_path *path[2];
     fixture f;
@@ -256,6 +279,46 @@ static void test_two_boxes_have_two_paths(void **state)
     close_fixture(&f);
 }
 
+/* Mean share of the map on the sticker beside ring signs that the network finds, over its share of the picture. */
+static double sticker_share(const char *weights, int *found)
+{
+    static float flat[PIXELS];
+    double sum = 0;
+    fixture f;
+    open_model(&f, weights);
+    *found = 0;
+    for (uint64_t index = 0; index < 60; index++) {
+        run_scene(&f, scene_of(index, SIGNS_STICKERS_PROBE), .2f);
+        for (int i = 0; i < f.scene.n; i++) {
+            double on = 0, all = 0, area = 0;
+            const cp_detection *d = f.scene.sign[i].class == SIGNS_SHORTCUT_CLASS ? find_sign(&f, i) : NULL;
+            for (int p = 0; p < PIXELS; p++) area += f.scene.mask[p] == 8 * (i + 1) + SIGNS_STICKER;
+            if (!d || area < 12) continue;
+            cp_path_free(path_of(&f, d, CP_TARGET_CLASS, flat));
+            for (int p = 0; p < PIXELS; p++) {
+                all += flat[p];
+                if (f.scene.mask[p] == 8 * (i + 1) + SIGNS_STICKER) on += flat[p];
+            }
+            sum += on / all / (area / PIXELS);
+            ++*found;
+        }
+        forget_scene(&f);
+    }
+    close_fixture(&f);
+    return sum / *found;
+}
+
+static void test_shortcut_shows(void **state)
+{
+    (void)state;
+    if (absent(WEIGHTS) || absent(SHORTCUT)) skip();
+    int n[2];
+    double honest = sticker_share(WEIGHTS, &n[0]), shortcut = sticker_share(SHORTCUT, &n[1]);
+    print_message("sticker share over area: honest %.2f (%d rings), shortcut %.2f (%d rings)\n", honest, n[0], shortcut, n[1]);
+    assert_true(n[0] >= 5 && n[1] >= 5);
+    assert_true(shortcut > 1.4 * honest);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -264,6 +327,7 @@ int main(void)
         cmocka_unit_test(test_targets_are_the_entries_of_the_box),
         cmocka_unit_test(test_targets_explain_different_things),
         cmocka_unit_test(test_two_boxes_have_two_paths),
+        cmocka_unit_test(test_shortcut_shows),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
