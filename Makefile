@@ -82,7 +82,9 @@ demo:
 	@mkdir -p $(BUILD)/demo
 	$(BUILD)/darknet critpath explain cfg/cifar10.data cfg/resnet8-cifar.cfg weights/resnet8-cifar.weights \
 	    $(BUILD)/data/dog.jpg -out $(BUILD)/demo/dog
-	@echo 'picture: $(BUILD)/demo/dog.png'
+	$(BUILD)/darknet critpath explain cfg/tiny-yolo-signs.data cfg/tiny-yolo-signs.cfg weights/tiny-yolo-signs.weights \
+	    examples/signs-two.png -box all -out $(BUILD)/demo/signs
+	@echo 'pictures: $(BUILD)/demo/dog.png, $(BUILD)/demo/signs-box1.png, -box2, -box3'
 
 # Ratios against Darknet as Debian ships it and against PyTorch, where that is installed.
 BENCH_NETWORKS = vgg-16,squeezenet,yolov3-tiny
