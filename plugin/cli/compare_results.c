@@ -202,10 +202,8 @@ cp_status cp_compared_csv(const cp_compared *c, const char *path)
 
 static void title_of(const cp_compared *c, const char *what, char title[160])
 {
-    size_t images = cp_comparison_images(c->comparison);
     if (c->sparsity)
-        snprintf(title, 160, "%s, sparsity %s, mean of %zu response%s", what, c->sparsity, images,
-                 images == 1 ? "" : "s");
+        snprintf(title, 160, "%s, sparsity %s", what, c->sparsity);
     else
         snprintf(title, 160, "%s of path files", what);
 }

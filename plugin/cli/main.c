@@ -11,7 +11,7 @@ int run_critpath(int argc, char **argv);
 
 #define IMAGES "[data] <cfg> <weights> [image ...]"
 #define RESPONSE "class box target unit thresh nms letterbox names "
-#define SCORING "granularity seed steps protect preset init rounds rate momentum gamma clamp "
+#define SCORING "granularity seed iterations protect preset init rounds rate momentum gamma clamp "
 #define SELECTION "method sparsity floor " SCORING
 
 /* A new command is a row here and a file beside this one. */

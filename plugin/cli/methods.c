@@ -51,23 +51,19 @@ static cp_status score_greedy(cp_session *s, const cp_response *response, float 
 
 /* ---------------------------------------------------------------- dgr */
 
-static cp_status read_dgr(const cp_options *o, bool random, cp_dgr_options *options)
+static cp_dgr_options read_dgr(const cp_options *o, bool random)
 {
-    long long steps;
-    *options = cp_dgr_defaults(o->preset && !strcmp(o->preset, "wang") ? CP_DGR_WANG : CP_DGR_CODE);
-    options->granularity = cp_by_channel(o) ? CP_CHANNEL : CP_NEURON;
-    options->random = random || !strcmp(o->init, "random");
-    options->seed = (uint64_t)o->seed;
-    options->rounds = o->rounds;
-    options->momentum = o->momentum;
-    options->rate = o->rate > 0 ? o->rate : options->rate;
-    options->gamma = o->gamma > 0 ? o->gamma : options->gamma;
-    options->clamp = o->clamp > 0 ? o->clamp : options->clamp;
-    if (!o->steps)
-        return CP_OK;
-    cp_status status = cp_parse_int("-steps", o->steps, 1, 1000000, &steps);
-    options->steps = status ? 1 : (int)steps;
-    return status;
+    cp_dgr_options options = cp_dgr_defaults(o->preset && !strcmp(o->preset, "wang") ? CP_DGR_WANG : CP_DGR_CODE);
+    options.granularity = cp_by_channel(o) ? CP_CHANNEL : CP_NEURON;
+    options.random = random || !strcmp(o->init, "random");
+    options.seed = (uint64_t)o->seed;
+    options.rounds = o->rounds;
+    options.momentum = o->momentum;
+    options.steps = o->iterations > 0 ? o->iterations : options.steps;
+    options.rate = o->rate > 0 ? o->rate : options.rate;
+    options.gamma = o->gamma > 0 ? o->gamma : options.gamma;
+    options.clamp = o->clamp > 0 ? o->clamp : options.clamp;
+    return options;
 }
 
 /* Gates of channels as scores of neurons: equal parts, whose sum is the gate again. */
@@ -83,19 +79,16 @@ static void share_gates(const cp_model *model, const float *gate, float *score)
 
 static cp_status run_dgr(cp_session *s, bool random, float *score, double *least_share)
 {
-    cp_dgr_options options;
+    cp_dgr_options options = read_dgr(s->options, random);
     cp_dgr_report report;
     float *gate = NULL;
     *least_share = 0;
-    cp_status status = read_dgr(s->options, random, &options);
-    if (status)
-        return status;
     bool channels = options.granularity == CP_CHANNEL;
     if (channels && !(gate = cp_alloc(cp_model_channel_count(s->model), sizeof *gate, "gates")))
         return CP_ERESOURCE;
     cp_progress *progress = start_progress(s, "dgr");
     options.run = (cp_run_options){.progress = show, .user = progress};
-    status = cp_score_dgr(s->model, s->input, &options, channels ? gate : score, &report);
+    cp_status status = cp_score_dgr(s->model, s->input, &options, channels ? gate : score, &report);
     cp_progress_end(&progress);
     if (!status && channels)
         share_gates(s->model, gate, score);

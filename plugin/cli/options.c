@@ -24,7 +24,8 @@ static const cp_option table[] = {
      "channel: channels are kept or dropped whole, by the sum of their neurons' scores; dgr has a gate for each. "
      "Default neuron; with -preset wang channel"},
     {"seed", CP_OPTION_INT, FIELD(seed), "N", 0, 2147483647, false, "0", "of whatever is drawn at random"},
-    {"steps", CP_OPTION_TEXT, FIELD(steps), "N", 0, 0, 0, NULL, "dgr: descent steps of a round; default the preset's"},
+    {"iterations", CP_OPTION_INT, FIELD(iterations), "N", 1, 1000000, false, NULL,
+     "dgr: descent steps of a round; default the preset's"},
     {"protect", CP_OPTION_INT, FIELD(protect), "0|1", 0, 1, false, "1",
      "greedy: 1 never removes a neuron that is dead in the current network, as the paper has it"},
     {"preset", CP_OPTION_CHOICE, FIELD(preset), "code|wang", 0, 0, 0, NULL,
@@ -33,7 +34,7 @@ static const cp_option table[] = {
     {"init", CP_OPTION_CHOICE, FIELD(init), "1|random", 0, 0, 0, "1",
      "dgr: where the gates start; random: U(0,1)"},
     {"rounds", CP_OPTION_INT, FIELD(rounds), "N", 1, 1000, false, "100",
-     "dgr: rounds of -steps at most; gamma falls to a tenth after one that never kept the prediction"},
+     "dgr: rounds of -iterations at most; gamma falls to a tenth after one that never kept the prediction"},
     {"rate", CP_OPTION_REAL, FIELD(rate), "R", 1e-9, 1e3, false, NULL, "dgr: learning rate"},
     {"momentum", CP_OPTION_REAL, FIELD(momentum), "M", 0, 1, true, ".9", "dgr: momentum"},
     {"gamma", CP_OPTION_REAL, FIELD(gamma), "G", 1e-12, 1e6, false, NULL, "dgr: weight of the gates' sum in the loss"},

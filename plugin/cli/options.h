@@ -23,10 +23,10 @@ typedef struct {
 /* What the user gave, or the default. Strings point into argv. */
 typedef struct {
     const char *method, *class_name, *box, *target, *unit, *offpath, *names, *out, *score, *path;
-    const char *granularity, *steps, *init, *preset, *methods; /* steps: a number or a word, as the method says */
+    const char *granularity, *init, *preset, *methods;
     cp_number_list sparsity;
     double floor, thresh, nms, rate, momentum, gamma, clamp; /* of DGR's four, 0: the preset's */
-    int letterbox, top, threads, gpu, seed, protect, rounds;
+    int letterbox, top, threads, gpu, seed, protect, iterations, rounds; /* iterations: 0, the preset's */
     size_t mem; /* bytes; 0: no cap */
     bool no_picture, layers, json, quiet, nogpu, help;
     char **arguments; /* what is not an option, in order: [data] <cfg> <weights> [image ...] */
