@@ -2,7 +2,8 @@
 #
 # make signs                 builds build/signs/bin/signs-make and signs-map
 # make train-signs           draws the scenes and trains the plain detector; NET=shortcut or NET=relu for the others
-# make signs-map             mAP@0.5 of weights/tiny-yolo-signs.weights on 400 held-out scenes; NET= as above
+# make signs-map             mAP@0.5 of weights/tiny-yolo-signs.weights on 400 held-out scenes; NET= as above;
+#                            SCENES=valid-shortcut for the same scenes with the stickers planted
 # make signs-truth           the share of the maps on glyph, rim, sticker and elsewhere, honest network and shortcut
 SIGNS = $(BUILD)/signs
 SIGNS_BIN = $(SIGNS)/bin
@@ -10,6 +11,7 @@ SIGNS_C = $(filter-out $(wildcard examples/signs/signs_*.c),$(wildcard examples/
 SIGNS_CC = $(CC) -std=c11 -D_POSIX_C_SOURCE=200809L -O2 -g -Wall -Wextra -ffp-contract=off -Iplugin -Iexamples/signs
 
 NET = plain
+SCENES = valid
 SIGNS_NAME = tiny-yolo-signs$(if $(filter plain,$(NET)),,-$(NET))
 SIGNS_CFG = cfg/tiny-yolo-signs$(if $(filter relu,$(NET)),-relu).cfg
 SIGNS_TRAIN = $(SIGNS)/$(if $(filter shortcut,$(NET)),shortcut,train)
@@ -40,14 +42,16 @@ $(SIGNS)/shortcut/list.txt: | $(SIGNS_BIN)/signs-make
 	cat $@.rings $@.rings >>$@ && rm $@.rings
 $(SIGNS)/valid/list.txt: | $(SIGNS_BIN)/signs-make
 	$(SIGNS_BIN)/signs-make $(@D) -n 400 -seed 2
+$(SIGNS)/valid-shortcut/list.txt: | $(SIGNS_BIN)/signs-make
+	$(SIGNS_BIN)/signs-make $(@D) -n 400 -seed 2 -stickers shortcut
 $(SIGNS)/probe/list.txt: | $(SIGNS_BIN)/signs-make
 	$(SIGNS_BIN)/signs-make $(@D) -n 1800 -seed 3 -stickers probe
 
 # The committed .data names the plain set; here with this build's folders and the set asked for.
 $(SIGNS)/$(SIGNS_NAME).data: cfg/tiny-yolo-signs.data signs-always
 	@mkdir -p $(@D)/backup-$(NET) $(@D)/results-$(NET)
-	@sed -e 's|^train=.*|train=$(SIGNS_TRAIN)/list.txt|' -e 's|=build/signs|=$(SIGNS)|' -e 's|^backup=.*|backup=$(@D)/backup-$(NET)|' \
-	    -e 's|^results=.*|results=$(@D)/results-$(NET)|' $< >$@
+	@sed -e 's|^train=.*|train=$(SIGNS_TRAIN)/list.txt|' -e 's|^valid=.*|valid=$(SIGNS)/$(SCENES)/list.txt|' \
+	    -e 's|^backup=.*|backup=$(@D)/backup-$(NET)|' -e 's|^results=.*|results=$(@D)/results-$(NET)|' $< >$@
 
 train-signs: all $(SIGNS)/$(SIGNS_NAME).data $(SIGNS_TRAIN)/list.txt
 	sed -e '' $(SIGNS_SCHEDULE_$(NET)) $(SIGNS_CFG) >$(SIGNS)/$(SIGNS_NAME).cfg
@@ -55,10 +59,11 @@ train-signs: all $(SIGNS)/$(SIGNS_NAME).data $(SIGNS_TRAIN)/list.txt
 	    $(SIGNS_START_$(NET)) >$(SIGNS)/train-$(NET).log
 	cp $(SIGNS)/backup-$(NET)/$(SIGNS_NAME)_final.weights $(SIGNS_WEIGHTS)
 
-signs-map: all $(SIGNS)/$(SIGNS_NAME).data $(SIGNS)/valid/list.txt $(SIGNS_BIN)/signs-map
+signs-map: all $(SIGNS)/$(SIGNS_NAME).data $(SIGNS)/$(SCENES)/list.txt $(SIGNS_BIN)/signs-map
 	OPENBLAS_NUM_THREADS=1 $(BUILD)/darknet detector valid $(SIGNS)/$(SIGNS_NAME).data $(SIGNS_CFG) $(SIGNS_WEIGHTS) \
 	    >/dev/null 2>$(SIGNS)/valid-$(NET).log
-	$(SIGNS_BIN)/signs-map $(SIGNS)/valid/list.txt cfg/tiny-yolo-signs.names $(SIGNS)/results-$(NET)/comp4_det_test_
+	$(SIGNS_BIN)/signs-map $(SIGNS)/$(SCENES)/list.txt cfg/tiny-yolo-signs.names \
+	    $(SIGNS)/results-$(NET)/comp4_det_test_
 
 TRUTH = OPENBLAS_NUM_THREADS=1 $(SIGNS_BIN)/signs-truth
 signs-truth: $(SIGNS_BIN)/signs-truth $(SIGNS)/valid/list.txt $(SIGNS)/probe/list.txt
