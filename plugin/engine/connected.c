@@ -35,29 +35,34 @@ static void forward_connected(const cp_op *op, int n, const cp_batch *in, cp_bat
         }
 }
 
+enum { COLUMNS = 4096, ROWS = 64 }; /* a tile of W of 1 MB, used by every entry before the next is read */
+
+/* in_delta += W^T delta over one tile; rows whose delta is zero are not read where most are. */
+static void backward_tile(const layer *l, int o, int rows, int i, int columns, bool sparse, const float *delta, float *x)
+{
+    const float *weights = l->weights + (size_t)o * l->inputs + i;
+    if (!sparse) {
+        cblas_sgemv(CblasRowMajor, CblasTrans, rows, columns, 1, weights, l->inputs, delta + o, 1, 1, x + i, 1);
+        return;
+    }
+    for (int r = 0; r < rows; ++r)
+        if (delta[o + r] != 0) cblas_saxpy(columns, delta[o + r], weights + (size_t)r * l->inputs, 1, x + i, 1);
+}
+
 static void backward_connected(const cp_op *op, const cp_backward *call)
 {
     const layer *l = op->l;
     int inputs = l->inputs, outputs = l->outputs;
     if (!call->in_delta[0].base) return;
-    for (int b = 0; b < call->n; ++b) {
-        const float *delta = cp_at(call->delta, b);
-        float *in_delta = cp_at(call->in_delta[0], b);
-        /* At batch 1 the weights' way from memory is the cost: rows whose delta is zero are not read. */
-        bool sparse = call->nonzero[b] < (size_t)outputs / 2;
-        int block = sparse ? 4096 : block_of(outputs);
-#pragma omp parallel for schedule(dynamic) num_threads(cp_threads_for((double)inputs * call->nonzero[b]))
-        for (int i = 0; i < inputs; i += block) {
-            int count = min(block, inputs - i);
-            if (!sparse) {
-                cblas_sgemv(CblasRowMajor, CblasTrans, outputs, count, 1, l->weights + i, inputs, delta, 1,
-                            call->fresh ? 0 : 1, in_delta + i, 1);
-                continue;
-            }
-            if (call->fresh) memset(in_delta + i, 0, count * sizeof *in_delta);
-            for (int o = 0; o < outputs; ++o)
-                if (delta[o] != 0) cblas_saxpy(count, delta[o], l->weights + (size_t)o * inputs + i, 1, in_delta + i, 1);
-        }
+#pragma omp parallel for schedule(dynamic) num_threads(cp_threads_for((double)call->n * inputs * outputs))
+    for (int i = 0; i < inputs; i += COLUMNS) {
+        int columns = min(COLUMNS, inputs - i);
+        if (call->fresh)
+            for (int b = 0; b < call->n; ++b) memset(cp_at(call->in_delta[0], b) + i, 0, columns * sizeof(float));
+        for (int o = 0; o < outputs; o += ROWS)
+            for (int b = 0; b < call->n; ++b)
+                backward_tile(l, o, min(ROWS, outputs - o), i, columns, call->nonzero[b] < (size_t)outputs / 4,
+                              cp_at(call->delta, b), cp_at(call->in_delta[0], b));
     }
 }
 
