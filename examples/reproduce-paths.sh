@@ -1,11 +1,11 @@
 #!/bin/sh
 # The paper's argument about critical paths, with numbers of our own (Khakzar et al., CVPR 2021, section 4; its figures
 # are of VGG-16 on ImageNet): paths found by contribution consist of neurons that were active, and agree with each other;
-# paths found by pruning for an objective consist of dead neurons to a large part, and agree with nothing.
+# paths found by pruning for an objective consist largely of dead neurons, and agree with nothing.
 #
 #     examples/reproduce-paths.sh [FOLDER]
 #
-# FOLDER (default: $CRITPATH_DATA, else ../shared/data) holds images/ and weights/. A network that is not there is left out.
+# FOLDER (default: $CRITPATH_DATA, else ../shared/data) holds images/ and weights/. What is not there is left out.
 # IMAGES (100) CIFAR-10 test pictures and SAMPLES (20) of ImageNet are used. DGR's descent takes the paper's 1000 steps;
 # ITERATIONS=200 makes it five times faster. Tables are printed; .csv, .json and pictures go to build/reproduce.
 set -e
