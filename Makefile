@@ -84,6 +84,7 @@ demo:
 	    $(BUILD)/data/dog.jpg -out $(BUILD)/demo/dog
 	$(BUILD)/darknet critpath explain cfg/tiny-yolo-signs.data cfg/tiny-yolo-signs.cfg weights/tiny-yolo-signs.weights \
 	    examples/signs-two.png -box all -out $(BUILD)/demo/signs
+	@echo 'The first network has learned 32x32 pictures of one thing; whole scenes such as this photo mislead it.'
 	@echo 'pictures: $(BUILD)/demo/dog.png, $(BUILD)/demo/signs-box1.png, -box2, -box3'
 
 # Ratios against Darknet as Debian ships it and against PyTorch, where that is installed.
