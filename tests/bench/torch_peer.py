@@ -39,7 +39,7 @@ class Net:
         return outputs[last].flatten(1)
 
     def step(self, l, outputs):
-        x = outputs[l.index - 1]
+        x = outputs.get(l.index - 1)  # none behind a head: a route goes on from elsewhere
         if l.type == "convolutional":
             z = F.conv2d(x, l.fast_weights, l.fast_bias, l.stride, l.pad, 1, l.groups)
         elif l.type == "connected":
