@@ -349,7 +349,7 @@ cp_status cp_path_overlap(const cp_path *a, const cp_path *b, int neuron_layer, 
 cp_status cp_path_select(cp_path *path, const float *score, double sparsity, double floor, cp_selection *selection);
 
 /* The same on channels: the K = round((1-sparsity) * channels) best of channel[cp_model_channel_count], and the path holds
- * all neurons of those. In `selection` kept, asked, sparsity and threshold speak of channels; cp_path_count counts neurons. */
+ * all neurons of those. selection: asked is K channels, threshold a channel's score; kept and sparsity count neurons. */
 cp_status cp_path_select_channels(cp_path *path, const float *channel, double sparsity, double floor,
                                   cp_selection *selection);
 

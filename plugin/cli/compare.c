@@ -164,9 +164,14 @@ static cp_status compare_subject(job *j, const cp_response *response)
 {
     cp_session *s = j->session;
     cp_status status = CP_OK;
-    for (int k = 0; k < j->n && !status; k++)
-        if (j->method[k])
-            status = j->method[k]->score(s, response, j->score[k], &j->least_share[k]);
+    for (int k = 0; k < j->n && !status; k++) {
+        cp_scoring scoring;
+        if (!j->method[k])
+            continue;
+        status = cp_method_score(s, j->method[k], response, j->score[k], &scoring);
+        j->least_share[k] = scoring.least_share;
+        cp_scoring_free(&scoring);
+    }
     for (int i = 0; i < j->n_sparsities && !status; i++) {
         for (int k = 0; k < j->n && !status; k++) {
             cp_selection selection;

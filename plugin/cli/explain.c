@@ -138,6 +138,12 @@ static cp_status explain_subject(cp_explanation *e)
                cp_frame_response(s->frame, 0, &e->subject->response));
     if (!status)
         status = cp_pathways_find(s, e->item, &e->subject->response, &pathways);
+    if (!status) {
+        json_t *response = json_array_get(e->responses, json_array_size(e->responses) - 1);
+        status = cp_json_set(response, "scoring", cp_scoring_json(s, &pathways.report));
+    }
+    if (!status && !s->options->json)
+        cp_scoring_print(s, &pathways.report, false, stdout);
     if (!status)
         status = cp_pathways_map(s, e->item, e->subject, &pathways);
     double began = cp_seconds();

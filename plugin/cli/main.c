@@ -11,7 +11,8 @@ int run_critpath(int argc, char **argv);
 
 #define IMAGES "[data] <cfg> <weights> [image ...]"
 #define RESPONSE "class box target unit thresh nms letterbox names "
-#define SCORING "granularity seed iterations protect preset init rounds rate momentum gamma clamp "
+#define SCORING "granularity seed steps tol permutations exact iterations protect preset init rounds rate momentum gamma " \
+    "clamp "
 #define SELECTION "method sparsity floor " SCORING
 
 /* A new command is a row here and a file beside this one. */
@@ -25,7 +26,7 @@ const cp_command cp_commands[] = {
      "List the layers: shapes, parameters, cost, which are neuron layers, and what is not supported.", "",
      "Lists a cfg that is refused as well, with the reason at each layer.", "darknet critpath layers yolov3.cfg",
      cp_run_layers},
-    {"score", IMAGES, "Score every neuron's contribution to the response.", "method sparsity " SCORING RESPONSE "out",
+    {"score", IMAGES, "Score every neuron's contribution to the response.", "method sparsity sample " SCORING RESPONSE "out",
      "Writes PREFIX.score.npz: one float32 array (C,H,W) per neuron layer, and meta.json.",
      "darknet critpath score vgg-16.cfg vgg-16.weights dog.jpg -out dog", cp_run_score},
     {"path", "[data] <cfg> <weights> [image ...]", "Select the critical path of the response.",

@@ -3,6 +3,7 @@
 #include "io/error.h"
 #include "io/progress.h"
 
+#include <math.h>
 #include <string.h>
 
 static const double DEFAULT_SPARSITY = .9;
@@ -15,9 +16,9 @@ static cp_progress *start_progress(const cp_session *s, const char *what)
     return cp_progress_start(what, 1, s->options->quiet || s->list);
 }
 
-static cp_status score_mct(cp_session *s, const cp_response *response, float *score, double *least_share)
+static cp_status score_mct(cp_session *s, const cp_response *response, float *score, cp_scoring *scoring)
 {
-    *least_share = 0;
+    (void)scoring;
     return cp_score_mct(s->frame, 0, response, false, score);
 }
 
@@ -31,7 +32,7 @@ static double sparsest_asked(const cp_options *options)
     return most;
 }
 
-static cp_status score_greedy(cp_session *s, const cp_response *response, float *score, double *least_share)
+static cp_status score_greedy(cp_session *s, const cp_response *response, float *score, cp_scoring *scoring)
 {
     cp_greedy_report report;
     if (cp_by_channel(s->options))
@@ -42,7 +43,7 @@ static cp_status score_greedy(cp_session *s, const cp_response *response, float 
                                        .unprotected = !s->options->protect};
     cp_status status = cp_score_greedy(s->model, s->input, response, &options, score, &report);
     cp_progress_end(&progress);
-    *least_share = 1 - report.sparsity;
+    scoring->least_share = 1 - report.sparsity;
     if (!status && report.stalled)
         cp_note(s, "greedy: stalled at sparsity %.6f of %g: the %zu neurons left are dead in what remains of the "
                 "network, and protected (-protect 0 removes them)", report.sparsity, options.sparsity, report.left);
@@ -66,23 +67,11 @@ static cp_dgr_options read_dgr(const cp_options *o, bool random)
     return options;
 }
 
-/* Gates of channels as scores of neurons: equal parts, whose sum is the gate again. */
-static void share_gates(const cp_model *model, const float *gate, float *score)
-{
-    int n;
-    const cp_neuron_layer *layers = cp_model_neuron_layers(model, &n);
-    for (int l = 0; l < n; l++)
-        for (size_t c = 0, plane = layers[l].h * layers[l].w; c < layers[l].c; c++, gate++)
-            for (size_t i = 0; i < plane; i++)
-                *score++ = *gate / (float)plane;
-}
-
-static cp_status run_dgr(cp_session *s, bool random, float *score, double *least_share)
+static cp_status run_dgr(cp_session *s, bool random, float *score)
 {
     cp_dgr_options options = read_dgr(s->options, random);
     cp_dgr_report report;
     float *gate = NULL;
-    *least_share = 0;
     bool channels = options.granularity == CP_CHANNEL;
     if (channels && !(gate = cp_alloc(cp_model_channel_count(s->model), sizeof *gate, "gates")))
         return CP_ERESOURCE;
@@ -91,7 +80,7 @@ static cp_status run_dgr(cp_session *s, bool random, float *score, double *least
     cp_status status = cp_score_dgr(s->model, s->input, &options, channels ? gate : score, &report);
     cp_progress_end(&progress);
     if (!status && channels)
-        share_gates(s->model, gate, score);
+        cp_spread_channels(s->model, gate, score);
     if (!status && !report.kept)
         cp_note(s, "dgr: no iterate of %d rounds of %d steps kept the prediction; the gates are the last one's",
                 report.rounds, options.steps);
@@ -99,32 +88,31 @@ static cp_status run_dgr(cp_session *s, bool random, float *score, double *least
     return status;
 }
 
-static cp_status score_dgr(cp_session *s, const cp_response *response, float *score, double *least_share)
+static cp_status score_dgr(cp_session *s, const cp_response *response, float *score, cp_scoring *scoring)
 {
-    (void)response; /* the whole softmax is what is kept */
-    return run_dgr(s, false, score, least_share);
+    (void)response, (void)scoring; /* the whole softmax is what is kept */
+    return run_dgr(s, false, score);
 }
 
-static cp_status score_dgr_random(cp_session *s, const cp_response *response, float *score, double *least_share)
+static cp_status score_dgr_random(cp_session *s, const cp_response *response, float *score, cp_scoring *scoring)
 {
-    (void)response;
-    return run_dgr(s, true, score, least_share);
+    (void)response, (void)scoring;
+    return run_dgr(s, true, score);
 }
 
 /* ---------------------------------------------------------------- random, active */
 
-static cp_status score_random(cp_session *s, const cp_response *response, float *score, double *least_share)
+static cp_status score_random(cp_session *s, const cp_response *response, float *score, cp_scoring *scoring)
 {
-    (void)response;
-    *least_share = 0;
+    (void)response, (void)scoring;
     return cp_score_random(s->model, (uint64_t)s->options->seed, score);
 }
 
-static cp_status score_active(cp_session *s, const cp_response *response, float *score, double *least_share)
+static cp_status score_active(cp_session *s, const cp_response *response, float *score, cp_scoring *scoring)
 {
     cp_path *path;
     (void)response;
-    *least_share = 1; /* all that is not 0, whatever -sparsity says */
+    scoring->least_share = 1; /* all that is not 0, whatever -sparsity says */
     cp_status status = cp_path_create(s->model, &path);
     if (status)
         return status;
@@ -147,12 +135,22 @@ bool cp_by_channel(const cp_options *options)
 /* A new method is a row here and a word in CP_METHODS. */
 static const cp_method methods[] = {
     {"mct", score_mct},
+    {"intgrad", cp_method_intgrad},
+    {"ablation", cp_method_ablation},
+    {"shapley", cp_method_shapley},
     {"greedy", score_greedy},
     {"dgr", score_dgr},
     {"dgr-random", score_dgr_random},
     {"random", score_random},
     {"active", score_active},
 };
+
+cp_status cp_method_score(cp_session *s, const cp_method *method, const cp_response *response, float *score,
+                          cp_scoring *scoring)
+{
+    *scoring = (cp_scoring){.with_mct = NAN, .with_intgrad = NAN};
+    return method->score(s, response, score, scoring);
+}
 
 const cp_method *cp_method_find(const char *name)
 {

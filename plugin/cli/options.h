@@ -11,7 +11,7 @@
 enum { CP_MAX_SPARSITIES = 64 };
 
 /* What -method knows; the rows of cli/methods.c. */
-#define CP_METHODS "mct|greedy|dgr|dgr-random|random|active"
+#define CP_METHODS "mct|intgrad|ablation|shapley|greedy|dgr|dgr-random|random|active"
 
 /* A list of numbers, `-sparsity .9,.99`. */
 typedef struct {
@@ -23,9 +23,10 @@ typedef struct {
 /* What the user gave, or the default. Strings point into argv. */
 typedef struct {
     const char *method, *class_name, *box, *target, *unit, *offpath, *names, *out, *score, *path;
-    const char *granularity, *init, *preset, *methods;
+    const char *granularity, *steps, *init, *preset, *methods;
     cp_number_list sparsity;
-    double floor, thresh, nms, rate, momentum, gamma, clamp; /* of DGR's four, 0: the preset's */
+    double floor, thresh, nms, tolerance, rate, momentum, gamma, clamp; /* of DGR's four, 0: the preset's */
+    int sample, permutations, exact; /* sample: 0, all */
     int letterbox, top, threads, gpu, seed, protect, iterations, rounds; /* iterations: 0, the preset's */
     size_t mem; /* bytes; 0: no cap */
     bool no_picture, layers, json, quiet, nogpu, help;

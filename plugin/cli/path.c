@@ -83,6 +83,8 @@ static cp_status path_image(cp_session *s, cp_item *item, void *user)
     for (int i = 0; i < n && !status; i++) {
         cp_pathways pathways;
         status = cp_pathways_find(s, item, &subjects[i].response, &pathways);
+        if (!status && !s->options->json)
+            cp_scoring_print(s, &pathways.report, false, stdout);
         for (int k = 0; k < pathways.n && !status; k++)
             status = write_one(s, item, &subjects[i], NULL, item, &pathways.pathway[k]);
         if (!status)

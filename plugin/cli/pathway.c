@@ -40,9 +40,6 @@ static cp_status select_channels(const cp_session *s, const float *score, double
     cp_status status = cp_path_select_channels(path, channel, sparsity, s->options->floor, selection);
     if (!status && cut)
         status = cp_path_find_cut_channels(path, channel, response, cut);
-    size_t n = cp_model_neuron_count(s->model);
-    selection->kept = cp_path_count(path);
-    selection->sparsity = n ? 1 - (double)selection->kept / (double)n : 0;
     cp_free(channel);
     return status;
 }
@@ -61,7 +58,7 @@ static cp_status select_one(cp_session *s, const cp_pathways *p, const cp_respon
                             cp_pathway *pathway)
 {
     pathway->asked = sparsity;
-    return cp_select_path(s, p->score, p->least_share, sparsity, response, pathway->path, &pathway->selection,
+    return cp_select_path(s, p->score, p->report.least_share, sparsity, response, pathway->path, &pathway->selection,
                           &pathway->cut);
 }
 
@@ -122,7 +119,7 @@ cp_status cp_pathways_find(cp_session *s, const cp_item *item, const cp_response
     if (!p->score)
         return CP_ERESOURCE;
     double began = cp_seconds();
-    cp_status status = method->score(s, response, p->score, &p->least_share);
+    cp_status status = cp_method_score(s, method, response, p->score, &p->report);
     p->scoring = cp_seconds() - began;
     return status ? status : cp_pathways_select(s, item->path, response, p);
 }
@@ -133,6 +130,7 @@ void cp_pathways_free(cp_pathways *p)
         cp_path_free(p->pathway[i].path);
     cp_free(p->pathway);
     cp_free(p->score);
+    cp_scoring_free(&p->report);
     cp_free(p->maps);
     *p = (cp_pathways){0};
 }

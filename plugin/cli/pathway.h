@@ -3,13 +3,13 @@
 #define CP_CLI_PATHWAY_H
 
 #include "cli/predict.h"
+#include "cli/scoring.h"
 
 /* One way to score neurons; -method chooses among them. */
 typedef struct {
     const char *name;
-    /* score[N] >= 0 for image 0 of the session's frame, and the share of the neurons that selection has to leave: 0, or
-     * more where the scores say nothing about sparser paths */
-    cp_status (*score)(cp_session *session, const cp_response *response, float *score, double *least_share);
+    /* score[N] >= 0 for image 0 of the session's frame; `scoring` comes empty */
+    cp_status (*score)(cp_session *session, const cp_response *response, float *score, cp_scoring *scoring);
 } cp_method;
 
 /* -granularity channel, or the default of -preset wang. */
@@ -17,6 +17,9 @@ bool cp_by_channel(const cp_options *options);
 
 /* NULL when there is none of that name. */
 const cp_method *cp_method_find(const char *name);
+/* Runs it. The scoring is to be freed in any case. */
+cp_status cp_method_score(cp_session *session, const cp_method *method, const cp_response *response, float *score,
+                          cp_scoring *scoring);
 
 /* One path of a sweep over sparsities. */
 typedef struct {
@@ -33,7 +36,7 @@ typedef struct {
 
 typedef struct {
     float *score;           /* N; NULL when the path came from a file */
-    double least_share;     /* a path keeps at least this share: where greedy pruning stalled; 1 of the active subnet */
+    cp_scoring report;      /* of the method */
     cp_pathway *pathway;
     int n;
     float *maps;            /* (n,c,h,w) */

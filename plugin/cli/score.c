@@ -7,7 +7,7 @@
 
 /* Mean, least and greatest score above zero. */
 static cp_status report(const cp_session *s, const cp_item *item, const cp_subject *subject, const float *score,
-                        const char *file)
+                        const cp_scoring *scoring, const char *file)
 {
     size_t n = cp_model_neuron_count(s->model), positive = 0, best = 0;
     double sum = 0, response = cp_frame_response(s->frame, 0, &subject->response);
@@ -23,6 +23,7 @@ static cp_status report(const cp_session *s, const cp_item *item, const cp_subje
         printf("response: %s = %.6g\n", subject->response.text, response);
         printf("score: %s, %s neurons, %s above zero, sum %.6g, greatest %.4g\nfile: %s\n", s->options->method,
                cp_grouped(n, all), cp_grouped(positive, above), sum, greatest, file);
+        cp_scoring_print(s, scoring, true, stdout);
         return CP_OK;
     }
     json_t *object = cp_item_json(s, item), *line = json_object();
@@ -33,6 +34,7 @@ static cp_status report(const cp_session *s, const cp_item *item, const cp_subje
     bad |= cp_json_set(line, "above_zero", json_integer((json_int_t)positive));
     bad |= cp_json_set(line, "sum", cp_json_real(sum));
     bad |= cp_json_set(line, "greatest", cp_json_real(greatest));
+    bad |= cp_json_set(line, "scoring", cp_scoring_json(s, scoring));
     bad |= cp_json_set(line, "file", cp_json_text(file));
     bad |= cp_json_set(object, "score", line);
     cp_status status = bad ? CP_ERESOURCE : cp_json_write_stream(object, stdout);
@@ -47,7 +49,6 @@ static cp_status score_image(cp_session *s, cp_item *item, void *user)
     int n = 0;
     char file[4096];
     float *score = NULL;
-    double least_share;
     cp_status status = cp_predict(s, item, &prediction);
     if (!status)
         status = cp_choose_subjects(s, item, user, &prediction, &subjects, &n);
@@ -56,13 +57,15 @@ static cp_status score_image(cp_session *s, cp_item *item, void *user)
     if (!status && s->list && !s->options->json)
         printf("%s\n", item->path);
     for (int i = 0; i < n && !status; i++) {
+        cp_scoring scoring;
         double began = cp_seconds();
-        status = cp_method_find(s->options->method)->score(s, &subjects[i].response, score, &least_share);
+        status = cp_method_score(s, cp_method_find(s->options->method), &subjects[i].response, score, &scoring);
         double scored = cp_seconds() - began;
         if (!status)
             status = cp_write_score(s, item, &subjects[i], score, subjects[i].tag, file);
         if (!status)
-            status = report(s, item, &subjects[i], score, file);
+            status = report(s, item, &subjects[i], score, &scoring, file);
+        cp_scoring_free(&scoring);
         if (!status)
             cp_note(s, "%s: read %.3f, forward %.3f, score %.3f s; peak memory %zu MB", item->path, item->read,
                     item->forward, scored, cp_peak_memory() >> 20);

@@ -265,6 +265,7 @@ cp_status cp_pathway_json(const cp_session *s, const cp_pathway *pathway, json_t
     }
     bad |= cp_json_set(cut, "sparsest_uncut", cp_json_real(pathway->cut.sparsest_uncut));
     bad |= cp_json_set(object, "sparsity_asked", cp_json_real(pathway->asked));
+    bad |= cp_json_set(object, "granularity", cp_json_text(cp_by_channel(s->options) ? "channel" : "neuron"));
     bad |= cp_json_set(object, "sparsity_lowered", json_boolean(pathway->lowered));
     bad |= cp_json_set(object, "sparsity", cp_json_real(selection->sparsity));
     bad |= cp_json_set(object, "asked", json_integer((json_int_t)selection->asked));

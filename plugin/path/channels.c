@@ -45,6 +45,10 @@ cp_status cp_path_select_channels(cp_path *path, const float *channel, double sp
         status = cp_path_select(kept, channel, sparsity, floor, selection);
     for (int l = 0; l < path->n_layers && !status; l++)
         expand(&path->layers[l], cp_path_words(kept, l), path->words + path->first[l]);
+    if (!status && selection) {
+        selection->kept = cp_path_count(path);
+        selection->sparsity = path->neurons ? 1 - (double)selection->kept / (double)path->neurons : 0;
+    }
     cp_path_free(kept);
     cp_free(table);
     return status;

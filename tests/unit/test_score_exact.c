@@ -285,7 +285,6 @@ static void test_channels(void **state)
     check(cp_path_create(p.model, &path));
     check(cp_path_select_channels(path, channel, .75, 0, &selection));
     assert_int_equal(selection.asked, 6);
-    assert_int_equal(selection.kept, 6);
     assert_true(selection.threshold == 1);
     size_t at = 0, neurons = 0;
     for (int l = 0; l < p.n_layers; l++) {
@@ -300,6 +299,8 @@ static void test_channels(void **state)
         }
     }
     assert_int_equal(cp_path_count(path), neurons);
+    assert_int_equal(selection.kept, neurons);
+    assert_true(fabs(selection.sparsity - (1 - (double)neurons / (double)p.neurons)) < 1e-12);
     check(cp_path_find_cut_channels(path, channel, &response, &cut));
     assert_false(cut.cut);
 
@@ -310,7 +311,7 @@ static void test_channels(void **state)
     check(cp_path_select_channels(path, channel, cut.sparsest_uncut, 0, &selection));
     check(cp_path_find_cut_channels(path, channel, &response, &cut));
     assert_false(cut.cut);
-    check(cp_path_select_channels(path, channel, 1 - ((double)selection.kept - 1) / 24, 0, &selection));
+    check(cp_path_select_channels(path, channel, 1 - ((double)selection.asked - 1) / 24, 0, &selection));
     check(cp_path_find_cut_channels(path, NULL, &response, &cut));
     assert_true(cut.cut && isnan(cut.sparsest_uncut));
     cp_path_free(path);
