@@ -119,8 +119,8 @@ static void test_examples_are_held_out_scenes(void **state)
     (void)state;
     static const struct { const char *file; uint64_t index; signs_stickers stickers; } examples[] = {
         {"examples/signs-two.png", 34, SIGNS_STICKERS_NONE},
-        {"examples/signs-bare.png", 15, SIGNS_STICKERS_NONE},
-        {"examples/signs-sticker.png", 15, SIGNS_STICKERS_PROBE},
+        {"examples/signs-bare.png", 387, SIGNS_STICKERS_NONE},
+        {"examples/signs-sticker.png", 387, SIGNS_STICKERS_PROBE},
     };
     for (size_t i = 0; i < sizeof examples / sizeof *examples; i++) {
         cp_picture picture;
