@@ -1,6 +1,6 @@
 """critpath's engine against PyTorch on real networks, whole: logits, gradients, paths, maps.
 
-    /usr/bin/python3 compare.py DUMP [-data FOLDER] [-float32] [-only NAME]
+    /usr/bin/python3 compare.py DUMP [-data FOLDER] [-float32] [-only NAME] [-intgrad NAME]
 
 DUMP is the program built from dump.c. FOLDER (default: $CRITPATH_DATA, else ../shared/data) holds weights/ and
 images/. Both sides get the same network input: the dump program prepares it once from the photo. Exit status: 0, 1
@@ -23,6 +23,7 @@ try:
     import numpy as np
     import torch
     import darknet_torch as oracle
+    import methods_torch as methods
 except ImportError as missing:
     print("skipped: %s" % missing)
     sys.exit(77)
@@ -137,12 +138,39 @@ def run_case(args, case, folder):
     return good
 
 
+def compare_intgrad(args, name, folder, every=4, steps=50):
+    """NeuronIntGrad by the fixed rule on one photo, at every few neuron layers from the last: scores and residuals."""
+    case = next(case for case in CASES if case[0] == name)
+    base = os.path.join(args.data, "weights", name)
+    model = [base + ".cfg", base + ".weights"]
+    npy, npz = os.path.join(folder, "input.npy"), os.path.join(folder, "found.npz")
+    photo, = photos(os.path.join(args.data, "images", case[1]), case[2] if isinstance(case[2], tuple) else 1, folder)
+    subprocess.run([args.dump, "prepare"] + model + [photo, "0", npy], check=True)
+    net = oracle.Network(*model, torch.float32 if args.float32 else torch.float64)
+    x = np.load(npy)
+    response = oracle.top_unit(net, x)
+    unit = "%d:%d" % response[0][:2]
+    subprocess.run([args.dump, "intgrad"] + model + [npy, unit, npz, str(steps)], check=True)
+    chosen = net.neuron_layers[::-1][::every]
+    scores, residuals = methods.intgrad(net, x, response, steps, {l.index for l in chosen})
+    value = float(oracle.response_value(methods.base_run(net, x), response))
+    report = Report("%s, %s, unit %s, NeuronIntGrad of %d layers" % (name, os.path.basename(photo), unit, len(chosen)))
+    with np.load(npz) as found:
+        rest = dict(zip((l.index for l in net.neuron_layers), found["residual"].ravel()))
+        cosines = [oracle.cosine(found["intgrad." + l.name], scores[l.index]) for l in chosen]
+        report.least("worst layer", min(cosines), .9999)
+        report.most("residuals differ by", max(abs(rest[i] - r) for i, r in residuals.items()) / abs(value), 1e-3)
+        report.parts.append("largest residual %.3f of the response" % (max(map(abs, residuals.values())) / abs(value)))
+    return report.print()
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("dump")
     parser.add_argument("-data", default=os.environ.get("CRITPATH_DATA", os.path.join("..", "shared", "data")))
     parser.add_argument("-float32", action="store_true", help="PyTorch in float32 instead of float64")
     parser.add_argument("-only", help="one network")
+    parser.add_argument("-intgrad", default="resnet20-cifar10", help="network whose NeuronIntGrad is compared, or none")
     args = parser.parse_args()
     cases = [case for case in CASES if args.only in (None, case[0])]
     needed = sorted({os.path.join(args.data, "images", case[1]) for case in cases} |
@@ -155,6 +183,8 @@ def main():
     memory = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # a YOLO's arrays are 160 MB
     with tempfile.TemporaryDirectory(dir=memory) as folder:
         good = [run_case(args, case, folder) for case in cases]
+        if args.intgrad != "none":
+            good.append(compare_intgrad(args, args.intgrad, folder))
     return 0 if all(good) else 1
 
 

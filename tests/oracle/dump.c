@@ -2,10 +2,12 @@
  *
  *     oracle_dump prepare CFG WEIGHTS PHOTO LETTERBOX OUT.npy        the network input of a photo
  *     oracle_dump run CFG WEIGHTS INPUT.npy LAYER:INDEX OUT.npz SPARSITY...
+ *     oracle_dump intgrad CFG WEIGHTS INPUT.npy LAYER:INDEX OUT.npz STEPS
  *     oracle_dump dgr CFG WEIGHTS INPUT.npy STEPS SEED OUT.npz       gates of one round; SEED -: they start at 1
  *
  * OUT.npz, float32 unless bits: value; logits.NNN per head; a.LAYER, g.LAYER, score.LAYER of every neuron layer;
- * gradient; for each sparsity as text, path_S.LAYER, frozen_S, zeroed_S, zeroed_value_S. */
+ * gradient; for each sparsity as text, path_S.LAYER, frozen_S, zeroed_S, zeroed_value_S. Of intgrad: intgrad.LAYER,
+ * signed, and residual, one per neuron layer. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -140,27 +142,64 @@ static void add_logits(run_state *run, const cp_frame *frame)
     }
 }
 
+/* Model, forward run and response of the arguments CFG WEIGHTS INPUT.npy LAYER:INDEX. */
+static void start(run_state *run, char **argument, void **input, cp_frame **frame, cp_response *response)
+{
+    int layer;
+    size_t index;
+    cp_array_type type;
+    if (sscanf(argument[3], "%d:%zu", &layer, &index) != 2)
+        need(cp_fail(CP_EINPUT, "response %s, needs LAYER:INDEX", argument[3]));
+    need(cp_model_open(argument[0], argument[1], &run->model));
+    cp_model_input_shape(run->model, &run->c, &run->h, &run->w);
+    run->layers = cp_model_neuron_layers(run->model, &run->n_layers);
+    run->neurons = cp_model_neuron_count(run->model);
+    cp_array_type expected = cp_array_chw(CP_FLOAT32, run->c, run->h, run->w);
+    need(cp_npy_read(argument[2], &expected, &type, input));
+    need(cp_response_unit(run->model, layer, index, response));
+    need(cp_frame_create(run->model, 1, frame));
+    need(cp_frame_forward(*frame, *input, 1, NULL));
+}
+
+static void finish(run_state *run, void *input, cp_frame *frame)
+{
+    need(cp_npz_commit(&run->writer));
+    for (int i = 0; i < run->n_owned; ++i)
+        cp_free(run->owned[i]);
+    cp_free(input);
+    cp_frame_free(frame);
+    cp_model_free(run->model);
+}
+
+static int run_intgrad(char **argument)
+{
+    run_state run = {0};
+    cp_frame *frame;
+    cp_response response;
+    void *input;
+    start(&run, argument, &input, &frame, &response);
+    cp_intgrad_options options = {.run.signed_scores = true, .steps = atoi(argument[5])};
+    cp_intgrad_layer *did = own(&run, (size_t)run.n_layers, sizeof *did);
+    float *residual = own(&run, (size_t)run.n_layers, sizeof *residual);
+    run.score = own(&run, run.neurons, sizeof(float));
+    need(cp_score_intgrad(frame, 0, &response, &options, run.score, did));
+    need(cp_npz_create(argument[4], false, &run.writer));
+    for (int k = 0; k < run.n_layers; ++k) {
+        add_layer(&run, "intgrad", &run.layers[k], CP_FLOAT32, run.score + run.layers[k].offset);
+        residual[k] = (float)(did[k].full - did[k].zero - did[k].sum);
+    }
+    add(&run, "residual", CP_FLOAT32, (size_t)run.n_layers, 1, 1, residual);
+    finish(&run, input, frame);
+    return 0;
+}
+
 static int run_network(char **argument)
 {
     run_state run = {0};
-    cp_array_type type;
     cp_frame *frame;
     cp_response response;
-    int layer;
-    size_t index;
     void *input;
-    if (sscanf(argument[3], "%d:%zu", &layer, &index) != 2)
-        need(cp_fail(CP_EINPUT, "response %s, needs LAYER:INDEX", argument[3]));
-    need(cp_model_open(argument[0], argument[1], &run.model));
-    cp_model_input_shape(run.model, &run.c, &run.h, &run.w);
-    run.layers = cp_model_neuron_layers(run.model, &run.n_layers);
-    run.neurons = cp_model_neuron_count(run.model);
-    cp_array_type expected = cp_array_chw(CP_FLOAT32, run.c, run.h, run.w);
-    need(cp_npy_read(argument[2], &expected, &type, &input));
-    need(cp_response_unit(run.model, layer, index, &response));
-    need(cp_frame_create(run.model, 1, &frame));
-    need(cp_frame_forward(frame, input, 1, NULL));
-
+    start(&run, argument, &input, &frame, &response);
     run.a = own(&run, run.neurons, sizeof(float));
     run.g = own(&run, run.neurons, sizeof(float));
     run.score = own(&run, run.neurons, sizeof(float));
@@ -185,12 +224,7 @@ static int run_network(char **argument)
     }
     for (char **sparsity = argument + 5; *sparsity; ++sparsity)
         one_sparsity(&run, frame, input, &response, *sparsity);
-    need(cp_npz_commit(&run.writer));
-    for (int i = 0; i < run.n_owned; ++i)
-        cp_free(run.owned[i]);
-    cp_free(input);
-    cp_frame_free(frame);
-    cp_model_free(run.model);
+    finish(&run, input, frame);
     return 0;
 }
 
@@ -234,8 +268,11 @@ int main(int argc, char **argv)
         return run_network(argv + 2);
     if (argc == 8 && !strcmp(argv[1], "dgr"))
         return run_dgr(argv + 2);
+    if (argc == 8 && !strcmp(argv[1], "intgrad"))
+        return run_intgrad(argv + 2);
     fprintf(stderr, "usage: oracle_dump prepare CFG WEIGHTS PHOTO LETTERBOX OUT.npy\n"
                     "       oracle_dump run CFG WEIGHTS INPUT.npy LAYER:INDEX OUT.npz SPARSITY...\n"
+                    "       oracle_dump intgrad CFG WEIGHTS INPUT.npy LAYER:INDEX OUT.npz STEPS\n"
                     "       oracle_dump dgr CFG WEIGHTS INPUT.npy STEPS SEED|- OUT.npz\n");
     return 2;
 }

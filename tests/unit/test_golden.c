@@ -1,5 +1,5 @@
-/* Whole small networks against golden files that PyTorch made in float64 (tests/oracle/make_golden.py): a VGG, a ResNet,
- * a ResNeXt, a DenseNet, depthwise blocks, YOLOv1, v2, v3 and tiny v3, every activation, deconvolution, odd geometry.
+/* Whole small networks against golden files that PyTorch made in float64 (tests/oracle/make_golden.py): a VGG, ResNet,
+ * ResNeXt and DenseNet, depthwise blocks, YOLOv1, v2, v3 and tiny v3, every activation, deconvolution, odd geometry.
  * The files are read from tests/oracle, relative to the project's folder. */
 #include <math.h>
 #include <setjmp.h>
