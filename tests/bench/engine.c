@@ -5,10 +5,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <time.h>
 
 #include "critpath.h"
+#include "peak.h"
 
 static double now(void)
 {
@@ -68,9 +68,7 @@ static double run(bench *b, const char *what, double value)
         free(a), free(c);
         return rate;
     } else if (!strcmp(what, "peak")) {
-        struct rusage usage;
-        getrusage(RUSAGE_SELF, &usage);
-        return usage.ru_maxrss / 1024.;
+        return peak_megabytes();
     } else {
         return NAN;
     }

@@ -3,9 +3,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 
 #include "darknet.h"
+
+#include "peak.h"
 
 int main(int argc, char **argv)
 {
@@ -33,11 +34,7 @@ int main(int argc, char **argv)
             backward_network(&run);
         }
         answer = what_time_is_it_now() - start;
-        if (!strcmp(what, "peak")) {
-            struct rusage usage;
-            getrusage(RUSAGE_SELF, &usage);
-            answer = usage.ru_maxrss / 1024.;
-        }
+        if (!strcmp(what, "peak")) answer = peak_megabytes();
         printf("%.9g\n", answer);
         fflush(stdout);
     }
