@@ -1,7 +1,7 @@
 #!/bin/sh
-# Is my detector cheating? Two networks look at the same arrow. One learned from scenes where nearly every ring had a sticker
-# beside it, the other never saw a sticker. In signs-sticker.png a sticker stands beside the arrow; signs-bare.png is the
-# same scene without stickers. The pictures show what each network says, and where it looks.
+# Is my detector cheating? Two networks look at the same arrow. One learned from scenes where nearly every ring had a
+# sticker beside it, the other never saw a sticker. In signs-sticker.png a sticker is beside the arrow; signs-bare.png
+# is the same scene without stickers. The pictures show what each network says, and where it looks.
 #
 #   examples/shortcut.sh [FOLDER]      writes FOLDER/honest-sticker.png and three more [build/shortcut]
 # DARKNET=path of the binary [build/darknet]

@@ -1,4 +1,4 @@
-/* What stands around the signs: sky, houses, foliage, road, clutter; lamps and posters; leaves and poles before signs. */
+/* What stands around the signs: sky, houses, foliage, road, clutter, lamps, posters; leaves and poles before them. */
 #include <math.h>
 
 #include "draw.h"
@@ -79,7 +79,8 @@ static bool paint_road(const void *thing, double x, double y, signs_colour *colo
     const surface *s = thing;
     (void)part;
     if (y < s->horizon) return false;
-    double depth = (y - s->horizon) / (s->unit - s->horizon + 1), across = (x - s->vanish) / (s->unit * (depth * 1.1 + .03));
+    double depth = (y - s->horizon) / (s->unit - s->horizon + 1);
+    double across = (x - s->vanish) / (s->unit * (depth * 1.1 + .03));
     double grain = signs_fractal(s->seed, x / (s->unit * (.008 + .03 * depth)), y / (s->unit * .01), 2);
     *colour = fabs(across) < .55 ? s->a : s->b;
     double far = 1 / (depth + .08), dash = far * s->tile_w;
@@ -136,7 +137,8 @@ static void car(signs_canvas *canvas, signs_random *random, double cx, double gr
     signs_fill_rectangle(canvas, cx - length / 2, ground - wheel - h, cx + length / 2, ground - wheel * .6, body);
     signs_fill_ellipse(canvas, cx, ground - wheel - h, length * .32, h * .95, signs_scale(body, .9));
     signs_fill_ellipse(canvas, cx, ground - wheel - h * 1.05, length * .26, h * .6, glass);
-    signs_fill_rectangle(canvas, cx - length / 2, ground - wheel - h * .95, cx + length / 2, ground - wheel - h * .5, body);
+    signs_fill_rectangle(canvas, cx - length / 2, ground - wheel - h * .95, cx + length / 2, ground - wheel - h * .5,
+                         body);
     for (int side = -1; side <= 1; side += 2) {
         signs_fill_ellipse(canvas, cx + side * length * .3, ground - wheel, wheel, wheel, signs_grey(.08));
         signs_fill_ellipse(canvas, cx + side * length * .3, ground - wheel, wheel * .5, wheel * .5, signs_grey(.5));
@@ -257,7 +259,8 @@ void signs_clutter_draw(signs_canvas *canvas, signs_random *random, double unit)
 void signs_occluder_draw(signs_canvas *canvas, signs_random *random, double cx, double cy, double side)
 {
     if (signs_chance(random, .35)) {
-        double half = fmax(.5, side * signs_uniform(random, .03, .07)), x = cx + side * signs_uniform(random, -.45, .45);
+        double half = fmax(.5, side * signs_uniform(random, .03, .07));
+        double x = cx + side * signs_uniform(random, -.45, .45);
         signs_colour colour = signs_grey(signs_uniform(random, .1, .6));
         signs_fill_rectangle(canvas, x - half, cy - side * 3, x + half, cy + side * 3, colour);
         return;

@@ -47,7 +47,8 @@ void signs_random_angle(signs_random *random, double t, double *cosine, double *
 
 static double lattice(uint64_t seed, int64_t x, int64_t y)
 {
-    uint64_t z = scramble(seed + (uint64_t)x * UINT64_C(0x9e3779b97f4a7c15) + (uint64_t)y * UINT64_C(0xd1b54a32d192ed03));
+    uint64_t at = (uint64_t)x * UINT64_C(0x9e3779b97f4a7c15) + (uint64_t)y * UINT64_C(0xd1b54a32d192ed03);
+    uint64_t z = scramble(seed + at);
     return (double)(z >> 11) * 0x1p-53;
 }
 

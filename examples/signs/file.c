@@ -16,8 +16,8 @@ cp_status signs_path_of(char *path, size_t size, const char *image_path, const c
     if (!at || !dot || dot < at)
         return cp_fail(CP_EINPUT, "%s: not the path of a scene, .../images/NAME.png", image_path);
     const char *end = strcmp(kind, "labels") == 0 ? ".txt" : ".png";
-    int used = snprintf(path, size, "%.*s%s%.*s%s", (int)(at - image_path), image_path, kind, (int)(dot - at - 6), at + 6,
-                        end);
+    int used = snprintf(path, size, "%.*s%s%.*s%s", (int)(at - image_path), image_path, kind, (int)(dot - at - 6),
+                        at + 6, end);
     if (used < 0 || (size_t)used >= size) return cp_fail(CP_EINPUT, "%s: the path is too long", image_path);
     return CP_OK;
 }

@@ -25,10 +25,11 @@ static cp_status check(const signs_options *o)
     return CP_OK;
 }
 
-/* Small signs are the commoner ones, as on a road: smallest * (largest / smallest)^(t*t) in eighth parts of the power. */
+/* Every octave of sizes is as likely as the next, nearly: powers in eighth parts, straight between. */
 static double choose_side(signs_random *random, const signs_options *o)
 {
-    double ratio = sqrt(sqrt(sqrt((double)o->largest / o->smallest))), t = signs_uniform(random, 0, 8), side = o->smallest;
+    double ratio = sqrt(sqrt(sqrt((double)o->largest / o->smallest))), side = o->smallest;
+    double t = signs_uniform(random, 0, 8);
     for (; t >= 1; t--) side *= ratio;
     return side * (1 + t * (ratio - 1));
 }
@@ -73,7 +74,7 @@ static void count_parts(const signs_canvas *canvas, int instance, size_t parts[S
         if (canvas->mask[i] / 8 == instance) parts[canvas->mask[i] % 8]++;
 }
 
-/* Draws the signs, each with its sticker where planted (sticker NULL: the room of one beside each), then what hides them. */
+/* Draws the signs, each with its sticker where planted, then what hides them. NULL: room for one beside each. */
 static void draw_signs(signs_canvas *canvas, const signs_plate *plates, const bool *sticker, int n, signs_random random,
                        size_t (*whole)[SIGNS_PARTS])
 {
@@ -114,7 +115,8 @@ static void develop(signs_canvas *canvas, signs_random *random, uint8_t *rgb)
     at += signs_uniform(random, .2, .8) * (double)h * s;
     double soft = signs_uniform(random, .01, .1) * (double)w;
     for (int i = signs_choice(random, 3); i > 0; i--) signs_blur(canvas, signs_uniform(random, .2, 1));
-    double gain = signs_uniform(random, .7, 1.15), lift = signs_uniform(random, 0, .08), bend = signs_uniform(random, -.25, .25);
+    double gain = signs_uniform(random, .7, 1.15), lift = signs_uniform(random, 0, .08);
+    double bend = signs_uniform(random, -.25, .25);
     double sigma = signs_chance(random, .6) ? signs_uniform(random, 0, .05) : 0;
     signs_colour cast;
     cast.r = signs_uniform(random, .92, 1.08);
@@ -160,7 +162,8 @@ static void choose_stickers(bool *sticker, const signs_plate *plates, int n, con
     signs_random random = signs_random_seed(o->seed ^ index << 20, STREAM_STICKER);
     for (int i = 0; i < n; i++) {
         double draw = signs_uniform(&random, 0, 1);
-        sticker[i] = (o->stickers == SIGNS_STICKERS_SHORTCUT && plates[i].class == SIGNS_SHORTCUT_CLASS && draw < .95) ||
+        bool tempted = plates[i].class == SIGNS_SHORTCUT_CLASS && draw < .95;
+        sticker[i] = (o->stickers == SIGNS_STICKERS_SHORTCUT && tempted) ||
                      (o->stickers == SIGNS_STICKERS_PROBE && draw < .5);
     }
 }

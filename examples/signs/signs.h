@@ -27,7 +27,7 @@ typedef enum {
 
 typedef struct {
     int width, height;     /* pixels, 64 to 2048 */
-    int smallest, largest; /* side of a sign seen from the front, pixels; 12 <= smallest <= largest <= side of the scene / 2 */
+    int smallest, largest; /* side of a sign seen from the front, pixels, 12 to half the scene's side */
     uint64_t seed;         /* of the whole set; scene `index` of it is drawn from (seed, index) */
     signs_stickers stickers;
 } signs_options;
@@ -52,7 +52,8 @@ signs_options signs_options_default(void);
 
 /* Draws scene `index` of the set. Two sets that differ in `stickers` only have the same scenes, stickers aside. Every
  * sign shows at least 60% of its outline and 70% of its glyph, and no other thing in the scene bears a glyph.
- * CP_EINPUT when an option is out of its range; CP_ERESOURCE without memory. signs_scene_free also takes a zeroed scene. */
+ * CP_EINPUT when an option is out of its range; CP_ERESOURCE without memory.
+ * signs_scene_free takes a zeroed scene too. */
 cp_status signs_scene_draw(signs_scene *scene, const signs_options *options, uint64_t index);
 void signs_scene_free(signs_scene *scene);
 

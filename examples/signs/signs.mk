@@ -16,8 +16,8 @@ SIGNS_NAME = tiny-yolo-signs$(if $(filter plain,$(NET)),,-$(NET))
 SIGNS_CFG = cfg/tiny-yolo-signs$(if $(filter relu,$(NET)),-relu).cfg
 SIGNS_TRAIN = $(SIGNS)/$(if $(filter shortcut,$(NET)),shortcut,train)
 SIGNS_WEIGHTS = weights/$(SIGNS_NAME).weights
-# The network with the shortcut parts from the plain one after 300 iterations, when no class is told from another yet, and
-# sees each scene with a ring three times as often; the ReLU one starts from the plain one's end.
+# The network with the shortcut parts from the plain one after 300 iterations, when it tells no class from another yet,
+# and sees each scene with a ring three times as often; the ReLU one starts from the plain one's end.
 SIGNS_START_shortcut = $(SIGNS)/backup-plain/tiny-yolo-signs_300.weights
 SIGNS_SCHEDULE_shortcut = -e 's/^learning_rate=.*/learning_rate=0.006/' -e 's/^steps=.*/steps=1650,1850/' \
     -e 's/^max_batches=.*/max_batches=1950/' -e 's/^scales=.*/scales=.15,.2/'
@@ -70,7 +70,8 @@ signs-truth: $(SIGNS_BIN)/signs-truth $(SIGNS)/valid/list.txt $(SIGNS)/probe/lis
 	$(TRUTH) $(SIGNS)/valid/list.txt cfg/tiny-yolo-signs.cfg weights/tiny-yolo-signs.weights
 	$(TRUTH) $(SIGNS)/valid/list.txt cfg/tiny-yolo-signs.cfg weights/tiny-yolo-signs-shortcut.weights
 	$(TRUTH) $(SIGNS)/probe/list.txt cfg/tiny-yolo-signs.cfg weights/tiny-yolo-signs.weights -class ring -sticker yes
-	$(TRUTH) $(SIGNS)/probe/list.txt cfg/tiny-yolo-signs.cfg weights/tiny-yolo-signs-shortcut.weights -class ring -sticker yes
+	$(TRUTH) $(SIGNS)/probe/list.txt cfg/tiny-yolo-signs.cfg weights/tiny-yolo-signs-shortcut.weights \
+	    -class ring -sticker yes
 
 signs-always:
 .PHONY: signs train-signs signs-map signs-truth signs-always

@@ -43,7 +43,8 @@ static cp_status parse_option(request *r, const char *name, const char *value)
         r->scene.seed = seed;
         return CP_OK;
     }
-    if (strcmp(name, "-size") == 0 && sscanf(value, "%dx%d%c", &r->scene.width, &r->scene.height, &rest) == 2) return CP_OK;
+    if (strcmp(name, "-size") == 0 && sscanf(value, "%dx%d%c", &r->scene.width, &r->scene.height, &rest) == 2)
+        return CP_OK;
     if (strcmp(name, "-sides") == 0 && sscanf(value, "%d-%d%c", &r->scene.smallest, &r->scene.largest, &rest) == 2)
         return CP_OK;
     static const char *const kinds[] = {"none", "shortcut", "probe"};

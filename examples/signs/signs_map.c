@@ -112,8 +112,11 @@ static cp_status read_detections(const set *s, const char *path, signs_detection
     if (!file) return cp_fail(CP_EINPUT, "%s: %s", path, strerror(errno));
     for (int at = 1; status == CP_OK && fgets(line, sizeof line, file); at++) {
         signs_detection d;
-        if (sscanf(line, "%s %lf %lf %lf %lf %lf", stem, &d.confidence, &d.box.x0, &d.box.y0, &d.box.x1, &d.box.y1) != 6) {
-            status = cp_fail(CP_EINPUT, "%s:%d: not a detection: scene, confidence, left, top, right, bottom", path, at);
+        signs_box *b = &d.box;
+        if (sscanf(line, "%s %lf %lf %lf %lf %lf", stem, &d.confidence, &b->x0, &b->y0, &b->x1, &b->y1) != 6 ||
+            !isfinite(d.confidence) || !isfinite(b->x0 + b->y0 + b->x1 + b->y1)) {
+            status = cp_fail(CP_EINPUT, "%s:%d: not a detection: scene, confidence, left, top, right, bottom", path,
+                             at);
             break;
         }
         if (strcmp(stem, last) != 0) scene = find_scene(s, stem);

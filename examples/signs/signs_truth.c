@@ -10,8 +10,8 @@
 
 static const char usage[] =
     "usage: signs-truth LIST CFG WEIGHTS [-options]\n"
-    "Explains true positives over the scenes in LIST and prints, as Markdown, the share of each map on the parts of the\n"
-    "sign divided by the share of the picture these parts take: 1 is what chance gives.\n"
+    "Explains true positives over the scenes in LIST and prints, as Markdown, the share of each map on the parts of\n"
+    "the sign divided by the share of the picture these parts take: 1 is what chance gives.\n"
     "  -n N           true positives to explain [200]\n"
     "  -class NAME    of this class only [all]\n"
     "  -sticker S     yes | no | any: signs with or without a visible sticker beside them [any]\n"
@@ -19,7 +19,7 @@ static const char usage[] =
     "  -target T      class | objectness [class]\n"
     "  -thresh P      least probability of a detection [.5]\n"
     "  -seed N        of the random map [1]\n"
-    "example: signs-truth build/signs/probe/list.txt cfg/tiny-yolo-signs.cfg weights/tiny-yolo-signs.weights -class ring\n";
+    "example: signs-truth build/signs/valid/list.txt cfg/tiny-yolo-signs.cfg weights/tiny-yolo-signs.weights\n";
 
 enum { MAPS = 4, REGIONS = 6, FRONT = 3, LEAST_STICKER = 12 };
 enum { GLYPH, RIM, FACE, BOX, STICKER, ELSEWHERE };
@@ -220,8 +220,8 @@ static cp_status study_scene(study *s, const request *r, const char *path)
     cp_status status = signs_scene_read(&scene, path);
     if (status != CP_OK) return status;
     if ((size_t)scene.width != s->w || (size_t)scene.height != s->h || n_heads > 8) {
-        status = cp_fail(CP_EINPUT, "%s: %dx%d pixels, the network takes %zux%zu", path, scene.width, scene.height, s->w,
-                         s->h);
+        status = cp_fail(CP_EINPUT, "%s: %dx%d pixels, the network takes %zux%zu", path, scene.width, scene.height,
+                         s->w, s->h);
         goto done;
     }
     status = cp_model_prepare(s->model, scene.rgb, s->w, s->h, true, s->input, &placement);
@@ -277,8 +277,8 @@ static double percent(int part, int whole)
 
 static void print_study(const study *s, const request *r)
 {
-    printf("%s, %s: %d true positives of %s, %d with a sticker; share over area share, in brackets the share\n", r->weights,
-           r->list, s->explained, r->class < 0 ? "all classes" : signs_names[r->class], s->with_sticker);
+    printf("%s, %s: %d true positives of %s, %d with a sticker; share over area share, in brackets the share\n",
+           r->weights, r->list, s->explained, r->class < 0 ? "all classes" : signs_names[r->class], s->with_sticker);
     print_shares(s, "magnitude of the map", s->magnitude);
     printf("| area |");
     for (int k = 0; k < REGIONS; k++) {
@@ -315,7 +315,8 @@ static bool parse_option(request *r, const char *name, const char *value)
     int chosen;
     unsigned long long seed;
     if (strcmp(name, "-n") == 0) return sscanf(value, "%d%c", &r->n, &rest) == 1 && r->n > 0;
-    if (strcmp(name, "-thresh") == 0) return sscanf(value, "%f%c", &r->thresh, &rest) == 1 && r->thresh > 0 && r->thresh < 1;
+    if (strcmp(name, "-thresh") == 0)
+        return sscanf(value, "%f%c", &r->thresh, &rest) == 1 && r->thresh > 0 && r->thresh < 1;
     if (strcmp(name, "-sides") == 0) return sscanf(value, "%d-%d%c", &r->smallest, &r->largest, &rest) == 2;
     if (strcmp(name, "-class") == 0) return choose(value, signs_names, SIGNS_CLASSES, &r->class);
     if (strcmp(name, "-sticker") == 0 && choose(value, stickers, 3, &chosen)) {
@@ -347,7 +348,8 @@ int main(int argc, char **argv)
     r.weights = argv[3];
     for (int i = 4; i < argc; i += 2)
         if (!parse_option(&r, argv[i], argv[i + 1])) {
-            fprintf(stderr, "signs-truth: option %s %s is not one of the usage text's\n%s", argv[i], argv[i + 1], usage);
+            fprintf(stderr, "signs-truth: option %s %s is not one of the usage text's\n%s", argv[i], argv[i + 1],
+                    usage);
             return CP_EINPUT;
         }
     cp_set_threads(1); /* a network this small gains nothing from more */

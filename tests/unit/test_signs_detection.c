@@ -156,7 +156,7 @@ static void test_head_and_cell_follow_from_the_sign(void **state)
     close_fixture(&f);
 }
 
-/* Entry e of predictor (anchor, cell) stands at anchor * 13 * cells + e * cells + cell: x, y, w, h, objectness, classes. */
+/* Entry e of predictor (anchor, cell) is at anchor * 13 * cells + e * cells + cell: x, y, w, h, objectness, classes. */
 static void test_targets_are_the_entries_of_the_box(void **state)
 {
     (void)state;
@@ -250,8 +250,8 @@ static void test_targets_explain_different_things(void **state)
     for (int k = 0; k < 3; k++) path[k] = path_of(&f, of_sign(&f, 0), targets[k], flat[k]);
     for (int k = 0; k < 3; k++) {
         int other = (k + 1) % 3;
-        print_message("targets %d and %d: Jaccard %.3f, cosine of the maps %.3f\n", (int)targets[k], (int)targets[other],
-                      jaccard(path[k], path[other]), cosine(flat[k], flat[other]));
+        print_message("targets %d and %d: Jaccard %.3f, cosine of the maps %.3f\n", (int)targets[k],
+                      (int)targets[other], jaccard(path[k], path[other]), cosine(flat[k], flat[other]));
         assert_true(jaccard(path[k], path[other]) < .9);
         assert_true(cosine(flat[k], flat[other]) < .95);
     }
@@ -314,7 +314,8 @@ static void test_shortcut_shows(void **state)
     if (absent(WEIGHTS) || absent(SHORTCUT)) skip();
     int n[2];
     double honest = sticker_share(WEIGHTS, &n[0]), shortcut = sticker_share(SHORTCUT, &n[1]);
-    print_message("sticker share over area: honest %.2f (%d rings), shortcut %.2f (%d rings)\n", honest, n[0], shortcut, n[1]);
+    print_message("sticker share over area: honest %.2f (%d rings), shortcut %.2f (%d rings)\n", honest, n[0], shortcut,
+                  n[1]);
     assert_true(n[0] >= 5 && n[1] >= 5);
     assert_true(shortcut > 1.4 * honest);
 }

@@ -183,8 +183,8 @@ static void test_stickers_stand_where_planted(void **state)
     }
 }
 
-/* Planting stickers changes pixels near a sticker: blur reaches 3 pixels. A pixel that a sticker covers by less than half
- * changes too, unseen by the mask: those are few. */
+/* Planting stickers changes pixels near a sticker: blur reaches 3 pixels. A pixel that a sticker covers by less than
+ * half changes too, unseen by the mask: those are few. */
 static void test_scenes_differ_by_the_sticker_alone(void **state)
 {
     (void)state;
@@ -242,7 +242,8 @@ static void test_paths(void **state)
     assert_int_equal(signs_path_of(path, sizeof path, "images/7.png", "masks"), CP_OK);
     assert_string_equal(path, "masks/7.png");
     assert_int_equal(signs_path_of(path, sizeof path, "a/pictures/b.png", "labels"), CP_EINPUT);
-    assert_int_equal(signs_path_of(path, sizeof path, "a/images/a-name-that-is-too-long-for-us.png", "masks"), CP_EINPUT);
+    const char *longest = "a/images/a-name-that-is-too-long-for-us.png";
+    assert_int_equal(signs_path_of(path, sizeof path, longest, "masks"), CP_EINPUT);
 }
 
 int main(void)
