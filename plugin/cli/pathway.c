@@ -24,9 +24,12 @@ const char *cp_reached_text(const cp_session *s, const cp_pathway *pathway, char
         snprintf(text, 120, "sparsity %.6g", selection->sparsity);
     else if (fabs(off) <= one || cp_model_neuron_count(s->model) == 0)
         snprintf(text, 120, "sparsity %s", pathway->text);
+    else if (cp_by_channel(s->options))
+        snprintf(text, 120, "sparsity %.6g (asked %s of the channels)", selection->sparsity, pathway->text);
     else
         snprintf(text, 120, "sparsity %.6g (asked %s, %s)", selection->sparsity, pathway->text,
-                 off > 0 ? "no other neuron scores above zero" : "the rest by -floor");
+                 off > 0 ? "no other neuron scores above zero" : s->options->floor > 0 ? "the rest by -floor"
+                                                               : "the method goes no further");
     return text;
 }
 
