@@ -325,6 +325,87 @@ static void refusals(void **state)
     close_setting(&s);
 }
 
+/* ---------------------------------------------------------------- methods on images */
+
+static char *csv_of(const char *folder, const char *name)
+{
+    char path[400];
+    snprintf(path, sizeof path, "%s/%s", folder, name);
+    FILE *file = fopen(path, "rb");
+    char *text = calloc(1, 1 << 18);
+    assert_non_null(file);
+    assert_true(fread(text, 1, (1 << 18) - 1, file) > 0);
+    fclose(file);
+    return text;
+}
+
+/* Mean of "quantity,a,b,network" in a CSV of sparsity 0.9 or 0.99; *other is the chance. */
+static double mean_in(const char *csv, const char *row, double *other)
+{
+    const char *at = strstr(csv, row);
+    double mean, deviation;
+    size_t images;
+    assert_non_null(at);
+    at += strlen(row);
+    int n = sscanf(at, ",network,%lf,%lf,%zu,%lf", &mean, &deviation, &images, other);
+    assert_true(n >= 3 && images == 2);
+    return mean;
+}
+
+/* A ReLU network: no contribution comes from a dead neuron; independent paths meet by chance; the files are the same at
+ * any number of threads. */
+static void methods_on_images(void **state)
+{
+    (void)state;
+    setting s;
+    char photo[2][320], *csv[2][2];
+    open_setting(&s);
+    for (int i = 0; i < 2; i++) {
+        cp_picture picture;
+        unsigned seed = 5 + (unsigned)i;
+        assert_int_equal(cp_picture_new(40, 30, &picture), CP_OK);
+        for (int k = 0; k < 3 * 40 * 30; k++)
+            picture.rgb[k] = (unsigned char)(127 + 120 * tiny_random(&seed));
+        snprintf(photo[i], sizeof photo[i], "%s/photo%d.png", s.net.folder, i);
+        assert_int_equal(cp_picture_write_png(&picture, photo[i]), CP_OK);
+        cp_picture_free(&picture);
+    }
+    for (int t = 0; t < 2; t++) {
+        char *argv[] = {"darknet", "critpath", "compare", "tests/oracle/cfg/vgg.cfg", "tests/oracle/vgg.weights",
+                        photo[0], photo[1], "-methods", "mct,greedy,dgr,dgr-random,random,active", "-iterations", "12",
+                        "-rounds", "2", "-sparsity", ".9,.99", "-out", s.out, "-no-picture", "-quiet", "-json",
+                        "-threads", t ? "3" : "1"};
+        fflush(stdout);
+        int kept = dup(1), to = open("/dev/null", O_WRONLY);
+        assert_int_equal(dup2(to, 1), 1);
+        int code = run_critpath(sizeof argv / sizeof *argv, argv);
+        fflush(stdout);
+        assert_int_equal(dup2(kept, 1), 1);
+        close(kept), close(to);
+        assert_int_equal(code, 0);
+        csv[t][0] = csv_of(s.net.folder, "out-0.9.csv");
+        csv[t][1] = csv_of(s.net.folder, "out-0.99.csv");
+    }
+    cp_set_threads(0);
+    for (int i = 0; i < 2; i++) {
+        const char *text = csv[0][i];
+        double unused, expected, p = i ? .01 : .1;
+        assert_string_equal(text, csv[1][i]);
+        assert_true(fabs(mean_in(text, "share,mct,", &unused) - p) < 1e-4);
+        assert_true(fabs(mean_in(text, "share,random,", &unused) - p) < 1e-4);
+        assert_true(mean_in(text, "share,greedy,", &unused) >= p - 1e-4);
+        assert_true(mean_in(text, "dead,mct,", &unused) == 0);
+        assert_true(mean_in(text, "dead,active,", &unused) == 0);
+        assert_true(mean_in(text, "dead,random,", &unused) > .05);
+        assert_true(mean_in(text, "share,active,", &unused) > .2);
+        double found = mean_in(text, "jaccard,mct,random", &expected);
+        assert_true(fabs(found - expected) < 5 * expected / sqrt(p * p * 13000));
+        for (int t = 0; t < 2; t++)
+            free(csv[t][i]);
+    }
+    close_setting(&s);
+}
+
 /* ---------------------------------------------------------------- figures by hand */
 
 /* On {1,2,3,4} the tiny network's activations are (1, 2, 0): the third neuron is dead. */
@@ -376,6 +457,7 @@ int main(void)
         cmocka_unit_test(labels_of_the_csv),
         cmocka_unit_test(labels_of_the_pictures),
         cmocka_unit_test(refusals),
+        cmocka_unit_test(methods_on_images),
         cmocka_unit_test(dead_share_and_deviation),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
