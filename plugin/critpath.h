@@ -139,6 +139,18 @@ cp_status cp_response_detection(const cp_model *model, const cp_detection *detec
                                 cp_response *response);
 cp_status cp_response_unit(const cp_model *model, int layer, size_t index, cp_response *response);
 
+/* What its head makes of a response of one unit. */
+typedef struct {
+    int head;            /* layer number of the head that reads the unit, -1: none */
+    double probability;  /* the head's softmax or logistic of it; NAN without a head or where it is a coordinate */
+    int rivals;          /* classes it competes with, itself among them; 0: with none (objectness, a hidden unit) */
+    bool largest;        /* it is the largest of them, the first of equals */
+} cp_decoded;
+
+/* outputs: those of the response's layer, one image. */
+cp_status cp_response_decode(const cp_model *model, const cp_response *response, const float *outputs,
+                             cp_decoded *decoded);
+
 /* ---------------------------------------------------------------- paths (type; functions below) */
 
 typedef struct cp_path cp_path;
@@ -180,6 +192,9 @@ const float *cp_frame_output(const cp_frame *frame, int layer, int image);
 /* The same, to be changed before cp_frame_forward_after. */
 float *cp_frame_value(cp_frame *frame, int layer, int image);
 double cp_frame_response(const cp_frame *frame, int image, const cp_response *response);
+/* The pre-activations z of a layer, recomputed from its inputs in the last forward run (its output itself where it has no
+ * activation): (outputs). */
+cp_status cp_frame_before_activation(cp_frame *frame, int layer, int image, float *z);
 
 /* One gradient of a backward run. Several entries may share one image. */
 typedef struct {
@@ -190,6 +205,7 @@ typedef struct {
     const float *seed;    /* with response NULL: the gradient of any other scalar (a loss) with respect to the output of
                              layer `seed_layer` (not a head); as many floats as that has */
     int seed_layer;
+    bool before_activation; /* the response's units are pre-activations z of their layers */
 } cp_entry;
 
 /* Called for each neuron layer from the response towards the input, per entry: a = activation (CP_GATED: before the
@@ -430,6 +446,56 @@ cp_status cp_score_random(const cp_model *model, uint64_t seed, float *score);
 /* The active subnet: the path becomes all neurons that are not dead (METHODS 0) in image `image` of an unrestricted run. */
 void cp_path_active(cp_path *path, const cp_frame *frame, int image);
 
+/* ---------------------------------------------------------------- linearity */
+
+/* What keeps a point x from the border of its linear region: the neuron or the max-pool window that changes first when x
+ * moves straight towards it. */
+typedef struct {
+    bool found;             /* false: there is none, the distance is infinite */
+    double distance;        /* gap / norm: l2, in units of the network input */
+    double gap;             /* neuron: |z|. Window: winner minus rival */
+    double norm;            /* l2 norm of the gradient of z, or of the winner minus that of the rival, over the input */
+    int layer;              /* the neuron's layer, or the max-pool */
+    size_t index;           /* neuron, or window (output of the max-pool), in that layer */
+    size_t winner, rival;   /* window: units of the layer that the max-pool reads */
+} cp_border;
+
+enum { CP_DECADES = 20, CP_DECADE_FIRST = -14 };
+
+/* The linear region around an image (METHODS 3; Lee et al. 2019; Khakzar et al. 2021, propositions 4 and 5). */
+typedef struct {
+    bool exact;             /* every norm is exact. Otherwise norms were estimated from probes, and the distances of the
+                               smallest ratios are exact: the radius is that of the nearest border found, the true one can
+                               only be smaller */
+    double radius;          /* smaller of the two distances; INFINITY without borders; 0 when a rival is tied */
+    cp_border unit, window; /* the nearest of each kind, tied rivals left out */
+    size_t units, flat;     /* neurons considered; of these with a gradient of zero, which are no border */
+    size_t windows;         /* pairs of winner and rival whose gradients differ */
+    size_t tied;            /* of these with equal values, in areas of one colour such as letterbox bars: x is on the border */
+    /* Borders per decade of distance, of estimated ones if not exact: [d] counts 10^(CP_DECADE_FIRST+d) up to ten times
+     * that, the first all below and the last all above. */
+    size_t unit_decade[CP_DECADES], window_decade[CP_DECADES];
+    int passes, refined;    /* linear forward passes; borders whose gradient was computed backward */
+    float *direction;       /* (C,H,W), l2 norm 1: towards the nearer of `unit` and `window`. NULL without borders */
+} cp_region;
+
+typedef enum { CP_EXACT_AUTO, CP_EXACT_NEVER, CP_EXACT_ALWAYS } cp_exactness;
+
+typedef struct {
+    cp_run_options run;
+    cp_exactness exactness; /* exact: one linear forward pass per input value. AUTO: up to 1e12 multiply-adds in all */
+    bool without_windows;   /* leave the max-pools out, as the paper does */
+    int probes, refine;     /* of an estimate: Gaussian directions, 0 = 64; borders of each kind refined, 0 = 64 */
+    uint64_t seed;          /* of the probes */
+} cp_region_options;
+
+/* With a path: of the frozen network, where only neurons on the path count and gradients are masked. NULL: of the full network.
+ * Counted are the neurons and max-pool windows that the response depends on, its own units included. `frame` holds an unrestricted
+ * forward run. CP_EINPUT: an activation that is not relu, leaky, relie or ramp. Free with cp_region_free. */
+cp_status cp_region_find(cp_frame *frame, int image, const cp_response *response, const cp_path *path,
+                         const cp_region_options *options, cp_region *region);
+void cp_region_free(cp_region *region);
+
 /* ---------------------------------------------------------------- map */
 
 /* Pathway gradients (METHODS 4), one per path, of one image of a forward run that is in the frame: frozen. maps: (n,C,H,W).
@@ -441,6 +507,76 @@ cp_status cp_map_zeroed(const cp_model *model, const float *input, const cp_resp
                         const cp_path *const *paths, int n, float *maps, double *responses_out);
 /* One-channel reduction: the channel value of the largest magnitude with its sign. map (C,H,W) -> flat (H,W). */
 void cp_map_reduce(const float *map, size_t c, size_t h, size_t w, float *flat);
+
+/* ---------------------------------------------------------------- eval: faithfulness */
+
+/* What is measured of a network, whole or restricted: the response, and its unit's probability after the head
+ * (cp_response_decode; NAN where there is none). */
+typedef struct {
+    double response, probability;
+} cp_measure;
+
+/* The curves over path size. Keep: the zeroed network of the path (sufficiency). Remove: that of all neurons but the path
+ * (necessity). Random: the same with random neurons, as many in every layer as the path has there. */
+enum { CP_KEEP, CP_REMOVE, CP_KEEP_RANDOM, CP_REMOVE_RANDOM, CP_FAITHFUL_CURVES };
+
+typedef struct {
+    cp_run_options run;
+    const double *shares;  /* path sizes, as shares of the N neurons in (0,1); NULL: 15 of ours from .001 to .9 */
+    int n_shares;
+    int draws;             /* random paths per size, whose mean is taken; 0 = 1 */
+    uint64_t seed;
+} cp_faithful_options;
+
+typedef struct {
+    size_t kept;           /* neurons on the path */
+    cp_measure curve[CP_FAITHFUL_CURVES];
+    cp_measure deviation[CP_FAITHFUL_CURVES]; /* standard deviation over the draws; 0 for one draw and for the path itself */
+} cp_faithful_point;
+
+typedef struct {
+    cp_measure full, empty; /* the whole network; every neuron zero */
+    size_t largest;         /* neurons of the largest path, all with a score above 0 */
+    int n;
+    cp_faithful_point *point; /* ascending in size: 0, ..., largest, N */
+    cp_measure area[CP_FAITHFUL_CURVES]; /* under f over k/largest in [0,1], by trapezoids */
+} cp_faithful;
+
+/* f = (m - m(empty)) / (m(full) - m(empty)) (METHODS 5); NAN where the two are equal. */
+double cp_faithful_share(double m, double full, double empty);
+
+/* Measures the response of zeroed networks over path size, paths being the best of score[N] (>= 0). `frame` holds an
+ * unrestricted forward run of the image. The response's own units are never zeroed. CP_EINPUT: shares out of (0,1), no
+ * positive score. Free with cp_faithful_free. */
+cp_status cp_faithful_measure(const cp_frame *frame, int image, const cp_response *response, const float *score,
+                              const cp_faithful_options *options, cp_faithful *faithful);
+void cp_faithful_free(cp_faithful *faithful);
+
+typedef struct {
+    cp_run_options run;
+    double loss;           /* eps: the probability of the path, or the response where that is NAN, must be at least (1-eps)
+                              of the whole network's; NAN = .5. With 1 the arg-max alone decides, and where the biases
+                              without any neuron have the same one, that says nothing */
+    int checks;            /* sizes of the linear check, 0 = 32 */
+} cp_sparsest_options;
+
+typedef struct {
+    bool found;            /* false: no path tried keeps the prediction, not even the largest */
+    bool argmax;           /* asked: the response's class stays the largest of its rivals (where it was at first) */
+    double loss;           /* asked: eps */
+    size_t kept, bisected; /* neurons of the path found; of the one that bisection alone had found */
+    int runs;              /* forward runs of zeroed networks */
+    cp_measure full, measure; /* of the whole network and of the path found */
+    cp_path *path;         /* NULL unless found */
+} cp_sparsest;
+
+/* The sparsest path, among the best of score[N], whose zeroed network keeps the prediction (METHODS 5): bisection over
+ * the size; then, since keeping it is not monotone in the size, `checks` sizes evenly spread below it, and bisection again
+ * under the smallest of these that keeps it, until none does. A sparser one between the sizes checked is possible. Free
+ * with cp_sparsest_free. */
+cp_status cp_sparsest_find(const cp_frame *frame, int image, const cp_response *response, const float *score,
+                           const cp_sparsest_options *options, cp_sparsest *sparsest);
+void cp_sparsest_free(cp_sparsest *sparsest);
 
 #ifdef __cplusplus
 }

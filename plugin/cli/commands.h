@@ -14,5 +14,7 @@ cp_status cp_run_score(const cp_options *options);
 cp_status cp_run_path(const cp_options *options);
 cp_status cp_run_grad(const cp_options *options);
 cp_status cp_run_compare(const cp_options *options);
+cp_status cp_run_faithful(const cp_options *options);
+cp_status cp_run_linearity(const cp_options *options);
 
 #endif

@@ -11,8 +11,8 @@ int run_critpath(int argc, char **argv);
 
 #define IMAGES "[data] <cfg> <weights> [image ...]"
 #define RESPONSE "class box target unit thresh nms letterbox names "
-#define SCORING "granularity seed steps tol permutations exact iterations protect preset init rounds rate momentum gamma " \
-    "clamp "
+#define DRAWN "seed steps tol permutations exact iterations protect preset init rounds rate momentum gamma clamp "
+#define SCORING "granularity " DRAWN
 #define SELECTION "method sparsity floor " SCORING
 
 /* A new command is a row here and a file beside this one. */
@@ -45,6 +45,18 @@ const cp_command cp_commands[] = {
      "pq/(p+q-pq). With -out writes PREFIX.json, PREFIX.csv, PREFIX.matrix.png (Jaccard) and PREFIX.layers.png.",
      "darknet critpath compare vgg-16.cfg vgg-16.weights a.jpg b.jpg -methods mct,greedy,random -out paths",
      cp_run_compare},
+    {"faithful", IMAGES, "How far the path alone carries the answer, over path size, against random paths.",
+     "method sparsity eps checks draws " DRAWN RESPONSE "no-picture out",
+     "Runs the zeroed network with the path kept and with it removed. Writes PREFIX.faithful.csv, PREFIX.faithful.png\n"
+     "and PREFIX.sparsest.path.npz, the sparsest path that keeps the prediction. -sparsity chooses the sizes.",
+     "darknet critpath faithful cfg/cifar10.data resnet20.cfg resnet20.weights cat.png -draws 5 -out cat",
+     cp_run_faithful},
+    {"linearity", IMAGES, "How far the image is from the border of its linear region: frozen path and full network.",
+     SELECTION "norms maxpool probes refine " RESPONSE,
+     "The l2 radius within which no neuron on the path (in the full network: none at all) and no max-pool\n"
+     "winner changes. An estimate is the distance of the nearest border found: the radius can only be smaller.",
+     "darknet critpath linearity cfg/cifar10.data resnet20.cfg resnet20.weights cat.png -sparsity .9",
+     cp_run_linearity},
     {0},
 };
 
@@ -62,7 +74,7 @@ static void print_usage(FILE *to)
                 "usage: darknet critpath <command> [data] <cfg> <weights> [image ...] [-options]\n\ncommands\n",
             CP_VERSION);
     for (const cp_command *command = cp_commands; command->name; command++)
-        fprintf(to, "  %-8s %s\n", command->name, command->meaning);
+        fprintf(to, "  %-9s %s\n", command->name, command->meaning);
     fprintf(to, "\nOptions may stand anywhere; `darknet critpath <command> -h` shows a command's.\n"
                 "Exit: 0 done, 1 a fault of ours, 2 bad input or usage, 3 out of memory, disk or time.\n"
                 "example: darknet critpath explain cfg/coco.data yolov3.cfg yolov3.weights dog.jpg\n");

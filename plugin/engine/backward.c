@@ -130,15 +130,24 @@ static void touch(run *r, int layer)
     r->touched[layer + 1] = true;
 }
 
+/* When a response's units enter their layer's delta: a gate scales them too, a path does not restrict the layer that the
+ * response is in, and the activation's derivative is not that of z. */
+typedef enum { BEFORE_GATE, AFTER_ACTIVATION, BEFORE_ACTIVATION } moment;
+
+static moment moment_of(const cp_entry *entry)
+{
+    return entry->before_activation ? BEFORE_ACTIVATION : entry->gates ? BEFORE_GATE : AFTER_ACTIVATION;
+}
+
 /* The response's own units, or the seed. */
-static void seed(run *r, int layer, bool gated)
+static void seed(run *r, int layer, moment now)
 {
     const cp_model *model = r->frame->model;
     size_t outputs = outputs_of(model, layer);
     for (int e = 0; e < r->n; ++e) {
         const cp_response *response = r->entries[e].response;
         float *delta = r->delta[layer + 1] + e * outputs;
-        if ((r->entries[e].gates != NULL) != gated) continue;
+        if (moment_of(&r->entries[e]) != now) continue;
         if (!response && owner(model, r->entries[e].seed_layer) == layer) {
             touch(r, layer);
             for (size_t i = 0; i < outputs; ++i) delta[i] += r->entries[e].seed[i];
@@ -242,20 +251,18 @@ static void backward_from_the_response(run *r)
     for (int i = model->layers - 1; i >= 0; --i) {
         if (!r->active[i + 1]) continue;
         int position = model->neuron_position[i];
-        /* A gate scales the response's own unit too; a path does not restrict the layer that the response is in. */
-        seed(r, i, true);
+        seed(r, i, BEFORE_GATE);
         if (i == r->target) {
-            seed(r, i, false);
+            seed(r, i, AFTER_ACTIVATION);
             continue;
         }
         bool neurons = position >= 0, reached = r->touched[i + 1], own = has_units(r, i);
         if (neurons && reached) through_neurons(r, i, position, true, !own);
-        seed(r, i, false);
+        seed(r, i, AFTER_ACTIVATION);
+        if (neurons && r->touched[i + 1] && (own || !reached)) through_neurons(r, i, position, false, true);
+        seed(r, i, BEFORE_ACTIVATION);
         if (!r->touched[i + 1]) continue;
-        if (!neurons)
-            count_entries(r, i);
-        else if (own || !reached)
-            through_neurons(r, i, position, false, true);
+        if (!neurons || own) count_entries(r, i);
         backward_layer(r, i);
     }
 }

@@ -213,6 +213,28 @@ cp_status cp_frame_forward_after(cp_frame *frame, int layer, int images, const c
     return run(frame, value, images, restrictions);
 }
 
+cp_status cp_frame_before_activation(cp_frame *frame, int layer, int image, float *z)
+{
+    const cp_model *model = frame->model;
+    if (layer < 0 || layer >= model->layers || model->layer[layer].head || image < 0 || image >= frame->batch)
+        return cp_fail(CP_EINPUT, "frame: no layer %d of image %d", layer, image);
+    int value = model->layer[layer].value;
+    size_t count = outputs_of(model, value);
+    if (model->neuron_position[value] < 0) {
+        memcpy(z, cp_at(cp_frame_batch(frame, value), image), count * sizeof *z);
+        return CP_OK;
+    }
+    cp_op op = frame->engine->op[value];
+    op.activation = LINEAR;
+    cp_batch in[CP_MAX_SOURCES];
+    for (int s = 0; s < op.n_sources; ++s) in[s] = (cp_batch){cp_at(cp_frame_batch(frame, op.source[s]), image), 0};
+    cp_status status = cp_frame_begin(frame);
+    if (status) return status;
+    op.type->forward(&op, 1, in, (cp_batch){z, count}, NULL, false, &frame->scratch);
+    cp_blas_leave();
+    return CP_OK;
+}
+
 float *cp_frame_value(cp_frame *frame, int layer, int image)
 {
     if (layer >= 0 && frame->model->layer[layer].head) return NULL;

@@ -32,6 +32,8 @@ struct cp_model {
 
 /* model/table.c: fills the layer table, neuron layers, dependencies and heads from net. */
 cp_status cp_model_build_table(cp_model *model);
+/* model/predict.c: one head's forward over the output of its logit layer, one image; output has the head's outputs. */
+cp_status cp_model_run_head(const cp_model *model, int head, const float *logits, float *output);
 /* model/fold.c: flushes denormal weights, folds batch norm into weights and biases, drops training buffers. */
 cp_status cp_model_fold(network *net);
 const char *cp_host_type_name(LAYER_TYPE type);

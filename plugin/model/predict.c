@@ -16,8 +16,8 @@ int cp_model_heads(const cp_model *model, const int **heads)
     return model->heads;
 }
 
-/* Runs one head's forward on a copy that owns its buffers: output, outputs floats. */
-static cp_status run_head(const cp_model *model, int head, const float *logits, float *output)
+/* On a copy of the head that owns its buffers. */
+cp_status cp_model_run_head(const cp_model *model, int head, const float *logits, float *output)
 {
     layer l = model->net->layers[head];
     network net = *model->net;
@@ -44,7 +44,7 @@ cp_status cp_model_classify(const cp_model *model, const float *logits, float *p
         memcpy(probabilities, logits, model->classes * sizeof *probabilities);
         return CP_OK;
     }
-    return run_head(model, model->head[0], logits, probabilities);
+    return cp_model_run_head(model, model->head[0], logits, probabilities);
 }
 
 /* Which predictor a slot of Darknet's detection array belongs to; NMS moves the structs but keeps their prob pointer. */
@@ -130,7 +130,7 @@ cp_status cp_model_detect(const cp_model *model, const float *const *logits, siz
         layer *l = &net.layers[model->head[k]];
         l->output = cp_alloc(l->outputs, sizeof(float), "detections");
         if (!l->output) goto done;
-        status = run_head(model, model->head[k], logits[k], l->output);
+        status = cp_model_run_head(model, model->head[k], logits[k], l->output);
         if (status) goto done;
     }
     dets = get_network_boxes(&net, (int)photo_w, (int)photo_h, thresh, thresh, 0, 1, &boxes);

@@ -1,0 +1,382 @@
+/* `faithful`: what the zeroed network answers over path size, and the sparsest path that keeps the prediction. */
+#include "cli/commands.h"
+#include "cli/results.h"
+#include "cli/summary.h"
+#include "io/atomic.h"
+#include "io/chart.h"
+#include "io/error.h"
+#include "io/json.h"
+#include "io/progress.h"
+
+#include <math.h>
+#include <string.h>
+
+static const char *const curve_names[CP_FAITHFUL_CURVES] = {"keep", "remove", "keep_random", "remove_random"};
+static const char *const curve_titles[CP_FAITHFUL_CURVES] = {"keep the path", "remove the path", "keep random",
+                                                             "remove random"};
+/* In tables each curve stands beside its chance level. */
+static const int columns[CP_FAITHFUL_CURVES] = {CP_KEEP, CP_KEEP_RANDOM, CP_REMOVE, CP_REMOVE_RANDOM};
+
+/* One response, measured. */
+typedef struct {
+    cp_session *session;
+    cp_item *item;
+    const cp_subject *subject;
+    cp_faithful faithful;
+    cp_sparsest sparsest;
+    char csv[4096], png[4096], npz[4096]; /* "" where not written */
+    double scoring, measuring, searching;
+} report;
+
+static double share_of(const report *r, const cp_faithful_point *point)
+{
+    return (double)point->kept / (double)cp_model_neuron_count(r->session->model);
+}
+
+static double response_f(const report *r, const cp_measure *m)
+{
+    return cp_faithful_share(m->response, r->faithful.full.response, r->faithful.empty.response);
+}
+
+static double probability_f(const report *r, const cp_measure *m)
+{
+    return cp_faithful_share(m->probability, r->faithful.full.probability, r->faithful.empty.probability);
+}
+
+/* ---------------------------------------------------------------- text */
+
+static const char *cell(double value, int digits, char text[24])
+{
+    if (isnan(value))
+        snprintf(text, 24, "-");
+    else
+        snprintf(text, 24, "%.*f", digits, value);
+    return text;
+}
+
+static void print_curves(const report *r)
+{
+    const cp_faithful *f = &r->faithful;
+    char kept[32], a[24], b[24];
+    printf("%12s %8s", "", "");
+    for (int c = 0; c < CP_FAITHFUL_CURVES; c++)
+        printf("  %16s", curve_titles[columns[c]]);
+    printf("\n%12s %8s", "neurons", "share");
+    for (int c = 0; c < CP_FAITHFUL_CURVES; c++)
+        printf("  %8s %7s", "f", "p");
+    printf("\n");
+    for (int p = 0; p < f->n; p++) {
+        const cp_faithful_point *point = &f->point[p];
+        printf("%12s %7.2f%%", cp_grouped(point->kept, kept), 100 * share_of(r, point));
+        for (int c = 0; c < CP_FAITHFUL_CURVES; c++) {
+            const cp_measure *m = &point->curve[columns[c]];
+            printf("  %8s %7s", cell(response_f(r, m), 3, a), cell(m->probability, 4, b));
+        }
+        printf("\n");
+    }
+    printf("%21s", "area under f");
+    for (int c = 0; c < CP_FAITHFUL_CURVES; c++)
+        printf("  %8s %7s", cell(f->area[columns[c]].response, 3, a), "");
+    printf("\n%21s", "of the probability");
+    for (int c = 0; c < CP_FAITHFUL_CURVES; c++)
+        printf("  %8s %7s", "", cell(f->area[columns[c]].probability, 3, a));
+    printf("\n");
+}
+
+/* "the class stays the largest, probability at least 0.5 times the original's" */
+static void criterion(const cp_sparsest *s, char text[160])
+{
+    snprintf(text, 160, "%s%s at least %g times the original's", s->argmax ? "the class stays the largest, " : "",
+             isnan(s->full.probability) ? "response" : "probability", 1 - s->loss);
+}
+
+static void print_sparsest(const report *r)
+{
+    const cp_sparsest *s = &r->sparsest;
+    size_t neurons = cp_model_neuron_count(r->session->model);
+    char kept[32], all[32], asked[160], a[24];
+    criterion(s, asked);
+    if (!s->found) {
+        printf("sparsest path that keeps the prediction (%s): none, not even the largest; sizes tried: %d\n", asked,
+               s->runs);
+        return;
+    }
+    printf("sparsest path that keeps the prediction (%s):\n  %s of %s neurons, sparsity %.6g; response %.6g, "
+           "probability %s; sizes tried: %d", asked, cp_grouped(s->kept, kept), cp_grouped(neurons, all),
+           1 - (double)s->kept / (double)neurons, s->measure.response, cell(s->measure.probability, 4, a), s->runs);
+    if (s->bisected > s->kept)
+        printf("; bisection alone gives %s", cp_grouped(s->bisected, kept));
+    printf("\n");
+}
+
+static void print_report(const report *r)
+{
+    const cp_faithful *f = &r->faithful;
+    char a[24], b[24];
+    printf("response: %s = %.6g, probability %s; all neurons zero: %.6g, probability %s\n", r->subject->response.text,
+           f->full.response, cell(f->full.probability, 4, a), f->empty.response, cell(f->empty.probability, 4, b));
+    printf("zeroed network; f = (response - that at zero) / (whole network's - that at zero); p: probability\n");
+    print_curves(r);
+    print_sparsest(r);
+    printf("files: %s%s%s%s%s\n", r->csv, *r->png ? " " : "", r->png, *r->npz ? " " : "", r->npz);
+}
+
+/* ---------------------------------------------------------------- JSON */
+
+static json_t *measure_json(double response, double probability)
+{
+    json_t *object = json_object();
+    int bad = cp_json_set(object, "response", cp_json_real(response));
+    bad |= cp_json_set(object, "probability", cp_json_real(probability));
+    if (bad) {
+        json_decref(object);
+        return NULL;
+    }
+    return object;
+}
+
+static json_t *point_json(const report *r, const cp_faithful_point *point)
+{
+    json_t *object = json_object();
+    int bad = cp_json_set(object, "kept", json_integer((json_int_t)point->kept));
+    bad |= cp_json_set(object, "share", cp_json_real(share_of(r, point)));
+    for (int c = 0; c < CP_FAITHFUL_CURVES; c++) {
+        const cp_measure *m = &point->curve[c], *s = &point->deviation[c];
+        json_t *curve = measure_json(m->response, m->probability);
+        bad |= !curve;
+        bad |= curve && cp_json_set(curve, "f", measure_json(response_f(r, m), probability_f(r, m)));
+        if (curve && c >= CP_KEEP_RANDOM)
+            bad |= cp_json_set(curve, "deviation", measure_json(s->response, s->probability));
+        bad |= cp_json_set(object, curve_names[c], curve);
+    }
+    if (bad) {
+        json_decref(object);
+        return NULL;
+    }
+    return object;
+}
+
+static json_t *sparsest_json(const report *r)
+{
+    const cp_sparsest *s = &r->sparsest;
+    double neurons = (double)cp_model_neuron_count(r->session->model);
+    json_t *object = json_object();
+    int bad = cp_json_set(object, "found", json_boolean(s->found));
+    bad |= cp_json_set(object, "argmax", json_boolean(s->argmax));
+    bad |= cp_json_set(object, "eps", cp_json_real(s->loss));
+    bad |= cp_json_set(object, "kept", s->found ? json_integer((json_int_t)s->kept) : json_null());
+    bad |= cp_json_set(object, "sparsity", cp_json_real(s->found ? 1 - (double)s->kept / neurons : NAN));
+    bad |= cp_json_set(object, "measure", measure_json(s->measure.response, s->measure.probability));
+    bad |= cp_json_set(object, "bisected", json_integer((json_int_t)s->bisected));
+    bad |= cp_json_set(object, "runs", json_integer(s->runs));
+    if (bad) {
+        json_decref(object);
+        return NULL;
+    }
+    return object;
+}
+
+static cp_status write_json(const report *r)
+{
+    const cp_faithful *f = &r->faithful;
+    json_t *object = cp_item_json(r->session, r->item), *line = json_object(), *points = json_array();
+    json_t *areas = json_object();
+    int bad = cp_json_set(line, "response", cp_json_text(r->subject->response.text));
+    bad |= cp_json_set(line, "method", cp_json_text(r->session->options->method));
+    bad |= cp_json_set(line, "seed", json_integer(r->session->options->seed));
+    bad |= cp_json_set(line, "draws", json_integer(r->session->options->draws));
+    bad |= cp_json_set(line, "full", measure_json(f->full.response, f->full.probability));
+    bad |= cp_json_set(line, "empty", measure_json(f->empty.response, f->empty.probability));
+    for (int c = 0; c < CP_FAITHFUL_CURVES; c++)
+        bad |= cp_json_set(areas, curve_names[c], measure_json(f->area[c].response, f->area[c].probability));
+    bad |= cp_json_set(line, "largest", json_integer((json_int_t)f->largest));
+    bad |= cp_json_set(line, "area", areas);
+    for (int p = 0; p < f->n; p++)
+        bad |= cp_json_append(points, point_json(r, &f->point[p]));
+    bad |= cp_json_set(line, "points", points);
+    bad |= cp_json_set(line, "sparsest", sparsest_json(r));
+    bad |= cp_json_set(line, "csv", cp_json_text(r->csv));
+    bad |= cp_json_set(line, "picture", *r->png ? cp_json_text(r->png) : json_null());
+    bad |= cp_json_set(line, "path", *r->npz ? cp_json_text(r->npz) : json_null());
+    bad |= cp_json_set(object, "faithful", line);
+    cp_status status = bad ? CP_ERESOURCE : cp_json_write_stream(object, stdout);
+    json_decref(object);
+    return status;
+}
+
+/* ---------------------------------------------------------------- files */
+
+static cp_status write_csv(const report *r)
+{
+    cp_file *file = NULL;
+    cp_status status = cp_file_begin(r->csv, &file);
+    if (status)
+        return status;
+    FILE *to = cp_file_stream(file);
+    fprintf(to, "kept,share");
+    for (int c = 0; c < CP_FAITHFUL_CURVES; c++)
+        fprintf(to, ",%s_response,%s_f,%s_probability,%s_probability_f", curve_names[c], curve_names[c],
+                curve_names[c], curve_names[c]);
+    fprintf(to, ",keep_random_response_deviation,remove_random_response_deviation\n");
+    for (int p = 0; p < r->faithful.n; p++) {
+        const cp_faithful_point *point = &r->faithful.point[p];
+        fprintf(to, "%zu,%.9g", point->kept, share_of(r, point));
+        for (int c = 0; c < CP_FAITHFUL_CURVES; c++) {
+            const cp_measure *m = &point->curve[c];
+            fprintf(to, ",%.9g,%.9g,%.9g,%.9g", m->response, response_f(r, m), m->probability, probability_f(r, m));
+        }
+        fprintf(to, ",%.9g,%.9g\n", point->deviation[CP_KEEP_RANDOM].response,
+                point->deviation[CP_REMOVE_RANDOM].response);
+    }
+    return cp_file_commit(&file);
+}
+
+/* f of the response over the share of neurons, on a logarithmic axis: most happens below a tenth. */
+static cp_status draw_curves(const report *r)
+{
+    const cp_faithful *f = &r->faithful;
+    size_t n = 0; /* points but for the empty path and the whole network */
+    while ((int)n + 1 < f->n && f->point[n + 1].kept <= f->largest)
+        n++;
+    double *x = cp_alloc(n * (1 + 2 * CP_FAITHFUL_CURVES), sizeof *x, "picture");
+    cp_series series[CP_FAITHFUL_CURVES];
+    cp_picture picture = {0};
+    char title[200];
+    if (!x)
+        return CP_ERESOURCE;
+    double range = fabs(f->full.response - f->empty.response);
+    for (size_t p = 0; p < n; p++)
+        x[p] = share_of(r, &f->point[p + 1]);
+    for (int c = 0; c < CP_FAITHFUL_CURVES; c++) {
+        double *y = x + n * (size_t)(1 + 2 * c), *spread = y + n;
+        for (size_t p = 0; p < n; p++) {
+            y[p] = response_f(r, &f->point[p + 1].curve[c]);
+            spread[p] = range > 0 ? f->point[p + 1].deviation[c].response / range : NAN;
+        }
+        bool drawn = c >= CP_KEEP_RANDOM && r->session->options->draws > 1;
+        series[c] = (cp_series){.name = curve_titles[c], .y = y, .spread = drawn ? spread : NULL};
+    }
+    snprintf(title, sizeof title, "faithfulness of %.40s paths: %.120s", r->session->options->method,
+             r->subject->label);
+    cp_chart chart = {.title = title, .x_label = "share of the neurons on the path", .y_label = "f of the response",
+                      .n_points = n, .n_series = CP_FAITHFUL_CURVES, .x = x, .series = series, .log_x = true};
+    cp_status status = cp_chart_draw(&chart, &picture);
+    if (!status)
+        status = cp_picture_write_png(&picture, r->png);
+    cp_picture_free(&picture);
+    cp_free(x);
+    return status;
+}
+
+static cp_status write_files(report *r)
+{
+    cp_session *s = r->session;
+    const char *tag = r->subject->tag;
+    cp_status status = cp_output_path(s, r->item, tag, ".faithful.csv", r->csv);
+    if (!status)
+        status = write_csv(r);
+    bool drawable = isfinite(r->faithful.area[CP_KEEP].response);
+    if (!status && !s->options->no_picture && drawable) {
+        status = cp_output_path(s, r->item, tag, ".faithful.png", r->png);
+        if (!status)
+            status = draw_curves(r);
+    }
+    if (status || !r->sparsest.found)
+        return status;
+    double sparsity = 1 - (double)r->sparsest.kept / (double)cp_model_neuron_count(s->model);
+    cp_pathway pathway = {.path = r->sparsest.path, .asked = sparsity, .selection.kept = r->sparsest.kept};
+    char name[64];
+    snprintf(name, sizeof name, "%s.sparsest", tag);
+    return cp_write_path(s, r->item, r->subject, NULL, &pathway, name, r->npz);
+}
+
+/* ---------------------------------------------------------------- run */
+
+static void show_progress(void *progress, double fraction) { cp_progress_update(progress, fraction); }
+
+static cp_status measure(report *r, const float *score)
+{
+    const cp_options *o = r->session->options;
+    double shares[CP_MAX_SPARSITIES];
+    int n = 0;
+    for (int i = 0; i < o->sparsity.n; i++)
+        if (o->sparsity.value[i] > 0) /* all neurons: measured anyway */
+            shares[n++] = 1 - o->sparsity.value[i];
+    cp_progress *progress = cp_progress_start("faithful", 1, o->quiet);
+    cp_run_options run = {.memory = o->mem, .progress = show_progress, .user = progress};
+    cp_faithful_options curves = {.run = run, .shares = o->sparsity.n ? shares : NULL, .n_shares = n,
+                                  .draws = o->draws, .seed = (uint64_t)o->seed};
+    cp_sparsest_options sparsest = {.run = run, .loss = o->eps, .checks = o->checks};
+    const cp_response *response = &r->subject->response;
+    double began = cp_seconds();
+    cp_status status = cp_faithful_measure(r->session->frame, 0, response, score, &curves, &r->faithful);
+    cp_progress_end(&progress);
+    r->measuring = cp_seconds() - began;
+    began = cp_seconds();
+    sparsest.run.progress = NULL;
+    if (!status)
+        status = cp_sparsest_find(r->session->frame, 0, response, score, &sparsest, &r->sparsest);
+    r->searching = cp_seconds() - began;
+    return status;
+}
+
+static cp_status faithful_subject(cp_session *s, cp_item *item, const cp_subject *subject, float *score)
+{
+    report r = {.session = s, .item = item, .subject = subject};
+    cp_scoring scoring;
+    double began = cp_seconds();
+    cp_status status = cp_method_score(s, cp_method_find(s->options->method), &subject->response, score, &scoring);
+    r.scoring = cp_seconds() - began;
+    if (!status && scoring.least_share > 0)
+        cp_note(s, "%s: %s puts no order on the best %.4g%% of the neurons: smaller paths take them as they come",
+                item->path, s->options->method, 100 * scoring.least_share);
+    cp_scoring_free(&scoring);
+    if (!status)
+        status = measure(&r, score);
+    if (!status)
+        status = write_files(&r);
+    if (!status && s->options->json)
+        status = write_json(&r);
+    else if (!status)
+        print_report(&r);
+    if (!status)
+        cp_note(s, "%s: read %.3f, forward %.3f, score %.3f, curves %.3f, sparsest %.3f s; peak memory %zu MB",
+                item->path, item->read, item->forward, r.scoring, r.measuring, r.searching, cp_peak_memory() >> 20);
+    cp_faithful_free(&r.faithful);
+    cp_sparsest_free(&r.sparsest);
+    return status;
+}
+
+static cp_status faithful_image(cp_session *s, cp_item *item, void *user)
+{
+    cp_prediction prediction = {0};
+    cp_subject *subjects = NULL;
+    int n = 0;
+    float *score = NULL;
+    cp_status status = cp_predict(s, item, &prediction);
+    if (!status)
+        status = cp_choose_subjects(s, item, user, &prediction, &subjects, &n);
+    if (!status && !(score = cp_alloc(cp_model_neuron_count(s->model), sizeof *score, "scores")))
+        status = CP_ERESOURCE;
+    if (!status && s->list && !s->options->json)
+        printf("%s\n", item->path);
+    for (int i = 0; i < n && !status; i++)
+        status = faithful_subject(s, item, &subjects[i], score);
+    cp_free(score);
+    cp_free(subjects);
+    cp_prediction_free(&prediction);
+    return status;
+}
+
+cp_status cp_run_faithful(const cp_options *options)
+{
+    cp_session session;
+    cp_wish wish;
+    cp_status status = cp_session_open(cp_command_find("faithful"), options, true, true, &session);
+    if (!status)
+        status = cp_wish_read(&session, &wish);
+    if (!status)
+        status = cp_session_each(&session, faithful_image, &wish);
+    cp_session_close(&session);
+    return status;
+}

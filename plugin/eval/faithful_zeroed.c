@@ -1,0 +1,139 @@
+/* Zeroed networks of many paths, as entries of one frame. */
+#include "eval/zeroed.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "io/error.h"
+
+static const size_t DEFAULT_MEMORY = (size_t)1 << 30;
+
+struct cp_zeroed {
+    const cp_model *model;
+    const cp_response *response;
+    cp_frame *frame;
+    float *input; /* the image, batch times */
+    int batch, queued, runs;
+    cp_restriction *restriction;
+    cp_path **path;
+    cp_answer **answer;
+};
+
+cp_status cp_zeroed_create(const cp_frame *original, int image, const cp_response *response, const cp_run_options *run,
+                           int wanted, cp_zeroed **zeroed)
+{
+    const cp_model *model = cp_frame_model(original);
+    size_t c, h, w, inputs, memory = run->memory ? run->memory : DEFAULT_MEMORY;
+    cp_model_input_shape(model, &c, &h, &w);
+    inputs = c * h * w;
+    *zeroed = NULL;
+    cp_zeroed *z = cp_alloc(1, sizeof *z, "zeroed networks");
+    if (!z)
+        return CP_ERESOURCE;
+    z->model = model;
+    z->response = response;
+    z->batch = wanted < 1 ? 1 : wanted;
+    while (z->batch > 1 && cp_frame_bytes(model, z->batch, 0) > memory)
+        z->batch--;
+    cp_status status = cp_frame_create(model, z->batch, &z->frame);
+    z->input = cp_alloc_dirty((size_t)z->batch * inputs, sizeof *z->input, "zeroed networks");
+    z->restriction = cp_alloc((size_t)z->batch, sizeof *z->restriction, "zeroed networks");
+    z->path = cp_alloc((size_t)z->batch, sizeof *z->path, "zeroed networks");
+    z->answer = cp_alloc((size_t)z->batch, sizeof *z->answer, "zeroed networks");
+    if (!z->input || !z->restriction || !z->path || !z->answer)
+        status = CP_ERESOURCE;
+    for (int b = 0; b < z->batch && !status; b++) {
+        memcpy(z->input + b * inputs, cp_frame_output(original, -1, image), inputs * sizeof *z->input);
+        status = cp_path_create(model, &z->path[b]);
+        z->restriction[b] = (cp_restriction){.kind = CP_ZEROED, .path = z->path[b]};
+    }
+    if (status) {
+        cp_zeroed_free(z);
+        return status;
+    }
+    *zeroed = z;
+    return CP_OK;
+}
+
+void cp_zeroed_free(cp_zeroed *z)
+{
+    if (!z)
+        return;
+    for (int b = 0; b < z->batch && z->path; b++)
+        cp_path_free(z->path[b]);
+    cp_frame_free(z->frame);
+    cp_free(z->input);
+    cp_free(z->restriction);
+    cp_free(z->path);
+    cp_free(z->answer);
+    cp_free(z);
+}
+
+cp_path *cp_zeroed_next(cp_zeroed *z) { return z->path[z->queued]; }
+
+int cp_zeroed_runs(const cp_zeroed *z) { return z->runs; }
+
+/* A path does not restrict what it explains. */
+static void keep_response(const cp_model *model, const cp_response *response, cp_path *path)
+{
+    const cp_neuron_layer *layers = cp_model_neuron_layers(model, &(int){0});
+    for (int u = 0; u < response->n; u++) {
+        int position = cp_model_neuron_position(model, cp_model_layer(model, response->unit[u].layer)->value);
+        if (position >= 0)
+            cp_path_set(path, layers[position].offset + response->unit[u].index, true);
+    }
+}
+
+cp_status cp_zeroed_add(cp_zeroed *z, cp_answer *answer)
+{
+    keep_response(z->model, z->response, z->path[z->queued]);
+    z->answer[z->queued++] = answer;
+    return z->queued == z->batch ? cp_zeroed_flush(z) : CP_OK;
+}
+
+cp_status cp_zeroed_flush(cp_zeroed *z)
+{
+    int n = z->queued;
+    if (!n)
+        return CP_OK;
+    z->queued = 0;
+    cp_status status = cp_frame_forward(z->frame, z->input, n, z->restriction);
+    for (int b = 0; b < n && !status; b++)
+        status = cp_answer_read(z->frame, b, z->response, z->answer[b]);
+    z->runs += n;
+    return status;
+}
+
+cp_status cp_answer_read(const cp_frame *frame, int image, const cp_response *response, cp_answer *answer)
+{
+    cp_decoded decoded;
+    const float *outputs = cp_frame_output(frame, response->unit[0].layer, image);
+    cp_status status = cp_response_decode(cp_frame_model(frame), response, outputs, &decoded);
+    if (status)
+        return status;
+    answer->measure.response = cp_frame_response(frame, image, response);
+    answer->measure.probability = decoded.probability;
+    answer->largest = decoded.largest;
+    return CP_OK;
+}
+
+cp_status cp_best_path(cp_path *path, const float *score, size_t k)
+{
+    if (!k) {
+        cp_path_fill(path, false);
+        return CP_OK;
+    }
+    size_t n = cp_model_neuron_count(cp_path_model(path));
+    return cp_path_select(path, score, 1 - (double)k / (double)n, 0, NULL);
+}
+
+cp_status cp_positive_scores(const cp_model *model, const float *score, size_t *count)
+{
+    size_t n = cp_model_neuron_count(model);
+    *count = 0;
+    for (size_t i = 0; i < n; i++)
+        *count += score[i] > 0;
+    if (!*count)
+        return cp_fail(CP_EINPUT, "faithfulness: no score of the %zu neurons is above 0, so there is no path", n);
+    return CP_OK;
+}

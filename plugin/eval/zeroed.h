@@ -1,0 +1,35 @@
+/* Zeroed networks of many paths, as entries of one frame. */
+#ifndef CP_EVAL_ZEROED_H
+#define CP_EVAL_ZEROED_H
+
+#include "critpath.h"
+
+/* What one zeroed network answered. */
+typedef struct {
+    cp_measure measure;
+    bool largest; /* cp_decoded.largest */
+} cp_answer;
+
+typedef struct cp_zeroed cp_zeroed;
+
+/* The image in `frame`, which must outlive this. Up to `wanted` networks at a time, fewer by run->memory. */
+cp_status cp_zeroed_create(const cp_frame *frame, int image, const cp_response *response, const cp_run_options *run,
+                           int wanted, cp_zeroed **zeroed);
+void cp_zeroed_free(cp_zeroed *zeroed);
+
+/* The path of the next entry, to be written by the caller. */
+cp_path *cp_zeroed_next(cp_zeroed *zeroed);
+/* Queues that entry; *answer, which must stay in place, is filled at the latest by cp_zeroed_flush. */
+cp_status cp_zeroed_add(cp_zeroed *zeroed, cp_answer *answer);
+cp_status cp_zeroed_flush(cp_zeroed *zeroed);
+int cp_zeroed_runs(const cp_zeroed *zeroed); /* entries run so far */
+
+/* What an image of a frame answers. */
+cp_status cp_answer_read(const cp_frame *frame, int image, const cp_response *response, cp_answer *answer);
+
+/* The k best of score[N]; k may be 0. */
+cp_status cp_best_path(cp_path *path, const float *score, size_t k);
+/* How many scores are above 0; CP_EINPUT when none is. */
+cp_status cp_positive_scores(const cp_model *model, const float *score, size_t *count);
+
+#endif

@@ -1,0 +1,111 @@
+"""`faithful` and `linearity`: that text, JSON and files say the same, and what hangs together does."""
+import csv
+import json
+import math
+
+from harness import FolderTest, main, network
+
+RESNET = network("resnet")
+YOLO = network("yolov3")
+VGG = network("vgg")
+
+
+class Faithful(FolderTest):
+    def report(self, *arguments):
+        return json.loads(self.done("faithful", *arguments, "photo.png", "-json", "-quiet", "-out", "r").out)["faithful"]
+
+    def test_json_and_csv_agree(self):
+        report = self.report(*RESNET, "-draws", 3, "-sparsity", ".5,.9")
+        self.assertEqual(self.files(), ["photo.png", "r.faithful.csv", "r.faithful.png", "r.sparsest.path.npz"])
+        points = report["points"]
+        self.assertEqual(points[0]["kept"], 0)
+        self.assertEqual(points[-1]["share"], 1)
+        self.assertEqual(points[0]["keep"]["response"], report["empty"]["response"])
+        self.assertEqual(points[-1]["keep"]["response"], report["full"]["response"])
+        self.assertEqual(points[0]["remove"], {**points[0]["remove"], **report["full"]})
+        with open(self.path("r.faithful.csv"), newline="") as file:
+            rows = list(csv.DictReader(file))
+        self.assertEqual([int(row["kept"]) for row in rows], [point["kept"] for point in points])
+        full, empty = report["full"]["response"], report["empty"]["response"]
+        for row, point in zip(rows, points):
+            for curve in ("keep", "remove", "keep_random", "remove_random"):
+                self.assertAlmostEqual(float(row[curve + "_response"]), point[curve]["response"], delta=1e-6)
+                share = (point[curve]["response"] - empty) / (full - empty)
+                self.assertAlmostEqual(point[curve]["f"]["response"], share, delta=1e-9 * (1 + abs(share)))
+        paths = [point for point in points if point["kept"] <= report["largest"]]
+        self.assertEqual(paths[-1]["kept"], report["largest"])
+        area = sum((b["kept"] - a["kept"]) * (a["keep"]["f"]["response"] + b["keep"]["f"]["response"]) / 2
+                   for a, b in zip(paths, paths[1:])) / report["largest"]
+        self.assertAlmostEqual(area, report["area"]["keep"]["response"], delta=1e-9 * (1 + abs(area)))
+
+    def test_same_bytes_for_any_threads_and_memory(self):
+        first = self.report(*RESNET, "-draws", 2, "-threads", 1)
+        self.assertEqual(first, self.report(*RESNET, "-draws", 2, "-threads", 2, "-mem", "1G"))
+        self.assertNotEqual(first, self.report(*RESNET, "-draws", 2, "-seed", 2))
+
+    def test_sparsest_path_keeps_the_class(self):
+        report = self.report(*VGG)
+        sparsest = report["sparsest"]
+        self.assertTrue(sparsest["found"] and sparsest["argmax"])
+        if sparsest["kept"]:
+            path = json.loads(self.done("grad", *VGG, "photo.png", "-path", "r.sparsest.path.npz", "-json", "-quiet",
+                                        "-out", "g", "-offpath", "zeroed").out)
+            self.assertAlmostEqual(path["grad"]["zeroed_response"], sparsest["measure"]["response"], places=4)
+
+    def test_detection(self):
+        out = self.done("faithful", *YOLO, "photo.png", "-thresh", ".005", "-quiet", "-eps", ".2").out
+        self.assertRegex(out, r"(?m)^response: class logit of class \d+, box 1 .* probability 0\.\d+; all neurons zero")
+        self.assertRegex(out, r"sparsest path that keeps the prediction \((the class stays the largest, )?"
+                              r"probability at least 0\.8 times the original's\)")
+
+    def test_bad_values(self):
+        for option, value in (("-eps", "1.5"), ("-draws", "0"), ("-checks", "0"), ("-seed", "-1"), ("-sparsity", "1")):
+            with self.subTest(option=option):
+                result = self.critpath("faithful", *RESNET, "photo.png", option, value)
+                self.assertEqual(result.code, 2)
+                self.assertIn(option, result.err)
+
+
+class Linearity(FolderTest):
+    def report(self, *arguments):
+        return json.loads(self.done("linearity", *arguments, "photo.png", "-json", "-quiet").out)["linearity"]
+
+    def test_exact_and_estimate(self):
+        exact = self.report(*VGG, "-norms", "exact")
+        estimate = self.report(*VGG, "-norms", "estimate")
+        for name in ("frozen", "full"):
+            self.assertTrue(exact[name]["exact"])
+            self.assertFalse(estimate[name]["exact"])
+            nearest = min(exact[name][kind]["distance"] for kind in ("unit", "window"))
+            self.assertEqual(exact[name]["radius"], 0 if exact[name]["tied_rivals"] else nearest)
+            for kind in ("unit", "window"):
+                border = exact[name][kind]
+                self.assertTrue(math.isclose(border["distance"], border["gap"] / border["gradient"], rel_tol=1e-9))
+                ratio = estimate[name][kind]["distance"] / border["distance"]
+                self.assertTrue(1 - 1e-5 <= ratio <= 1.1, ratio)
+            self.assertEqual(sum(d["neurons"] for d in exact[name]["decades"]),
+                             exact[name]["neurons"] - exact[name]["flat"])
+        self.assertEqual(exact["frozen"]["neurons"], exact["kept"])
+        self.assertEqual(self.files(), ["photo.png"])
+
+    def test_text(self):
+        out = self.done("linearity", *VGG, "photo.png", "-norms", "estimate", "-quiet").out
+        self.assertIn("an ESTIMATE (64 probes", out)
+        self.assertRegex(out, r"(?m)^frozen path: +radius (<= )?[0-9.e-]+: neurons [0-9.e-]+, max-pools [0-9.e-]+ \(")
+        self.assertRegex(out, r"nearest neuron: +layer \d+ convolutional, neuron \d+,\d+,\d+; \|z\|")
+        exact = self.done("linearity", *VGG, "photo.png", "-norms", "exact", "-quiet", "-maxpool", 0).out
+        self.assertIn("; exact (", exact)
+        self.assertIn("max-pools left out", exact)
+        self.assertNotIn("ESTIMATE", exact)
+
+    def test_same_bytes_for_any_threads(self):
+        self.assertEqual(self.report(*RESNET, "-threads", 1), self.report(*RESNET, "-threads", 2, "-mem", "1G"))
+
+    def test_smooth_activations_have_no_region(self):
+        result = self.critpath("linearity", *network("activations"), "photo.png", "-sparsity", ".5", "-quiet")
+        self.assertEqual(result.code, 2)
+        self.assertRegex(result.err, r"^critpath: linearity: layer \d+ has activation \w+; supported are relu")
+
+
+if __name__ == "__main__":
+    main()
