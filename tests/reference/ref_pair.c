@@ -135,15 +135,17 @@ void ref_pair_backward(ref_pair *pair, cp_frame *frame, const cp_entry *entry)
     ref_check(cp_frame_backward(frame, entry, 1, &observer, pair->map));
 }
 
-void ref_pair_random_path(ref_pair *pair)
+void ref_pair_random_path(ref_pair *pair, double even, double odd)
 {
     uint64_t state = 5;
+    free(pair->off);
+    cp_path_free(pair->path);
     pair->off = calloc(pair->neurons + 1, 1);
     assert_non_null(pair->off);
     ref_check(cp_path_create(pair->model, &pair->path));
     for (int k = 0; k < pair->n_layers; ++k)
         for (size_t i = 0; i < pair->layers[k].count; ++i) {
-            bool on = ref_random(&state) > -.4 || pair->layers[k].layer == pair->last;
+            bool on = ref_random(&state) < 2 * (k % 2 ? odd : even) - 1 || pair->layers[k].layer == pair->last;
             pair->off[pair->layers[k].offset + i] = !on;
             cp_path_set(pair->path, pair->layers[k].offset + i, on);
         }

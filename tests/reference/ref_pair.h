@@ -36,8 +36,8 @@ double ref_pair_response(const ref_pair *pair);
 /* Backward run of the entry, which may name a path or gates: fills a, g, map. */
 void ref_pair_backward(ref_pair *pair, cp_frame *frame, const cp_entry *entry);
 
-/* Three units in ten of every neuron layer off, but for the response's own. */
-void ref_pair_random_path(ref_pair *pair);
+/* A new path: that share of the units of every even and every odd neuron layer, drawn; all of the response's layer. */
+void ref_pair_random_path(ref_pair *pair, double even, double odd);
 
 /* Restricts the reference and runs it: off-path units keep their value; or activations are multiplied by gates[N]. With
  * neither, the full network. */

@@ -170,7 +170,7 @@ static void each_case(void (*check)(ref_pair *), bool with_path)
         ref_pair pair;
         ref_pair_open(&pair, &ref_cases[i]);
         if (with_path)
-            ref_pair_random_path(&pair);
+            ref_pair_random_path(&pair, .7, .7);
         check(&pair);
         ref_pair_close(&pair);
     }
@@ -186,6 +186,21 @@ static void test_frozen(void **state)
 {
     (void)state;
     each_case(check_frozen, true);
+}
+
+/* Few units on the path of every other layer: where most deltas are zero the engine takes other ways. */
+static void check_sparse(ref_pair *pair)
+{
+    ref_pair_random_path(pair, .04, .8);
+    check_frozen(pair);
+    ref_pair_random_path(pair, .8, .04);
+    check_frozen(pair);
+}
+
+static void test_sparse(void **state)
+{
+    (void)state;
+    each_case(check_sparse, false);
 }
 
 static void test_frozen_forward(void **state)
@@ -226,8 +241,9 @@ static void test_activations(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_full),   cmocka_unit_test(test_frozen), cmocka_unit_test(test_frozen_forward),
-        cmocka_unit_test(test_zeroed), cmocka_unit_test(test_gated),  cmocka_unit_test(test_activations)};
+        cmocka_unit_test(test_full),           cmocka_unit_test(test_frozen), cmocka_unit_test(test_sparse),
+        cmocka_unit_test(test_frozen_forward), cmocka_unit_test(test_zeroed), cmocka_unit_test(test_gated),
+        cmocka_unit_test(test_activations)};
     cp_set_threads(1); /* tiny layers: waking threads would take longer than the work */
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -115,7 +115,7 @@ static void check_tangent(ref_pair *pair, const cp_path *path, const char *what)
 static void check_tangents(ref_pair *pair)
 {
     check_tangent(pair, NULL, "tangent");
-    ref_pair_random_path(pair);
+    ref_pair_random_path(pair, .7, .7);
     ref_pair_restrict(pair, true, NULL);
     check_tangent(pair, pair->path, "frozen tangent");
 }
@@ -176,7 +176,7 @@ static void check_branches(ref_pair *pair)
 /* Three entries of two images with and without a path: each as if it had run alone. */
 static void check_entries(ref_pair *pair)
 {
-    ref_pair_random_path(pair);
+    ref_pair_random_path(pair, .7, .7);
     cp_response other = pair->response;
     other.n = 1;
     cp_entry entries[3] = {{.image = 0, .response = &other},
