@@ -483,7 +483,7 @@ typedef enum { CP_EXACT_AUTO, CP_EXACT_NEVER, CP_EXACT_ALWAYS } cp_exactness;
 
 typedef struct {
     cp_run_options run;
-    cp_exactness exactness; /* exact: one linear forward pass per input value. AUTO: up to 1e12 multiply-adds in all */
+    cp_exactness exactness; /* exact: one linear forward pass per input value. AUTO: up to 2e11 multiply-adds in all */
     bool without_windows;   /* leave the max-pools out, as the paper does */
     int probes, refine;     /* of an estimate: Gaussian directions, 0 = 64; borders of each kind refined, 0 = 64 */
     uint64_t seed;          /* of the probes */

@@ -7,7 +7,7 @@
 #include "path/linearity.h"
 
 enum { DEFAULT_REFINE = 64, MAX_REFINE = 4096, EXACT_REFINE = 4, MAX_ENTRIES = 8 };
-static const double EXACT_WORK = 1e12; /* multiply-adds up to which AUTO is exact */
+static const double EXACT_WORK = 2e11; /* multiply-adds up to which AUTO is exact */
 
 /* The nearest borders found so far, ascending. */
 typedef struct {
