@@ -28,7 +28,7 @@ static void open_case(ref_pair *pair, const char *name)
     for (size_t i = 0; i < ref_case_count; ++i)
         if (!strcmp(ref_cases[i].name, name)) {
             ref_pair_open(pair, &ref_cases[i]);
-            ref_pair_random_path(pair);
+            ref_pair_random_path(pair, .7, .7);
             return;
         }
     fail_msg("no reference network \"%s\"", name);
