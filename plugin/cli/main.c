@@ -1,6 +1,7 @@
 /* `darknet critpath <command> ...`: finds the command, parses its options, runs it, and turns the status into the exit
  * code and one line on stderr. */
 #include "cli/commands.h"
+#include "cli/patient.h"
 #include "io/atomic.h"
 #include "io/error.h"
 
@@ -122,6 +123,7 @@ int run_critpath(int argc, char **argv)
 {
     while (argc > 0 && !argv[argc - 1])
         argc--;
+    cp_threads_sleep_while_waiting();
     cp_file_clean_on_signal();
     cp_status status = run(argc - 2, argv + 2);
     if ((fflush(stdout) || ferror(stdout)) && !status)
