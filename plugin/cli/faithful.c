@@ -104,6 +104,8 @@ static void print_sparsest(const report *r)
     printf("sparsest path that keeps the prediction (%s):\n  %s of %s neurons, sparsity %.6g; response %.6g, "
            "probability %s; sizes tried: %d", asked, cp_grouped(s->kept, kept), cp_grouped(neurons, all),
            1 - (double)s->kept / (double)neurons, s->measure.response, cell(s->measure.probability, 4, a), s->runs);
+    if (!s->kept)
+        printf("\n  the biases alone keep it; a smaller -eps asks for more");
     if (s->bisected > s->kept)
         printf("; bisection alone gives %s", cp_grouped(s->bisected, kept));
     printf("\n");
