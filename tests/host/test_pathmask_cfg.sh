@@ -1,0 +1,74 @@
+# [pathmask] read by Darknet's own parser: it trains and saves weights that fit the cfg without it, and what is wrong in
+# a section ends every verb with status 1 and one line that names the layer.
+set -eu
+. tests/host/common.sh
+cd "$tmp"
+PYTHON=python3
+[ ! -x /usr/bin/python3 ] || PYTHON=/usr/bin/python3
+"$PYTHON" -c 'import numpy' 2>/dev/null || skip "NumPy"
+"$PYTHON" - <<'PY'
+import numpy
+keep = numpy.arange(4 * 8 * 8).reshape(4, 8, 8) % 3 > 0
+numpy.savez("path.npz", cat=keep, other=keep[:, :6], channels=numpy.array([1, 0, 1, 1], bool).reshape(4, 1, 1))
+numpy.savez("off.npz", cat=numpy.full((4, 8, 8), .5, numpy.float32))
+PY
+
+# cfg NAME KEYS...: a network with that mask behind layer 0
+cfg() {
+    name=$1
+    shift
+    printf '[net]\nbatch=2\nsubdivisions=1\nwidth=8\nheight=8\nchannels=3\nmax_batches=3\nlearning_rate=.01\n' >"$name"
+    printf '[convolutional]\nfilters=4\nsize=3\nstride=1\npad=1\nactivation=relu\n' >>"$name"
+    [ $# = 0 ] || printf '[pathmask]\n' >>"$name"
+    for key; do echo "$key" >>"$name"; done
+    printf '[avgpool]\n[convolutional]\nfilters=2\nsize=1\nactivation=linear\n[softmax]\n' >>"$name"
+}
+run() {
+    status=$1 text=$2
+    shift 2
+    got=0
+    ASAN_OPTIONS=detect_leaks=0 "$CRITPATH_DARKNET" "$@" >out 2>&1 </dev/null || got=$?
+    [ "$got" = "$status" ] || fail "darknet $*: status $got, expected $status: $(tail -n 3 out)"
+    grep -q -- "$text" out || fail "darknet $*: no '$text' in: $(tail -n 3 out)"
+}
+
+# 2x2 pixels, a plain .bmp
+printf 'BM\106\0\0\0\0\0\0\0\066\0\0\0\050\0\0\0\002\0\0\0\002\0\0\0\001\0\030\0\0\0\0\0\020\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0' >cat.bmp
+printf '\377\0\0\0\377\0\0\0\0\0\377\377\377\377\0\0' >>cat.bmp
+printf '%s/cat.bmp\n' "$tmp" >list
+printf 'cat\ndog\n' >names
+printf 'classes=2\nnames=names\nlabels=names\ntrain=list\nvalid=list\nbackup=%s\n' "$tmp" >net.data
+
+cfg plain.cfg
+run 0 'Saving weights' partial plain.cfg '' plain.weights 9
+cfg frozen.cfg file=path.npz layer=cat mode=frozen off=off.npz
+cfg zero.cfg file=path.npz layer=channels mode=zero
+cfg gate.cfg file=path.npz layer=cat mode=gate lambda=.01
+for mode in frozen zero gate; do
+    run 0 'Saving weights' classifier train net.data $mode.cfg plain.weights
+    cmp -s "$mode.weights" plain.weights && fail "$mode: the training has changed nothing"
+    [ "$(wc -c <"$mode.weights")" = "$(wc -c <plain.weights)" ] || fail "$mode: the weights have another size"
+    run 0 '%: ' classifier predict net.data plain.cfg $mode.weights cat.bmp
+    run 0 '%: ' classifier predict net.data $mode.cfg $mode.weights cat.bmp
+done
+
+# refuse TEXT KEYS...
+refuse() {
+    text=$1
+    shift
+    cfg bad.cfg "$@"
+    run 1 "^layer 1 \[pathmask\]: .*$text" partial bad.cfg plain.weights bad.weights 9
+    [ ! -e bad.weights ] || fail "$text: wrote weights"
+}
+refuse 'mode= is missing' file=path.npz layer=cat
+refuse 'mode=soft is unknown' file=path.npz layer=cat mode=soft
+refuse 'absent.npz' file=absent.npz layer=cat mode=zero
+refuse 'names' file=names layer=cat mode=zero
+refuse "no array 'dog'" file=path.npz layer=dog mode=zero
+refuse 'bool (4, 6, 8), the layer before is (4, 8, 8)' file=path.npz layer=other mode=zero
+refuse 'needs off=' file=path.npz layer=cat mode=frozen
+head -c 300 path.npz >cut.npz
+refuse 'cut.npz' file=cut.npz layer=cat mode=zero
+
+# The plugin's own commands say how such a cfg is analysed.
+run 2 'layer 1 \[pathmask\].*not supported' critpath layers zero.cfg
