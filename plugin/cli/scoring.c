@@ -201,7 +201,8 @@ static void print_shapley(const cp_session *s, const cp_shapley_layer *report, b
                     r->evaluations, r->full - r->zero, r->sum,
                     r->exact ? "exact" : (snprintf(text, sizeof text, "%.2g", r->sum_error), text));
     }
-    fprintf(to, "shapley: players are %s, %s evaluations\n", cp_by_channel(s->options) ? "channels" : "neurons", cp_grouped(evaluations, text));
+    fprintf(to, "shapley: players are %s, %s evaluations\n", cp_by_channel(s->options) ? "channels" : "neurons",
+            cp_grouped(evaluations, text));
 }
 
 void cp_scoring_print(const cp_session *s, const cp_scoring *scoring, bool layers, FILE *to)

@@ -20,33 +20,50 @@ static cp_status prepare_maxpool(cp_op *op)
     return CP_OK;
 }
 
-/* One output row. Darknet's rule: the first of the largest wins; outside counts as -FLT_MAX; a window without any number has
- * no winner. Tap by tap over the whole row, so that the inner loop has neither bounds nor branches. */
-CP_CLONES static void pool_row(const layer *l, const float *restrict x, int oy, float *restrict best,
-                               uint16_t *restrict winner)
+enum { COLUMNS = 128 }; /* of a row at a time: what is kept of them stays in registers and the nearest cache */
+
+/* Columns [first, first + n) of one output row. Darknet's rule: the first of the largest wins; outside counts as
+ * -FLT_MAX; a window without any number has no winner. Tap by tap over the columns, so that the inner loop has
+ * neither bounds nor branches; winners are as wide as the numbers until the end, and the usual strides are constants,
+ * for the compiler's sake. */
+CP_CLONES static void pool_columns(const layer *l, const float *restrict x, int oy, int first, int n,
+                                   float *restrict out, uint16_t *restrict winner)
 {
-    int y0 = oy * l->stride - l->pad / 2;
-    for (int ox = 0; ox < l->out_w; ++ox) best[ox] = -FLT_MAX, winner[ox] = NO_WINNER;
+    float best[COLUMNS];
+    int32_t tap_of[COLUMNS];
+    int y0 = oy * l->stride - l->pad / 2, stride = l->stride;
+    for (int i = 0; i < n; ++i) best[i] = -FLT_MAX, tap_of[i] = NO_WINNER;
     for (int ky = 0; ky < l->size; ++ky) {
         if (y0 + ky < 0 || y0 + ky >= l->h) continue;
-        const float *row = x + (size_t)(y0 + ky) * l->w;
         for (int kx = 0; kx < l->size; ++kx) {
-            int offset = kx - l->pad / 2, from, to, stride = l->stride;
-            uint16_t tap = (uint16_t)(ky * l->size + kx);
-            cp_valid_columns(l->out_w, stride, offset, l->w, &from, &to);
-            if (stride == 1)
-                for (int ox = from; ox < to; ++ox) {
-                    float v = row[ox + offset];
-                    winner[ox] = v > best[ox] ? tap : winner[ox];
-                    best[ox] = v > best[ox] ? v : best[ox];
-                }
-            else
-                for (int ox = from; ox < to; ++ox) {
-                    float v = row[ox * stride + offset];
-                    winner[ox] = v > best[ox] ? tap : winner[ox];
-                    best[ox] = v > best[ox] ? v : best[ox];
-                }
+            int offset = kx - l->pad / 2 + first * stride, from, to;
+            int32_t tap = ky * l->size + kx;
+            cp_valid_columns(n, stride, offset, l->w, &from, &to);
+            const float *row = x + (size_t)(y0 + ky) * l->w;
+#define TAKE(s)                                          \
+    for (int i = from; i < to; ++i) {                    \
+        float v = row[i * (s) + offset];                 \
+        tap_of[i] = v > best[i] ? tap : tap_of[i];       \
+        best[i] = v > best[i] ? v : best[i];             \
+    }
+            if (stride == 1) {
+                TAKE(1)
+            } else if (stride == 2) {
+                TAKE(2)
+            } else {
+                TAKE(stride)
+            }
+#undef TAKE
         }
+    }
+    for (int i = 0; i < n; ++i) out[i] = best[i], winner[i] = (uint16_t)tap_of[i];
+}
+
+static void pool_row(const layer *l, const float *x, int oy, float *out, uint16_t *winner)
+{
+    for (int first = 0; first < l->out_w; first += COLUMNS) {
+        int n = l->out_w - first < COLUMNS ? l->out_w - first : COLUMNS;
+        pool_columns(l, x, oy, first, n, out + first, winner + first);
     }
 }
 

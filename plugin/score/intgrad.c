@@ -1,8 +1,8 @@
-/* NeuronIntGrad: c_j = a_j * integral over alpha in [0,1] of dPhi/da_j, with the whole output a of j's layer scaled to
- * alpha*a and everything after it recomputed. METHODS 1.2; Khakzar et al. 2021, section 3.2.
+/* NeuronIntGrad: c_j = a_j * integral over alpha in [0,1] of dPhi/da_j, with the whole output a of j's layer scaled
+ * to alpha*a and everything after it recomputed. METHODS 1.2; Khakzar et al. 2021, section 3.2.
  *
- * One layer at a time, by a branch that holds only what depends on it; alphas are its entries. Within a layer the signed
- * scores sum to Phi(a) - Phi(a := 0), which tells how good the integral is. */
+ * One layer at a time, by a branch that holds only what depends on it; alphas are its entries. Within a layer the
+ * signed scores sum to Phi(a) - Phi(a := 0), which tells how good the integral is. */
 #include "score/intgrad.h"
 
 #include <math.h>
@@ -126,15 +126,25 @@ static cp_status last_gradients(cp_frame *frame, int image, const cp_response *r
     return status;
 }
 
-static cp_status check_options(const cp_intgrad_options *options)
+static cp_status check_options(const cp_model *model, const cp_intgrad_options *options)
 {
+    int n;
+    cp_model_neuron_layers(model, &n);
+    if (options->only < 0 || options->only > n)
+        return cp_fail(CP_EINPUT, "only: %d found, 0 or 1 to %d, the neuron layers, are allowed", options->only, n);
     if (options->steps < 0)
         return cp_fail(CP_EINPUT, "steps: %d found, at least 1, or 0 for auto", options->steps);
     if (!(options->tolerance >= 0 && options->tolerance < INFINITY))
         return cp_fail(CP_EINPUT, "tolerance: %g found, a number above 0 is needed", options->tolerance);
-    if (options->max_evaluations < 0)
-        return cp_fail(CP_EINPUT, "evaluations: %d found, at least 1 is needed", options->max_evaluations);
+    if (options->max_evaluations < 0 || options->max_evaluations > CP_INTGRAD_MOST)
+        return cp_fail(CP_EINPUT, "evaluations: %d found, 0 to %d are allowed", options->max_evaluations,
+                       (int)CP_INTGRAD_MOST);
     return CP_OK;
+}
+
+static bool is_wanted(const cp_model *model, const cp_response *response, const cp_intgrad_options *options, int layer)
+{
+    return (!options->only || options->only == layer + 1) && cp_suffix_matters(model, response, layer);
 }
 
 cp_status cp_score_intgrad(cp_frame *frame, int image, const cp_response *response, const cp_intgrad_options *options,
@@ -144,17 +154,17 @@ cp_status cp_score_intgrad(cp_frame *frame, int image, const cp_response *respon
     int n;
     const cp_neuron_layer *table = cp_model_neuron_layers(model, &n);
     double work = 0, done = 0;
-    cp_status status = check_options(options);
+    cp_status status = check_options(model, options);
     memset(score, 0, cp_model_neuron_count(model) * sizeof *score);
     if (!status && !options->steps)
         status = last_gradients(frame, image, response, score);
     for (int l = 0; l < n; l++)
-        if (cp_suffix_matters(model, response, l))
+        if (is_wanted(model, response, options, l))
             work += cp_suffix_work(model, response, l);
     for (int l = 0; l < n && !status; l++) {
         cp_intgrad_layer report = {.depends = cp_suffix_matters(model, response, l)};
         float *part = score + table[l].offset;
-        if (report.depends) {
+        if (is_wanted(model, response, options, l)) {
             status = integrate(frame, image, response, l, options, part, &report);
             cp_run_progress(&options->run, (done += cp_suffix_work(model, response, l)) / work);
         } else {

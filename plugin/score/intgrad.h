@@ -4,6 +4,8 @@
 
 #include "score/suffix.h"
 
+enum { CP_INTGRAD_MOST = 512 }; /* evaluations of one layer by the adaptive rule */
+
 /* sum of a*g in double, in an order that does not depend on the machine */
 double cp_dot(const float *a, const float *g, size_t n);
 
@@ -11,7 +13,8 @@ double cp_dot(const float *a, const float *g, size_t n);
 void cp_accumulate(double *total, double weight, const float *g, size_t n);
 
 /* Adaptive rule: refines until the residual is within report->residual's tolerance. total[count] gets the integral of
- * dPhi/da; `last` is that gradient at alpha = 1, `bytes` what the gradients kept may take. Fills evaluations and capped. */
+ * dPhi/da; `last` is that gradient at alpha = 1, `bytes` what the gradients kept may take. Fills evaluations and
+ * capped. */
 cp_status cp_intgrad_refine(cp_suffix *suffix, const cp_intgrad_options *options, const float *last, size_t bytes,
                             double *total, cp_intgrad_layer *report);
 

@@ -1,13 +1,14 @@
 /* The adaptive rule of NeuronIntGrad for one layer.
  *
- * In a network of piecewise linear layers Phi(alpha*a) is piecewise linear, so the gradient jumps wherever a unit after the
- * layer changes sides, most often near alpha = 0, where biases outweigh what is left of the input. Smooth rules converge
- * slowly on such steps. But every run forward gives Phi(alpha) too, so the integral of the slope sum a_j*g_j over any
- * piece between two alphas is known, and with it what each panel of the rule has wrong in the sum. What is wrong in single
- * scores is estimated by how far the vector a*g moves from one end of a panel to the other.
+ * In a network of piecewise linear layers Phi(alpha*a) is piecewise linear, so the gradient jumps wherever a unit
+ * after the layer changes sides, most often near alpha = 0, where biases outweigh what is left of the input. Smooth
+ * rules converge slowly on such steps. But every run forward gives Phi(alpha) too, so the integral of the slope sum
+ * a_j*g_j over any piece between two alphas is known, and with it what each panel of the rule has wrong in the sum.
+ * What is wrong in single scores is estimated by how far the vector a*g moves from one end of a panel to the other.
  *
- * So: trapezoids over panels that are halved where either error is largest, all nodes used again. The panel at 0 takes
- * its right end alone, as at 0 itself every unit without bias sits on its kink, and is cut short of its middle. */
+ * So: trapezoids over panels that are halved where either error is largest, all nodes used again. The panel at 0
+ * takes its right end alone, as at 0 itself every unit without bias sits on its kink, and is cut short of its middle.
+ */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,7 +16,7 @@
 #include "io/error.h"
 #include "score/intgrad.h"
 
-enum { SKETCH = 64, MAX_EVALUATIONS = 512, MOST_PER_ROUND = 8 };
+enum { SKETCH = 64, MOST_PER_ROUND = 8 };
 
 static const double TOLERANCE = .01;
 static const double SPREAD = 5;            /* error of the score vector allowed, relative to its norm, in tolerances */
@@ -201,7 +202,7 @@ static cp_status accumulate(integral *r, double *total)
 cp_status cp_intgrad_refine(cp_suffix *suffix, const cp_intgrad_options *options, const float *last, size_t bytes,
                             double *total, cp_intgrad_layer *report)
 {
-    int cap = options->max_evaluations ? options->max_evaluations : MAX_EVALUATIONS;
+    int cap = options->max_evaluations ? options->max_evaluations : CP_INTGRAD_MOST;
     double tolerance = options->tolerance > 0 ? options->tolerance : TOLERANCE;
     integral r = {.suffix = suffix, .bytes = bytes};
     r.node = cp_alloc((size_t)cap + 2, sizeof *r.node, "nodes");

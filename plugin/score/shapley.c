@@ -1,6 +1,6 @@
-/* Shapley values of the units of one layer: the mean, over all orders in which the players come in, of what the response
- * gains when a player does. METHODS 1.3; sampling of orders: Castro, Gomez, Tejada 2009. A player that is out is 0. Players
- * that are 0 anyway change nothing and get 0. */
+/* Shapley values of the units of one layer: the mean, over all orders in which the players come in, of what the
+ * response gains when a player does. METHODS 1.3; sampling of orders: Castro, Gomez, Tejada 2009. A player that is
+ * out is 0. Players that are 0 anyway change nothing and get 0. */
 #include <math.h>
 #include <string.h>
 
@@ -169,7 +169,10 @@ static int permutations_of(const cp_shapley_options *options)
     return options->permutations ? options->permutations : PERMUTATIONS;
 }
 
-static int exact_of(const cp_shapley_options *options) { return options->exact_players ? options->exact_players : EXACT; }
+static int exact_of(const cp_shapley_options *options)
+{
+    return options->exact_players ? options->exact_players : EXACT;
+}
 
 static cp_status play_layer(cp_frame *frame, int image, const cp_response *response, int position, game *g,
                             float *value, float *error)
@@ -205,7 +208,8 @@ static cp_status check_options(const cp_model *model, const cp_shapley_options *
     int n;
     cp_model_neuron_layers(model, &n);
     if (options->layer < -1 || options->layer >= n)
-        return cp_fail(CP_EINPUT, "shapley: neuron layer %d, allowed are 0 to %d and -1 for all", options->layer, n - 1);
+        return cp_fail(CP_EINPUT, "shapley: neuron layer %d, allowed are 0 to %d and -1 for all", options->layer,
+                       n - 1);
     if (options->permutations && options->permutations < 2)
         return cp_fail(CP_EINPUT, "shapley: %d permutations, at least 2 are needed", options->permutations);
     if (options->exact_players < -1 || options->exact_players > MOST_EXACT)

@@ -21,7 +21,8 @@ bool cp_suffix_matters(const cp_model *model, const cp_response *response, int p
 /* Relative cost of a run: multiply-accumulates of the layers between neuron layer `position` and the response. */
 double cp_suffix_work(const cp_model *model, const cp_response *response, int position);
 
-/* The largest batch from 1 to `most` whose frame fits in `bytes`; `backward`: with the gradients of all entries. */
+/* The batch from 1 to `most` that runs fastest of those whose frame fits in `bytes`; `backward`: with the gradients of all
+ * entries. */
 int cp_suffix_batch(const cp_model *model, int position, int most, bool backward, size_t bytes);
 
 /* `frame` must stay unchanged until cp_suffix_close, which accepts what a failed open left. */

@@ -99,4 +99,5 @@ def main():
         print(seconds, flush=True)
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -19,7 +19,8 @@
 #include "io/image.h"
 #include "../reference/ref_net.h"
 
-#define CONV(f, k, s, p, a) {.type = REF_CONVOLUTIONAL, .filters = f, .size = k, .stride = s, .padding = p, .activation = a}
+#define CONV(f, k, s, p, a) \
+    {.type = REF_CONVOLUTIONAL, .filters = f, .size = k, .stride = s, .padding = p, .activation = a}
 #define FULL(n, a) {.type = REF_CONNECTED, .filters = n, .activation = a}
 #define POOL(k, s, p) {.type = REF_MAXPOOL, .size = k, .stride = s, .padding = p}
 #define ADD(from, a) {.type = REF_SHORTCUT, .n_sources = 1, .sources = {from}, .activation = a}

@@ -2,8 +2,8 @@
 #include "score_net.h"
 
 static const ref_layer skips[] = {
-    CONV(4, 3, 1, 1, REF_RELU), CONV(4, 3, 1, 1, REF_LEAKY), ADD(0, REF_RELU), POOL(2, 2, -1), CONV(5, 1, 1, 0, REF_RELU),
-    ROUTE2(4, 3), FULL(7, REF_RELU), FULL(3, REF_LINEAR), SOFTMAX,
+    CONV(4, 3, 1, 1, REF_RELU), CONV(4, 3, 1, 1, REF_LEAKY), ADD(0, REF_RELU), POOL(2, 2, -1),
+    CONV(5, 1, 1, 0, REF_RELU), ROUTE2(4, 3), FULL(7, REF_RELU), FULL(3, REF_LINEAR), SOFTMAX,
 };
 enum { SKIPS = sizeof skips / sizeof *skips, LOGITS = 7 };
 
@@ -348,7 +348,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_ablation), cmocka_unit_test(test_sample), cmocka_unit_test(test_shapley_exact),
-        cmocka_unit_test(test_shapley_sampled), cmocka_unit_test(test_channels), cmocka_unit_test(test_rank_correlation),
+        cmocka_unit_test(test_shapley_sampled), cmocka_unit_test(test_channels),
+        cmocka_unit_test(test_rank_correlation),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,10 +1,10 @@
-/* NeuronIntGrad: against integrals of central differences in the double-precision reference, against NeuronMCT where the
- * two must be equal, completeness on real networks at fewer evaluations than midpoints need. */
+/* NeuronIntGrad: against integrals of central differences in the double-precision reference, against NeuronMCT where
+ * the two must be equal, completeness on real networks at fewer evaluations than midpoints need. */
 #include "score_net.h"
 
 static const ref_layer skips[] = {
-    CONV(6, 3, 1, 1, REF_RELU), CONV(6, 3, 1, 1, REF_LEAKY), ADD(0, REF_RELU), POOL(2, 2, -1), CONV(5, 1, 1, 0, REF_RELU),
-    ROUTE2(4, 3), FULL(8, REF_RELU), FULL(4, REF_LINEAR), SOFTMAX,
+    CONV(6, 3, 1, 1, REF_RELU), CONV(6, 3, 1, 1, REF_LEAKY), ADD(0, REF_RELU), POOL(2, 2, -1),
+    CONV(5, 1, 1, 0, REF_RELU), ROUTE2(4, 3), FULL(8, REF_RELU), FULL(4, REF_LINEAR), SOFTMAX,
 };
 enum { SKIPS = sizeof skips / sizeof *skips, LOGITS = 7 };
 
@@ -178,8 +178,8 @@ static void test_response_inside(void **state)
     pair_close(&p);
 }
 
-/* A response of two units, one of which depends on the other's layer: the sum is complete with the unit's own share, and
- * the unit itself scores 0. */
+/* A response of two units, one of which depends on the other's layer: the sum is complete with the unit's own share,
+ * and the unit itself scores 0. */
 static void test_response_of_two_layers(void **state)
 {
     (void)state;
@@ -260,6 +260,16 @@ static void test_cap_progress_and_refusals(void **state)
     assert_true(fabs(last - 1) < 1e-9);
     for (size_t i = 0; i < p.neurons; i++)
         assert_true(score[i] >= 0);
+    options = (cp_intgrad_options){.only = 2};
+    float *one = new_scores(&p);
+    check(cp_score_intgrad(p.frame, 0, &response, &options, one, NULL));
+    options.only = 0;
+    check(cp_score_intgrad(p.frame, 0, &response, &options, score, NULL));
+    for (size_t i = 0, first = p.layers[1].offset; i < p.neurons; i++)
+        assert_true(one[i] == (i >= first && i < first + p.layers[1].count ? score[i] : 0));
+    free(one);
+    options = (cp_intgrad_options){.only = p.n_layers + 1};
+    assert_int_equal(cp_score_intgrad(p.frame, 0, &response, &options, score, NULL), CP_EINPUT);
     options = (cp_intgrad_options){.steps = -1};
     assert_int_equal(cp_score_intgrad(p.frame, 0, &response, &options, score, NULL), CP_EINPUT);
     assert_non_null(strstr(cp_error(), "-1"));
@@ -314,8 +324,8 @@ static void check_complete(const char *network, const char *archive, const char 
                 fail_msg("%s, %s: layer %d: residual %g after %d evaluations", network, members[m], l,
                          layers[l].residual, layers[l].evaluations);
         }
-        print_message("%s, %s: %d layers, %d evaluations, at most %d in one, worst residual %.4f\n", network, members[m],
-                      depending, evaluations, most, worst);
+        print_message("%s, %s: %d layers, %d evaluations, at most %d in one, worst residual %.4f\n", network,
+                      members[m], depending, evaluations, most, worst);
         int even = (evaluations + depending - 1) / depending;
         int steps = midpoints_needed(frame, &response, .01, even, count_midpoints ? 800 : 1, score, layers, n);
         for (worst = 0; n > 0 && depending > 0; depending = 0)
