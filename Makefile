@@ -5,7 +5,8 @@
 # make train-resnet8 DATA=cifar10.tar.xz    trains weights/resnet8-cifar.weights anew
 #
 # DARKNET=dir           a Darknet checkout of your own (copied, never changed) in place of Debian's source package
-# GPU=1 CUDNN=1         as in Darknet's Makefile
+# GPU=1 CUDNN=1         as in Darknet's Makefile; ARCH="-gencode ..." chooses the GPU that nvcc compiles for
+# make check-gpu-build  compiles and links both GPU builds, in build/gpu and build/cudnn; needs nvcc but no GPU
 # BUILD=dir             another build folder, for another set of options
 # SANITIZE=address,undefined    builds Darknet, the plugin and the tests with these sanitizers
 DARKNET =
@@ -23,7 +24,7 @@ TREE = $(BUILD)/darknet-src
 CMAKE = $(BUILD)/cmake
 LIBRARY = $(CMAKE)/libcritpath.a
 PLUGIN = $(wildcard plugin/*.h plugin/*/*.[ch]) CMakeLists.txt
-OPTIONS = DARKNET=$(DARKNET) GPU=$(GPU) CUDNN=$(CUDNN) SANITIZE=$(SANITIZE)
+OPTIONS = DARKNET=$(DARKNET) GPU=$(GPU) CUDNN=$(CUDNN) SANITIZE=$(SANITIZE)$(if $(ARCH), ARCH="$(ARCH)")
 
 # -w: Darknet's warnings are not ours to read.
 OPTS = $(if $(SANITIZE),-O1 -g -fno-omit-frame-pointer -fsanitize=$(SANITIZE),-Ofast) -w
@@ -58,7 +59,7 @@ $(TREE)/libdarknet.a: $(TREE)/.patched
 
 $(LIBRARY): $(TREE)/libdarknet.a $(PLUGIN)
 	@cmake -S . -B $(CMAKE) -G 'Unix Makefiles' -DDARKNET_SRC=$(abspath $(TREE)) '-DHOST_DEFINES=$(DEFINES)' \
-	    -DSANITIZE=$(SANITIZE) -DTESTS=OFF >$(CMAKE).log || { cat $(CMAKE).log; exit 1; }
+	    -DSANITIZE=$(SANITIZE) -DTESTS=OFF $(if $(WERROR),-DWERROR=$(WERROR)) >$(CMAKE).log || { cat $(CMAKE).log; exit 1; }
 	@$(MAKE) -s -C $(CMAKE) critpath
 	@touch $@
 
@@ -105,10 +106,20 @@ $(BUILD)/stock/bench_stock: $(SOURCE_FILES) tests/bench/stock.c
 train-resnet8: all
 	tools/train-resnet8 $(BUILD)/darknet "$(DATA)"
 
+# A warning in the plugin is an error here. Nothing is run.
+check-gpu-build:
+	@nvcc --version >/dev/null || { echo 'check-gpu-build: nvcc is not in PATH'; exit 1; }
+	$(MAKE) GPU=1 BUILD=build/gpu WERROR=ON all
+	@if echo '#include <cudnn.h>' | nvcc -E -x cu - >build/gpu/cudnn.i 2>&1; then \
+	    $(MAKE) GPU=1 CUDNN=1 BUILD=build/cudnn WERROR=ON all; \
+	else \
+	    echo 'check-gpu-build: no cudnn.h, so the build with CUDNN=1 is left out'; \
+	fi
+
 clean:
 	rm -rf build
 
 include examples/signs/signs.mk
 
-.PHONY: all test demo bench train-resnet8 clean
+.PHONY: all test check-gpu-build demo bench train-resnet8 clean
 .DELETE_ON_ERROR:
