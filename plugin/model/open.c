@@ -128,7 +128,11 @@ cp_status cp_model_open(const char *cfg, const char *weights, cp_model **out)
     cp_status status = model->cfg_path && (!weights || model->weights_path)
                            ? CP_OK
                            : cp_fail(CP_ERESOURCE, "model: out of memory");
+    /* The engine computes on the CPU: in a GPU build too, Darknet keeps this network off the GPU. */
+    int gpu = gpu_index;
+    gpu_index = -1;
     if (!status) status = open_checked(model, weights);
+    gpu_index = gpu;
     if (!status) status = cp_sha256_file(cfg, model->cfg_sha256);
     if (!status && weights) status = cp_sha256_file(weights, model->weights_sha256);
     if (status) {

@@ -286,7 +286,7 @@ static cp_status set_shape(layer *l, int batch, int w, int h, int c, int inputs)
 cp_status cp_pathmask_make(list *options, int batch, int w, int h, int c, int inputs, layer *made)
 {
     layer l = {0};
-    mask_mode mode;
+    mask_mode mode = FROZEN;
     const char *file, *name, *off;
     float init;
     bool is_bool;
