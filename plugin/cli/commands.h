@@ -16,5 +16,7 @@ cp_status cp_run_grad(const cp_options *options);
 cp_status cp_run_compare(const cp_options *options);
 cp_status cp_run_faithful(const cp_options *options);
 cp_status cp_run_linearity(const cp_options *options);
+cp_status cp_run_insert(const cp_options *options);
+cp_status cp_run_strip(const cp_options *options);
 
 #endif

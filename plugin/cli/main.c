@@ -58,6 +58,14 @@ const cp_command cp_commands[] = {
      "winner changes. An estimate is the distance of the nearest border found: the radius can only be smaller.",
      "darknet critpath linearity cfg/cifar10.data resnet20.cfg resnet20.weights cat.png -sparsity .9",
      cp_run_linearity},
+    {"insert", "<cfg> <path.npz> [<weights> <image>]",
+     "Write the cfg with a [pathmask] behind each layer of the path, for Darknet's own training.",
+     "mode off letterbox out",
+     "-out is the cfg to write. frozen computes the values off the path from weights and image, into OUT.off.npz, or\n"
+     "takes them from -off. Darknet reads these files when it reads the cfg; the weights stay those of the plain cfg.",
+     "darknet critpath insert yolov3.cfg dog.path.npz -mode zero -out masked.cfg", cp_run_insert},
+    {"strip", "<cfg>", "Write the cfg without its [pathmask] sections.", "out", "-out is the cfg to write.",
+     "darknet critpath strip masked.cfg -out plain.cfg", cp_run_strip},
     {0},
 };
 

@@ -39,7 +39,7 @@ static const struct {
     {"normalization", "Darknet's own forward is wrong here: its window drifts and norms turn negative"},
     {"batchnorm", "a batch norm of its own makes Darknet write to memory it never allocates"},
     {"l2norm", "Darknet divides by zero in it and its gradient is wrong"},
-    {"pathmask", "masks are for Darknet's own training and predictions; analyse the cfg without them"},
+    {"pathmask", "masks are for Darknet's own verbs; `darknet critpath strip` writes the cfg without them"},
     {"iseg", "Darknet's forward reads the ground truth, which a prediction does not have"},
     {"rnn", "recurrent layers have no image input"},
     {"gru", "recurrent layers have no image input"},

@@ -1,5 +1,5 @@
 # [pathmask] read by Darknet's own parser: it trains and saves weights that fit the cfg without it, and what is wrong in
-# a section ends every verb with status 1 and one line that names the layer.
+# a section ends every verb with status 1 and one line that names the layer. Then `insert` and `strip`.
 set -eu
 . tests/host/common.sh
 cd "$tmp"
@@ -72,3 +72,32 @@ refuse 'cut.npz' file=cut.npz layer=cat mode=zero
 
 # The plugin's own commands say how such a cfg is analysed.
 run 2 'layer 1 \[pathmask\].*not supported' critpath layers zero.cfg
+
+# The way round: a path of the image, the cfg with its masks, Darknet's own prediction, training, and back.
+run 0 'file: cat.path.npz' critpath path plain.cfg plain.weights cat.bmp -sparsity .7 -out cat
+run 0 'values off the path: frozen2.off.npz' critpath insert plain.cfg cat.path.npz plain.weights cat.bmp -out frozen2.cfg
+run 0 '^insert: 1 \[pathmask\] sections' critpath insert plain.cfg cat.path.npz -mode zero -out zero2.cfg
+run 0 '"masks": 1,' critpath insert plain.cfg cat.path.npz -mode gate -out gate2.cfg -json
+answer() {
+    "$CRITPATH_DARKNET" classifier predict net.data "$1" plain.weights cat.bmp 2>&1 </dev/null | grep '%: '
+}
+answer plain.cfg >plain.answer
+answer frozen2.cfg >frozen.answer
+cmp plain.answer frozen.answer || fail "frozen at its own image is another prediction"
+[ -s plain.answer ] || fail "no prediction"
+run 0 'Saving weights' classifier train net.data zero2.cfg plain.weights
+run 0 '^strip: 1 ' critpath strip zero2.cfg -out stripped.cfg
+run 0 '^strip: 0 ' critpath strip plain.cfg -out rendered.cfg
+cmp stripped.cfg rendered.cfg || fail "strip does not undo insert"
+
+run 2 'out is missing' critpath insert plain.cfg cat.path.npz -mode zero
+run 2 'would overwrite an input' critpath insert plain.cfg cat.path.npz -mode zero -out plain.cfg
+run 2 'would overwrite an input' critpath strip zero2.cfg -out zero2.cfg
+run 2 'needs the values off the path' critpath insert plain.cfg cat.path.npz -out no.cfg
+run 2 'mode zero takes no -off' critpath insert plain.cfg cat.path.npz -mode zero -off off.npz -out no.cfg
+run 2 'made with another cfg' critpath insert stripped.cfg cat.path.npz -mode zero -out no.cfg
+run 2 'critpath strip' critpath insert zero2.cfg cat.path.npz -mode zero -out no.cfg
+run 2 "no layer of the cfg" critpath insert plain.cfg path.npz -mode zero -out no.cfg
+run 2 'absent.npz' critpath insert plain.cfg absent.npz -mode zero -out no.cfg
+run 2 '3 arguments' critpath insert plain.cfg cat.path.npz plain.weights -out no.cfg
+[ ! -e no.cfg ] || fail "a refused insert wrote a cfg"
