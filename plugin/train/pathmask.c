@@ -70,8 +70,8 @@ static void update_pathmask(layer l, update_args a)
 
 #ifdef GPU
 /* Darknet's kernels serve: mask and constants are spread over one image, and each image gets a call. A gradient per
- * neuron is gathered in variance_delta_gpu and added up on the host, where the few gates are updated. Compiled, but not yet
- * run on a device. Several GPUs do not share their gates. */
+ * neuron is gathered in variance_delta_gpu and added up on the host, where the few gates are updated.
+ * Compiled, but not yet run on a device. Several GPUs do not share their gates. */
 static void forward_pathmask_gpu(layer l, network net)
 {
     for (int b = 0; b < l.batch; ++b)
