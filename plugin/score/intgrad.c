@@ -11,7 +11,7 @@
 #include "io/error.h"
 #include "score/score.h"
 
-enum { BATCH = 8, LANES = 8 };
+enum { BATCH = 25, LANES = 8 };
 
 double cp_dot(const float *a, const float *g, size_t n)
 {
@@ -49,13 +49,14 @@ cp_status cp_intgrad_run(cp_suffix *suffix, const double *alpha, int n, double *
 static cp_status midpoints(cp_suffix *suffix, int steps, double *total, cp_intgrad_layer *report)
 {
     size_t count = suffix->layer->count;
+    int runs = (steps + suffix->batch - 1) / suffix->batch, batch = (steps + runs - 1) / runs; /* none is nearly empty */
     double alpha[BATCH];
     cp_status status = CP_OK;
-    float *gradient = cp_alloc_dirty((size_t)suffix->batch * count, sizeof *gradient, "gradients");
+    float *gradient = cp_alloc_dirty((size_t)batch * count, sizeof *gradient, "gradients");
     if (!gradient)
         return CP_ERESOURCE;
-    for (int first = 0; first < steps && !status; first += suffix->batch) {
-        int n = first + suffix->batch < steps ? suffix->batch : steps - first;
+    for (int first = 0; first < steps && !status; first += batch) {
+        int n = first + batch < steps ? batch : steps - first;
         for (int e = 0; e < n; e++)
             alpha[e] = (first + e + .5) / steps;
         status = cp_intgrad_run(suffix, alpha, n, NULL, gradient);
