@@ -66,8 +66,11 @@ static network *parse(const char *cfg)
     return net;
 }
 
+/* With what Darknet's own free_network leaves behind. */
 static void release(network *net)
 {
+    for (int i = 0; i < net->n; ++i) free(net->layers[i].loss), free(net->layers[i].mask);
+    free(net->scales), free(net->steps);
     free(net->seen);
     free(net->t);
     free(net->cost);
