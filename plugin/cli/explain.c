@@ -220,15 +220,4 @@ done:
     return status;
 }
 
-cp_status cp_run_explain(const cp_options *options)
-{
-    cp_session session;
-    cp_wish wish;
-    cp_status status = cp_session_open(cp_command_find("explain"), options, true, true, &session);
-    if (!status)
-        status = cp_wish_read(&session, &wish);
-    if (!status)
-        status = cp_session_each(&session, explain_image, &wish);
-    cp_session_close(&session);
-    return status;
-}
+cp_status cp_run_explain(const cp_options *options) { return cp_run_on_images("explain", options, explain_image); }

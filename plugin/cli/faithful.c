@@ -370,15 +370,4 @@ static cp_status faithful_image(cp_session *s, cp_item *item, void *user)
     return status;
 }
 
-cp_status cp_run_faithful(const cp_options *options)
-{
-    cp_session session;
-    cp_wish wish;
-    cp_status status = cp_session_open(cp_command_find("faithful"), options, true, true, &session);
-    if (!status)
-        status = cp_wish_read(&session, &wish);
-    if (!status)
-        status = cp_session_each(&session, faithful_image, &wish);
-    cp_session_close(&session);
-    return status;
-}
+cp_status cp_run_faithful(const cp_options *options) { return cp_run_on_images("faithful", options, faithful_image); }

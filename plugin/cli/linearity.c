@@ -255,15 +255,4 @@ static cp_status linearity_image(cp_session *s, cp_item *item, void *user)
     return status;
 }
 
-cp_status cp_run_linearity(const cp_options *options)
-{
-    cp_session session;
-    cp_wish wish;
-    cp_status status = cp_session_open(cp_command_find("linearity"), options, true, true, &session);
-    if (!status)
-        status = cp_wish_read(&session, &wish);
-    if (!status)
-        status = cp_session_each(&session, linearity_image, &wish);
-    cp_session_close(&session);
-    return status;
-}
+cp_status cp_run_linearity(const cp_options *options) { return cp_run_on_images("linearity", options, linearity_image); }

@@ -1,4 +1,6 @@
 #include "cli/predict.h"
+
+#include "cli/commands.h"
 #include "io/error.h"
 #include "io/json.h"
 
@@ -392,5 +394,18 @@ cp_status cp_choose_subjects(const cp_session *s, const cp_item *item, const cp_
             status = cp_fail(CP_EINPUT, "%s: the response, %s, is %f; allowed is a finite number", item->path,
                              (*subjects)[i].response.text, value);
     }
+    return status;
+}
+
+cp_status cp_run_on_images(const char *command, const cp_options *options, cp_visit visit)
+{
+    cp_session session;
+    cp_wish wish;
+    cp_status status = cp_session_open(cp_command_find(command), options, true, true, &session);
+    if (!status)
+        status = cp_wish_read(&session, &wish);
+    if (!status)
+        status = cp_session_each(&session, visit, &wish);
+    cp_session_close(&session);
     return status;
 }

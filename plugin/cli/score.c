@@ -76,15 +76,4 @@ static cp_status score_image(cp_session *s, cp_item *item, void *user)
     return status;
 }
 
-cp_status cp_run_score(const cp_options *options)
-{
-    cp_session session;
-    cp_wish wish;
-    cp_status status = cp_session_open(cp_command_find("score"), options, true, true, &session);
-    if (!status)
-        status = cp_wish_read(&session, &wish);
-    if (!status)
-        status = cp_session_each(&session, score_image, &wish);
-    cp_session_close(&session);
-    return status;
-}
+cp_status cp_run_score(const cp_options *options) { return cp_run_on_images("score", options, score_image); }
