@@ -49,9 +49,9 @@ static void draw(cp_progress *p, double time)
     struct winsize size;
     int columns = ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0 ? size.ws_col : 80;
     if (n > columns - 1) n = columns - 1; /* a wrapped line could not be taken back */
+    atomic_store(&shown, true); /* before the line itself: a signal may come as soon as it can be read */
     fprintf(stderr, "\r%.*s\033[K", n, line);
     fflush(stderr);
-    atomic_store(&shown, true);
     p->drawn = time;
 }
 
