@@ -178,18 +178,19 @@ static bool has_units(const run *r, int layer)
     return false;
 }
 
-static size_t count_nonzero(const float *x, size_t n)
-{
-    size_t count = 0;
-    for (size_t i = 0; i < n; ++i) count += x[i] != 0;
-    return count;
-}
-
 static void count_entries(run *r, int layer)
 {
     size_t outputs = outputs_of(r->frame->model, layer);
-#pragma omp parallel for num_threads(cp_threads_for((double)outputs * r->n))
-    for (int e = 0; e < r->n; ++e) r->nonzero[e] = count_nonzero(r->delta[layer + 1] + e * outputs, outputs);
+    int chunks = (int)((outputs + CHUNK - 1) / CHUNK);
+    for (int e = 0; e < r->n; ++e) r->nonzero[e] = 0;
+#pragma omp parallel for collapse(2) num_threads(cp_threads_for((double)outputs * r->n))
+    for (int e = 0; e < r->n; ++e)
+        for (int c = 0; c < chunks; ++c) {
+            size_t first = (size_t)c * CHUNK, part = outputs - first < CHUNK ? outputs - first : CHUNK;
+            size_t nonzero = cp_count_nonzero(r->delta[layer + 1] + e * outputs + first, part);
+#pragma omp atomic
+            r->nonzero[e] += nonzero;
+        }
 }
 
 /* One pass over a neuron layer's deltas, a chunk at a time while it is in cache. expose: g = dPhi/da is shown, then
@@ -208,15 +209,13 @@ static void through_neurons(run *r, int layer, int position, bool expose, bool d
             size_t first = (size_t)c * CHUNK, part = count - first < CHUNK ? count - first : CHUNK;
             float *g = r->delta[layer + 1] + e * count + first;
             const float *a = activations(r, layer, position, e) + first;
-            if (expose) {
-                if (r->observer) r->observer->gradient(r->observer->user, neuron, e, first, a, g, part);
-                if (entry->path) cp_mask_apply(cp_path_words(entry->path, position), first, part, g);
-                if (entry->gates)
-                    for (size_t i = 0; i < part; ++i) g[i] *= entry->gates[neuron->offset + first + i];
-            }
+            const uint64_t *words = expose && entry->path ? cp_path_words(entry->path, position) : NULL;
+            if (expose && r->observer) r->observer->gradient(r->observer->user, neuron, e, first, a, g, part);
+            if (words && !descend) cp_mask_apply(words, first, part, g);
+            if (expose && entry->gates)
+                for (size_t i = 0; i < part; ++i) g[i] *= entry->gates[neuron->offset + first + i];
             if (!descend) continue;
-            cp_activation_gradient(a, part, activation, g);
-            size_t nonzero = count_nonzero(g, part);
+            size_t nonzero = cp_mask_descend(words, first, a, part, activation, g);
 #pragma omp atomic
             r->nonzero[e] += nonzero;
         }

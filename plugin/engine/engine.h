@@ -3,15 +3,8 @@
 #define CP_ENGINE_ENGINE_H
 
 #include "critpath.h"
+#include "io/clones.h"
 #include "model/model.h"
-
-/* Kernels are compiled for several instruction sets and the best is chosen at load; results of one machine do not
- * depend on the thread count. */
-#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) && !defined(__SANITIZE_ADDRESS__)
-#define CP_CLONES __attribute__((target_clones("avx512f", "avx2", "default")))
-#else
-#define CP_CLONES
-#endif
 
 enum { CP_MAX_SOURCES = 64 }; /* of one route */
 
@@ -129,6 +122,9 @@ size_t cp_plan_buffers(int n, const int *first, const int *last, const size_t *f
 
 /* x[i] = 0 where bit first+i of a neuron layer's words is 0; `first` is a multiple of 64. */
 void cp_mask_apply(const uint64_t *words, size_t first, size_t count, float *x);
+/* The same and delta *= act'(z) from a = act(z), in one pass; words NULL: no mask. Returns how many deltas are not 0. */
+size_t cp_mask_descend(const uint64_t *words, size_t first, const float *a, size_t n, ACTIVATION activation, float *delta);
+size_t cp_count_nonzero(const float *x, size_t n); /* n < 2^32 */
 
 /* Output columns [from,to) of a window's tap, those for which ox*stride + offset stays inside 0..width-1. */
 static inline void cp_valid_columns(int out_w, int stride, int offset, int width, int *from, int *to)

@@ -3,24 +3,22 @@
  * A score is >= 0, so its bits as an integer are in the order of its value. The K-th largest is found digit by digit:
  * a histogram of the upper 12 bits (sign, exponent, 3 bits of the fraction), then of the next 10 among those that share
  * the first digit with it, then of the last 10. Counts are integers and blocks are fixed, so the result does not depend
- * on the number of threads; integers also keep denormals apart from zero where the processor flushes them. */
-#include "path/path.h"
+ * on the number of threads; integers also keep denormals apart from zero where the processor flushes them.
+ *
+ * Large networks are first tried with a sample (select_sampled.c), which mostly saves three of the four passes. */
+#include "path/select.h"
 
 #include <math.h>
 #include <string.h>
 
 #include "io/error.h"
 
-enum { FIRST = 4096, NEXT = 1024, BLOCK = 1 << 16 }; /* digits; neurons of a block, a multiple of 64 */
+enum { FIRST = 4096, NEXT = 1024 }; /* digits */
+enum { SAMPLED_FROM = 1 << 16 };    /* neurons; fewer are selected at once from a few cache lines */
 
 #define INFINITE_DIGIT 0x7f8u /* first digit of inf and NaN; negative numbers are above */
 
-/* Consecutive neurons of one layer. */
-typedef struct {
-    const float *score;
-    uint64_t *words;
-    size_t count;
-} block;
+typedef cp_select_block block;
 
 static inline uint32_t bits_of(const float *score)
 {
@@ -43,28 +41,31 @@ static block *make_blocks(cp_path *path, const float *score, int from, int to, s
 {
     *n = 0;
     for (int l = from; l < to; l++)
-        *n += (path->layers[l].count + BLOCK - 1) / BLOCK;
+        *n += (path->layers[l].count + CP_SELECT_BLOCK - 1) / CP_SELECT_BLOCK;
     block *blocks = cp_alloc(*n, sizeof *blocks, "selection");
     size_t k = 0;
     for (int l = from; blocks && l < to; l++) {
         const cp_neuron_layer *layer = &path->layers[l];
-        for (size_t i = 0; i < layer->count; i += BLOCK, k++) {
+        for (size_t i = 0; i < layer->count; i += CP_SELECT_BLOCK, k++) {
             size_t left = layer->count - i;
             blocks[k] = (block){score + layer->offset + i, path->words + path->first[l] + i / 64,
-                                left < BLOCK ? left : BLOCK};
+                                left < CP_SELECT_BLOCK ? left : CP_SELECT_BLOCK};
         }
     }
     return blocks;
 }
 
-/* Waking threads costs more than a small network's selection. */
-static int threads_for(const block *blocks, size_t n)
+int cp_select_threads(size_t neurons) { return neurons < 1 << 19 ? 1 : cp_threads(); }
+
+static size_t neurons_of(const block *blocks, size_t n)
 {
     size_t neurons = 0;
     for (size_t b = 0; b < n; b++)
         neurons += blocks[b].count;
-    return neurons < 1 << 19 ? 1 : cp_threads();
+    return neurons;
 }
+
+static int threads_for(const block *blocks, size_t n) { return cp_select_threads(neurons_of(blocks, n)); }
 
 /* Histogram of the first digit, and the number of zeros, which share their digit with the smallest denormals. Two
  * tables in turn: scores are full of zeros, and adding to one counter over and over waits for each store. */
@@ -160,58 +161,75 @@ static void fill_ties(const block *blocks, size_t n, uint32_t value, size_t ties
             }
 }
 
-/* Overwrites the words of layers [from, to) with the K largest positive scores. *positive: how many there are. */
-static cp_status select_layers(cp_path *path, const float *score, int from, int to, size_t k, size_t *kept,
-                               size_t *positive, float *threshold)
+/* Overwrites the words with the *k largest positive scores; *k becomes how many those are. *value: the bits of the last. */
+static cp_status select_by_digits(const cp_path *path, const float *score, int from, int to, const block *blocks,
+                                  size_t n, size_t *k, uint32_t *value)
 {
-    cp_status status = CP_ERESOURCE;
-    size_t n, zeros, all = 0;
+    cp_status status = CP_OK;
+    size_t zeros, positive = 0, rank;
     bool suspicious = false; /* something negative, infinite or NaN, unless it is only -0 */
-    block *blocks = make_blocks(path, score, from, to, &n);
     size_t *first = cp_alloc(FIRST + 2 * NEXT, sizeof *first, "selection");
-    *kept = *positive = 0;
-    *threshold = 0;
-    if (!blocks || !first)
-        goto done;
+    if (!first)
+        return CP_ERESOURCE;
     count_first(blocks, n, first, &zeros);
     size_t *middle = first + FIRST, *last = middle + NEXT;
     for (uint32_t d = 0; d < FIRST; d++) {
         if (d < INFINITE_DIGIT)
-            all += first[d];
+            positive += first[d];
         else
             suspicious |= first[d] != 0;
     }
     for (int l = from; suspicious && l < to; l++)
         if ((status = cp_path_check_scores(&path->layers[l], score)))
             goto done;
-    status = CP_OK;
-    *positive = all - zeros;
+    positive -= zeros;
     first[0] -= zeros;
     memset(first + INFINITE_DIGIT, 0, (FIRST - INFINITE_DIGIT) * sizeof *first); /* negative zeros */
-    if (k > *positive)
-        k = *positive;
-    *kept = k;
-    if (!k) {
+    if (*k > positive)
+        *k = positive;
+    *value = 0;
+    if (!*k) {
         for (size_t b = 0; b < n; b++)
             memset(blocks[b].words, 0, (blocks[b].count + 63) / 64 * sizeof *blocks[b].words);
         goto done;
     }
-    uint32_t value = pick_digit(first, FIRST, &k);
-    count_next(blocks, n, value, 10, middle);
-    if (value == 0)
+    rank = *k;
+    *value = pick_digit(first, FIRST, &rank);
+    count_next(blocks, n, *value, 10, middle);
+    if (*value == 0)
         middle[0] -= zeros;
-    value = value << 10 | pick_digit(middle, NEXT, &k);
-    count_next(blocks, n, value, 0, last);
-    if (value == 0)
+    *value = *value << 10 | pick_digit(middle, NEXT, &rank);
+    count_next(blocks, n, *value, 0, last);
+    if (*value == 0)
         last[0] -= zeros;
-    value = value << 10 | pick_digit(last, NEXT, &k);
-    fill_bits(blocks, n, last[value & (NEXT - 1)] == k ? value : value + 1);
-    if (last[value & (NEXT - 1)] != k)
-        fill_ties(blocks, n, value, k);
-    memcpy(threshold, &value, sizeof value);
+    *value = *value << 10 | pick_digit(last, NEXT, &rank);
+    fill_bits(blocks, n, last[*value & (NEXT - 1)] == rank ? *value : *value + 1);
+    if (last[*value & (NEXT - 1)] != rank)
+        fill_ties(blocks, n, *value, rank);
 done:
-    cp_free(blocks);
     cp_free(first);
+    return status;
+}
+
+/* Overwrites the words of layers [from, to) with the K largest positive scores. */
+static cp_status select_layers(cp_path *path, const float *score, int from, int to, size_t k, size_t *kept,
+                               float *threshold)
+{
+    cp_status status = CP_OK;
+    size_t n;
+    uint32_t value = 0;
+    block *blocks = make_blocks(path, score, from, to, &n);
+    *kept = 0;
+    *threshold = 0;
+    if (!blocks)
+        return CP_ERESOURCE;
+    if (!k || neurons_of(blocks, n) < SAMPLED_FROM || cp_select_sampled(blocks, n, k, &value) != CP_SELECTED)
+        status = select_by_digits(path, score, from, to, blocks, n, &k, &value);
+    if (!status) {
+        *kept = k;
+        memcpy(threshold, &value, sizeof value);
+    }
+    cp_free(blocks);
     return status;
 }
 
@@ -219,7 +237,7 @@ done:
 static cp_status select_with_floor(cp_path *path, const float *score, size_t k, double floor, cp_selection *selection)
 {
     cp_status status = CP_OK;
-    size_t kept, positive, floor_kept = 0;
+    size_t kept, floor_kept = 0;
     float threshold, lowest = INFINITY;
     cp_path *best = NULL;
     float *rest = cp_alloc(path->neurons, sizeof *rest, "selection");
@@ -231,7 +249,7 @@ static cp_status select_with_floor(cp_path *path, const float *score, size_t k, 
     for (int l = 0; l < path->n_layers; l++) {
         const cp_neuron_layer *layer = &path->layers[l];
         size_t share = (size_t)ceil(floor * (double)layer->count * (1 - 1e-12)); /* .1 of 30 is 3, not 4 */
-        status = select_layers(best, score, l, l + 1, share, &kept, &positive, &threshold);
+        status = select_layers(best, score, l, l + 1, share, &kept, &threshold);
         if (status)
             goto done;
         floor_kept += kept;
@@ -243,7 +261,7 @@ static cp_status select_with_floor(cp_path *path, const float *score, size_t k, 
                 rest[layer->offset + i] = 0;
     }
     selection->asked = k > floor_kept ? k : floor_kept;
-    status = select_layers(path, rest, 0, path->n_layers, selection->asked - floor_kept, &kept, &positive, &threshold);
+    status = select_layers(path, rest, 0, path->n_layers, selection->asked - floor_kept, &kept, &threshold);
     if (!status)
         status = cp_path_or(path, best);
     selection->kept = floor_kept + kept;
@@ -259,7 +277,6 @@ done:
 cp_status cp_path_select(cp_path *path, const float *score, double sparsity, double floor, cp_selection *selection)
 {
     cp_selection unused;
-    size_t positive;
     if (!selection)
         selection = &unused;
     memset(selection, 0, sizeof *selection);
@@ -272,7 +289,7 @@ cp_status cp_path_select(cp_path *path, const float *score, double sparsity, dou
     if (floor > 0)
         status = select_with_floor(path, score, selection->asked, floor, selection);
     else
-        status = select_layers(path, score, 0, path->n_layers, selection->asked, &selection->kept, &positive,
+        status = select_layers(path, score, 0, path->n_layers, selection->asked, &selection->kept,
                                &selection->threshold);
     selection->sparsity = path->neurons ? 1 - (double)selection->kept / (double)path->neurons : 0;
     return status;

@@ -1,29 +1,50 @@
 /* NeuronMCT: c_j = |a_j * g_j|, the first-order estimate of what the response loses when a_j becomes 0. METHODS 1.1;
  * Khakzar et al. 2021, section 3.2. One backward run; the products are taken as the engine reaches each layer. */
 #include <math.h>
+#include <stdatomic.h>
 #include <string.h>
 
 #include "critpath.h"
+#include "io/clones.h"
 #include "io/error.h"
 #include "score/score.h"
 
 typedef struct {
+    const cp_model *model;
     float *score;
     bool signed_scores;
+    bool *visited;           /* by neuron layer; one entry only, so only the part from 0 on sets it */
+    atomic_bool not_finite;  /* a product was */
 } products;
+
+/* out = a * g, with `drop` of its bits cleared; the largest magnitude's bits are returned. Denormals stay what they are
+ * even where the processor would not read them. */
+CP_CLONES static uint32_t products_of(const float *restrict a, const float *restrict g, size_t count, uint32_t drop,
+                                      float *restrict out)
+{
+    uint32_t largest = 0;
+    for (size_t i = 0; i < count; i++) {
+        float product = a[i] * g[i];
+        uint32_t bits, magnitude;
+        memcpy(&bits, &product, sizeof bits);
+        magnitude = bits & 0x7fffffffu;
+        largest = magnitude > largest ? magnitude : largest;
+        bits &= ~drop;
+        memcpy(&out[i], &bits, sizeof bits);
+    }
+    return largest;
+}
 
 static void multiply(void *user, const cp_neuron_layer *layer, int entry, size_t first, const float *a, const float *g,
                      size_t count)
 {
     (void)entry;
     products *p = user;
-    float *score = p->score + layer->offset + first;
-    if (p->signed_scores)
-        for (size_t i = 0; i < count; i++)
-            score[i] = a[i] * g[i];
-    else
-        for (size_t i = 0; i < count; i++)
-            score[i] = fabsf(a[i] * g[i]);
+    uint32_t largest = products_of(a, g, count, p->signed_scores ? 0 : 0x80000000u, p->score + layer->offset + first);
+    if (largest >= 0x7f800000u)
+        atomic_store_explicit(&p->not_finite, true, memory_order_relaxed);
+    if (!first)
+        p->visited[cp_model_neuron_position(p->model, layer->layer)] = true;
 }
 
 cp_status cp_score_check_finite(const cp_model *model, const float *score)
@@ -54,13 +75,20 @@ void cp_score_clear_response(const cp_model *model, const cp_response *response,
 cp_status cp_score_mct(cp_frame *frame, int image, const cp_response *response, bool signed_scores, float *score)
 {
     const cp_model *model = cp_frame_model(frame);
-    products p = {score, signed_scores};
-    const cp_observer observer = {multiply, &p};
     const cp_entry entry = {.image = image, .response = response};
-    memset(score, 0, cp_model_neuron_count(model) * sizeof *score); /* layers that the response does not depend on */
+    int n;
+    const cp_neuron_layer *layers = cp_model_neuron_layers(model, &n);
+    products p = {.model = model, .score = score, .signed_scores = signed_scores};
+    const cp_observer observer = {multiply, &p};
+    if (!(p.visited = cp_alloc((size_t)n, sizeof *p.visited, "scores")))
+        return CP_ERESOURCE;
     cp_status status = cp_frame_backward(frame, &entry, 1, &observer, NULL);
+    for (int l = 0; l < n && !status; l++) /* the response does not depend on the others */
+        if (!p.visited[l])
+            memset(score + layers[l].offset, 0, layers[l].count * sizeof *score);
+    cp_free(p.visited);
     if (status)
         return status;
     cp_score_clear_response(model, response, score);
-    return cp_score_check_finite(model, score);
+    return p.not_finite ? cp_score_check_finite(model, score) : CP_OK;
 }

@@ -1,5 +1,5 @@
 /* One peer of `make bench`: critpath's engine. Loads a network, then runs what is asked on stdin, once per line, and answers
- * with seconds:  forward | backward | explain SPARSITY | grad SPARSITY | sgemm | peak */
+ * with seconds:  forward | backward | explain SPARSITY | grad SPARSITY | mct | select SPARSITY | map | sgemm | peak */
 #include <cblas.h>
 #include <math.h>
 #include <stdio.h>
@@ -56,6 +56,12 @@ static double run(bench *b, const char *what, double value)
         check(cp_score_mct(b->frame, 0, &b->response, false, b->score));
         select_path(b, value);
         start = now();
+        check(cp_map_frozen(b->frame, 0, &b->response, &path, 1, b->map));
+    } else if (!strcmp(what, "mct")) {
+        check(cp_score_mct(b->frame, 0, &b->response, false, b->score));
+    } else if (!strcmp(what, "select")) {
+        select_path(b, value);
+    } else if (!strcmp(what, "map")) {
         check(cp_map_frozen(b->frame, 0, &b->response, &path, 1, b->map));
     } else if (!strcmp(what, "sgemm")) { /* GFLOP/s of one thread, on a product that fits the second-level cache */
         enum { N = 1024 };

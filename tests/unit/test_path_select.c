@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "path/path.h"
+#include "path/select.h"
 
 /* Layers of these sizes; words that start anew, a whole word, less and more than one, and several blocks. */
 static const size_t sizes[] = {1, 63, 64, 65, 1000, 70001, 131072, 7};
@@ -65,7 +65,10 @@ static size_t *sorted(const float *score)
     return order;
 }
 
-/* Scores of kind 0..5; with many ties, zeros, denormals, a narrow range, the full range of floats, all equal. */
+enum { KINDS = 7 };
+
+/* Scores: with many ties, zeros, denormals, a narrow range, the full range of floats, all equal, a few clumps of large
+ * ones, which a sample does not find. */
 static float *draw_scores(int kind)
 {
     float *score = malloc(neurons * sizeof *score);
@@ -77,7 +80,8 @@ static float *draw_scores(int kind)
         case 2: score[i] = (float)(draw() % 5) * FLT_TRUE_MIN * (float)(1 << draw() % 20); break;
         case 3: score[i] = 1 + u * 1e-5f; break;
         case 4: score[i] = ldexpf(u, (int)(draw() % 270) - 148); break;
-        default: score[i] = draw() % 2 ? .25f : -0.f; break;
+        case 5: score[i] = draw() % 2 ? .25f : -0.f; break;
+        default: score[i] = i % 30011 < 48 ? 1 + u : 1e-3f * u; break;
         }
     }
     return score;
@@ -88,7 +92,7 @@ static void test_matches_a_sort(void **state)
     (void)state;
     static const double sparsities[] = {0, .1, .5, .77, .9, .99, .999, .99999, .9999999};
     cp_path *path = new_path();
-    for (int kind = 0; kind < 6; kind++) {
+    for (int kind = 0; kind < KINDS; kind++) {
         float *score = draw_scores(kind);
         size_t *order = sorted(score), positive = 0;
         while (positive < neurons && score[order[positive]] > 0)
@@ -116,19 +120,61 @@ static void test_matches_a_sort(void **state)
 static void test_threads_do_not_matter(void **state)
 {
     (void)state;
-    cp_path *one = new_path(), *many = new_path();
-    float *score = draw_scores(0);
-    cp_set_threads(1);
-    assert_int_equal(cp_path_select(one, score, .7, 0, NULL), CP_OK);
-    cp_set_threads(4);
-    assert_int_equal(cp_path_select(many, score, .7, 0, NULL), CP_OK);
-    cp_set_threads(0);
-    size_t both, either;
-    assert_int_equal(cp_path_overlap(one, many, -1, &both, &either), CP_OK);
-    assert_int_equal(both, either);
-    assert_int_equal(both, cp_path_count(one));
-    cp_path_free(one);
-    cp_path_free(many);
+    enum { COUNT = 700003 }; /* so large that threads are woken */
+    const cp_neuron_layer layer = {.c = COUNT, .h = 1, .w = 1, .count = COUNT};
+    float *score = malloc(COUNT * sizeof *score);
+    for (int kind = 0; kind < 2; kind++) { /* by a sample; by digits, with ties */
+        cp_path *one, *many;
+        for (size_t i = 0; i < COUNT; i++)
+            score[i] = kind ? (float)(draw() % 17) : (float)draw();
+        assert_int_equal(cp_path_create_over(NULL, &layer, 1, &one), CP_OK);
+        assert_int_equal(cp_path_create_over(NULL, &layer, 1, &many), CP_OK);
+        cp_set_threads(1);
+        assert_int_equal(cp_path_select(one, score, .7, 0, NULL), CP_OK);
+        cp_set_threads(4);
+        assert_int_equal(cp_path_select(many, score, .7, 0, NULL), CP_OK);
+        cp_set_threads(0);
+        assert_memory_equal(one->words, many->words, one->first[1] * sizeof *one->words);
+        assert_int_equal(cp_path_count(one), cp_path_keep_count(COUNT, .7));
+        cp_path_free(one);
+        cp_path_free(many);
+    }
+    free(score);
+}
+
+/* When the sample serves and when it must not. */
+static void test_sampled(void **state)
+{
+    (void)state;
+    enum { COUNT = 1 << 16 };
+    float *score = malloc(COUNT * sizeof *score);
+    uint64_t *words = malloc(COUNT / 8);
+    const cp_select_block block = {score, words, COUNT};
+    uint32_t value;
+    float threshold;
+    for (size_t i = 0; i < COUNT; i++)
+        score[i] = 1 + (float)(i * 40503 % COUNT); /* a permutation of 1..COUNT */
+    assert_int_equal(cp_select_sampled(&block, 1, 1000, &value), CP_SELECTED);
+    memcpy(&threshold, &value, sizeof threshold);
+    assert_true(threshold == COUNT - 999);
+    for (size_t i = 0; i < COUNT; i++)
+        assert_int_equal(words[i / 64] >> i % 64 & 1, score[i] >= threshold);
+    for (size_t i = 0; i < COUNT; i++)
+        score[i] = i % 3 ? 0 : score[i];
+    assert_int_equal(cp_select_sampled(&block, 1, COUNT / 2, &value), CP_NOT_SELECTED); /* so many are not positive */
+    assert_int_equal(cp_select_sampled(&block, 1, COUNT + 1, &value), CP_NOT_SELECTED);
+    assert_int_equal(cp_select_sampled(&block, 1, 1000, &value), CP_SELECTED);
+    static const float bad[] = {-1, NAN, INFINITY, -INFINITY, -FLT_TRUE_MIN};
+    for (size_t k = 0; k < sizeof bad / sizeof *bad; k++) {
+        float saved = score[COUNT - 1];
+        score[COUNT - 1] = bad[k];
+        assert_int_equal(cp_select_sampled(&block, 1, 1000, &value), CP_SUSPICIOUS_SCORES);
+        score[COUNT - 1] = saved;
+    }
+    for (size_t i = 0; i < COUNT; i++)
+        score[i] = .5f;
+    assert_int_equal(cp_select_sampled(&block, 1, 1000, &value), CP_NOT_SELECTED);
+    free(words);
     free(score);
 }
 
@@ -312,6 +358,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_matches_a_sort),   cmocka_unit_test(test_threads_do_not_matter),
+        cmocka_unit_test(test_sampled),
         cmocka_unit_test(test_nested),           cmocka_unit_test(test_floor),
         cmocka_unit_test(test_refuses),          cmocka_unit_test(test_flushing_processor),
         cmocka_unit_test(test_algebra),
