@@ -7,11 +7,13 @@
 # DARKNET=dir           a Darknet checkout of your own (copied, never changed) in place of Debian's source package
 # GPU=1 CUDNN=1         as in Darknet's Makefile; ARCH="-gencode ..." chooses the GPU that nvcc compiles for
 # make check-gpu-build  compiles and links both GPU builds, in build/gpu and build/cudnn; needs nvcc but no GPU
+# GPU=1 EMULATE=1       the GPU build on an emulator of CUDA, for tests without a GPU or a toolkit (tests/emulate)
 # BUILD=dir             another build folder, for another set of options
 # SANITIZE=address,undefined    builds Darknet, the plugin and the tests with these sanitizers
 DARKNET =
 GPU = 0
 CUDNN = 0
+EMULATE = 0
 BUILD = build
 SANITIZE =
 JOBS := $(shell nproc)
@@ -24,7 +26,7 @@ TREE = $(BUILD)/darknet-src
 CMAKE = $(BUILD)/cmake
 LIBRARY = $(CMAKE)/libcritpath.a
 PLUGIN = $(wildcard plugin/*.h plugin/*/*.[ch]) CMakeLists.txt
-OPTIONS = DARKNET=$(DARKNET) GPU=$(GPU) CUDNN=$(CUDNN) SANITIZE=$(SANITIZE)$(if $(ARCH), ARCH="$(ARCH)")
+OPTIONS = DARKNET=$(DARKNET) GPU=$(GPU) CUDNN=$(CUDNN) EMULATE=$(EMULATE) SANITIZE=$(SANITIZE)$(if $(ARCH), ARCH="$(ARCH)")
 
 # -w: Darknet's warnings are not ours to read.
 OPTS = $(if $(SANITIZE),-O1 -g -fno-omit-frame-pointer -fsanitize=$(SANITIZE),-Ofast) -w
@@ -37,6 +39,12 @@ SOURCE_FILES = $(SOURCE)/.verified
 else
 SOURCE = $(DARKNET)
 SOURCE_FILES = $(wildcard $(DARKNET)/Makefile $(DARKNET)/include/* $(DARKNET)/src/* $(DARKNET)/examples/*)
+endif
+
+# The emulator looks like a CUDA toolkit, found as any other by the nvcc in PATH.
+ifeq ($(EMULATE), 1)
+export PATH := $(abspath $(BUILD))/cuda/bin:$(PATH)
+$(BUILD)/darknet-src/libdarknet.a: $(BUILD)/cuda/.built
 endif
 
 # Other options than last time: everything is built again.
@@ -52,6 +60,10 @@ build/download/.verified: tools/fetch-darknet tools/darknet.sha256
 
 $(TREE)/.patched: $(SOURCE_FILES) $(BUILD)/.options patches/series $(wildcard patches/*.patch) tools/unpack-darknet
 	tools/unpack-darknet $(SOURCE) $(TREE)
+
+$(BUILD)/cuda/.built: $(wildcard tests/emulate/* tests/emulate/include/*)
+	@$(MAKE) -s -C tests/emulate TO=$(abspath $(@D)) SANITIZE=$(SANITIZE)
+	@touch $@
 
 $(TREE)/libdarknet.a: $(TREE)/.patched
 	@echo "building Darknet in $(TREE)"
@@ -123,3 +135,4 @@ include examples/signs/signs.mk
 
 .PHONY: all test check-gpu-build demo bench train-resnet8 clean
 .DELETE_ON_ERROR:
+.DEFAULT_GOAL = all
