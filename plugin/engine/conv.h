@@ -26,6 +26,7 @@ struct cp_conv {
     const float *turned_weights; /* (groups, M, size*size, C), for sparse deltas; NULL: always dense */
     float *own_turned_weights;
     bool depthwise;
+    struct cp_grouped *grouped; /* small groups, computed directly; NULL: not that */
 };
 
 /* Floats of scratch that the products need. */
@@ -47,6 +48,21 @@ void cp_sparse_backward(const cp_window *window, const float *turned, const floa
 void cp_depthwise_forward(const cp_window *window, const float *weights, int n, cp_batch x, cp_batch y, const float *bias,
                           ACTIVATION activation);
 void cp_depthwise_backward(const cp_window *window, const float *weights, int n, cp_batch y, cp_batch x);
+
+/* The same for one image whose deltas are mostly zero. */
+void cp_depthwise_sparse_backward(const cp_window *window, const float *weights, const float *delta, float *x, bool fresh);
+
+/* Several input channels per group, but few: without im2col as well, from weights in an order of their own. After a failed
+ * prepare *grouped is to be freed too. */
+typedef struct cp_grouped cp_grouped;
+bool cp_grouped_fits(const cp_window *window);
+cp_status cp_grouped_prepare(const cp_window *window, const float *weights, cp_grouped **grouped);
+void cp_grouped_free(cp_grouped *grouped);
+size_t cp_grouped_scratch(const cp_grouped *grouped); /* per thread */
+void cp_grouped_forward(const cp_window *window, const cp_grouped *grouped, int n, cp_batch x, cp_batch y, const float *bias,
+                        ACTIVATION activation, const cp_scratch *scratch);
+void cp_grouped_backward(const cp_window *window, const cp_grouped *grouped, int n, cp_batch y, cp_batch x, bool fresh,
+                         const cp_scratch *scratch);
 
 extern const cp_op_type cp_op_convolutional, cp_op_deconvolutional;
 

@@ -47,6 +47,11 @@ static cp_status prepare_convolutional(cp_op *op)
     const cp_window *g = &conv->window;
     conv->depthwise = groups > 1 && g->c == 1;
     if (conv->depthwise) return CP_OK;
+    if (cp_grouped_fits(g)) {
+        cp_status status = cp_grouped_prepare(g, l->weights, &conv->grouped);
+        if (!status) need_scratch(op, cp_grouped_scratch(conv->grouped), 0);
+        return status;
+    }
 
     size_t per_thread, shared;
     cp_gather_scratch(g, &per_thread, &shared);
@@ -79,6 +84,8 @@ static void forward_convolutional(const cp_op *op, int n, const cp_batch *in, cp
     ACTIVATION activation = linear ? LINEAR : op->activation;
     if (op->conv->depthwise)
         cp_depthwise_forward(&op->conv->window, op->l->weights, n, in[0], out, bias, activation);
+    else if (op->conv->grouped)
+        cp_grouped_forward(&op->conv->window, op->conv->grouped, n, in[0], out, bias, activation, scratch);
     else
         cp_gather(&op->conv->window, op->l->weights, n, in[0], out, false, bias, activation, scratch);
 }
@@ -86,6 +93,10 @@ static void forward_convolutional(const cp_op *op, int n, const cp_batch *in, cp
 static void backward_dense(const cp_op *op, int n, cp_batch delta, cp_batch in_delta, const cp_backward *call)
 {
     const cp_conv *conv = op->conv;
+    if (conv->grouped) {
+        cp_grouped_backward(&conv->window, conv->grouped, n, delta, in_delta, call->fresh, call->scratch);
+        return;
+    }
     if (call->fresh && (conv->depthwise || !conv->back_weights)) cp_batch_clear(in_delta, n, op->source_outputs[0]);
     if (conv->depthwise)
         cp_depthwise_backward(&conv->window, op->l->weights, n, delta, in_delta);
@@ -95,11 +106,20 @@ static void backward_dense(const cp_op *op, int n, cp_batch delta, cp_batch in_d
         cp_scatter(&conv->window, op->l->weights, n, delta, in_delta, call->scratch);
 }
 
+static void backward_sparse(const cp_op *op, const float *delta, float *in_delta, const cp_backward *call)
+{
+    const cp_conv *conv = op->conv;
+    if (conv->depthwise)
+        cp_depthwise_sparse_backward(&conv->window, op->l->weights, delta, in_delta, call->fresh);
+    else
+        cp_sparse_backward(&conv->window, conv->turned_weights, delta, in_delta, call->fresh, call->scratch);
+}
+
 /* Entries differ in how sparse they are: the dense ones between two sparse ones go together. */
 static void backward_convolutional(const cp_op *op, const cp_backward *call)
 {
     if (!call->in_delta[0].base) return;
-    double limit = op->conv->turned_weights ? sparse_below * op->info->outputs : -1;
+    double limit = op->conv->turned_weights || op->conv->depthwise ? sparse_below * op->info->outputs : -1;
     for (int b = 0; b < call->n;) {
         int end = b;
         while (end < call->n && call->nonzero[end] > limit) ++end;
@@ -108,8 +128,7 @@ static void backward_convolutional(const cp_op *op, const cp_backward *call)
         if (end > b) backward_dense(op, end - b, delta, in_delta, call);
         b = end;
         if (b < call->n) {
-            cp_sparse_backward(&op->conv->window, op->conv->turned_weights, cp_at(call->delta, b),
-                               cp_at(call->in_delta[0], b), call->fresh, call->scratch);
+            backward_sparse(op, cp_at(call->delta, b), cp_at(call->in_delta[0], b), call);
             ++b;
         }
     }

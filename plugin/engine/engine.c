@@ -45,7 +45,10 @@ static void engine_free(void *memory)
     cp_engine *engine = memory;
     for (int i = 0; i < engine->n; ++i) {
         cp_free(engine->op[i].permutation);
-        if (engine->op[i].conv) cp_free(engine->op[i].conv->back_weights), cp_free(engine->op[i].conv->own_turned_weights);
+        if (engine->op[i].conv) {
+            cp_free(engine->op[i].conv->back_weights), cp_free(engine->op[i].conv->own_turned_weights);
+            cp_grouped_free(engine->op[i].conv->grouped);
+        }
         cp_free(engine->op[i].conv);
     }
     cp_free(engine->op);
