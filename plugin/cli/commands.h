@@ -18,5 +18,6 @@ cp_status cp_run_faithful(const cp_options *options);
 cp_status cp_run_linearity(const cp_options *options);
 cp_status cp_run_insert(const cp_options *options);
 cp_status cp_run_strip(const cp_options *options);
+cp_status cp_run_watch(const cp_options *options);
 
 #endif

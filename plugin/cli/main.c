@@ -66,6 +66,13 @@ const cp_command cp_commands[] = {
      "darknet critpath insert yolov3.cfg dog.path.npz -mode zero -out masked.cfg", cp_run_insert},
     {"strip", "<cfg>", "Write the cfg without its [pathmask] sections.", "out", "-out is the cfg to write.",
      "darknet critpath strip masked.cfg -out plain.cfg", cp_run_strip},
+    {"watch", "<folder> <cfg> | <log.jsonl>",
+     "What a training did: dead neurons, activation patterns and paths over its checkpoints, or over its log.",
+     "data list images letterbox layers no-picture out",
+     "Takes the folder's *.weights and *.backup, in the order of the images they have seen. Writes PREFIX.jsonl (one record\n"
+     "per line), PREFIX.csv and PREFIX.png (curves). A log is what `darknet classifier train` and `darknet detector train`\n"
+     "write with -critpath log.jsonl[,every=100][,probe=list], or the same in the environment variable CRITPATH.",
+     "darknet critpath watch backup yolov3.cfg -data cfg/coco.data -out yolov3", cp_run_watch},
     {0},
 };
 

@@ -63,29 +63,35 @@ static void drop(float **buffer)
     *buffer = NULL;
 }
 
+void cp_host_array_sizes(const layer *l, size_t *weights, size_t *biases)
+{
+    *weights = *biases = 0;
+    switch (l->type) {
+    case CONVOLUTIONAL:
+    case DECONVOLUTIONAL:
+        *biases = l->n;
+        *weights = (size_t)l->c / (l->groups ? l->groups : 1) * l->n * l->size * l->size;
+        break;
+    case CONNECTED:
+        *biases = l->outputs;
+        *weights = (size_t)l->inputs * l->outputs;
+        break;
+    case LOCAL:
+        *biases = l->outputs;
+        *weights = (size_t)l->size * l->size * l->c * l->n * l->out_w * l->out_h;
+        break;
+    default:
+        break;
+    }
+}
+
 cp_status cp_model_fold(network *net)
 {
     for (int i = 0; i < net->n; ++i) {
         layer *l = &net->layers[i];
         cp_status status = CP_OK;
-        size_t weights = 0, biases = 0;
-        switch (l->type) {
-        case CONVOLUTIONAL:
-        case DECONVOLUTIONAL:
-            biases = l->n;
-            weights = (size_t)l->c / (l->groups ? l->groups : 1) * l->n * l->size * l->size;
-            break;
-        case CONNECTED:
-            biases = l->outputs;
-            weights = (size_t)l->inputs * l->outputs;
-            break;
-        case LOCAL:
-            biases = l->outputs;
-            weights = (size_t)l->size * l->size * l->c * l->n * l->out_w * l->out_h;
-            break;
-        default:
-            break;
-        }
+        size_t weights, biases;
+        cp_host_array_sizes(l, &weights, &biases);
         if (weights) {
             flush_denormals(l->weights, weights);
             flush_denormals(l->biases, biases);

@@ -6,6 +6,7 @@
 
 #include "critpath.h"
 #include "darknet.h"
+#include "model/weights.h"
 
 struct cp_model {
     network *net; /* parsed at batch 1; its own output and delta buffers are not used */
@@ -36,6 +37,19 @@ cp_status cp_model_build_table(cp_model *model);
 cp_status cp_model_run_head(const cp_model *model, int head, const float *logits, float *output);
 /* model/fold.c: flushes denormal weights, folds batch norm into weights and biases, drops training buffers. */
 cp_status cp_model_fold(network *net);
+/* model/fold.c: floats in the weights and in the biases of a layer; 0 where it has none. */
+void cp_host_array_sizes(const layer *l, size_t *weights, size_t *biases);
+/* model/open.c: Darknet's own reading of a file that cp_weights_check has accepted. */
+void cp_host_load_weights(network *net, const char *weights);
+
+/* model/reload.c: other weights for an open model. No frame of the model may be alive, and no thread use it; after an
+ * error the model can only be reloaded or freed. */
+/* Those of a checkpoint, checked first. `info` may be NULL. */
+cp_status cp_model_load_weights(cp_model *model, const char *weights, cp_weights_info *info);
+/* Those of another network of the same cfg, unfolded, in host memory; it is only read. CP_EINPUT: other layers or
+ * sizes, or a number that is not finite. */
+cp_status cp_model_copy_weights(cp_model *model, const network *from);
+
 const char *cp_host_type_name(LAYER_TYPE type);
 bool cp_host_type_is_head(LAYER_TYPE type);
 

@@ -69,7 +69,7 @@ static void neutral_batch_norm(network *net)
     }
 }
 
-static void load_with_darknet(network *net, const char *weights)
+void cp_host_load_weights(network *net, const char *weights)
 {
     /* Darknet leaves a deconvolution without groups, and divides by them to count its weights. */
     for (int i = 0; i < net->n; ++i)
@@ -107,7 +107,7 @@ static cp_status open_checked(cp_model *model, const char *weights)
     if (!status) status = cp_cfg_render(cfg, &text, &length);
     if (!status) status = parse_with_darknet(text, length, &model->net);
     if (!status) status = compare_shapes(model, net);
-    if (!status && weights) load_with_darknet(model->net, weights);
+    if (!status && weights) cp_host_load_weights(model->net, weights);
     if (!status && !weights) neutral_batch_norm(model->net);
     if (!status) status = cp_model_build_table(model);
     if (!status) status = cp_model_fold(model->net);
