@@ -121,9 +121,22 @@ Open::Open()
     if (!opened++) protect(PROT_READ | PROT_WRITE);
 }
 
+static void handle_segv()
+{
+    struct sigaction now, ours = {};
+    sigaction(SIGSEGV, NULL, &now);
+    if (now.sa_flags & SA_SIGINFO && now.sa_sigaction == on_segv) return; /* test programs put in their own */
+    segv_before = now;
+    ours.sa_sigaction = on_segv;
+    ours.sa_flags = SA_SIGINFO | SA_NODEFER;
+    sigaction(SIGSEGV, &ours, NULL);
+}
+
 Open::~Open()
 {
-    if (!--opened && setting("CUDA_EMULATE_GUARD", 1)) protect(PROT_NONE);
+    if (--opened || !setting("CUDA_EMULATE_GUARD", 1)) return;
+    protect(PROT_NONE);
+    handle_segv();
 }
 
 static void reserve()
@@ -139,10 +152,6 @@ static void reserve()
         arenas[i].start = arenas[i].next = arena_start + i * each;
         arenas[i].end = arenas[i].start + each;
     }
-    struct sigaction action = {};
-    action.sa_sigaction = on_segv;
-    action.sa_flags = SA_SIGINFO | SA_NODEFER;
-    sigaction(SIGSEGV, &action, &segv_before);
 }
 
 /* ---------------------------------------------------------------- checks */
