@@ -8,6 +8,7 @@
 # GPU=1 CUDNN=1         as in Darknet's Makefile; ARCH="-gencode ..." chooses the GPU that nvcc compiles for
 # make check-gpu-build  compiles and links both GPU builds, in build/gpu and build/cudnn; needs nvcc but no GPU
 # GPU=1 EMULATE=1       the GPU build on an emulator of CUDA, for tests without a GPU or a toolkit (tests/emulate)
+# ONEDNN=0              convolutions by OpenBLAS alone (default: by oneDNN too where libdnnl-dev is installed)
 # BUILD=dir             another build folder, for another set of options
 # SANITIZE=address,undefined    builds Darknet, the plugin and the tests with these sanitizers
 DARKNET =
@@ -16,17 +17,20 @@ CUDNN = 0
 EMULATE = 0
 BUILD = build
 SANITIZE =
+ONEDNN =
 JOBS := $(shell nproc)
 ifeq ($(filter -j%,$(MAKEFLAGS)),)
 MAKEFLAGS += -j$(JOBS)
 endif
 MAKEFLAGS += --no-print-directory
 
+PACKAGES = $(if $(filter 0,$(ONEDNN)),,onednn)
+
 TREE = $(BUILD)/darknet-src
 CMAKE = $(BUILD)/cmake
 LIBRARY = $(CMAKE)/libcritpath.a
 PLUGIN = $(wildcard plugin/*.h plugin/*/*.[ch]) CMakeLists.txt
-OPTIONS = DARKNET=$(DARKNET) GPU=$(GPU) CUDNN=$(CUDNN) EMULATE=$(EMULATE) SANITIZE=$(SANITIZE)$(if $(ARCH), ARCH="$(ARCH)")
+OPTIONS = DARKNET=$(DARKNET) GPU=$(GPU) CUDNN=$(CUDNN) EMULATE=$(EMULATE) SANITIZE=$(SANITIZE)$(if $(ONEDNN), ONEDNN=$(ONEDNN))$(if $(ARCH), ARCH="$(ARCH)")
 
 # -w: Darknet's warnings are not ours to read.
 OPTS = $(if $(SANITIZE),-O1 -g -fno-omit-frame-pointer -fsanitize=$(SANITIZE),-Ofast) -w
@@ -71,7 +75,7 @@ $(TREE)/libdarknet.a: $(TREE)/.patched
 
 $(LIBRARY): $(TREE)/libdarknet.a $(PLUGIN)
 	@cmake -S . -B $(CMAKE) -G 'Unix Makefiles' -DDARKNET_SRC=$(abspath $(TREE)) '-DHOST_DEFINES=$(DEFINES)' \
-	    -DSANITIZE=$(SANITIZE) -DTESTS=OFF $(if $(WERROR),-DWERROR=$(WERROR)) >$(CMAKE).log || { cat $(CMAKE).log; exit 1; }
+	    -DSANITIZE=$(SANITIZE) -DONEDNN=$(ONEDNN) -DTESTS=OFF $(if $(WERROR),-DWERROR=$(WERROR)) >$(CMAKE).log || { cat $(CMAKE).log; exit 1; }
 	@$(MAKE) -s -C $(CMAKE) critpath
 	@touch $@
 
@@ -82,7 +86,7 @@ $(BUILD)/darknet: $(LIBRARY)
 	@ln -sfn darknet-src/data $(BUILD)/data
 
 test:
-	tools/install-packages build test
+	tools/install-packages build $(PACKAGES) test
 	$(MAKE) all
 	@cmake -S . -B $(CMAKE) -DTESTS=ON >$(CMAKE).log || { cat $(CMAKE).log; exit 1; }
 	$(MAKE) -s -C $(CMAKE)
@@ -90,7 +94,7 @@ test:
 	    ctest --output-on-failure -j$(JOBS)
 
 demo:
-	tools/install-packages build
+	tools/install-packages build $(PACKAGES)
 	$(MAKE) all
 	@mkdir -p $(BUILD)/demo
 	$(BUILD)/darknet critpath explain cfg/cifar10.data cfg/resnet8-cifar.cfg weights/resnet8-cifar.weights \

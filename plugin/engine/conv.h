@@ -19,11 +19,16 @@ typedef struct {
     int groups;
 } cp_window;
 
+typedef struct cp_onednn cp_onednn; /* a gather by oneDNN, see below */
+
 struct cp_conv {
     cp_window window;           /* of the forward run */
     cp_window back_window;      /* of the data gradient as a gather */
-    float *back_weights;        /* (groups, C, M*size*size): flipped; NULL: the gradient is a scatter */
-    const float *turned_weights; /* (groups, M, size*size, C), for sparse deltas; NULL: always dense */
+    bool back_gathers;          /* by back_weights or `backward`; else the gradient is a scatter */
+    float *back_weights;        /* (groups, C, M*size*size): flipped */
+    cp_onednn *forward, *backward; /* NULL: im2col and sgemm */
+    double sparse_below;        /* fewer deltas than that go through cp_sparse_backward; 0: never */
+    const float *turned_weights; /* (groups, M, size*size, C) for it; NULL: turned when they are needed */
     float *own_turned_weights;
     bool depthwise;
     struct cp_grouped *grouped; /* small groups, computed directly; NULL: not that */
@@ -38,11 +43,12 @@ void cp_gather(const cp_window *window, const float *weights, int n, cp_batch x,
                const float *bias, ACTIVATION activation, const cp_scratch *scratch);
 void cp_scatter(const cp_window *window, const float *weights, int n, cp_batch y, cp_batch x, const cp_scratch *scratch);
 
-/* The data gradient of one image from sparse deltas: x (=, +=) col2im(A^T y) by the deltas that are not zero. */
+/* The data gradient of one image from sparse deltas: x (=, +=) col2im(A^T y) by the deltas that are not zero. `turned`
+ * is made from `weights` by cp_sparse_weights, or NULL, for less memory and more time. */
 cp_status cp_sparse_weights(const cp_window *window, const float *weights, float **turned);
-size_t cp_sparse_scratch(const cp_window *window);
-void cp_sparse_backward(const cp_window *window, const float *turned, const float *delta, float *x, bool fresh,
-                        const cp_scratch *scratch);
+size_t cp_sparse_scratch(const cp_window *window, bool turned);
+void cp_sparse_backward(const cp_window *window, const float *weights, const float *turned, const float *delta, float *x,
+                        bool fresh, const cp_scratch *scratch);
 
 /* One input channel per group, computed without im2col. */
 void cp_depthwise_forward(const cp_window *window, const float *weights, int n, cp_batch x, cp_batch y, const float *bias,
@@ -63,6 +69,32 @@ void cp_grouped_forward(const cp_window *window, const cp_grouped *grouped, int 
                         ACTIVATION activation, const cp_scratch *scratch);
 void cp_grouped_backward(const cp_window *window, const cp_grouped *grouped, int n, cp_batch y, cp_batch x, bool fresh,
                          const cp_scratch *scratch);
+
+/* conv_plan.c: which product computes what. Decided for the whole network at once, so that the memory which rearranged
+ * weights take goes where it saves most time; by shapes alone, so that results do not depend on the thread count. */
+cp_status cp_conv_plan(cp_op *ops, int n);
+void cp_conv_free(cp_conv *conv);
+
+/* conv_onednn.c: the same gather by oneDNN's kernels, in bands of output rows that stay in cache, each copied into
+ * oneDNN's layout and back. One group only. A build without CP_ONEDNN has no offers. */
+typedef enum {
+    CP_KERNEL_DIRECT,
+    CP_KERNEL_WINOGRAD_2X2, /* Lavin and Gray, "Fast Algorithms for Convolutional Neural Networks", CVPR 2016 */
+    CP_KERNEL_WINOGRAD_4X4
+} cp_kernel;
+
+/* *out: ready but for its weights; NULL where this machine or this shape has no such kernel. */
+cp_status cp_onednn_offer(const cp_window *window, cp_kernel kernel, cp_onednn **out);
+size_t cp_onednn_weight_bytes(const cp_onednn *gather);
+size_t cp_onednn_scratch(const cp_onednn *gather); /* floats per thread */
+int cp_onednn_band_rows(const cp_onednn *gather);
+cp_kernel cp_onednn_kernel(const cp_onednn *gather);
+/* Rearranges the weights, (M, C, size, size). */
+cp_status cp_onednn_load(cp_onednn *gather, const float *weights);
+/* As cp_gather. */
+void cp_onednn_gather(const cp_onednn *gather, int n, cp_batch x, cp_batch y, bool accumulate, const float *bias,
+                      ACTIVATION activation, const cp_scratch *scratch);
+void cp_onednn_free(cp_onednn *gather);
 
 extern const cp_op_type cp_op_convolutional, cp_op_deconvolutional;
 

@@ -4,38 +4,6 @@
 #include "engine/conv.h"
 #include "io/error.h"
 
-/* As a gather over the output, the data gradient at stride 1 is a convolution with the kernel turned by 180 degrees and
- * the roles of input and output channels exchanged. */
-static cp_status flip_weights(cp_conv *conv, const float *weights)
-{
-    const cp_window *g = &conv->window;
-    size_t window = (size_t)g->size * g->size, count;
-    if (!cp_mul((size_t)g->groups * g->m * g->c, window, &count))
-        return cp_fail(CP_ERESOURCE, "convolution: weights do not fit in memory");
-    conv->back_weights = cp_alloc(count, sizeof(float), "flipped weights");
-    if (!conv->back_weights) return CP_ERESOURCE;
-    for (int group = 0; group < g->groups; ++group)
-        for (int m = 0; m < g->m; ++m)
-            for (int c = 0; c < g->c; ++c) {
-                const float *from = weights + (((size_t)group * g->m + m) * g->c + c) * window;
-                float *to = conv->back_weights + (((size_t)group * g->c + c) * g->m + m) * window;
-                for (size_t i = 0; i < window; ++i) to[i] = from[window - 1 - i];
-            }
-    conv->back_window = (cp_window){.c = g->m, .h = g->out_h, .w = g->out_w, .m = g->c, .size = g->size, .stride = 1,
-                                    .pad = g->size - 1 - g->pad, .out_h = g->h, .out_w = g->w, .groups = g->groups};
-    return CP_OK;
-}
-
-static void need_scratch(cp_op *op, size_t per_thread, size_t shared)
-{
-    if (per_thread > op->per_thread) op->per_thread = per_thread;
-    if (shared > op->shared) op->shared = shared;
-}
-
-/* Deltas per output below which the sparse gradient is the faster one, measured on VGG-16's layers (make bench). */
-static const double sparse_below = .06;
-enum { SPARSE_CHANNELS = 16 }; /* runs shorter than that are not worth it */
-
 static cp_status prepare_convolutional(cp_op *op)
 {
     const layer *l = op->l;
@@ -44,35 +12,10 @@ static cp_status prepare_convolutional(cp_op *op)
     int groups = l->groups ? l->groups : 1;
     conv->window = (cp_window){.c = l->c / groups, .h = l->h, .w = l->w, .m = l->n / groups, .size = l->size,
                                .stride = l->stride, .pad = l->pad, .out_h = l->out_h, .out_w = l->out_w, .groups = groups};
-    const cp_window *g = &conv->window;
-    conv->depthwise = groups > 1 && g->c == 1;
-    if (conv->depthwise) return CP_OK;
-    if (cp_grouped_fits(g)) {
-        cp_status status = cp_grouped_prepare(g, l->weights, &conv->grouped);
-        if (!status) need_scratch(op, cp_grouped_scratch(conv->grouped), 0);
-        return status;
-    }
-
-    size_t per_thread, shared;
-    cp_gather_scratch(g, &per_thread, &shared);
-    need_scratch(op, per_thread, shared);
-    /* A gather moves m*size*size floats per position, a scatter c*size*size: the flipped weights pay unless the layer
-     * widens a lot, as the first one does. */
-    bool pointwise = g->size == 1 && g->stride == 1 && g->pad == 0; /* moves nothing, in either direction */
-    if (pointwise || (g->stride == 1 && g->pad < g->size && g->m <= 2 * g->c)) {
-        cp_status status = flip_weights(conv, l->weights);
-        if (status) return status;
-        cp_gather_scratch(&conv->back_window, &per_thread, &shared);
-        need_scratch(op, per_thread, shared);
-    } else {
-        need_scratch(op, cp_scatter_scratch(g), 0);
-    }
-    if (g->c < SPARSE_CHANNELS) return CP_OK;
-    need_scratch(op, cp_sparse_scratch(g), 0);
-    conv->turned_weights = l->weights; /* with one tap there is nothing to turn */
-    if (g->size == 1) return CP_OK;
-    cp_status status = cp_sparse_weights(g, l->weights, &conv->own_turned_weights);
-    conv->turned_weights = conv->own_turned_weights;
+    conv->depthwise = groups > 1 && conv->window.c == 1;
+    if (!cp_grouped_fits(&conv->window)) return CP_OK; /* cp_conv_plan does the rest */
+    cp_status status = cp_grouped_prepare(&conv->window, l->weights, &conv->grouped);
+    if (!status) op->per_thread = cp_grouped_scratch(conv->grouped);
     return status;
 }
 
@@ -86,6 +29,8 @@ static void forward_convolutional(const cp_op *op, int n, const cp_batch *in, cp
         cp_depthwise_forward(&op->conv->window, op->l->weights, n, in[0], out, bias, activation);
     else if (op->conv->grouped)
         cp_grouped_forward(&op->conv->window, op->conv->grouped, n, in[0], out, bias, activation, scratch);
+    else if (op->conv->forward && !linear)
+        cp_onednn_gather(op->conv->forward, n, in[0], out, false, bias, activation, scratch);
     else
         cp_gather(&op->conv->window, op->l->weights, n, in[0], out, false, bias, activation, scratch);
 }
@@ -97,10 +42,12 @@ static void backward_dense(const cp_op *op, int n, cp_batch delta, cp_batch in_d
         cp_grouped_backward(&conv->window, conv->grouped, n, delta, in_delta, call->fresh, call->scratch);
         return;
     }
-    if (call->fresh && (conv->depthwise || !conv->back_weights)) cp_batch_clear(in_delta, n, op->source_outputs[0]);
+    if (call->fresh && (conv->depthwise || !conv->back_gathers)) cp_batch_clear(in_delta, n, op->source_outputs[0]);
     if (conv->depthwise)
         cp_depthwise_backward(&conv->window, op->l->weights, n, delta, in_delta);
-    else if (conv->back_weights)
+    else if (conv->backward)
+        cp_onednn_gather(conv->backward, n, delta, in_delta, !call->fresh, NULL, LINEAR, call->scratch);
+    else if (conv->back_gathers)
         cp_gather(&conv->back_window, conv->back_weights, n, delta, in_delta, !call->fresh, NULL, LINEAR, call->scratch);
     else
         cp_scatter(&conv->window, op->l->weights, n, delta, in_delta, call->scratch);
@@ -112,17 +59,17 @@ static void backward_sparse(const cp_op *op, const float *delta, float *in_delta
     if (conv->depthwise)
         cp_depthwise_sparse_backward(&conv->window, op->l->weights, delta, in_delta, call->fresh);
     else
-        cp_sparse_backward(&conv->window, conv->turned_weights, delta, in_delta, call->fresh, call->scratch);
+        cp_sparse_backward(&conv->window, op->l->weights, conv->turned_weights, delta, in_delta, call->fresh, call->scratch);
 }
 
 /* Entries differ in how sparse they are: the dense ones between two sparse ones go together. */
 static void backward_convolutional(const cp_op *op, const cp_backward *call)
 {
     if (!call->in_delta[0].base) return;
-    double limit = op->conv->turned_weights || op->conv->depthwise ? sparse_below * op->info->outputs : -1;
+    double limit = op->conv->sparse_below;
     for (int b = 0; b < call->n;) {
         int end = b;
-        while (end < call->n && call->nonzero[end] > limit) ++end;
+        while (end < call->n && call->nonzero[end] >= limit) ++end;
         cp_batch delta = {cp_at(call->delta, b), call->delta.stride};
         cp_batch in_delta = {cp_at(call->in_delta[0], b), call->in_delta[0].stride};
         if (end > b) backward_dense(op, end - b, delta, in_delta, call);
@@ -144,8 +91,9 @@ static cp_status prepare_deconvolutional(cp_op *op)
                                .pad = l->pad, .out_h = l->h, .out_w = l->w, .groups = 1};
     size_t per_thread, shared;
     cp_gather_scratch(&conv->window, &per_thread, &shared);
-    need_scratch(op, per_thread, shared);
-    need_scratch(op, cp_scatter_scratch(&conv->window), 0);
+    op->shared = shared;
+    op->per_thread = cp_scatter_scratch(&conv->window);
+    if (per_thread > op->per_thread) op->per_thread = per_thread;
     return CP_OK;
 }
 

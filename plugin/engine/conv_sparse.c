@@ -15,6 +15,13 @@ enum { BAND_FLOATS = 1 << 16, LANES = 16 };
 static int min(int a, int b) { return a < b ? a : b; }
 static int max(int a, int b) { return a > b ? a : b; }
 
+/* to (taps, C) = from (C, taps). */
+CP_CLONES static void turn_filter(const float *restrict from, int taps, int channels, float *restrict to)
+{
+    for (int tap = 0; tap < taps; ++tap)
+        for (int c = 0; c < channels; ++c) to[(size_t)tap * channels + c] = from[(size_t)c * taps + tap];
+}
+
 /* (groups, M, size*size, C) from (groups, M, C, size*size). */
 cp_status cp_sparse_weights(const cp_window *g, const float *weights, float **turned)
 {
@@ -22,23 +29,32 @@ cp_status cp_sparse_weights(const cp_window *g, const float *weights, float **tu
     if (!cp_mul(filters * g->c, window, &count)) return cp_fail(CP_ERESOURCE, "convolution: weights do not fit in memory");
     float *to = *turned = cp_alloc_dirty(count, sizeof *to, "turned weights");
     if (!to) return CP_ERESOURCE;
-    for (size_t f = 0; f < filters; ++f)
-        for (size_t tap = 0; tap < window; ++tap)
-            for (int c = 0; c < g->c; ++c) *to++ = weights[(f * g->c + c) * window + tap];
+    for (size_t f = 0; f < filters; ++f) turn_filter(weights + f * window * g->c, (int)window, g->c, to + f * window * g->c);
     return CP_OK;
 }
 
-static int band_rows(const cp_window *g)
+/* Every band turns the weights that it needs, if nobody did before: then there are two. */
+static int band_rows(const cp_window *g, bool turned)
 {
     int rows = BAND_FLOATS / (g->w * g->c);
-    return max(1, min(rows, (g->h + 3) / 4));
+    return turned ? max(1, min(rows, (g->h + 3) / 4)) : (g->h + 1) / 2;
 }
 
-size_t cp_sparse_scratch(const cp_window *g) { return (size_t)band_rows(g) * g->w * g->c; }
+size_t cp_sparse_scratch(const cp_window *g, bool turned)
+{
+    return (size_t)band_rows(g, turned) * g->w * g->c + (turned ? 0 : (size_t)g->size * g->size * g->c);
+}
 
 CP_CLONES static void add_scaled(float *restrict to, const float *restrict from, float factor, int n)
 {
     for (int i = 0; i < n; ++i) to[i] += factor * from[i];
+}
+
+static bool any_nonzero(const float *x, size_t n)
+{
+    for (size_t i = 0; i < n; ++i)
+        if (x[i] != 0) return true;
+    return false;
 }
 
 static bool all_zero(const float *x)
@@ -87,11 +103,11 @@ CP_CLONES static void turn(const float *restrict sum, int c_count, int positions
         }
 }
 
-void cp_sparse_backward(const cp_window *g, const float *turned, const float *delta, float *x, bool fresh,
-                        const cp_scratch *scratch)
+void cp_sparse_backward(const cp_window *g, const float *weights, const float *turned, const float *delta, float *x,
+                        bool fresh, const cp_scratch *scratch)
 {
     size_t window = (size_t)g->size * g->size, plane = (size_t)g->h * g->w, out_plane = (size_t)g->out_h * g->out_w;
-    int rows = band_rows(g), bands = (g->h + rows - 1) / rows;
+    int rows = band_rows(g, turned), bands = (g->h + rows - 1) / rows;
 #pragma omp parallel for collapse(2) schedule(dynamic) num_threads(cp_threads_for((double)g->groups * g->c * plane))
     for (int group = 0; group < g->groups; ++group)
         for (int band = 0; band < bands; ++band) {
@@ -102,8 +118,16 @@ void cp_sparse_backward(const cp_window *g, const float *turned, const float *de
             int oy1 = min((y1 - 1 + g->pad) / g->stride + 1, g->out_h);
             memset(sum, 0, (size_t)(y1 - y0) * g->w * g->c * sizeof *sum);
             for (int m = 0; m < g->m; ++m) {
-                size_t filter = (size_t)group * g->m + m;
-                add_filter(g, delta + filter * out_plane, turned + filter * window * g->c, oy0, oy1, y0, y1, sum);
+                size_t filter = (size_t)group * g->m + m, first_weight = filter * window * g->c;
+                const float *own = turned ? turned + first_weight : NULL;
+                if (!turned) {
+                    float *taps = sum + (size_t)rows * g->w * g->c;
+                    if (!any_nonzero(delta + filter * out_plane + (size_t)oy0 * g->out_w, (size_t)(oy1 - oy0) * g->out_w))
+                        continue;
+                    turn_filter(weights + first_weight, (int)window, g->c, taps);
+                    own = taps;
+                }
+                add_filter(g, delta + filter * out_plane, own, oy0, oy1, y0, y1, sum);
             }
             turn(sum, g->c, (y1 - y0) * g->w, plane, fresh, x + (size_t)group * g->c * plane + (size_t)y0 * g->w);
         }

@@ -45,11 +45,7 @@ static void engine_free(void *memory)
     cp_engine *engine = memory;
     for (int i = 0; i < engine->n; ++i) {
         cp_free(engine->op[i].permutation);
-        if (engine->op[i].conv) {
-            cp_free(engine->op[i].conv->back_weights), cp_free(engine->op[i].conv->own_turned_weights);
-            cp_grouped_free(engine->op[i].conv->grouped);
-        }
-        cp_free(engine->op[i].conv);
+        cp_conv_free(engine->op[i].conv);
     }
     cp_free(engine->op);
     cp_free(engine);
@@ -85,8 +81,9 @@ static cp_status engine_create(const cp_model *model, cp_engine **out)
     engine->n = model->layers;
     engine->op = cp_alloc(engine->n, sizeof *engine->op, "engine");
     cp_status status = engine->op ? CP_OK : CP_ERESOURCE;
+    for (int i = 0; i < engine->n && !status; ++i) status = prepare_op(model, i, &engine->op[i]);
+    if (!status) status = cp_conv_plan(engine->op, engine->n);
     for (int i = 0; i < engine->n && !status; ++i) {
-        status = prepare_op(model, i, &engine->op[i]);
         if (engine->op[i].per_thread > engine->per_thread) engine->per_thread = engine->op[i].per_thread;
         if (engine->op[i].shared > engine->shared) engine->shared = engine->op[i].shared;
     }

@@ -1,0 +1,264 @@
+/* Which product computes a convolution and its data gradient. oneDNN's kernels read rearranged weights, and the faster they
+ * are the more memory those take (Winograd's 4x4 tiles four times the plain): over the whole network the copies are bought in
+ * the order of time saved per byte, until the budget is spent. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "engine/conv.h"
+#include "io/error.h"
+
+static bool is_planned(const cp_op *op)
+{
+    return op->conv && op->l->type == CONVOLUTIONAL && !op->conv->depthwise && !op->conv->grouped;
+}
+
+static void need_scratch(cp_op *op, size_t per_thread, size_t shared)
+{
+    if (per_thread > op->per_thread) op->per_thread = per_thread;
+    if (shared > op->shared) op->shared = shared;
+}
+
+/* As a gather over the output, the data gradient at stride 1 is a convolution with the kernel turned by 180 degrees and
+ * the roles of input and output channels exchanged. to (C, M, taps) = from (M, C, taps), taps turned. */
+static void flip(const float *from, int m_count, int c_count, size_t taps, float *to)
+{
+    for (int m = 0; m < m_count; ++m)
+        for (int c = 0; c < c_count; ++c) {
+            const float *in = from + ((size_t)m * c_count + c) * taps;
+            float *out = to + ((size_t)c * m_count + m) * taps;
+            for (size_t i = 0; i < taps; ++i) out[i] = in[taps - 1 - i];
+        }
+}
+
+static cp_status flipped_weights(const cp_window *g, const float *weights, float **out)
+{
+    size_t taps = (size_t)g->size * g->size, count;
+    if (!cp_mul((size_t)g->groups * g->m * g->c, taps, &count))
+        return cp_fail(CP_ERESOURCE, "convolution: weights do not fit in memory");
+    float *to = *out = cp_alloc_dirty(count, sizeof *to, "flipped weights");
+    if (!to) return CP_ERESOURCE;
+    for (int group = 0; group < g->groups; ++group, weights += g->m * g->c * taps, to += g->m * g->c * taps)
+        flip(weights, g->m, g->c, taps, to);
+    return CP_OK;
+}
+
+static cp_window back_window(const cp_window *g)
+{
+    return (cp_window){.c = g->m, .h = g->out_h, .w = g->out_w, .m = g->c, .size = g->size, .stride = 1,
+                       .pad = g->size - 1 - g->pad, .out_h = g->h, .out_w = g->w, .groups = g->groups};
+}
+
+enum { SPARSE_CHANNELS = 16,   /* runs shorter than that are not worth it */
+       LARGE_WEIGHTS = 1 << 20 }; /* floats: no rearranged copy of those but oneDNN's */
+
+/* Deltas per output below which the sparse gradient is the faster one, measured on VGG-16's layers against sgemm (make bench). */
+static const double sparse_below = .06;
+
+static bool is_large(const cp_window *g) { return (double)g->groups * g->m * g->c * g->size * g->size > LARGE_WEIGHTS; }
+
+/* One way to compute one product of the network. */
+typedef struct {
+    cp_op *op;
+    bool backward;
+    cp_onednn *gather;
+    double saved;  /* against im2col and sgemm */
+    size_t bytes;
+} offer;
+
+enum { MIN_BUDGET = 64 << 20 };
+
+enum { OFFERS = 3 };
+static const double sgemm_rate = 46, onednn_rate[OFFERS] = {57, 115, 165};
+
+/* Nanoseconds on one core that multiplies and adds 50e9 times a second with sgemm; only ratios matter. The rates and the
+ * costs of moving were measured on VGG-16, SqueezeNet and YOLOv3-tiny layers (AVX-512). */
+static double gemm_time(const cp_window *g)
+{
+    double k = (double)g->c * g->size * g->size;
+    return (k * g->m / sgemm_rate + .4 * k) * g->out_h * g->out_w;
+}
+
+static double onednn_time(const cp_window *g, cp_kernel kernel, int rows)
+{
+    static const int tile[OFFERS] = {1, 2, 4};
+    int unit = kernel == CP_KERNEL_DIRECT ? 1 : 16, t = tile[kernel];
+    double c = (g->c + unit - 1) / unit * unit, m = (g->m + 15) / 16 * 16;
+    int bands = (g->out_h + rows - 1) / rows;
+    double positions = (double)bands * rows * ((g->out_w + t - 1) / t * t);
+    double in_rows = (rows - 1) * g->stride + g->size;
+    double moved = bands * (.25 * g->c * in_rows * g->w + .35 * g->m * rows * g->out_w);
+    return c * m * g->size * g->size * positions / onednn_rate[kernel] + moved + 4e3 * bands;
+}
+
+/* CRITPATH_CONVOLUTION, for tests and for doubts: "gemm", or one kernel wherever a shape has it. */
+enum { FREE = -1, GEMM = -2 };
+static cp_status wished_kernel(int *wish)
+{
+    static const char *const names[OFFERS] = {"direct", "winograd2x2", "winograd4x4"};
+    const char *name = getenv("CRITPATH_CONVOLUTION");
+    *wish = FREE;
+    if (!name || !*name) return CP_OK;
+    *wish = GEMM;
+    if (!strcmp(name, "gemm")) return CP_OK;
+    for (int k = 0; k < OFFERS; ++k)
+        if (!strcmp(name, names[k])) return *wish = k, CP_OK;
+    return cp_fail(CP_EINPUT, "CRITPATH_CONVOLUTION is \"%s\", not gemm, %s, %s or %s", name, names[0], names[1], names[2]);
+}
+
+static cp_status add_offers(cp_op *op, bool backward, int wish, offer *offers, int *n)
+{
+    const cp_window *g = backward ? &op->conv->back_window : &op->conv->window;
+    if (g->size == 1 && wish == FREE) return CP_OK; /* sgemm on the tensors as they are */
+    size_t flipped = backward && !is_large(g) ? sizeof(float) * g->c * g->m * g->size * g->size : 0; /* not needed then */
+    for (int k = 0; k < OFFERS; ++k) {
+        cp_onednn *gather = NULL;
+        cp_status status = wish == FREE || wish == k ? cp_onednn_offer(g, (cp_kernel)k, &gather) : CP_OK;
+        if (status) return status;
+        if (!gather) continue;
+        double saved = wish == k ? 1 : gemm_time(g) - onednn_time(g, (cp_kernel)k, cp_onednn_band_rows(gather));
+        size_t bytes = wish == k ? 1 : cp_onednn_weight_bytes(gather);
+        if (saved <= 0) cp_onednn_free(gather);
+        else offers[(*n)++] = (offer){op, backward, gather, saved, bytes > flipped ? bytes - flipped : 1};
+    }
+    return CP_OK;
+}
+
+/* Greedy: the best ratio first; a product that has a kernel already may be upgraded by what the better one costs more. */
+static void choose(offer *offers, int n, size_t budget)
+{
+    for (;;) {
+        int best = -1, replaced = -1;
+        double best_ratio = 0;
+        for (int i = 0; i < n; ++i) {
+            if (!offers[i].gather) continue;
+            cp_onednn **slot = offers[i].backward ? &offers[i].op->conv->backward : &offers[i].op->conv->forward;
+            double saved = offers[i].saved;
+            size_t bytes = offers[i].bytes;
+            int old = -1;
+            for (int j = 0; j < n && *slot; ++j)
+                if (offers[j].gather == *slot) old = j;
+            if (old == i) continue;
+            if (old >= 0) {
+                saved -= offers[old].saved;
+                bytes = bytes > offers[old].bytes ? bytes - offers[old].bytes : 1;
+            }
+            if (saved <= 0 || bytes > budget || saved / bytes <= best_ratio) continue;
+            best = i, replaced = old, best_ratio = saved / bytes;
+        }
+        if (best < 0) return;
+        budget -= replaced < 0 ? offers[best].bytes
+                               : offers[best].bytes > offers[replaced].bytes ? offers[best].bytes - offers[replaced].bytes : 1;
+        *(offers[best].backward ? &offers[best].op->conv->backward : &offers[best].op->conv->forward) = offers[best].gather;
+    }
+}
+
+static cp_status choose_kernels(cp_op *ops, int n)
+{
+    int wish;
+    cp_status status = wished_kernel(&wish);
+    if (status || wish == GEMM) return status;
+    size_t weights = 0;
+    for (int i = 0; i < n; ++i)
+        if (ops[i].type && ops[i].l->weights)
+            weights += sizeof(float) * (ops[i].l->type == CONNECTED ? (size_t)ops[i].l->inputs * ops[i].l->outputs
+                                                                    : (size_t)ops[i].l->nweights);
+    offer *offers = cp_alloc((size_t)n * 2 * OFFERS, sizeof *offers, "convolutions");
+    if (!offers) return CP_ERESOURCE;
+    int count = 0;
+    for (int i = 0; i < n && !status; ++i) {
+        cp_conv *conv = ops[i].conv;
+        if (!is_planned(&ops[i])) continue;
+        status = add_offers(&ops[i], false, wish, offers, &count);
+        if (!status && conv->back_gathers) status = add_offers(&ops[i], true, wish, offers, &count);
+    }
+    if (!status) choose(offers, count, weights / 5 > MIN_BUDGET ? weights / 5 : MIN_BUDGET);
+    for (int i = 0; i < count; ++i) {
+        const cp_conv *conv = offers[i].op->conv;
+        if (offers[i].gather != conv->forward && offers[i].gather != conv->backward) cp_onednn_free(offers[i].gather);
+    }
+    cp_free(offers);
+    return status;
+}
+static cp_status load_sparse(cp_op *op)
+{
+    cp_conv *conv = op->conv;
+    const cp_window *g = &conv->window;
+    if (g->c < SPARSE_CHANNELS) return CP_OK;
+    double rate = conv->backward ? onednn_rate[cp_onednn_kernel(conv->backward)] : sgemm_rate;
+    conv->sparse_below = sparse_below * sgemm_rate / rate * op->info->outputs;
+    conv->turned_weights = op->l->weights; /* with one tap there is nothing to turn */
+    if (g->size > 1) {
+        cp_status status = is_large(g) ? CP_OK : cp_sparse_weights(g, op->l->weights, &conv->own_turned_weights);
+        if (status) return status;
+        conv->turned_weights = conv->own_turned_weights;
+    }
+    need_scratch(op, cp_sparse_scratch(g, conv->turned_weights), 0);
+    return CP_OK;
+}
+
+static cp_status load(cp_op *op)
+{
+    cp_conv *conv = op->conv;
+    const cp_window *g = &conv->window;
+    cp_status status = CP_OK;
+    size_t per_thread, shared;
+    cp_gather_scratch(g, &per_thread, &shared); /* the tangent's in any case */
+    need_scratch(op, per_thread, shared);
+    if (!conv->back_gathers) {
+        need_scratch(op, cp_scatter_scratch(g), 0);
+    } else {
+        float *flipped = NULL;
+        status = flipped_weights(g, op->l->weights, &flipped);
+        if (status) return status;
+        if (conv->backward) {
+            status = cp_onednn_load(conv->backward, flipped);
+            cp_free(flipped);
+            need_scratch(op, cp_onednn_scratch(conv->backward), 0);
+        } else
+        {
+            conv->back_weights = flipped;
+            cp_gather_scratch(&conv->back_window, &per_thread, &shared);
+            need_scratch(op, per_thread, shared);
+        }
+    }
+    if (!status && conv->forward) {
+        status = cp_onednn_load(conv->forward, op->l->weights);
+        need_scratch(op, cp_onednn_scratch(conv->forward), 0);
+    }
+    return status ? status : load_sparse(op);
+}
+
+cp_status cp_conv_plan(cp_op *ops, int n)
+{
+    for (int i = 0; i < n; ++i) {
+        cp_conv *conv = ops[i].conv;
+        if (conv && conv->depthwise) conv->sparse_below = sparse_below * ops[i].info->outputs;
+        if (!is_planned(&ops[i])) continue;
+        const cp_window *g = &conv->window;
+        /* A gather moves m*size*size floats per position, a scatter c*size*size: the flipped weights pay unless the layer
+         * widens a lot, as the first one does. */
+        bool pointwise = g->size == 1 && g->stride == 1 && g->pad == 0; /* moves nothing, in either direction */
+        conv->back_gathers = pointwise || (g->stride == 1 && g->pad < g->size && g->m <= 2 * g->c);
+        if (conv->back_gathers) conv->back_window = back_window(g);
+    }
+    cp_status status = choose_kernels(ops, n);
+    for (int i = 0; i < n && !status; ++i) {
+        cp_conv *conv = ops[i].conv;
+        if (conv && conv->back_gathers && !conv->backward && conv->window.size > 1 && is_large(&conv->window))
+            conv->back_gathers = false;
+    }
+    for (int i = 0; i < n && !status; ++i)
+        if (is_planned(&ops[i])) status = load(&ops[i]);
+    return status;
+}
+
+void cp_conv_free(cp_conv *conv)
+{
+    if (!conv) return;
+    cp_free(conv->back_weights);
+    cp_free(conv->own_turned_weights);
+    cp_grouped_free(conv->grouped);
+    cp_onednn_free(conv->forward);
+    cp_onednn_free(conv->backward);
+    cp_free(conv);
+}
