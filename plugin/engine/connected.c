@@ -35,18 +35,29 @@ static void forward_connected(const cp_op *op, int n, const cp_batch *in, cp_bat
         }
 }
 
-enum { COLUMNS = 4096, ROWS = 64 }; /* a tile of W of 1 MB, used by every entry before the next is read */
+enum { COLUMNS = 4096, ROWS = 64, TOGETHER = 4 }; /* a tile of W of 1 MB, used by every entry before the next is read */
 
-/* in_delta += W^T delta over one tile; rows whose delta is zero are not read where most are. */
-static void backward_tile(const layer *l, int o, int rows, int i, int columns, bool sparse, const float *delta, float *x)
+CP_CLONES static void add_rows(float *restrict x, const float *const *row, const float *d, int n)
 {
-    const float *weights = l->weights + (size_t)o * l->inputs + i;
-    if (!sparse) {
-        cblas_sgemv(CblasRowMajor, CblasTrans, rows, columns, 1, weights, l->inputs, delta + o, 1, 1, x + i, 1);
-        return;
+    const float *a = row[0], *b = row[1], *c = row[2], *e = row[3];
+    for (int i = 0; i < n; ++i) x[i] += d[0] * a[i] + d[1] * b[i] + d[2] * c[i] + d[3] * e[i];
+}
+
+/* in_delta += W^T delta over one tile; rows whose delta is zero are not read. */
+static void backward_tile(const layer *l, int o, int rows, int i, int columns, const float *delta, float *x)
+{
+    const float *row[TOGETHER];
+    float d[TOGETHER];
+    int held = 0;
+    for (int r = o; r < o + rows; ++r) {
+        if (delta[r] == 0) continue;
+        row[held] = l->weights + (size_t)r * l->inputs + i;
+        d[held++] = delta[r];
+        if (held < TOGETHER) continue;
+        add_rows(x + i, row, d, columns);
+        held = 0;
     }
-    for (int r = 0; r < rows; ++r)
-        if (delta[o + r] != 0) cblas_saxpy(columns, delta[o + r], weights + (size_t)r * l->inputs, 1, x + i, 1);
+    for (int r = 0; r < held; ++r) cblas_saxpy(columns, d[r], row[r], 1, x + i, 1);
 }
 
 static void backward_connected(const cp_op *op, const cp_backward *call)
@@ -61,8 +72,7 @@ static void backward_connected(const cp_op *op, const cp_backward *call)
             for (int b = 0; b < call->n; ++b) memset(cp_at(call->in_delta[0], b) + i, 0, columns * sizeof(float));
         for (int o = 0; o < outputs; o += ROWS)
             for (int b = 0; b < call->n; ++b)
-                backward_tile(l, o, min(ROWS, outputs - o), i, columns, call->nonzero[b] < (size_t)outputs / 4,
-                              cp_at(call->delta, b), cp_at(call->in_delta[0], b));
+                backward_tile(l, o, min(ROWS, outputs - o), i, columns, cp_at(call->delta, b), cp_at(call->in_delta[0], b));
     }
 }
 

@@ -3,8 +3,70 @@
 
 #include "engine/conv.h"
 
+enum { MOST_SIZE = 7 };
+
+/* One output row. Its window's rows are rows[0..size-1], each shifted so that column ox reads at ox*stride; weights of rows
+ * outside the image are 0. Columns from..to read inside the image whatever the tap. With the sizes known to the compiler
+ * all sums of a column stay in a register. */
+static inline __attribute__((always_inline)) void gather_row(const float *const *rows, const float *w, int size, int stride,
+                                                             int from, int to, bool add, float *restrict y)
+{
+    for (int ox = from; ox < to; ++ox) {
+        float sum = add ? y[ox] : 0;
+#pragma GCC unroll 7
+        for (int ky = 0; ky < size; ++ky)
+#pragma GCC unroll 7
+            for (int kx = 0; kx < size; ++kx) sum += w[ky * size + kx] * rows[ky][ox * stride + kx];
+        y[ox] = sum;
+    }
+}
+
+static void edge_columns(const cp_window *g, const float *const *rows, const float *w, int from, int to, bool add, float *y)
+{
+    for (int ox = from; ox < to; ++ox) {
+        float sum = add ? y[ox] : 0;
+        for (int ky = 0; ky < g->size; ++ky)
+            for (int kx = 0; kx < g->size; ++kx) {
+                int ix = ox * g->stride + kx - g->pad;
+                if (ix >= 0 && ix < g->w) sum += w[ky * g->size + kx] * rows[ky][ox * g->stride + kx];
+            }
+        y[ox] = sum;
+    }
+}
+
+/* y (=, +=) what the window sees, for sizes up to MOST_SIZE. */
+CP_CLONES static void gather_plane(const cp_window *g, const float *restrict x, const float *kernel, bool add,
+                                   float *restrict y)
+{
+    int from, to, unused;
+    cp_valid_columns(g->out_w, g->stride, -g->pad, g->w, &from, &unused);
+    cp_valid_columns(g->out_w, g->stride, g->size - 1 - g->pad, g->w, &unused, &to);
+    if (from > g->out_w) from = g->out_w;
+    if (to < from) to = from;
+    for (int oy = 0; oy < g->out_h; ++oy, y += g->out_w) {
+        const float *rows[MOST_SIZE];
+        float w[MOST_SIZE * MOST_SIZE];
+        for (int ky = 0; ky < g->size; ++ky) {
+            int iy = oy * g->stride + ky - g->pad;
+            bool inside = iy >= 0 && iy < g->h;
+            rows[ky] = x + (inside ? (ptrdiff_t)iy * g->w : 0) - g->pad;
+            for (int kx = 0; kx < g->size; ++kx) w[ky * g->size + kx] = inside ? kernel[ky * g->size + kx] : 0;
+        }
+        edge_columns(g, rows, w, 0, from, add, y);
+        edge_columns(g, rows, w, to, g->out_w, add, y);
+        if (g->size == 3 && g->stride == 1) gather_row(rows, w, 3, 1, from, to, add, y);
+        else if (g->size == 3 && g->stride == 2) gather_row(rows, w, 3, 2, from, to, add, y);
+        else if (g->size == 5 && g->stride == 1) gather_row(rows, w, 5, 1, from, to, add, y);
+        else gather_row(rows, w, g->size, g->stride, from, to, add, y);
+    }
+}
+
 CP_CLONES static void forward_plane(const cp_window *g, const float *restrict x, const float *kernel, float *restrict y)
 {
+    if (g->size <= MOST_SIZE) {
+        gather_plane(g, x, kernel, false, y);
+        return;
+    }
     memset(y, 0, (size_t)g->out_h * g->out_w * sizeof *y);
     for (int ky = 0; ky < g->size; ++ky)
         for (int kx = 0; kx < g->size; ++kx) {
@@ -58,14 +120,25 @@ void cp_depthwise_forward(const cp_window *g, const float *weights, int n, cp_ba
         }
 }
 
+/* At stride 1 the data gradient is what the turned window sees of the deltas. */
+static bool back_gathers(const cp_window *g) { return g->stride == 1 && g->size <= MOST_SIZE && g->pad < g->size; }
+
 void cp_depthwise_backward(const cp_window *g, const float *weights, int n, cp_batch y, cp_batch x)
 {
     size_t window = (size_t)g->size * g->size, in = (size_t)g->h * g->w, out = (size_t)g->out_h * g->out_w;
+    cp_window back = {.h = g->out_h, .w = g->out_w, .size = g->size, .stride = 1, .pad = g->size - 1 - g->pad, .out_h = g->h,
+                      .out_w = g->w};
 #pragma omp parallel for collapse(2) num_threads(cp_threads_for((double)n * g->groups * g->m * window * out))
     for (int b = 0; b < n; ++b)
         for (int c = 0; c < g->groups; ++c)
-            for (int m = 0; m < g->m; ++m) {
-                int f = c * g->m + m;
-                backward_plane(g, cp_at(y, b) + f * out, weights + f * window, cp_at(x, b) + c * in);
+            for (int f = c * g->m; f < (c + 1) * g->m; ++f) {
+                const float *delta = cp_at(y, b) + f * out, *kernel = weights + f * window;
+                float *to = cp_at(x, b) + c * in, turned[MOST_SIZE * MOST_SIZE];
+                if (!back_gathers(g)) {
+                    backward_plane(g, delta, kernel, to);
+                    continue;
+                }
+                for (size_t i = 0; i < window; ++i) turned[i] = kernel[window - 1 - i];
+                gather_plane(&back, delta, turned, true, to);
             }
 }

@@ -50,9 +50,7 @@ static cp_window back_window(const cp_window *g)
 
 enum { SPARSE_CHANNELS = 16,   /* runs shorter than that are not worth it */
        LARGE_WEIGHTS = 1 << 20 }; /* floats: no rearranged copy of those but oneDNN's */
-
-/* Deltas per output below which the sparse gradient is the faster one, measured on VGG-16's layers against sgemm (make bench). */
-static const double sparse_below = .06;
+static const double depthwise_sparse_below = .06; /* deltas per output */
 
 static bool is_large(const cp_window *g) { return (double)g->groups * g->m * g->c * g->size * g->size > LARGE_WEIGHTS; }
 
@@ -65,7 +63,12 @@ typedef struct {
     size_t bytes;
 } offer;
 
-enum { MIN_BUDGET = 64 << 20 };
+/* Bytes that rearranged weights may take, by those of the weights themselves: VGG-16 stays below 850 MB in all. */
+static size_t budget_of(size_t weights)
+{
+    size_t least = (size_t)64 << 20, share = weights / 100 * 24;
+    return share > least ? share : least;
+}
 
 enum { OFFERS = 3 };
 static const double sgemm_rate = 46, onednn_rate[OFFERS] = {57, 115, 165};
@@ -171,7 +174,7 @@ static cp_status choose_kernels(cp_op *ops, int n)
         status = add_offers(&ops[i], false, wish, offers, &count);
         if (!status && conv->back_gathers) status = add_offers(&ops[i], true, wish, offers, &count);
     }
-    if (!status) choose(offers, count, weights / 5 > MIN_BUDGET ? weights / 5 : MIN_BUDGET);
+    if (!status) choose(offers, count, budget_of(weights));
     for (int i = 0; i < count; ++i) {
         const cp_conv *conv = offers[i].op->conv;
         if (offers[i].gather != conv->forward && offers[i].gather != conv->backward) cp_onednn_free(offers[i].gather);
@@ -179,13 +182,26 @@ static cp_status choose_kernels(cp_op *ops, int n)
     cp_free(offers);
     return status;
 }
+/* The sparse gradient costs what it takes to clear and to turn the input's deltas (and the weights, if they are not turned
+ * yet) and one window of filters per delta; constants as above. */
+static double sparse_limit(const cp_conv *conv, double dense_time)
+{
+    const cp_window *g = &conv->window;
+    double filter = (double)g->c * g->size * g->size;
+    double fixed = 1.3 * g->groups * g->c * g->h * g->w;
+    if (g->size > 1 && is_large(g)) fixed += filter * g->m * g->groups;
+    double deltas = (dense_time - fixed) / (filter / 9);
+    return deltas > 0 ? deltas : 0;
+}
+
 static cp_status load_sparse(cp_op *op)
 {
     cp_conv *conv = op->conv;
     const cp_window *g = &conv->window;
     if (g->c < SPARSE_CHANNELS) return CP_OK;
-    double rate = conv->backward ? onednn_rate[cp_onednn_kernel(conv->backward)] : sgemm_rate;
-    conv->sparse_below = sparse_below * sgemm_rate / rate * op->info->outputs;
+    cp_onednn *o = conv->backward;
+    conv->sparse_below = sparse_limit(conv, o ? onednn_time(&conv->back_window, cp_onednn_kernel(o), cp_onednn_band_rows(o))
+                                              : gemm_time(g) * g->groups);
     conv->turned_weights = op->l->weights; /* with one tap there is nothing to turn */
     if (g->size > 1) {
         cp_status status = is_large(g) ? CP_OK : cp_sparse_weights(g, op->l->weights, &conv->own_turned_weights);
@@ -232,7 +248,7 @@ cp_status cp_conv_plan(cp_op *ops, int n)
 {
     for (int i = 0; i < n; ++i) {
         cp_conv *conv = ops[i].conv;
-        if (conv && conv->depthwise) conv->sparse_below = sparse_below * ops[i].info->outputs;
+        if (conv && conv->depthwise) conv->sparse_below = depthwise_sparse_below * ops[i].info->outputs;
         if (!is_planned(&ops[i])) continue;
         const cp_window *g = &conv->window;
         /* A gather moves m*size*size floats per position, a scatter c*size*size: the flipped weights pay unless the layer
