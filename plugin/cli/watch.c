@@ -164,10 +164,9 @@ static cp_status check_checkpoints(job *j, const char *cfg_path)
     }
     cp_cfg_net_free(net);
     cp_cfg_free(cfg);
-    if (status)
-        return status;
-    qsort(j->checkpoints, j->n, sizeof *j->checkpoints, by_seen);
-    return leave_out_copies(j);
+    if (!status)
+        qsort(j->checkpoints, j->n, sizeof *j->checkpoints, by_seen);
+    return status;
 }
 
 /* ---------------------------------------------------------------- looking */
@@ -227,6 +226,8 @@ static cp_status watch_folder(job *j, const cp_options *o)
         status = cp_recorder_create(model, &recorder);
     if (!status)
         status = read_probes(o, recorder);
+    if (!status)
+        status = leave_out_copies(j);
     if (!status && j->left_out)
         cp_note(&j->session, "watch: %zu checkpoints of other names in %s are left out", j->left_out, j->folder);
     if (!status)
@@ -372,7 +373,7 @@ cp_status cp_run_watch(const cp_options *o)
         j.item.path = folder ? o->arguments[1] : o->arguments[0];
         status = cp_choose_prefix(&j.session, &j.item);
     }
-    for (int i = 0; i < 3 && !status; i++)
+    for (int i = folder ? 0 : 1; i < 3 && !status; i++)
         status = cp_output_path(&j.session, &j.item, "", endings[i], path[i]);
     if (!status && folder)
         status = cp_file_begin(path[0], &lines); /* a place that cannot be written is said first */
