@@ -69,14 +69,19 @@ static void update_pathmask(layer l, update_args a)
 }
 
 #ifdef GPU
-/* Darknet's kernels serve: mask and constants are spread over one image, and each image gets a call. A gradient per
- * neuron is gathered in variance_delta_gpu and added up on the host, where the few gates are updated.
- * Compiled, but not yet run on a device. Several GPUs do not share their gates. */
+/* Darknet's kernels serve: mask and constants are spread over one image, and each image gets a call. A choice here too:
+ * off the path mask_gpu() puts 0, and there x_norm_gpu has the constants, elsewhere -0, which changes no sum. A gradient
+ * per neuron is gathered in variance_delta_gpu and added up on the host, where the few gates are updated. Several GPUs do
+ * not share their gates. */
 static void forward_pathmask_gpu(layer l, network net)
 {
-    for (int b = 0; b < l.batch; ++b)
-        weighted_sum_gpu(net.input_gpu + (size_t)b * l.outputs, l.x_norm_gpu, l.x_gpu, l.outputs,
-                         l.output_gpu + (size_t)b * l.outputs);
+    copy_gpu(l.batch * l.outputs, net.input_gpu, 1, l.output_gpu, 1);
+    for (int b = 0; b < l.batch; ++b) {
+        float *out = l.output_gpu + (size_t)b * l.outputs;
+        if (learns(&l)) mul_gpu(l.outputs, l.x_gpu, 1, out, 1);
+        else mask_gpu(l.outputs, out, 0, l.x_gpu, 0);
+        if (l.x_norm_gpu) axpy_gpu(l.outputs, 1, l.x_norm_gpu, 1, out, 1);
+    }
 }
 
 static void backward_pathmask_gpu(layer l, network net)
@@ -138,6 +143,8 @@ static cp_status fill_buffers(layer *l)
     if (!made) return cp_fail(CP_ERESOURCE, "out of memory for %zu floats", all);
     spread(l->scales, l->n, l->outputs, l->x);
     if (l->biases) spread(l->biases, l->nbiases, l->outputs, l->x_norm);
+    for (int i = 0; l->biases && i < l->outputs; ++i)
+        if (l->x[i] != 0) l->x_norm[i] = -0.f; /* for the GPU, which adds it */
 #ifdef GPU
     if (gpu_index >= 0) renew_all_gpu(l);
 #endif

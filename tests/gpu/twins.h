@@ -69,12 +69,12 @@ static inline twins twins_open(const char *text)
     t.cpu = twins_parse(cfg, -1);
     for (int i = 0; i < t.cpu->n; ++i) {
         layer *l = &t.cpu->layers[i];
-        int filters = twins_filters(l);
+        size_t filters = twins_filters(l);
         deconvolutional |= l->type == DECONVOLUTIONAL;
         for (size_t k = 0; l->type == DECONVOLUTIONAL && k < twins_weights(l); ++k) l->weights[k] *= 20; /* else tiny */
-        if (l->biases && l->type != YOLO && l->type != REGION)
-            for (int k = 0; k < filters; ++k) l->biases[k] = rand_uniform(-.5, .5);
-        for (int k = 0; l->rolling_variance && k < filters; ++k) {
+        if (l->biases && (l->weights || l->type == BATCHNORM))
+            for (size_t k = 0; k < filters; ++k) l->biases[k] = rand_uniform(-.5, .5);
+        for (size_t k = 0; l->rolling_variance && k < filters; ++k) {
             l->rolling_mean[k] = rand_uniform(-.5, .5);
             l->rolling_variance[k] = rand_uniform(.5, 2);
             l->scales[k] = rand_uniform(.5, 1.5);
@@ -205,8 +205,8 @@ static inline void twins_train(twins *t)
         for (int i = t->cpu->n - 1; i >= 0; --i) {
             layer a = t->cpu->layers[i], b = t->gpu->layers[i];
             size_t n = (size_t)a.batch * a.outputs;
-            /* heads hand their delta on */
-            if (a.delta && b.delta_gpu && i < t->cpu->n - 1 && a.type != YOLO) twins_same("delta", i, b.delta_gpu, a.delta, n, 2e-3);
+            if (a.delta && b.delta_gpu && i < t->cpu->n - 1 && a.type != YOLO) /* heads hand their delta on */
+                twins_same("delta", i, b.delta_gpu, a.delta, n, 2e-3);
             if (a.weight_updates)
                 twins_same("weight gradient", i, b.weight_updates_gpu, a.weight_updates, twins_weights(&a), 2e-3);
         }
