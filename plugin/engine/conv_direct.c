@@ -5,23 +5,56 @@
 
 enum { MOST_SIZE = 7 };
 
-/* One output row. Its window's rows are rows[0..size-1], each shifted so that column ox reads at ox*stride; weights of rows
- * outside the image are 0. Columns from..to read inside the image whatever the tap. With the sizes known to the compiler
- * all sums of a column stay in a register. */
-static inline __attribute__((always_inline)) void gather_row(const float *const *rows, const float *w, int size, int stride,
-                                                             int from, int to, bool add, float *restrict y)
-{
-    for (int ox = from; ox < to; ++ox) {
-        float sum = add ? y[ox] : 0;
-#pragma GCC unroll 7
-        for (int ky = 0; ky < size; ++ky)
-#pragma GCC unroll 7
-            for (int kx = 0; kx < size; ++kx) sum += w[ky * size + kx] * rows[ky][ox * stride + kx];
-        y[ox] = sum;
+typedef float lanes16 __attribute__((vector_size(64), aligned(4), may_alias));
+typedef float lanes8 __attribute__((vector_size(32), aligned(4), may_alias));
+
+/* Macros, since how a vector is passed depends on the instruction set. Every second float from x; nothing beyond the last
+ * of them is read. */
+#define EVERY_SECOND16(x) \
+    __builtin_shufflevector(*(const lanes16 *)(x), *(const lanes16 *)((x) + 15), 0, 2, 4, 6, 8, 10, 12, 14, 17, 19, 21, \
+                            23, 25, 27, 29, 31)
+#define EVERY_SECOND8(x) \
+    __builtin_shufflevector(*(const lanes8 *)(x), *(const lanes8 *)((x) + 7), 0, 2, 4, 6, 9, 11, 13, 15)
+
+/* Output columns from..to of one row, which read inside the image whatever the tap; at least as many as there are lanes.
+ * The window's rows are rows[0..size-1], each shifted so that column ox reads at ox*stride; weights of rows outside the
+ * image are 0. Sums stay in a register; the last vector overlaps the one before. */
+#define GATHER_ROW(LANES)                                                                                              \
+    static inline __attribute__((always_inline)) void gather##LANES(const float *const *rows, const float *w, int size,\
+                                                                    int stride, int ox, bool add, float *y)            \
+    {                                                                                                                  \
+        lanes##LANES sum = {0}, *to = (lanes##LANES *)y;                                                               \
+        _Pragma("GCC unroll 7") for (int ky = 0; ky < size; ++ky)                                                      \
+            _Pragma("GCC unroll 7") for (int kx = 0; kx < size; ++kx)                                                  \
+        {                                                                                                              \
+            const float *x = rows[ky] + ox * stride + kx;                                                              \
+            if (stride == 1) sum += w[ky * size + kx] * *(const lanes##LANES *)x;                                      \
+            else sum += w[ky * size + kx] * EVERY_SECOND##LANES(x);                                                    \
+        }                                                                                                              \
+        if (add) sum += *to;                                                                                           \
+        *to = sum;                                                                                                     \
+    }                                                                                                                  \
+    static inline __attribute__((always_inline)) void gather_row##LANES(const float *const *rows, const float *w, int size,\
+                                                                        int stride, int from, int to, bool add, float *y)\
+    {                                                                                                                  \
+        float *end = y + to - LANES;                                                                                   \
+        lanes##LANES last = *(lanes##LANES *)end;                                                                      \
+        for (int ox = from; ox + LANES < to; ox += LANES) gather##LANES(rows, w, size, stride, ox, add, y + ox);       \
+        *(lanes##LANES *)end = last;                                                                                   \
+        gather##LANES(rows, w, size, stride, to - LANES, add, end);                                                    \
     }
+GATHER_ROW(16)
+GATHER_ROW(8)
+
+static inline __attribute__((always_inline)) void gather_row(const float *const *rows, const float *w, int size, int stride,
+                                                             int from, int to, bool add, float *y)
+{
+    if (to - from >= 16) gather_row16(rows, w, size, stride, from, to, add, y);
+    else gather_row8(rows, w, size, stride, from, to, add, y);
 }
 
-static void edge_columns(const cp_window *g, const float *const *rows, const float *w, int from, int to, bool add, float *y)
+/* One column after the other; the taps that leave the image are skipped. */
+static void gather_columns(const cp_window *g, const float *const *rows, const float *w, int from, int to, bool add, float *y)
 {
     for (int ox = from; ox < to; ++ox) {
         float sum = add ? y[ox] : 0;
@@ -43,6 +76,7 @@ CP_CLONES static void gather_plane(const cp_window *g, const float *restrict x, 
     cp_valid_columns(g->out_w, g->stride, g->size - 1 - g->pad, g->w, &unused, &to);
     if (from > g->out_w) from = g->out_w;
     if (to < from) to = from;
+    bool wide = to - from >= 8;
     for (int oy = 0; oy < g->out_h; ++oy, y += g->out_w) {
         const float *rows[MOST_SIZE];
         float w[MOST_SIZE * MOST_SIZE];
@@ -52,12 +86,12 @@ CP_CLONES static void gather_plane(const cp_window *g, const float *restrict x, 
             rows[ky] = x + (inside ? (ptrdiff_t)iy * g->w : 0) - g->pad;
             for (int kx = 0; kx < g->size; ++kx) w[ky * g->size + kx] = inside ? kernel[ky * g->size + kx] : 0;
         }
-        edge_columns(g, rows, w, 0, from, add, y);
-        edge_columns(g, rows, w, to, g->out_w, add, y);
-        if (g->size == 3 && g->stride == 1) gather_row(rows, w, 3, 1, from, to, add, y);
-        else if (g->size == 3 && g->stride == 2) gather_row(rows, w, 3, 2, from, to, add, y);
-        else if (g->size == 5 && g->stride == 1) gather_row(rows, w, 5, 1, from, to, add, y);
-        else gather_row(rows, w, g->size, g->stride, from, to, add, y);
+        gather_columns(g, rows, w, 0, from, add, y);
+        gather_columns(g, rows, w, to, g->out_w, add, y);
+        if (g->size == 3 && g->stride == 1 && wide) gather_row(rows, w, 3, 1, from, to, add, y);
+        else if (g->size == 3 && g->stride == 2 && wide) gather_row(rows, w, 3, 2, from, to, add, y);
+        else if (g->size == 5 && g->stride == 1 && wide) gather_row(rows, w, 5, 1, from, to, add, y);
+        else gather_columns(g, rows, w, from, to, add, y);
     }
 }
 

@@ -212,35 +212,45 @@ static cp_status load_sparse(cp_op *op)
     return CP_OK;
 }
 
-static cp_status load(cp_op *op)
+static cp_status load_forward(cp_op *op)
 {
     cp_conv *conv = op->conv;
     const cp_window *g = &conv->window;
-    cp_status status = CP_OK;
     size_t per_thread, shared;
     cp_gather_scratch(g, &per_thread, &shared); /* the tangent's in any case */
     need_scratch(op, per_thread, shared);
+    if (!conv->forward) return CP_OK;
+    need_scratch(op, cp_onednn_scratch(conv->forward), 0);
+    return cp_onednn_load(conv->forward, op->l->weights);
+}
+
+static cp_status load_backward(cp_op *op)
+{
+    cp_conv *conv = op->conv;
     if (!conv->back_gathers) {
-        need_scratch(op, cp_scatter_scratch(g), 0);
-    } else {
-        float *flipped = NULL;
-        status = flipped_weights(g, op->l->weights, &flipped);
-        if (status) return status;
-        if (conv->backward) {
-            status = cp_onednn_load(conv->backward, flipped);
-            cp_free(flipped);
-            need_scratch(op, cp_onednn_scratch(conv->backward), 0);
-        } else
-        {
-            conv->back_weights = flipped;
-            cp_gather_scratch(&conv->back_window, &per_thread, &shared);
-            need_scratch(op, per_thread, shared);
-        }
+        need_scratch(op, cp_scatter_scratch(&conv->window), 0);
+        return CP_OK;
     }
-    if (!status && conv->forward) {
-        status = cp_onednn_load(conv->forward, op->l->weights);
-        need_scratch(op, cp_onednn_scratch(conv->forward), 0);
+    float *flipped = NULL;
+    cp_status status = flipped_weights(&conv->window, op->l->weights, &flipped);
+    if (status) return status;
+    if (conv->backward) {
+        need_scratch(op, cp_onednn_scratch(conv->backward), 0);
+        status = cp_onednn_load(conv->backward, flipped);
+        cp_free(flipped);
+        return status;
     }
+    size_t per_thread, shared;
+    cp_gather_scratch(&conv->back_window, &per_thread, &shared);
+    need_scratch(op, per_thread, shared);
+    conv->back_weights = flipped;
+    return CP_OK;
+}
+
+static cp_status load(cp_op *op)
+{
+    cp_status status = load_forward(op);
+    if (!status) status = load_backward(op);
     return status ? status : load_sparse(op);
 }
 
