@@ -1,5 +1,6 @@
 /* The main job: predict, score, select, map; write picture, map, path and summary. */
 #include "cli/commands.h"
+#include "cli/list.h"
 #include "cli/results.h"
 #include "cli/summary.h"
 #include "io/error.h"
@@ -40,23 +41,23 @@ static void print_pathway(const cp_explanation *e, const cp_pathway *pathway, co
 {
     const cp_selection *selection = &pathway->selection;
     char kept[32], all[32], reason[300], reached[120];
-    printf("path: %s, %s, %s of %s neurons, score >= %.4g, %s", e->session->options->method,
+    fprintf(e->session->out, "path: %s, %s, %s of %s neurons, score >= %.4g, %s", e->session->options->method,
            cp_reached_text(e->session, pathway, reached), cp_grouped(selection->kept, kept),
            cp_grouped(cp_model_neuron_count(e->session->model), all), (double)selection->threshold,
            e->session->options->offpath);
     if (!isnan(pathway->zeroed_response))
-        printf(" (response %.6g)", pathway->zeroed_response);
-    printf("\n");
+        fprintf(e->session->out, " (response %.6g)", pathway->zeroed_response);
+    fprintf(e->session->out, "\n");
     if (pathway->cut.cut)
-        printf("the path is cut: %s\n", cp_cut_text(e->session, &pathway->cut, reason));
+        fprintf(e->session->out, "the path is cut: %s\n", cp_cut_text(e->session, &pathway->cut, reason));
     if (cp_zero_map_reason(e->session, pathway->map, e->subject, pathway, reason))
-        printf("the map is zero everywhere: %s\n", reason);
-    cp_summary_print(summary, stdout);
-    printf("files:");
+        fprintf(e->session->out, "the map is zero everywhere: %s\n", reason);
+    cp_summary_print(summary, e->session->out);
+    fprintf(e->session->out, "files:");
     for (int i = 0; i < n_files; i++)
         if (*files[i])
-            printf(" %s", files[i]);
-    printf("\n");
+            fprintf(e->session->out, " %s", files[i]);
+    fprintf(e->session->out, "\n");
 }
 
 static cp_status pathway_object(const cp_explanation *e, const cp_pathway *pathway, const cp_summary *summary,
@@ -134,7 +135,7 @@ static cp_status explain_subject(cp_explanation *e)
     e->pathways = &pathways;
     cp_status status = response_object(e);
     if (!status && !s->options->json)
-        printf("\nresponse: %s = %.6g\n", e->subject->response.text,
+        fprintf(e->session->out, "\nresponse: %s = %.6g\n", e->subject->response.text,
                cp_frame_response(s->frame, 0, &e->subject->response));
     if (!status)
         status = cp_pathways_find(s, e->item, &e->subject->response, &pathways);
@@ -143,7 +144,7 @@ static cp_status explain_subject(cp_explanation *e)
         status = cp_json_set(response, "scoring", cp_scoring_json(s, &pathways.report));
     }
     if (!status && !s->options->json)
-        cp_scoring_print(s, &pathways.report, false, stdout);
+        cp_scoring_print(s, &pathways.report, false, e->session->out);
     if (!status)
         status = cp_pathways_map(s, e->item, e->subject, &pathways);
     double began = cp_seconds();
@@ -171,12 +172,14 @@ static cp_status finish(cp_session *s, cp_item *item, const cp_times *times, jso
         json_decref(seconds);
     if (!status)
         status = cp_json_set(object, "memory_peak_bytes", json_integer((json_int_t)cp_peak_memory()));
+    cp_list_pause(s);
     if (!status)
         status = cp_json_write_file(object, path);
+    cp_list_resume(s);
     if (!status && s->options->json)
-        status = cp_json_write_stream(object, stdout);
+        status = cp_json_write_stream(object, s->out);
     if (!status && !s->options->json)
-        printf("summary: %s\n", path);
+        fprintf(s->out, "summary: %s\n", path);
     if (!status)
         cp_note(s, "%s: read %.3f, forward %.3f, score %.3f, select %.3f, map %.3f, write %.3f s; peak memory %zu MB",
                 item->path, item->read, item->forward, times->scoring, times->selecting, times->mapping, times->writing,
@@ -196,9 +199,9 @@ static cp_status explain_image(cp_session *s, cp_item *item, void *user)
     if (status)
         goto done;
     if (!s->options->json && s->list)
-        printf("%s\n", item->path);
+        fprintf(s->out, "%s\n", item->path);
     if (!s->options->json)
-        cp_prediction_print(s, &prediction, stdout);
+        cp_prediction_print(s, &prediction, s->out);
     if ((status = cp_choose_subjects(s, item, wish, &prediction, &subjects, &n)))
         goto done;
     status = CP_ERESOURCE;
@@ -220,4 +223,7 @@ done:
     return status;
 }
 
-cp_status cp_run_explain(const cp_options *options) { return cp_run_on_images("explain", options, explain_image); }
+cp_status cp_run_explain(const cp_options *options)
+{
+    return cp_run_on_images_together("explain", options, explain_image);
+}

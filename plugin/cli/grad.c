@@ -35,9 +35,9 @@ static cp_status write_one(cp_session *s, const cp_item *item, const cp_subject 
     if (status)
         return status;
     if (!s->options->json) {
-        printf("response: %s = %.6g\nmap: %s\n", subject->response.text,
+        fprintf(s->out, "response: %s = %.6g\nmap: %s\n", subject->response.text,
                cp_frame_response(s->frame, 0, &subject->response), lines[1]);
-        printf("%s %s%s%s\n", *png ? "files:" : "file:", *png ? png : "", *png ? " " : "", npy);
+        fprintf(s->out, "%s %s%s%s\n", *png ? "files:" : "file:", *png ? png : "", *png ? " " : "", npy);
         return CP_OK;
     }
     json_t *object = cp_item_json(s, item), *line = json_object();
@@ -52,7 +52,7 @@ static cp_status write_one(cp_session *s, const cp_item *item, const cp_subject 
     bad |= cp_json_set(line, "map", cp_json_text(npy));
     bad |= cp_json_set(line, "picture", *png ? cp_json_text(png) : json_null());
     bad |= cp_json_set(object, "grad", line);
-    status = bad ? CP_ERESOURCE : cp_json_write_stream(object, stdout);
+    status = bad ? CP_ERESOURCE : cp_json_write_stream(object, s->out);
     json_decref(object);
     return status;
 }
@@ -123,7 +123,7 @@ static cp_status grad_image(cp_session *s, cp_item *item, void *user)
         status = cp_choose_subjects(s, item, &job->wish, &prediction, &subjects, &n);
     }
     if (!status && s->list && !o->json)
-        printf("%s\n", item->path);
+        fprintf(s->out, "%s\n", item->path);
     if (!status && job->path && *job->meta.input_sha256 && strcmp(job->meta.input_sha256, item->input_sha256))
         cp_note(s, "%s: the path in %s was found on another image", item->path, o->path);
     for (int i = 0; i < n && !status; i++)
@@ -149,7 +149,7 @@ cp_status cp_run_grad(const cp_options *options)
     if (!status)
         status = cp_wish_read(&session, &job.wish);
     if (!status)
-        status = cp_session_each(&session, grad_image, &job);
+        status = cp_session_each_together(&session, grad_image, &job);
     cp_path_free(job.path);
     cp_session_close(&session);
     return status;

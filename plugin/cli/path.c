@@ -13,11 +13,11 @@ static void print_layers(const cp_session *s, const cp_path *path)
     int n;
     char kept[32], all[32];
     const cp_neuron_layer *layers = cp_model_neuron_layers(s->model, &n);
-    printf("  %-24s %12s %12s %8s\n", "layer", "neurons", "on the path", "share");
+    fprintf(s->out, "  %-24s %12s %12s %8s\n", "layer", "neurons", "on the path", "share");
     for (int i = 0; i < n; i++)
-        printf("  %-24s %12s %12s %7.2f%%\n", layers[i].name + strlen("layer_"), cp_grouped(layers[i].count, all),
-               cp_grouped(cp_path_layer_count(path, i), kept),
-               100. * (double)cp_path_layer_count(path, i) / (double)layers[i].count);
+        fprintf(s->out, "  %-24s %12s %12s %7.2f%%\n", layers[i].name + strlen("layer_"),
+                cp_grouped(layers[i].count, all), cp_grouped(cp_path_layer_count(path, i), kept),
+                100. * (double)cp_path_layer_count(path, i) / (double)layers[i].count);
 }
 
 static json_t *layers_json(const cp_session *s, const cp_path *path)
@@ -48,14 +48,14 @@ static cp_status write_one(const cp_session *s, const cp_item *item, const cp_su
     if (status)
         return status;
     if (!s->options->json) {
-        printf("response: %s\npath: %s, %s, %s of %s neurons, score >= %.4g\n", response->text,
+        fprintf(s->out, "response: %s\npath: %s, %s, %s of %s neurons, score >= %.4g\n", response->text,
                from ? from->method : s->options->method, cp_reached_text(s, pathway, reached),
                cp_grouped(selection->kept, kept),
                cp_grouped(cp_model_neuron_count(s->model), all), (double)selection->threshold);
         if (pathway->cut.cut)
-            printf("the path is cut: %s\n", cp_cut_text(s, &pathway->cut, why));
+            fprintf(s->out, "the path is cut: %s\n", cp_cut_text(s, &pathway->cut, why));
         print_layers(s, pathway->path);
-        printf("file: %s\n", file);
+        fprintf(s->out, "file: %s\n", file);
         return CP_OK;
     }
     json_t *object = item ? cp_item_json(s, item) : json_object(), *line = json_object();
@@ -65,7 +65,7 @@ static cp_status write_one(const cp_session *s, const cp_item *item, const cp_su
     bad |= cp_json_set(line, "layers", layers_json(s, pathway->path));
     bad |= cp_json_set(line, "file", cp_json_text(file));
     bad |= cp_json_set(object, "path", line);
-    status = bad ? CP_ERESOURCE : cp_json_write_stream(object, stdout);
+    status = bad ? CP_ERESOURCE : cp_json_write_stream(object, s->out);
     json_decref(object);
     return status;
 }
@@ -79,12 +79,12 @@ static cp_status path_image(cp_session *s, cp_item *item, void *user)
     if (!status)
         status = cp_choose_subjects(s, item, user, &prediction, &subjects, &n);
     if (!status && s->list && !s->options->json)
-        printf("%s\n", item->path);
+        fprintf(s->out, "%s\n", item->path);
     for (int i = 0; i < n && !status; i++) {
         cp_pathways pathways;
         status = cp_pathways_find(s, item, &subjects[i].response, &pathways);
         if (!status && !s->options->json)
-            cp_scoring_print(s, &pathways.report, false, stdout);
+            cp_scoring_print(s, &pathways.report, false, s->out);
         for (int k = 0; k < pathways.n && !status; k++)
             status = write_one(s, item, &subjects[i], NULL, item, &pathways.pathway[k]);
         if (!status)
@@ -134,7 +134,7 @@ cp_status cp_run_path(const cp_options *options)
     } else if (!status) {
         status = cp_wish_read(&session, &wish);
         if (!status)
-            status = cp_session_each(&session, path_image, &wish);
+            status = cp_session_each_together(&session, path_image, &wish);
     }
     cp_session_close(&session);
     return status;

@@ -397,7 +397,7 @@ cp_status cp_choose_subjects(const cp_session *s, const cp_item *item, const cp_
     return status;
 }
 
-cp_status cp_run_on_images(const char *command, const cp_options *options, cp_visit visit)
+static cp_status run_on_images(const char *command, const cp_options *options, bool together, cp_visit visit)
 {
     cp_session session;
     cp_wish wish;
@@ -405,7 +405,17 @@ cp_status cp_run_on_images(const char *command, const cp_options *options, cp_vi
     if (!status)
         status = cp_wish_read(&session, &wish);
     if (!status)
-        status = cp_session_each(&session, visit, &wish);
+        status = together ? cp_session_each_together(&session, visit, &wish) : cp_session_each(&session, visit, &wish);
     cp_session_close(&session);
     return status;
+}
+
+cp_status cp_run_on_images(const char *command, const cp_options *options, cp_visit visit)
+{
+    return run_on_images(command, options, false, visit);
+}
+
+cp_status cp_run_on_images_together(const char *command, const cp_options *options, cp_visit visit)
+{
+    return run_on_images(command, options, true, visit);
 }

@@ -42,6 +42,7 @@ cp_status cp_wish_read(const cp_session *session, cp_wish *wish);
 
 /* A whole command over images: opens the session, reads the wish, calls `visit` with the wish for each image, closes. */
 cp_status cp_run_on_images(const char *command, const cp_options *options, cp_visit visit);
+cp_status cp_run_on_images_together(const char *command, const cp_options *options, cp_visit visit);
 
 /* Decodes what the frame holds for this image. */
 cp_status cp_predict(const cp_session *session, const cp_item *item, cp_prediction *prediction);

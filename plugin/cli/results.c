@@ -1,3 +1,4 @@
+#include "cli/list.h"
 #include "cli/results.h"
 #include "io/error.h"
 #include "io/npy.h"
@@ -53,8 +54,10 @@ cp_status cp_write_map(const cp_session *s, const cp_item *item, const cp_subjec
     cp_status status = cp_output_path(s, item, tag, ".npy", npy);
     if (!status && !s->options->no_picture)
         status = cp_output_path(s, item, tag, ".png", png);
+    cp_list_pause(s);
     if (!status)
         status = cp_npy_write(npy, &type, map);
+    cp_list_resume(s);
     if (!status && *png)
         status = draw_map(s, item, subject, map, lines, n_lines, png);
     return status;
@@ -82,7 +85,11 @@ cp_status cp_write_path(const cp_session *s, const cp_item *item, const cp_subje
     meta.sparsity_asked = pathway->asked;
     meta.threshold = pathway->selection.threshold;
     cp_status status = cp_output_path(s, item, tag, ".path.npz", npz);
-    return status ? status : cp_path_write(npz, pathway->path, &meta);
+    cp_list_pause(s);
+    if (!status)
+        status = cp_path_write(npz, pathway->path, &meta);
+    cp_list_resume(s);
+    return status;
 }
 
 cp_status cp_write_score(const cp_session *s, const cp_item *item, const cp_subject *subject, const float *score,
@@ -91,5 +98,9 @@ cp_status cp_write_score(const cp_session *s, const cp_item *item, const cp_subj
     cp_file_meta meta;
     fill_meta(s, item, subject, NULL, &meta);
     cp_status status = cp_output_path(s, item, tag, ".score.npz", npz);
-    return status ? status : cp_score_write(npz, s->model, score, &meta);
+    cp_list_pause(s);
+    if (!status)
+        status = cp_score_write(npz, s->model, score, &meta);
+    cp_list_resume(s);
+    return status;
 }

@@ -20,10 +20,10 @@ static cp_status report(const cp_session *s, const cp_item *item, const cp_subje
     }
     double greatest = n ? score[best] : 0;
     if (!s->options->json) {
-        printf("response: %s = %.6g\n", subject->response.text, response);
-        printf("score: %s, %s neurons, %s above zero, sum %.6g, greatest %.4g\nfile: %s\n", s->options->method,
+        fprintf(s->out, "response: %s = %.6g\n", subject->response.text, response);
+        fprintf(s->out, "score: %s, %s neurons, %s above zero, sum %.6g, greatest %.4g\nfile: %s\n", s->options->method,
                cp_grouped(n, all), cp_grouped(positive, above), sum, greatest, file);
-        cp_scoring_print(s, scoring, true, stdout);
+        cp_scoring_print(s, scoring, true, s->out);
         return CP_OK;
     }
     json_t *object = cp_item_json(s, item), *line = json_object();
@@ -37,7 +37,7 @@ static cp_status report(const cp_session *s, const cp_item *item, const cp_subje
     bad |= cp_json_set(line, "scoring", cp_scoring_json(s, scoring));
     bad |= cp_json_set(line, "file", cp_json_text(file));
     bad |= cp_json_set(object, "score", line);
-    cp_status status = bad ? CP_ERESOURCE : cp_json_write_stream(object, stdout);
+    cp_status status = bad ? CP_ERESOURCE : cp_json_write_stream(object, s->out);
     json_decref(object);
     return status;
 }
@@ -55,7 +55,7 @@ static cp_status score_image(cp_session *s, cp_item *item, void *user)
     if (!status && !(score = cp_alloc(cp_model_neuron_count(s->model), sizeof *score, "scores")))
         status = CP_ERESOURCE;
     if (!status && s->list && !s->options->json)
-        printf("%s\n", item->path);
+        fprintf(s->out, "%s\n", item->path);
     for (int i = 0; i < n && !status; i++) {
         cp_scoring scoring;
         double began = cp_seconds();
@@ -76,4 +76,4 @@ static cp_status score_image(cp_session *s, cp_item *item, void *user)
     return status;
 }
 
-cp_status cp_run_score(const cp_options *options) { return cp_run_on_images("score", options, score_image); }
+cp_status cp_run_score(const cp_options *options) { return cp_run_on_images_together("score", options, score_image); }

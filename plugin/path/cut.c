@@ -8,6 +8,7 @@
 
 #include <math.h>
 
+#include "io/clones.h"
 #include "io/error.h"
 
 /* How soon a layer, or the narrowest layer of a way, gets a unit on the path. */
@@ -30,14 +31,35 @@ static bool is_narrower(width a, width b)
     return a.score != b.score ? a.score < b.score : a.neuron > b.neuron;
 }
 
+CP_CLONES static uint32_t largest_bits(const float *score, size_t n)
+{
+    uint32_t largest = 0;
+    for (size_t i = 0; i < n; i++) {
+        uint32_t bits = cp_score_bits(&score[i]);
+        largest = bits > largest ? bits : largest;
+    }
+    return largest;
+}
+
+/* How many scores are at least `bits`. */
+CP_CLONES static size_t count_from(const float *score, size_t n, uint32_t bits)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < n; i++)
+        count += cp_score_bits(&score[i]) >= bits;
+    return count;
+}
+
+/* The first of the largest scores. */
 static cp_status best_of_layer(const cp_neuron_layer *layer, const float *score, width *best)
 {
-    *best = (width){.blocked = true, .gated = true};
-    for (size_t i = 0; i < layer->count; i++) {
-        uint32_t bits = cp_score_bits(&score[layer->offset + i]);
-        if (bits > best->score)
-            *best = (width){.gated = true, .score = bits, .neuron = layer->offset + i};
-    }
+    const float *s = score + layer->offset;
+    size_t first = 0;
+    *best = (width){.gated = true, .score = largest_bits(s, layer->count)};
+    best->blocked = best->score == 0;
+    while (best->score && cp_score_bits(&s[first]) != best->score)
+        first++;
+    best->neuron = best->blocked ? 0 : layer->offset + first;
     return best->score > CP_LARGEST_SCORE ? cp_path_check_scores(layer, score) : CP_OK;
 }
 
@@ -144,10 +166,8 @@ cp_status cp_path_find_cut_in(const cp_cut_layer *layers, int n_layers, const cp
         goto done;
     size_t rank = 1;
     if (widest.gated)
-        for (size_t i = 0; i < path->neurons; i++) {
-            uint32_t bits = cp_score_bits(&score[i]);
-            rank += bits > widest.score || (bits == widest.score && i < widest.neuron);
-        }
+        rank += count_from(score, widest.neuron, widest.score) +
+                count_from(score + widest.neuron, path->neurons - widest.neuron, widest.score + 1);
     cut->sparsest_uncut = sparsity_that_keeps(path->neurons, rank);
 done:
     cp_free(below);

@@ -1,0 +1,441 @@
+#include "cli/list.h"
+#include "io/error.h"
+#include "io/progress.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum {
+    AHEAD = 2,        /* images read before a visit is free for them */
+    MOST_WORKERS = 64,
+    PHOTO_CAP = 64 << 20, /* bytes of photos that wait, where one alone is not larger */
+    LINE_MAX_BYTES = 1 << 16
+};
+
+/* One image, from its path to the end of its visit. */
+typedef struct {
+    char *path;
+    cp_item item;
+    float *input;
+    char *out, *err;  /* what the visit said */
+    size_t out_bytes, err_bytes;
+    cp_status status;
+    char *message;    /* of a failure; NULL: out of memory */
+    bool finished;
+} job;
+
+/* Jobs are numbered; job k is in slot k % slots. Shown <= taken <= read <= shown + slots. */
+struct cp_list {
+    cp_session *session;
+    cp_visit visit;
+    void *user;
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    job *jobs;
+    int slots, read, taken, shown;
+    bool reading, stopped;   /* more may be read; nothing more is wanted */
+    size_t photo_bytes;      /* of jobs read and not shown */
+    int computing, tokens;   /* visits that compute now; at most */
+    char buffer[LINE_MAX_BYTES]; /* of stdin, from `line` to `filled` */
+    size_t line, filled;
+    bool cut; /* the line at hand began before the buffer */
+};
+typedef struct cp_list list;
+
+static job *job_of(list *l, int k) { return &l->jobs[k % l->slots]; }
+
+static void lock(list *l) { pthread_mutex_lock(&l->lock); }
+
+static void unlock(list *l)
+{
+    pthread_cond_broadcast(&l->changed);
+    pthread_mutex_unlock(&l->lock);
+}
+
+static void wait_for_change(list *l) { pthread_cond_wait(&l->changed, &l->lock); }
+
+static bool is_stopped(list *l)
+{
+    lock(l);
+    bool stopped = l->stopped;
+    unlock(l);
+    return stopped;
+}
+
+static void fail_job(job *j, cp_status status)
+{
+    j->status = status;
+    j->message = strdup(cp_error());
+}
+
+static size_t photo_bytes(const job *j)
+{
+    return j->item.photo.rgb ? (size_t)j->item.photo.w * (size_t)j->item.photo.h * 3 : 0;
+}
+
+static void free_job(job *j)
+{
+    cp_picture_free(&j->item.photo);
+    cp_free(j->input);
+    free(j->path);
+    free(j->out);
+    free(j->err);
+    free(j->message);
+    *j = (job){0};
+}
+
+/* ---------------------------------------------------------------- reading */
+
+/* Waits for input without being deaf to `stopped`; false at the end, too. */
+static bool fill_buffer(list *l)
+{
+    memmove(l->buffer, l->buffer + l->line, l->filled - l->line);
+    l->filled -= l->line;
+    l->line = 0;
+    struct pollfd input = {.fd = STDIN_FILENO, .events = POLLIN};
+    while (!is_stopped(l)) {
+        if (poll(&input, 1, 100) < 1)
+            continue;
+        ssize_t n = read(STDIN_FILENO, l->buffer + l->filled, sizeof l->buffer - l->filled);
+        if (n < 0 && (errno == EINTR || errno == EAGAIN))
+            continue;
+        l->filled += n > 0 ? (size_t)n : 0;
+        return n > 0;
+    }
+    return false;
+}
+
+/* The next line that is not empty, to be freed; NULL: there is none. Of a line too long for a path only the
+ * beginning. */
+static char *next_line(list *l)
+{
+    for (bool more = true; more;) {
+        const char *from = l->buffer + l->line, *end = memchr(from, '\n', l->filled - l->line);
+        bool full = !end && l->filled - l->line == sizeof l->buffer;
+        if (!end && !full && (more = fill_buffer(l)))
+            continue;
+        from = l->buffer + l->line;
+        size_t length = end ? (size_t)(end - from) : l->filled - l->line;
+        bool rest = l->cut; /* of a long line, whose beginning has been taken */
+        l->line += length + (end != NULL);
+        l->cut = full;
+        while (length && from[length - 1] == '\r')
+            length--;
+        if (length && !rest)
+            return strndup(from, length);
+    }
+    return NULL;
+}
+
+static char *next_path(list *l, int k)
+{
+    const cp_session *s = l->session;
+    if (s->n_images == 0)
+        return next_line(l);
+    return k < s->n_images ? strdup(s->images[k]) : NULL;
+}
+
+static void read_job(list *l, job *j)
+{
+    cp_session *s = l->session;
+    cp_status status = CP_ERESOURCE;
+    if ((j->input = cp_alloc_dirty(s->c * s->h * s->w, sizeof *j->input, "network input")))
+        status = cp_item_read(s, j->path, &j->item, j->input);
+    if (status)
+        fail_job(j, status);
+}
+
+static void *reader(void *user)
+{
+    list *l = user;
+    for (int k = 0;; k++) {
+        lock(l);
+        while (!l->stopped && (k >= l->shown + l->slots || l->photo_bytes > PHOTO_CAP))
+            wait_for_change(l);
+        bool stopped = l->stopped;
+        unlock(l);
+        char *path = stopped ? NULL : next_path(l, k);
+        if (!path)
+            break;
+        job *j = job_of(l, k);
+        *j = (job){.path = path};
+        read_job(l, j);
+        lock(l);
+        l->photo_bytes += photo_bytes(j);
+        l->read = k + 1;
+        unlock(l);
+    }
+    lock(l);
+    l->reading = false;
+    unlock(l);
+    return NULL;
+}
+
+/* ---------------------------------------------------------------- visits */
+
+/* The next job to be visited, or NULL when no more will come. Locked. */
+static job *take_job(list *l)
+{
+    while (!l->stopped && l->taken == l->read && l->reading)
+        wait_for_change(l);
+    return l->stopped || l->taken == l->read ? NULL : job_of(l, l->taken++);
+}
+
+static void finish_job(list *l, job *j)
+{
+    lock(l);
+    j->finished = true;
+    unlock(l);
+}
+
+static void visit_job(list *l, cp_session *s, job *j)
+{
+    float *own = s->input;
+    s->input = j->input;
+    cp_status status = cp_item_forward(s, &j->item);
+    if (!status)
+        status = l->visit(s, &j->item, l->user);
+    s->input = own;
+    if (status)
+        fail_job(j, status);
+}
+
+static void enter(list *l)
+{
+    lock(l);
+    while (l->computing >= l->tokens)
+        wait_for_change(l);
+    l->computing++;
+    unlock(l);
+}
+
+static void leave(list *l)
+{
+    lock(l);
+    l->computing--;
+    unlock(l);
+}
+
+void cp_list_pause(const cp_session *s)
+{
+    if (s->running)
+        leave(s->running);
+}
+
+void cp_list_resume(const cp_session *s)
+{
+    if (s->running)
+        enter(s->running);
+}
+
+typedef struct {
+    list *l;
+    cp_session session; /* a frame, an output and a share of -mem of its own */
+    cp_options options;
+    pthread_t thread;
+    bool started;
+} worker;
+
+static void *work(void *user)
+{
+    worker *w = user;
+    list *l = w->l;
+    for (;;) {
+        lock(l);
+        job *j = take_job(l);
+        unlock(l);
+        if (!j)
+            return NULL;
+        if (!j->status) {
+            w->session.out = open_memstream(&j->out, &j->out_bytes);
+            w->session.err = open_memstream(&j->err, &j->err_bytes);
+            if (!w->session.out || !w->session.err) {
+                fail_job(j, cp_fail(CP_ERESOURCE, "%s: out of memory", j->path));
+            } else {
+                enter(l);
+                visit_job(l, &w->session, j);
+                leave(l);
+            }
+            if (w->session.out)
+                fclose(w->session.out);
+            if (w->session.err)
+                fclose(w->session.err);
+        }
+        finish_job(l, j);
+    }
+}
+
+/* ---------------------------------------------------------------- results in order */
+
+/* Shows the results of job k; CP_EINPUT is said and kept, another failure ends the list. */
+static cp_status show(job *j, cp_status first)
+{
+    if (j->err_bytes)
+        fwrite(j->err, 1, j->err_bytes, stderr);
+    if (j->out_bytes)
+        fwrite(j->out, 1, j->out_bytes, stdout);
+    fflush(stdout); /* whoever writes the next path may wait for it; main looks at errors */
+    if (!j->status)
+        return first;
+    if (j->status != CP_EINPUT) /* the next image would fare no better */
+        return cp_fail(j->status, "%s", j->message ? j->message : "list of images: out of memory");
+    fprintf(stderr, "critpath: %s\n", j->message ? j->message : "out of memory");
+    return first ? first : CP_EINPUT;
+}
+
+/* Takes the jobs in order, visiting each here where there are no workers. */
+static cp_status show_all(list *l, bool visit_here, int *seen)
+{
+    cp_session *s = l->session;
+    cp_status first = CP_OK;
+    bool from_stdin = s->n_images == 0;
+    /* On a terminal the results themselves show how far it is. */
+    bool hidden = s->options->quiet || from_stdin || isatty(STDOUT_FILENO);
+    cp_progress *progress = cp_progress_start(s->command->name, from_stdin ? 1 : s->n_images, hidden);
+    for (;; ++*seen) {
+        job *j = job_of(l, *seen);
+        lock(l);
+        if (visit_here) {
+            j = take_job(l);
+        } else {
+            while (*seen < l->read ? !j->finished : l->reading)
+                wait_for_change(l);
+            j = *seen < l->read ? j : NULL;
+        }
+        unlock(l);
+        if (!j)
+            break;
+        if (visit_here) {
+            if (!j->status)
+                visit_job(l, s, j);
+            finish_job(l, j);
+        }
+        first = show(j, first);
+        cp_progress_update(progress, *seen + 1);
+        if (first && first != CP_EINPUT) {
+            ++*seen;
+            break;
+        }
+        size_t bytes = photo_bytes(j);
+        free_job(j);
+        lock(l);
+        l->photo_bytes -= bytes;
+        l->shown++;
+        unlock(l);
+    }
+    cp_progress_end(&progress);
+    return first;
+}
+
+/* ---------------------------------------------------------------- how many at once */
+
+/* Methods that need little more than the frame. The others take -mem for themselves and fill all threads. */
+static bool is_light(const char *method)
+{
+    return !method || !strcmp(method, "mct") || !strcmp(method, "gradient") || !strcmp(method, "random") ||
+           !strcmp(method, "active");
+}
+
+/* One more worker than may compute, for the time in which one writes. */
+static int count_workers(const cp_session *s)
+{
+    size_t cap = s->options->mem ? s->options->mem : (size_t)2 << 30;
+    int paths = s->options->sparsity.n ? s->options->sparsity.n : 1;
+    size_t neurons = cp_model_neuron_count(s->model), input = s->c * s->h * s->w * sizeof(float);
+    /* Scores, selection and paths, maps, the input of the image and of the one behind it. */
+    size_t each = cp_frame_bytes(s->model, 1, 1) + neurons * (sizeof(float) + 1) + 2 * input +
+                  (size_t)paths * (neurons / 8 + input);
+    if (!is_light(s->options->method) || (s->options->offpath && !strcmp(s->options->offpath, "zeroed")))
+        return 1;
+    size_t fit = cap / each;
+    int n = cp_threads() + 1;
+    if (s->n_images && n > s->n_images)
+        n = s->n_images;
+    if ((size_t)n > fit)
+        n = (int)fit;
+    return n > MOST_WORKERS ? MOST_WORKERS : n;
+}
+
+/* Sessions for n workers; fewer where memory ends. The first uses the session's own frame. */
+static int make_workers(list *l, int n, worker *workers)
+{
+    for (int i = 0; i < n; i++) {
+        workers[i] = (worker){.l = l, .session = *l->session, .options = *l->session->options};
+        workers[i].session.running = l;
+        if (i && cp_frame_create(l->session->model, 1, &workers[i].session.frame))
+            return i;
+    }
+    return n;
+}
+
+static void start_workers(list *l, int n, worker *workers)
+{
+    int threads = cp_threads();
+    l->tokens = n < threads ? n : threads;
+    cp_set_threads(threads / l->tokens > 1 ? threads / l->tokens : 1);
+    for (int i = 0; i < n; i++) {
+        workers[i].options.mem /= (size_t)n;
+        workers[i].session.options = &workers[i].options;
+        workers[i].started = !pthread_create(&workers[i].thread, NULL, work, &workers[i]);
+    }
+}
+
+cp_status cp_list_run(cp_session *s, bool together, cp_visit visit, void *user, int *seen)
+{
+    cp_status status = CP_ERESOURCE;
+    int n = together ? count_workers(s) : 1;
+    pthread_t read_thread;
+    bool reading = false, working = false;
+    *seen = 0;
+    list *l = cp_alloc(1, sizeof *l, "list of images");
+    worker *workers = cp_alloc((size_t)n, sizeof *workers, "list of images");
+    sigset_t all, before;
+    if (!l || !workers)
+        goto done;
+    *l = (list){.session = s, .visit = visit, .user = user, .slots = n + AHEAD, .reading = true, .tokens = n};
+    pthread_mutex_init(&l->lock, NULL);
+    pthread_cond_init(&l->changed, NULL);
+    if (!(l->jobs = cp_alloc((size_t)l->slots, sizeof *l->jobs, "list of images")))
+        goto done;
+    if (n > 1)
+        n = make_workers(l, n, workers);
+    sigfillset(&all); /* signals are for this thread */
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    reading = !pthread_create(&read_thread, NULL, reader, l);
+    if (reading && n > 1)
+        start_workers(l, n, workers);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    if (!reading) {
+        status = cp_fail(CP_ERESOURCE, "list of images: no thread to read them: %s", strerror(errno));
+        goto done;
+    }
+    for (int i = 0; i < n; i++)
+        working |= workers[i].started;
+    status = show_all(l, !working, seen);
+    lock(l);
+    l->stopped = true;
+    unlock(l);
+done:
+    if (reading)
+        pthread_join(read_thread, NULL);
+    for (int i = 0; workers && i < n; i++) {
+        if (workers[i].started)
+            pthread_join(workers[i].thread, NULL);
+        if (i)
+            cp_frame_free(workers[i].session.frame);
+    }
+    if (n > 1)
+        cp_set_threads(s->options->threads);
+    for (int k = 0; l && l->jobs && k < l->slots; k++)
+        free_job(&l->jobs[k]);
+    if (l)
+        cp_free(l->jobs);
+    cp_free(workers);
+    cp_free(l);
+    return status;
+}
