@@ -174,18 +174,23 @@ typedef struct {
 cp_status cp_frame_create(const cp_model *model, int batch, cp_frame **frame);
 /* A frame of `batch` entries that differs from image `image` of `base` only in the output of layer `layer` and in what
  * depends on it; everything else is read from `base`, which must outlive the branch and stay unchanged. Write the
- * entries' values with cp_frame_value(), then cp_frame_forward_after(). Its entries' backward ends at `layer`. */
-cp_status cp_frame_branch(const cp_frame *base, int image, int layer, int batch, cp_frame **branch);
+ * entries' values with cp_frame_value(), then cp_frame_forward_after(). Its entries' backward ends at `layer`.
+ * response: what does not enter it is not run, and of the layers that are, other channels than its units read may stay 0;
+ * NULL: everything runs. */
+cp_status cp_frame_branch(const cp_frame *base, int image, int layer, const cp_response *response, int batch,
+                          cp_frame **branch);
 void cp_frame_free(cp_frame *frame);
 const cp_model *cp_frame_model(const cp_frame *frame);
 /* Bytes a frame of that batch takes, forward and backward; what `-mem` caps. */
 size_t cp_frame_bytes(const cp_model *model, int batch, int backward_entries);
-size_t cp_frame_branch_bytes(const cp_model *model, int layer, int batch, int backward_entries);
+size_t cp_frame_branch_bytes(const cp_model *model, int layer, const cp_response *response, int batch,
+                             int backward_entries);
 
 /* Whole forward run of `images` images from input (images,C,H,W), up to the last layer before the heads.
  * restrictions: one per image, or NULL. */
 cp_status cp_frame_forward(cp_frame *frame, const float *input, int images, const cp_restriction *restrictions);
-/* Recomputes what depends on layer `layer`'s output, which the caller has changed; that output itself stays as it is. */
+/* Recomputes what depends on layer `layer`'s output, which the caller has changed; that output itself is restricted, and else
+ * stays as it is. */
 cp_status cp_frame_forward_after(cp_frame *frame, int layer, int images, const cp_restriction *restrictions);
 /* Output of a layer (post-activation; for CP_GATED after the gate), one image; `layer` -1 is the input. NULL for heads. */
 const float *cp_frame_output(const cp_frame *frame, int layer, int image);

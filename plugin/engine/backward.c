@@ -13,6 +13,7 @@ typedef struct {
     int n;
     const cp_observer *observer;
     int target;          /* layer whose delta the caller wants, -1 the input, or NO_TARGET */
+    const cp_stops *stops; /* or NULL */
     float *target_delta;
     bool *active;        /* somebody wants this layer's delta and the response depends on it */
     bool *touched;       /* holds something: otherwise it is zero and was not even cleared */
@@ -65,11 +66,13 @@ static void mark_active(run *r)
     const cp_model *model = r->frame->model;
     for (int i = -1; i < model->layers; ++i)
         if (i < 0 || (!model->layer[i].head && model->layer[i].value == i))
-            r->active[i + 1] = wanted(r, i) && response_depends(r, i);
+            r->active[i + 1] = (r->stops ? i >= 0 && r->stops->active[i] : wanted(r, i)) && response_depends(r, i);
 }
 
-/* A delta lives from its first reader's turn (or its own, if only a response unit is in it) to its own turn. Turns go from
- * the last layer down: turn t is layer layers-1-t. */
+static bool stops_at(const run *r, int layer) { return layer == r->target || (r->stops && r->stops->stop[layer]); }
+
+/* A delta lives from its first reader's turn (or its own, if only a response unit is in it) to its own turn, or, at a stop,
+ * to the end. Turns go from the last layer down: turn t is layer layers-1-t. */
 static cp_status plan(run *r)
 {
     const cp_model *model = r->frame->model;
@@ -82,7 +85,7 @@ static cp_status plan(run *r)
     for (int i = -1; i < layers; ++i) reader[i + 1] = i;
     for (int i = 0; i < layers; ++i) {
         const cp_op *op = &r->frame->engine->op[i];
-        if (!r->active[i + 1] || i == r->target) continue;
+        if (!r->active[i + 1] || stops_at(r, i)) continue;
         for (int s = 0; s < op->n_sources; ++s)
             if (i > reader[op->source[s] + 1]) reader[op->source[s] + 1] = i;
     }
@@ -93,7 +96,7 @@ static cp_status plan(run *r)
             continue;
         }
         first[n] = layers - 1 - reader[i + 1];
-        last[n] = layers - 1 - i;
+        last[n] = i >= 0 && stops_at(r, i) ? layers : layers - 1 - i;
         if (!cp_mul(outputs_of(model, i), r->n, &floats[n])) {
             status = cp_fail(CP_ERESOURCE, "layer %d: deltas of %d entries do not fit in memory", i, r->n);
             goto done;
@@ -251,7 +254,7 @@ static void backward_from_the_response(run *r)
         if (!r->active[i + 1]) continue;
         int position = model->neuron_position[i];
         seed(r, i, BEFORE_GATE);
-        if (i == r->target) {
+        if (i == r->target || (r->stops && i == r->stops->origin)) {
             seed(r, i, AFTER_ACTIVATION);
             continue;
         }
@@ -260,7 +263,7 @@ static void backward_from_the_response(run *r)
         seed(r, i, AFTER_ACTIVATION);
         if (neurons && r->touched[i + 1] && (own || !reached)) through_neurons(r, i, position, false, true);
         seed(r, i, BEFORE_ACTIVATION);
-        if (!r->touched[i + 1]) continue;
+        if (!r->touched[i + 1] || stops_at(r, i)) continue;
         if (!neurons || own) count_entries(r, i);
         backward_layer(r, i);
     }
@@ -296,12 +299,12 @@ static cp_status check_entries(const run *r)
     return CP_OK;
 }
 
-static cp_status backward(cp_frame *frame, const cp_entry *entries, int n, const cp_observer *observer, int target,
-                          float *target_delta)
+/* Works on the target and the stops that `r` names; delta: as cp_frame_backward_stops. */
+static cp_status backward(run r, float **delta)
 {
-    int layers = frame->model->layers;
-    run r = {.frame = frame, .entries = entries, .n = n, .observer = observer, .target = target,
-             .target_delta = target_delta};
+    cp_frame *frame = r.frame;
+    const cp_entry *entries = r.entries;
+    int layers = frame->model->layers, n = r.n;
     cp_status status = check_entries(&r);
     if (status || n < 1) return status;
     r.active = cp_alloc(layers + 1, sizeof *r.active, "backward");
@@ -319,8 +322,10 @@ static cp_status backward(cp_frame *frame, const cp_entry *entries, int n, const
     if (!status) status = cp_frame_begin(frame);
     if (status) goto done;
     backward_from_the_response(&r);
-    if (target != NO_TARGET && !r.touched[target + 1])
-        memset(target_delta, 0, n * outputs_of(frame->model, target) * sizeof *target_delta);
+    if (r.target != NO_TARGET && !r.touched[r.target + 1])
+        memset(r.target_delta, 0, n * outputs_of(frame->model, r.target) * sizeof *r.target_delta);
+    for (int i = 0; i < layers && delta; ++i)
+        delta[i] = r.stops->stop[i] && r.touched[i + 1] ? r.delta[i + 1] : NULL;
     cp_blas_leave();
 done:
     cp_free(r.active), cp_free(r.touched), cp_free(r.delta), cp_free(r.image), cp_free(r.nonzero);
@@ -332,11 +337,18 @@ cp_status cp_frame_backward(cp_frame *frame, const cp_entry *entries, int n, con
 {
     if (input_gradient && frame->base && frame->branch_layer >= 0)
         return cp_fail(CP_EINTERNAL, "backward: a branch at layer %d does not reach the input", frame->branch_layer);
-    return backward(frame, entries, n, observer, input_gradient ? -1 : NO_TARGET, input_gradient);
+    return backward((run){.frame = frame, .entries = entries, .n = n, .observer = observer,
+                          .target = input_gradient ? -1 : NO_TARGET, .target_delta = input_gradient}, NULL);
 }
 
 cp_status cp_frame_backward_to(cp_frame *frame, const cp_entry *entries, int n, int layer, float *gradient)
 {
     if (layer < -1 || layer >= frame->model->layers) return cp_fail(CP_EINPUT, "backward: there is no layer %d", layer);
-    return backward(frame, entries, n, NULL, owner(frame->model, layer), gradient);
+    return backward((run){.frame = frame, .entries = entries, .n = n, .target = owner(frame->model, layer),
+                          .target_delta = gradient}, NULL);
+}
+
+cp_status cp_frame_backward_stops(cp_frame *frame, const cp_entry *entries, int n, const cp_stops *stops, float **delta)
+{
+    return backward((run){.frame = frame, .entries = entries, .n = n, .target = NO_TARGET, .stops = stops}, delta);
 }

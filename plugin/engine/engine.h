@@ -94,12 +94,20 @@ int cp_threads_for(double work);
 void cp_blas_enter(void);
 void cp_blas_leave(void);
 
+/* The few channels of a layer that a response reads. */
+typedef struct {
+    int n; /* 0: all */
+    int channel[CP_RESPONSE_UNITS];
+} cp_rows;
+
 struct cp_frame {
     const cp_model *model;
     const cp_engine *engine;
     int batch;
     const cp_frame *base; /* of a branch */
     int base_image, branch_layer;
+    cp_response limit;    /* of a branch: what enters this response runs; n = 0: everything */
+    cp_rows *rows;        /* of a limited branch, by layer: the channels that are computed; NULL: all of all layers */
     /* By layer + 1 (0 is the input): own buffers of (batch, outputs); NULL where another's is read. */
     float **value;
     uint16_t **index;     /* by layer: maxpool winners, (batch, outputs) */
@@ -115,6 +123,29 @@ cp_batch cp_frame_batch(const cp_frame *frame, int value);
 cp_status cp_frame_arena(cp_frame *frame, size_t floats);
 /* Before a run: scratch for the threads in use, and cp_blas_enter. */
 cp_status cp_frame_begin(cp_frame *frame);
+
+/* Whether the limit's units depend on the layer; NULL or n = 0: true. */
+bool cp_is_read(const cp_model *model, const cp_response *limit, int layer);
+/* One layer of a forward run, without restrictions. */
+void cp_frame_run_layer(cp_frame *frame, int layer, int images);
+/* Winners and image number that a backward pass of a max-pool finds for `image` of the frame. */
+const uint16_t *cp_frame_winners(const cp_frame *frame, int layer, int *image);
+
+/* engine/rows.c: by layer, which channels of the branch's layers the response needs. */
+cp_status cp_rows_find(const cp_frame *frame, cp_rows **rows);
+/* The forward run of those channels alone, for a layer for which cp_rows_find named some. */
+void cp_rows_forward(const cp_op *op, const cp_rows *rows, int n, cp_batch in, cp_batch out);
+
+/* Where a backward run ends before it has reached its target: at `stop` layers, with dPhi/dz where a layer has an
+ * activation, else dPhi/d(output); at `origin`, which may be one of them, always with the latter. By layer. */
+typedef struct {
+    const bool *active; /* layers whose deltas are computed, the stops among them */
+    const bool *stop;
+    int origin;
+} cp_stops;
+
+/* delta[layer]: (n, outputs) of the stops, NULL where they are zero; valid until the frame's next backward run. */
+cp_status cp_frame_backward_stops(cp_frame *frame, const cp_entry *entries, int n, const cp_stops *stops, float **delta);
 
 /* Buffers with lifetimes, packed into one arena: buffer k is alive during steps [first[k], last[k]]. Fills offset[k]
  * (first fit, aligned to 16 floats) and returns the floats needed. */

@@ -9,12 +9,21 @@ static size_t outputs_of(const cp_model *model, int layer)
     return layer < 0 ? (size_t)model->net->inputs : model->layer[layer].outputs;
 }
 
+bool cp_is_read(const cp_model *model, const cp_response *limit, int layer)
+{
+    if (!limit || !limit->n) return true;
+    for (int k = 0; k < limit->n; ++k)
+        if (cp_model_depends(model, model->layer[limit->unit[k].layer].value, layer)) return true;
+    return false;
+}
+
 /* A layer whose output this frame computes or holds itself. */
-static bool owns(const cp_model *model, int branch_layer, bool branch, int layer)
+static bool owns(const cp_model *model, int branch_layer, bool branch, const cp_response *limit, int layer)
 {
     if (layer < 0) return !branch || branch_layer < 0;
     if (model->layer[layer].head || model->layer[layer].value != layer) return false;
-    return !branch || cp_model_depends(model, layer, branch_layer);
+    if (!branch || layer == branch_layer) return true;
+    return cp_model_depends(model, layer, branch_layer) && cp_is_read(model, limit, layer);
 }
 
 static cp_status allocate(cp_frame *frame)
@@ -27,7 +36,7 @@ static cp_status allocate(cp_frame *frame)
     frame->gated = cp_alloc(frame->batch, 1, "frame");
     if (!frame->value || !frame->index || !frame->gated) return CP_ERESOURCE;
     for (int i = -1; i < n; ++i) {
-        if (!owns(model, frame->branch_layer, frame->base != NULL, i)) continue;
+        if (!owns(model, frame->branch_layer, frame->base != NULL, &frame->limit, i)) continue;
         if (!cp_mul(outputs_of(model, i), frame->batch, &count))
             return cp_fail(CP_ERESOURCE, "layer %d: %d images do not fit in memory", i, frame->batch);
         frame->value[i + 1] = cp_alloc_dirty(count, sizeof(float), "frame");
@@ -43,15 +52,28 @@ static cp_status allocate(cp_frame *frame)
     return frame->scratch.thread && frame->scratch.shared ? CP_OK : CP_ERESOURCE;
 }
 
-static cp_status create(const cp_model *model, const cp_frame *base, int image, int layer, int batch, cp_frame **out)
+/* Channels that are never computed are 0, so that the layers after them find numbers. */
+static cp_status limit_channels(cp_frame *frame)
+{
+    const cp_model *model = frame->model;
+    cp_status status = frame->limit.n ? cp_rows_find(frame, &frame->rows) : CP_OK;
+    for (int i = 0; i < model->layers && !status && frame->rows; ++i)
+        if (frame->rows[i].n) memset(frame->value[i + 1], 0, frame->batch * outputs_of(model, i) * sizeof(float));
+    return status;
+}
+
+static cp_status create(const cp_model *model, const cp_frame *base, int image, int layer, const cp_response *limit,
+                        int batch, cp_frame **out)
 {
     *out = NULL;
     if (batch < 1) return cp_fail(CP_EINPUT, "frame: batch %d, at least 1 is needed", batch);
     cp_frame *frame = cp_alloc(1, sizeof *frame, "frame");
     if (!frame) return CP_ERESOURCE;
     *frame = (cp_frame){.model = model, .batch = batch, .base = base, .base_image = image, .branch_layer = layer};
+    if (limit) frame->limit = *limit;
     cp_status status = cp_engine_get(model, &frame->engine);
     if (!status) status = allocate(frame);
+    if (!status) status = limit_channels(frame);
     if (status) {
         cp_frame_free(frame);
         return status;
@@ -62,15 +84,17 @@ static cp_status create(const cp_model *model, const cp_frame *base, int image, 
 
 cp_status cp_frame_create(const cp_model *model, int batch, cp_frame **frame)
 {
-    return create(model, NULL, 0, -1, batch, frame);
+    return create(model, NULL, 0, -1, NULL, batch, frame);
 }
 
-cp_status cp_frame_branch(const cp_frame *base, int image, int layer, int batch, cp_frame **branch)
+cp_status cp_frame_branch(const cp_frame *base, int image, int layer, const cp_response *response, int batch,
+                          cp_frame **branch)
 {
     if (layer >= base->model->layers || (layer >= 0 && base->model->layer[layer].head))
         return cp_fail(CP_EINPUT, "frame: no branch at layer %d", layer);
     if (image < 0 || image >= base->batch) return cp_fail(CP_EINPUT, "frame: image %d of %d", image, base->batch);
-    return create(base->model, base, image, layer < 0 ? -1 : base->model->layer[layer].value, batch, branch);
+    int value = layer < 0 ? -1 : base->model->layer[layer].value;
+    return create(base->model, base, image, value, response, batch, branch);
 }
 
 void cp_frame_free(cp_frame *frame)
@@ -81,7 +105,7 @@ void cp_frame_free(cp_frame *frame)
     for (int i = 0; i < n && frame->index; ++i) cp_free(frame->index[i]);
     for (int i = 0; i < frame->model->neuron_layers && frame->before_gate; ++i) cp_free(frame->before_gate[i]);
     cp_free(frame->value), cp_free(frame->index), cp_free(frame->before_gate), cp_free(frame->gated);
-    cp_free(frame->arena), cp_free(frame->scratch.thread), cp_free(frame->scratch.shared);
+    cp_free(frame->arena), cp_free(frame->scratch.thread), cp_free(frame->scratch.shared), cp_free(frame->rows);
     cp_free(frame);
 }
 
@@ -170,19 +194,27 @@ static cp_status prepare_gates(cp_frame *frame, int images, const cp_restriction
     return CP_OK;
 }
 
-static void forward_layer(cp_frame *frame, int i, int images, const cp_restriction *restrictions)
+void cp_frame_run_layer(cp_frame *frame, int layer, int images)
 {
-    const cp_op *op = &frame->engine->op[i];
+    const cp_op *op = &frame->engine->op[layer];
     cp_batch in[CP_MAX_SOURCES];
     for (int s = 0; s < op->n_sources; ++s) in[s] = cp_frame_batch(frame, op->source[s]);
+    cp_batch out = cp_frame_batch(frame, layer);
+    if (frame->rows && frame->rows[layer].n)
+        cp_rows_forward(op, &frame->rows[layer], images, in[0], out);
+    else
+        op->type->forward(op, images, in, out, frame->index[layer], false, &frame->scratch);
+}
+
+static void restrict_layer(cp_frame *frame, int i, int images, const cp_restriction *restrictions)
+{
     cp_batch out = cp_frame_batch(frame, i);
-    op->type->forward(op, images, in, out, frame->index[i], false, &frame->scratch);
     int position = frame->model->neuron_position[i];
     for (int b = 0; b < images && restrictions && position >= 0; ++b)
         restrict_image(frame, position, b, &restrictions[b], cp_at(out, b));
 }
 
-/* Runs every layer this frame owns, except `except` (whose value the caller wrote), if it depends on `after`. */
+/* Runs every layer this frame owns that depends on `after`, whose value the caller wrote. */
 static cp_status run(cp_frame *frame, int after, int images, const cp_restriction *restrictions)
 {
     const cp_model *model = frame->model;
@@ -191,11 +223,19 @@ static cp_status run(cp_frame *frame, int after, int images, const cp_restrictio
     cp_status status = prepare_gates(frame, images, restrictions);
     if (!status) status = cp_frame_begin(frame);
     if (status) return status;
-    for (int i = 0; i < model->layers; ++i)
-        if (i != after && frame->value[i + 1] && cp_model_depends(model, i, after))
-            forward_layer(frame, i, images, restrictions);
+    for (int i = 0; i < model->layers; ++i) {
+        if (!frame->value[i + 1] || !cp_model_depends(model, i, after)) continue;
+        if (i != after) cp_frame_run_layer(frame, i, images);
+        restrict_layer(frame, i, images, restrictions);
+    }
     cp_blas_leave();
     return CP_OK;
+}
+
+const uint16_t *cp_frame_winners(const cp_frame *frame, int layer, int *image)
+{
+    for (; !frame->index[layer] && frame->base; frame = frame->base) *image = frame->base_image;
+    return frame->index[layer];
 }
 
 cp_status cp_frame_forward(cp_frame *frame, const float *input, int images, const cp_restriction *restrictions)
@@ -257,11 +297,11 @@ double cp_frame_response(const cp_frame *frame, int image, const cp_response *re
 }
 
 /* Deltas share an arena; two of the largest outputs are what a chain needs, skips a little more. */
-static size_t frame_bytes(const cp_model *model, bool branch, int layer, int batch, int entries)
+static size_t frame_bytes(const cp_model *model, bool branch, int layer, const cp_response *limit, int batch, int entries)
 {
     size_t values = 0, largest = 0;
     for (int i = -1; i < model->layers; ++i) {
-        if (!owns(model, layer, branch, i)) continue;
+        if (!owns(model, layer, branch, limit, i)) continue;
         size_t outputs = outputs_of(model, i);
         values += outputs * sizeof(float);
         if (i >= 0 && model->net->layers[i].type == MAXPOOL) values += outputs * sizeof(uint16_t);
@@ -272,10 +312,11 @@ static size_t frame_bytes(const cp_model *model, bool branch, int layer, int bat
 
 size_t cp_frame_bytes(const cp_model *model, int batch, int backward_entries)
 {
-    return frame_bytes(model, false, -1, batch, backward_entries);
+    return frame_bytes(model, false, -1, NULL, batch, backward_entries);
 }
 
-size_t cp_frame_branch_bytes(const cp_model *model, int layer, int batch, int backward_entries)
+size_t cp_frame_branch_bytes(const cp_model *model, int layer, const cp_response *response, int batch,
+                             int backward_entries)
 {
-    return frame_bytes(model, true, layer < 0 ? -1 : model->layer[layer].value, batch, backward_entries);
+    return frame_bytes(model, true, layer < 0 ? -1 : model->layer[layer].value, response, batch, backward_entries);
 }

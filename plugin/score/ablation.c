@@ -113,7 +113,7 @@ cp_status cp_score_ablation(cp_frame *frame, int image, const cp_response *respo
         cp_suffix suffix;
         int most = to - from < BATCH ? (int)(to - from) : BATCH;
         status = cp_suffix_open(frame, image, response, (int)l,
-                                cp_suffix_batch(model, (int)l, most, false, cp_run_memory(run)), &suffix);
+                                cp_suffix_batch(model, response, (int)l, most, false, cp_run_memory(run)), &suffix);
         if (!status)
             status = ablate_layer(&suffix, &s, from, to, cp_suffix_work(model, response, (int)l));
         cp_suffix_close(&suffix);

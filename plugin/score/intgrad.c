@@ -33,38 +33,47 @@ void cp_accumulate(double *total, double weight, const float *g, size_t n)
         total[i] += weight * g[i];
 }
 
-cp_status cp_intgrad_run(cp_suffix *suffix, const double *alpha, int n, double *phi, float *gradient)
+cp_status cp_intgrad_forward(cp_integral *integral, const double *alpha, int n, double *phi)
 {
-    double unused[BATCH];
-    for (int e = 0; e < n; e++) {
-        float *value = cp_suffix_value(suffix, e), scale = (float)alpha[e];
-        for (size_t i = 0; i < suffix->layer->count; i++)
-            value[i] = scale * suffix->a[i];
-    }
-    cp_status status = cp_suffix_forward(suffix, n, phi ? phi : unused);
-    return status ? status : cp_suffix_backward(suffix, n, gradient);
+    cp_status status = cp_ray_forward(integral->ray, alpha, n);
+    return status ? status : cp_suffix_responses(&integral->suffix, n, phi);
 }
 
-/* The paper's rule. */
-static cp_status midpoints(cp_suffix *suffix, int steps, double *total, cp_intgrad_layer *report)
+cp_status cp_intgrad_run(cp_integral *integral, const double *alpha, int n, double *phi, float *gradient)
 {
-    size_t count = suffix->layer->count;
-    int runs = (steps + suffix->batch - 1) / suffix->batch, batch = (steps + runs - 1) / runs; /* none is nearly empty */
-    double alpha[BATCH];
+    double unused[BATCH];
+    cp_status status = cp_intgrad_forward(integral, alpha, n, phi ? phi : unused);
+    return status ? status : cp_suffix_backward(&integral->suffix, n, gradient);
+}
+
+/* The paper's rule. gradient (count): the mean of dPhi/da. */
+static cp_status midpoints(cp_integral *integral, int steps, float *gradient, cp_intgrad_layer *report)
+{
+    int most = integral->suffix.batch;
+    int runs = (steps + most - 1) / most, batch = (steps + runs - 1) / runs; /* none is nearly empty */
+    double alpha[BATCH], phi[BATCH];
     cp_status status = CP_OK;
-    float *gradient = cp_alloc_dirty((size_t)batch * count, sizeof *gradient, "gradients");
-    if (!gradient)
-        return CP_ERESOURCE;
     for (int first = 0; first < steps && !status; first += batch) {
         int n = first + batch < steps ? batch : steps - first;
         for (int e = 0; e < n; e++)
             alpha[e] = (first + e + .5) / steps;
-        status = cp_intgrad_run(suffix, alpha, n, NULL, gradient);
-        for (int e = 0; e < n && !status; e++)
-            cp_accumulate(total, 1. / steps, gradient + (size_t)e * count, count);
+        status = cp_intgrad_forward(integral, alpha, n, phi);
+        if (!status)
+            status = cp_ray_add(integral->ray, n, 1. / steps);
     }
     report->evaluations = steps;
-    cp_free(gradient);
+    return status ? status : cp_ray_sum(integral->ray, gradient);
+}
+
+static cp_status refine(cp_integral *integral, const cp_intgrad_options *options, size_t bytes, float *gradient,
+                        cp_intgrad_layer *report)
+{
+    size_t count = integral->suffix.layer->count;
+    double *total = cp_alloc(count, sizeof *total, "scores");
+    cp_status status = total ? cp_intgrad_refine(integral, options, gradient, bytes, total, report) : CP_ERESOURCE;
+    for (size_t i = 0; i < count && !status; i++)
+        gradient[i] = (float)total[i];
+    cp_free(total);
     return status;
 }
 
@@ -74,32 +83,30 @@ static cp_status integrate(cp_frame *frame, int image, const cp_response *respon
 {
     size_t memory = cp_run_memory(&options->run);
     const cp_model *model = cp_frame_model(frame);
-    cp_suffix suffix;
-    double *total = NULL;
+    cp_integral integral = {.ray = NULL};
+    const cp_suffix *suffix = &integral.suffix;
+    const double zero = 0;
     cp_status status = cp_suffix_open(frame, image, response, position,
-                                      cp_suffix_batch(model, position, BATCH, true, memory / 2), &suffix);
-    if (status)
-        goto done;
-    size_t count = suffix.layer->count;
-    total = cp_alloc(count, sizeof *total, "scores");
-    if (!total) {
-        status = CP_ERESOURCE;
-        goto done;
-    }
-    report->full = suffix.full;
-    status = cp_suffix_zero(&suffix, &report->zero);
+                                      cp_suffix_batch(model, response, position, BATCH, true, memory / 2),
+                                      &integral.suffix);
     if (!status)
-        status = options->steps ? midpoints(&suffix, options->steps, total, report)
-                                : cp_intgrad_refine(&suffix, options, score, memory / 2, total, report);
-    for (size_t i = 0; i < count && !status; i++) {
-        double c = suffix.a[i] * total[i];
-        report->sum += c;
-        score[i] = (float)c;
+        status = cp_ray_create(suffix->branch, response, &integral.ray);
+    if (!status)
+        status = cp_intgrad_forward(&integral, &zero, 1, &report->zero);
+    if (!status)
+        status = options->steps ? midpoints(&integral, options->steps, score, report)
+                                : refine(&integral, options, memory / 2, score, report);
+    if (!status) {
+        report->full = suffix->full;
+        for (size_t i = 0; i < suffix->layer->count; i++) {
+            double c = (double)suffix->a[i] * score[i];
+            report->sum += c;
+            score[i] = (float)c;
+        }
+        report->residual = fabs(report->sum - (report->full - report->zero)) / fabs(report->full);
     }
-    report->residual = fabs(report->sum - (report->full - report->zero)) / fabs(report->full);
-done:
-    cp_free(total);
-    cp_suffix_close(&suffix);
+    cp_ray_free(integral.ray);
+    cp_suffix_close(&integral.suffix);
     return status;
 }
 

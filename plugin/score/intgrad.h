@@ -2,7 +2,14 @@
 #ifndef CP_SCORE_INTGRAD_H
 #define CP_SCORE_INTGRAD_H
 
+#include "engine/ray.h"
 #include "score/suffix.h"
+
+/* One layer's integral. */
+typedef struct {
+    cp_suffix suffix;
+    cp_ray *ray;
+} cp_integral;
 
 enum { CP_INTGRAD_MOST = 512 }; /* evaluations of one layer by the adaptive rule */
 
@@ -15,10 +22,12 @@ void cp_accumulate(double *total, double weight, const float *g, size_t n);
 /* Adaptive rule: refines until the residual is within report->residual's tolerance. total[count] gets the integral of
  * dPhi/da; `last` is that gradient at alpha = 1, `bytes` what the gradients kept may take. Fills evaluations and
  * capped. */
-cp_status cp_intgrad_refine(cp_suffix *suffix, const cp_intgrad_options *options, const float *last, size_t bytes,
+cp_status cp_intgrad_refine(cp_integral *integral, const cp_intgrad_options *options, const float *last, size_t bytes,
                             double *total, cp_intgrad_layer *report);
 
-/* Runs forward and backward at alpha*a for n <= batch alphas. phi may be NULL. */
-cp_status cp_intgrad_run(cp_suffix *suffix, const double *alpha, int n, double *phi, float *gradient);
+/* Runs forward at alpha*a for n <= batch alphas. */
+cp_status cp_intgrad_forward(cp_integral *integral, const double *alpha, int n, double *phi);
+/* And backward; gradient (n, count). */
+cp_status cp_intgrad_run(cp_integral *integral, const double *alpha, int n, double *phi, float *gradient);
 
 #endif

@@ -33,14 +33,14 @@ typedef struct {
 } node;
 
 typedef struct {
-    cp_suffix *suffix;
+    cp_integral *of;
     node *node;            /* ascending alpha; the first is 0 and has no gradient */
     int n;
     float **block;         /* the gradients of one run each, kept */
     int blocks;
     size_t kept, bytes;    /* floats kept; bytes allowed */
     double *error;         /* of panel [node i, node i+1], 1 = allowed */
-} integral;
+} rule;
 
 /* Element i adds to place i%64 with the sign that the bits of a hash of i/64 give. */
 static void make_sketch(const float *a, const float *g, size_t n, double *sketch)
@@ -59,7 +59,7 @@ static void make_sketch(const float *a, const float *g, size_t n, double *sketch
 }
 
 /* What the rule gives for the sum over panel [node i, node i+1] beyond the truth. */
-static double sum_error(const integral *r, int i)
+static double sum_error(const rule *r, int i)
 {
     const node *a = &r->node[i], *b = a + 1;
     double slope = i ? (a->slope + b->slope) / 2 : b->slope;
@@ -68,7 +68,7 @@ static double sum_error(const integral *r, int i)
 
 /* Deviation of the panel's share of the score vector, if its jump falls anywhere in the panel. The panel at 0 is taken
  * to move as much as its neighbour. */
-static double spread(const integral *r, int i)
+static double spread(const rule *r, int i)
 {
     const node *a = &r->node[i ? i : 1];
     double square = 0;
@@ -79,14 +79,14 @@ static double spread(const integral *r, int i)
     return (r->node[i + 1].alpha - r->node[i].alpha) * sqrt(square / 12);
 }
 
-static double weight(const integral *r, int i)
+static double weight(const rule *r, int i)
 {
     double from = i == 1 ? -r->node[1].alpha : r->node[i - 1].alpha;
     double to = i == r->n - 1 ? r->node[i].alpha : r->node[i + 1].alpha;
     return (to - from) / 2;
 }
 
-static double score_norm(const integral *r)
+static double score_norm(const rule *r)
 {
     double square = 0;
     for (int k = 0; k < SKETCH; k++) {
@@ -99,7 +99,7 @@ static double score_norm(const integral *r)
 }
 
 /* Fills r->error; true when the integral is as good as asked. */
-static bool is_good(integral *r, double tolerance, double response)
+static bool is_good(rule *r, double tolerance, double response)
 {
     double allowed = tolerance * fabs(response), allowed_spread = SPREAD * tolerance * score_norm(r);
     double residual = 0, square = 0;
@@ -114,23 +114,23 @@ static bool is_good(integral *r, double tolerance, double response)
     return fabs(residual) <= allowed && sqrt(square) <= allowed_spread;
 }
 
-static void place(integral *r, double alpha, double phi, const float *g, bool keep)
+static void place(rule *r, double alpha, double phi, const float *g, bool keep)
 {
     node *new = &r->node[r->n++];
-    *new = (node){.alpha = alpha, .phi = phi, .slope = cp_dot(r->suffix->a, g, r->suffix->layer->count)};
-    make_sketch(r->suffix->a, g, r->suffix->layer->count, new->sketch);
+    *new = (node){.alpha = alpha, .phi = phi, .slope = cp_dot(r->of->suffix.a, g, r->of->suffix.layer->count)};
+    make_sketch(r->of->suffix.a, g, r->of->suffix.layer->count, new->sketch);
     new->g = keep ? g : NULL;
 }
 
 /* Runs at `n` new alphas and puts the nodes at the end of the list, unsorted. */
-static cp_status evaluate(integral *r, const double *alpha, int n)
+static cp_status evaluate(rule *r, const double *alpha, int n)
 {
-    size_t count = r->suffix->layer->count, floats = (size_t)n * count;
+    size_t count = r->of->suffix.layer->count, floats = (size_t)n * count;
     double phi[MOST_PER_ROUND];
     float *gradient = cp_alloc_dirty(floats, sizeof *gradient, "gradients");
     if (!gradient)
         return CP_ERESOURCE;
-    cp_status status = cp_intgrad_run(r->suffix, alpha, n, phi, gradient);
+    cp_status status = cp_intgrad_run(r->of, alpha, n, phi, gradient);
     bool keep = !status && (r->kept + floats) * sizeof *gradient <= r->bytes;
     for (int e = 0; e < n && !status; e++)
         place(r, alpha[e], phi[e], gradient + (size_t)e * count, keep);
@@ -150,7 +150,7 @@ static int by_alpha(const void *a, const void *b)
 }
 
 /* New alphas in the panels to cut now: the worst, and those nearly as bad, at most `most`. Clears their errors. */
-static int choose(integral *r, int most, double *alpha)
+static int choose(rule *r, int most, double *alpha)
 {
     double worst = 0;
     int n = 0;
@@ -171,11 +171,11 @@ static int choose(integral *r, int most, double *alpha)
 }
 
 /* total += weight * gradient of every node. Those that were not kept are run once more. */
-static cp_status accumulate(integral *r, double *total)
+static cp_status accumulate(rule *r, double *total)
 {
-    size_t count = r->suffix->layer->count;
+    size_t count = r->of->suffix.layer->count;
     double alpha[MOST_PER_ROUND], weights[MOST_PER_ROUND];
-    int batch = r->suffix->batch < MOST_PER_ROUND ? r->suffix->batch : MOST_PER_ROUND, n = 0;
+    int batch = r->of->suffix.batch < MOST_PER_ROUND ? r->of->suffix.batch : MOST_PER_ROUND, n = 0;
     cp_status status = CP_OK;
     float *gradient = NULL;
     for (int i = 1; i < r->n; i++)
@@ -190,7 +190,7 @@ static cp_status accumulate(integral *r, double *total)
             continue;
         if (!gradient && !(gradient = cp_alloc_dirty((size_t)batch * count, sizeof *gradient, "gradients")))
             return CP_ERESOURCE;
-        status = cp_intgrad_run(r->suffix, alpha, n, NULL, gradient);
+        status = cp_intgrad_run(r->of, alpha, n, NULL, gradient);
         for (int e = 0; e < n && !status; e++)
             cp_accumulate(total, weights[e], gradient + (size_t)e * count, count);
         n = 0;
@@ -199,12 +199,12 @@ static cp_status accumulate(integral *r, double *total)
     return status;
 }
 
-cp_status cp_intgrad_refine(cp_suffix *suffix, const cp_intgrad_options *options, const float *last, size_t bytes,
+cp_status cp_intgrad_refine(cp_integral *of, const cp_intgrad_options *options, const float *last, size_t bytes,
                             double *total, cp_intgrad_layer *report)
 {
     int cap = options->max_evaluations ? options->max_evaluations : CP_INTGRAD_MOST;
     double tolerance = options->tolerance > 0 ? options->tolerance : TOLERANCE;
-    integral r = {.suffix = suffix, .bytes = bytes};
+    rule r = {.of = of, .bytes = bytes};
     r.node = cp_alloc((size_t)cap + 2, sizeof *r.node, "nodes");
     r.error = cp_alloc((size_t)cap + 2, sizeof *r.error, "nodes");
     r.block = cp_alloc((size_t)cap, sizeof *r.block, "nodes");
@@ -212,8 +212,8 @@ cp_status cp_intgrad_refine(cp_suffix *suffix, const cp_intgrad_options *options
     if (status)
         goto done;
     r.node[r.n++] = (node){.phi = report->zero};
-    place(&r, 1, report->full, last, true);
-    while (!is_good(&r, tolerance, report->full)) {
+    place(&r, 1, of->suffix.full, last, true);
+    while (!is_good(&r, tolerance, of->suffix.full)) {
         double alpha[MOST_PER_ROUND];
         int left = cap - report->evaluations;
         int n = choose(&r, left < MOST_PER_ROUND ? left : MOST_PER_ROUND, alpha);
@@ -221,8 +221,8 @@ cp_status cp_intgrad_refine(cp_suffix *suffix, const cp_intgrad_options *options
         if (!n)
             break;
         report->evaluations += n;
-        for (int first = 0; first < n && !status; first += suffix->batch)
-            status = evaluate(&r, alpha + first, n - first < suffix->batch ? n - first : suffix->batch);
+        for (int first = 0; first < n && !status; first += of->suffix.batch)
+            status = evaluate(&r, alpha + first, n - first < of->suffix.batch ? n - first : of->suffix.batch);
         if (status)
             goto done;
         qsort(r.node, (size_t)r.n, sizeof *r.node, by_alpha);

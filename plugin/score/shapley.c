@@ -180,7 +180,7 @@ static cp_status play_layer(cp_frame *frame, int image, const cp_response *respo
     const cp_shapley_options *options = g->options;
     const cp_model *model = cp_frame_model(frame);
     cp_shapley_layer *report = g->report;
-    int batch = cp_suffix_batch(model, position, BATCH, false, cp_run_memory(&options->run));
+    int batch = cp_suffix_batch(model, response, position, BATCH, false, cp_run_memory(&options->run));
     cp_status status = cp_suffix_open(frame, image, response, position, batch, &g->suffix);
     if (!status) {
         const cp_neuron_layer *layer = g->suffix.layer;

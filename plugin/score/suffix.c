@@ -37,7 +37,7 @@ double cp_suffix_work(const cp_model *model, const cp_response *response, int po
 
 /* Few entries at a time stay in the caches (a batch of 8 takes a sixth longer on SqueezeNet); but a connected layer reads
  * all its weights for each run, so where they outweigh an entry's values, more entries share them. */
-int cp_suffix_batch(const cp_model *model, int position, int most, bool backward, size_t bytes)
+int cp_suffix_batch(const cp_model *model, const cp_response *response, int position, int most, bool backward, size_t bytes)
 {
     int n, layer = cp_model_neuron_layers(model, &n)[position].layer;
     size_t values = cp_model_neuron_layers(model, &n)[position].count * sizeof(float);
@@ -47,9 +47,9 @@ int cp_suffix_batch(const cp_model *model, int position, int most, bool backward
         if (!strcmp(info->type, "connected") && cp_model_depends(model, i, layer))
             weights += (double)info->parameters * sizeof(float);
     }
-    double useful = LEAST_BATCH + weights / (double)(cp_frame_branch_bytes(model, layer, 1, backward) + 1);
+    double useful = LEAST_BATCH + weights / (double)(cp_frame_branch_bytes(model, layer, response, 1, backward) + 1);
     int batch = useful < most ? (int)useful : most;
-    while (batch > 1 && cp_frame_branch_bytes(model, layer, batch, backward ? batch : 0) +
+    while (batch > 1 && cp_frame_branch_bytes(model, layer, response, batch, backward ? batch : 0) +
                                 (backward ? (size_t)batch * values : 0) > bytes)
         batch--;
     return batch > 1 ? batch : 1;
@@ -62,7 +62,7 @@ cp_status cp_suffix_open(cp_frame *frame, int image, const cp_response *response
     const cp_model *model = cp_frame_model(frame);
     const cp_neuron_layer *layer = &cp_model_neuron_layers(model, &n)[position];
     *suffix = (cp_suffix){.model = model, .response = response, .layer = layer, .batch = batch};
-    cp_status status = cp_frame_branch(frame, image, layer->layer, batch, &suffix->branch);
+    cp_status status = cp_frame_branch(frame, image, layer->layer, response, batch, &suffix->branch);
     if (status)
         return status;
     suffix->a = cp_frame_output(frame, layer->layer, image);
@@ -91,6 +91,12 @@ float *cp_suffix_value(const cp_suffix *suffix, int entry)
 cp_status cp_suffix_forward(cp_suffix *suffix, int n, double *phi)
 {
     cp_status status = cp_frame_forward_after(suffix->branch, suffix->layer->layer, n, NULL);
+    return status ? status : cp_suffix_responses(suffix, n, phi);
+}
+
+cp_status cp_suffix_responses(const cp_suffix *suffix, int n, double *phi)
+{
+    cp_status status = CP_OK;
     for (int e = 0; e < n && !status; e++) {
         phi[e] = cp_frame_response(suffix->branch, e, suffix->response);
         if (!isfinite(phi[e]))

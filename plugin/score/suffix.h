@@ -23,7 +23,8 @@ double cp_suffix_work(const cp_model *model, const cp_response *response, int po
 
 /* The batch from 1 to `most` that runs fastest of those whose frame fits in `bytes`; `backward`: with the gradients of all
  * entries. */
-int cp_suffix_batch(const cp_model *model, int position, int most, bool backward, size_t bytes);
+int cp_suffix_batch(const cp_model *model, const cp_response *response, int position, int most, bool backward,
+                    size_t bytes);
 
 /* `frame` must stay unchanged until cp_suffix_close, which accepts what a failed open left. */
 cp_status cp_suffix_open(cp_frame *frame, int image, const cp_response *response, int position, int batch,
@@ -34,6 +35,8 @@ void cp_suffix_close(cp_suffix *suffix);
 float *cp_suffix_value(const cp_suffix *suffix, int entry);
 /* phi[n]: the response of entries 0..n-1. CP_EINPUT when one is not finite. */
 cp_status cp_suffix_forward(cp_suffix *suffix, int n, double *phi);
+/* The same of a run forward that has been made. */
+cp_status cp_suffix_responses(const cp_suffix *suffix, int n, double *phi);
 /* gradient (n, count): dPhi/da of the layer at the entries of the last forward run. */
 cp_status cp_suffix_backward(cp_suffix *suffix, int n, float *gradient);
 

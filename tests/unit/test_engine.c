@@ -207,7 +207,7 @@ static void a_branch_is_a_suffix(void **state)
             if (!cp_model_depends(s.model, s.response.unit[0].layer, layer) || layer == s.response.unit[0].layer) continue;
             size_t count = neuron[p].count;
             cp_frame *branch;
-            assert_int_equal(cp_frame_branch(s.frame, 1, layer, 2, &branch), CP_OK);
+            assert_int_equal(cp_frame_branch(s.frame, 1, layer, NULL, 2, &branch), CP_OK);
             const float *a = cp_frame_output(s.frame, layer, 1);
             for (int b = 0; b < 2; ++b)
                 for (size_t i = 0; i < count; ++i) cp_frame_value(branch, layer, b)[i] = b ? a[i] : 0;

@@ -12,6 +12,7 @@
 #include <cmocka.h>
 
 #include "../reference/ref_pair.h"
+#include "engine/ray.h"
 
 static const double step = 1e-6;
 
@@ -122,53 +123,132 @@ static void check_tangents(ref_pair *pair)
 
 /* ---------------------------------------------------------------- branches */
 
-/* Entry e of the branch scales layer `at` by alpha[e]: outputs, response, and gradient at that layer. */
-static void check_branch(ref_pair *pair, int at)
+enum { ALPHAS = 3 };
+static const double alpha[ALPHAS] = {.95, .5, 1.05}, weight[ALPHAS] = {.5, .3, .2};
+
+/* Entry e of a branch scales layer `at` by alpha[e]; along a ray in one go. gradient (ALPHAS+1, outputs): the entries'
+ * and, of a ray, their weighted sum. */
+static void run_branch(const ref_pair *pair, int at, bool limited, bool ray, double *response, float *gradient)
 {
-    static const double alpha[3] = {.95, .5, 1.05};
-    ref_layer *l = &pair->net.layer[at];
+    const ref_layer *l = &pair->net.layer[at];
     size_t count = (size_t)l->outputs;
-    double *was = malloc(count * sizeof *was);
-    float *gradient = malloc(3 * count * sizeof *gradient);
-    cp_entry entries[3];
+    cp_entry entries[ALPHAS];
     cp_frame *branch;
-    memcpy(was, l->output, count * sizeof *was);
-    ref_check(cp_frame_branch(pair->frame, REF_IMAGE, at, 3, &branch));
-    for (int e = 0; e < 3; ++e) {
+    cp_ray *line = NULL;
+    ref_check(cp_frame_branch(pair->frame, REF_IMAGE, at, limited ? &pair->response : NULL, ALPHAS, &branch));
+    for (int e = 0; e < ALPHAS; ++e) {
         float *value = cp_frame_value(branch, at, e);
-        for (size_t i = 0; i < count; ++i)
-            value[i] = (float)(was[i] * alpha[e]);
+        for (size_t i = 0; i < count && !ray; ++i)
+            value[i] = (float)(l->output[i] * alpha[e]);
         entries[e] = (cp_entry){.image = e, .response = &pair->response};
     }
-    ref_check(cp_frame_forward_after(branch, at, 3, NULL));
-    ref_check(cp_frame_backward_to(branch, entries, 3, at, gradient));
-    for (int e = 0; e < 3; ++e) {
-        ref_errors errors = {0};
-        for (size_t i = 0; i < count; ++i)
+    if (ray) {
+        ref_check(cp_ray_create(branch, &pair->response, &line));
+        ref_check(cp_ray_forward(line, alpha, ALPHAS));
+    } else {
+        ref_check(cp_frame_forward_after(branch, at, ALPHAS, NULL));
+    }
+    for (int e = 0; e < ALPHAS; ++e)
+        response[e] = cp_frame_response(branch, e, &pair->response);
+    ref_check(cp_frame_backward_to(branch, entries, ALPHAS, at, gradient));
+    if (ray) { /* entry 1 in a run of its own: what is summed are runs, too */
+        static const double mixed[2] = {.95, 1.05};
+        ref_check(cp_ray_forward(line, mixed, 2));
+        ref_check(cp_ray_add(line, 1, weight[0]));
+        ref_check(cp_ray_forward(line, alpha + 1, 1));
+        ref_check(cp_ray_add(line, 1, weight[1]));
+        ref_check(cp_ray_forward(line, alpha + 2, 1));
+        ref_check(cp_ray_add(line, 1, weight[2]));
+        ref_check(cp_ray_sum(line, gradient + ALPHAS * count));
+        cp_ray_free(line);
+    }
+    cp_frame_free(branch);
+}
+
+/* Outputs, response, and gradient at that layer, of the three ways to run a branch. */
+static void check_branch(ref_pair *pair, int at)
+{
+    enum { PLAIN, LIMITED, RAY, WAYS };
+    ref_layer *l = &pair->net.layer[at];
+    size_t count = (size_t)l->outputs, stride = count / 16 + 1;
+    double *was = malloc(count * sizeof *was), *sum = calloc(count, sizeof *sum), response[WAYS][ALPHAS];
+    float *gradient = malloc(WAYS * (ALPHAS + 1) * count * sizeof *gradient);
+    bool sharp = true;
+    memcpy(was, l->output, count * sizeof *was);
+    for (int way = 0; way < WAYS; ++way)
+        run_branch(pair, at, way != PLAIN, way == RAY, response[way], gradient + way * (ALPHAS + 1) * count);
+    for (int e = 0; e < ALPHAS; ++e) {
+        for (size_t i = 0; i < count; i++)
             l->output[i] = (float)(was[i] * alpha[e]);
         ref_net_forward(&pair->net, at + 1);
-        double response = cp_frame_response(branch, e, &pair->response);
-        if (!(fabs(response - ref_pair_response(pair)) <= 1e-4))
-            fail_msg("%s, branch at %d: response %g, the reference has %g", pair->name, at, response,
-                     ref_pair_response(pair));
-        if (ref_net_margin(&pair->net, at + 1) < 2e-5)
+        for (int way = 0; way < WAYS; ++way)
+            if (!(fabs(response[way][e] - ref_pair_response(pair)) <= 1e-4))
+                fail_msg("%s, branch at %d, way %d: response %g, the reference has %g", pair->name, at, way,
+                         response[way][e], ref_pair_response(pair));
+        if (ref_net_margin(&pair->net, at + 1) < 2e-5) {
+            sharp = false;
             continue;
-        for (size_t i = 0; i < count; i += count / 16 + 1)
-            ref_compare(&errors, gradient[e * count + i], ref_pair_difference(pair, &l->output[i], at + 1));
-        ref_judge(&errors, pair->name, "gradient of a branch");
+        }
+        ref_errors errors[WAYS] = {{0}};
+        for (size_t i = 0; i < count; i += stride) {
+            double expected = ref_pair_difference(pair, &l->output[i], at + 1);
+            sum[i] += weight[e] * expected;
+            for (int way = 0; way < WAYS; ++way)
+                ref_compare(&errors[way], gradient[(way * (ALPHAS + 1) + e) * count + i], expected);
+        }
+        for (int way = 0; way < WAYS; ++way)
+            ref_judge(&errors[way], pair->name, way == RAY ? "gradient along a ray" : "gradient of a branch");
     }
+    ref_errors errors = {0};
+    for (size_t i = 0; i < count && sharp; i += stride)
+        ref_compare(&errors, gradient[(RAY * (ALPHAS + 1) + ALPHAS) * count + i], sum[i]);
+    ref_judge(&errors, pair->name, "sum of gradients along a ray");
     memcpy(l->output, was, count * sizeof *was);
     ref_net_forward(&pair->net, at + 1);
-    cp_frame_free(branch);
     free(gradient);
+    free(sum);
     free(was);
 }
 
+/* At every layer that has an output of its own, neuron layer or not. */
 static void check_branches(ref_pair *pair)
 {
-    for (int k = 0; k < pair->n_layers; ++k)
-        if (pair->layers[k].layer != pair->last)
-            check_branch(pair, pair->layers[k].layer);
+    for (int i = 0; i < pair->last; ++i)
+        if (cp_model_layer(pair->model, i)->value == i && !cp_model_layer(pair->model, i)->head)
+            check_branch(pair, i);
+}
+
+/* What does not enter the response does not run: those layers' outputs are the base's, at every memory address. */
+static void test_limited_branch(void **state)
+{
+    (void)state;
+    cp_model *model;
+    cp_frame *frame, *branch;
+    cp_response response;
+    size_t c, h, w;
+    ref_check(cp_model_open("tests/oracle/cfg/yolov3.cfg", "tests/oracle/yolov3.weights", &model));
+    cp_model_input_shape(model, &c, &h, &w);
+    float *input = calloc(c * h * w, sizeof *input);
+    const int *heads;
+    assert_true(cp_model_heads(model, &heads) > 1);
+    int logits = cp_model_logit_layer(model, heads[0]), others = 0, ours = 0;
+    ref_check(cp_frame_create(model, 1, &frame));
+    ref_check(cp_frame_forward(frame, input, 1, NULL));
+    ref_check(cp_response_unit(model, logits, 1, &response));
+    ref_check(cp_frame_branch(frame, 0, 0, &response, 1, &branch));
+    for (int i = 1; i < cp_model_layer_count(model); ++i) {
+        if (cp_model_layer(model, i)->head || cp_model_layer(model, i)->value != i)
+            continue;
+        bool own = cp_frame_output(branch, i, 0) != cp_frame_output(frame, i, 0);
+        assert_int_equal(own, cp_model_depends(model, logits, i));
+        own ? ++ours : ++others;
+    }
+    assert_true(ours > 3 && others > 3);
+    assert_true(cp_frame_branch_bytes(model, 0, &response, 1, 1) < cp_frame_branch_bytes(model, 0, NULL, 1, 1));
+    cp_frame_free(branch);
+    cp_frame_free(frame);
+    cp_model_free(model);
+    free(input);
 }
 
 /* ---------------------------------------------------------------- entries and threads */
@@ -265,6 +345,7 @@ static void test_threads(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_tangents), cmocka_unit_test(test_branches),
+                                       cmocka_unit_test(test_limited_branch),
                                        cmocka_unit_test(test_entries), cmocka_unit_test(test_threads)};
     cp_set_threads(1);
     return cmocka_run_group_tests(tests, NULL, NULL);
