@@ -8,20 +8,22 @@
 #include "critpath.h"
 #include "io/error.h"
 #include "score/random.h"
+#include "score/rerun.h"
 #include "score/score.h"
 
 typedef struct {
-    cp_frame *frame;
+    cp_rerun rerun;
+    const cp_model *model;
     const cp_dgr_options *options;
     int layer;                /* whose output are the logits */
     size_t classes, neurons, gates;
+    size_t idle, idle_end;    /* gates of the logits' own units; they stay at 1 */
     double *original;         /* softmax, (classes) */
     int top;
     float *seed;              /* dCE/dlogit, (classes) */
-    float *factor, *by_neuron; /* (neurons): what multiplies each activation; dCE/dfactor */
-    float *gate, *velocity, *best; /* (gates) */
-    double *gradient;         /* dCE/dgate, (gates) */
-    uint8_t *idle;            /* (gates): the logits' own; they stay at 1 */
+    float *by_neuron;         /* (neurons): d cross-entropy / d what multiplies each activation */
+    float *factor, *by_gate;  /* CP_CHANNEL: gates by neuron, (neurons); that gradient by gate */
+    float *gate, *velocity, *best, *spare; /* (gates) */
 } routing;
 
 /* q = softmax(z); returns the arg-max, the first of equals. log_q may be NULL. */
@@ -50,15 +52,11 @@ static void observe(void *user, const cp_neuron_layer *layer, int entry, size_t 
         to[i] = a[i] * g[i];
 }
 
-/* Gates to factors: one each, or one for the whole channel. */
+/* Gates to factors: one for the whole channel. */
 static void spread(routing *r)
 {
     int n;
-    const cp_neuron_layer *layers = cp_model_neuron_layers(cp_frame_model(r->frame), &n);
-    if (r->options->granularity == CP_NEURON) {
-        memcpy(r->factor, r->gate, r->neurons * sizeof *r->gate);
-        return;
-    }
+    const cp_neuron_layer *layers = cp_model_neuron_layers(r->model, &n);
     const float *gate = r->gate;
     float *factor = r->factor;
     for (int l = 0; l < n; l++)
@@ -70,32 +68,33 @@ static void spread(routing *r)
 static void gather(routing *r)
 {
     int n;
-    const cp_neuron_layer *layers = cp_model_neuron_layers(cp_frame_model(r->frame), &n);
+    const cp_neuron_layer *layers = cp_model_neuron_layers(r->model, &n);
     const float *from = r->by_neuron;
-    double *gradient = r->gradient;
-    for (int l = 0; l < n; l++) {
-        bool whole = r->options->granularity == CP_CHANNEL;
-        size_t players = whole ? layers[l].c : layers[l].count, part = whole ? layers[l].h * layers[l].w : 1;
-        for (size_t k = 0; k < players; k++, gradient++) {
-            *gradient = 0;
-            for (size_t i = 0; i < part; i++)
-                *gradient += *from++;
+    float *gradient = r->by_gate;
+    for (int l = 0; l < n; l++)
+        for (size_t c = 0; c < layers[l].c; c++) {
+            double sum = 0;
+            for (size_t i = 0; i < layers[l].h * layers[l].w; i++)
+                sum += *from++;
+            *gradient++ = (float)sum;
         }
-    }
 }
 
 /* Cross-entropy to the original and its gradient at the gates as they are; *top: the gated network's arg-max. */
-static cp_status evaluate(routing *r, const float *input, double *cross_entropy, int *top)
+static cp_status evaluate(routing *r, double *cross_entropy, int *top)
 {
     double *q = r->original + r->classes, *log_q = q + r->classes;
-    const cp_restriction restriction = {.kind = CP_GATED, .gates = r->factor};
-    const cp_entry entry = {.gates = r->factor, .seed = r->seed, .seed_layer = r->layer};
+    bool channels = r->options->granularity == CP_CHANNEL;
+    const float *factor = channels ? r->factor : r->gate;
+    const cp_restriction restriction = {.kind = CP_GATED, .gates = factor};
+    const cp_entry entry = {.gates = factor, .seed = r->seed, .seed_layer = r->layer};
     const cp_observer observer = {observe, r};
-    spread(r);
-    cp_status status = cp_frame_forward(r->frame, input, 1, &restriction);
+    if (channels)
+        spread(r);
+    cp_status status = cp_rerun_forward(&r->rerun, &restriction);
     if (status)
         return status;
-    *top = softmax(cp_frame_output(r->frame, r->layer, 0), r->classes, q, log_q);
+    *top = softmax(cp_frame_output(r->rerun.frame, r->layer, 0), r->classes, q, log_q);
     *cross_entropy = 0;
     for (size_t i = 0; i < r->classes; i++) {
         *cross_entropy -= r->original[i] * log_q[i];
@@ -104,55 +103,82 @@ static cp_status evaluate(routing *r, const float *input, double *cross_entropy,
     if (!isfinite(*cross_entropy))
         return cp_fail(CP_EINPUT, "dgr: the gated network's logits are not finite: rate %g is too large, or the weights "
                        "or the input are", r->options->rate);
-    memset(r->by_neuron, 0, r->neurons * sizeof *r->by_neuron); /* layers that the logits do not depend on */
-    status = cp_frame_backward(r->frame, &entry, 1, &observer, NULL);
-    if (!status)
+    status = cp_frame_backward(r->rerun.frame, &entry, 1, &observer, NULL);
+    if (!status && channels)
         gather(r);
     return status;
 }
 
-static double penalty(const routing *r)
+/* Sum of gates from..to, none of which is below 0. */
+static double sum_of(const float *gate, size_t from, size_t to)
 {
-    double sum = 0;
-    for (size_t k = 0; k < r->gates; k++)
-        if (!r->idle[k]) sum += fabs(r->gate[k]);
+    enum { LANES = 8 };
+    double lane[LANES] = {0}, sum = 0;
+    for (; from + LANES <= to; from += LANES)
+        for (int k = 0; k < LANES; k++)
+            lane[k] += gate[from + k];
+    for (; from < to; from++)
+        sum += gate[from];
+    for (int k = 0; k < LANES; k++)
+        sum += lane[k];
     return sum;
 }
 
-/* Gradient descent with momentum; the subgradient of |gate| at 0 is 0. */
-static void descend(routing *r, double gamma)
+static double penalty(const routing *r)
 {
-    const cp_dgr_options *o = r->options;
-    for (size_t k = 0; k < r->gates; k++) {
-        if (r->idle[k])
-            continue;
-        double gradient = r->gradient[k] + (r->gate[k] > 0 ? gamma : 0);
-        r->velocity[k] = (float)(o->momentum * r->velocity[k] + gradient);
-        double gate = r->gate[k] - o->rate * r->velocity[k];
-        r->gate[k] = (float)(gate < 0 ? 0 : gate > o->clamp ? o->clamp : gate);
+    return sum_of(r->gate, 0, r->idle) + sum_of(r->gate, r->idle_end, r->gates);
+}
+
+/* Gradient descent with momentum from `gate` to `next`; the subgradient of |gate| at 0 is 0. */
+static void descend(const routing *r, float gamma, size_t from, size_t to, float *next)
+{
+    const float rate = (float)r->options->rate, momentum = (float)r->options->momentum;
+    const float clamp = (float)r->options->clamp;
+    const float *gate = r->gate, *gradient = r->options->granularity == CP_CHANNEL ? r->by_gate : r->by_neuron;
+    float *velocity = r->velocity;
+    for (size_t k = from; k < to; k++) {
+        float v = momentum * velocity[k] + (gradient[k] + (gate[k] > 0 ? gamma : 0.f)), moved = gate[k] - rate * v;
+        velocity[k] = v;
+        moved = moved < 0 ? 0 : moved;
+        next[k] = moved > clamp ? clamp : moved;
     }
 }
 
-static cp_status one_round(routing *r, const float *input, double gamma, int round, cp_dgr_report *report)
+/* One step. keep: the gates as they are become the best, and nothing is copied for it. */
+static void step_on(routing *r, double gamma, bool keep)
+{
+    float *next = keep ? r->spare : r->gate;
+    descend(r, (float)gamma, 0, r->idle, next);
+    descend(r, (float)gamma, r->idle_end, r->gates, next);
+    if (!keep)
+        return;
+    for (size_t k = r->idle; k < r->idle_end; k++)
+        next[k] = r->gate[k];
+    r->spare = r->best;
+    r->best = r->gate;
+    r->gate = next;
+}
+
+static cp_status one_round(routing *r, double gamma, int round, cp_dgr_report *report)
 {
     const cp_dgr_options *o = r->options;
     memset(r->velocity, 0, r->gates * sizeof *r->velocity);
     for (int step = 0; step < o->steps; step++) {
         double cross_entropy;
         int top;
-        cp_status status = evaluate(r, input, &cross_entropy, &top);
+        cp_status status = evaluate(r, &cross_entropy, &top);
         if (status)
             return status;
         double loss = cross_entropy + gamma * penalty(r);
-        bool better = top == r->top && (!report->kept || loss < report->loss);
-        if (better || !report->kept) { /* without one that keeps the prediction, the last iterate stands */
-            memcpy(r->best, r->gate, r->gates * sizeof *r->gate);
+        /* without one that keeps the prediction, the last iterate stands */
+        bool better = !report->kept || (top == r->top && loss < report->loss);
+        if (better) {
             report->kept = top == r->top;
             report->step = step;
             report->loss = loss;
             report->cross_entropy = cross_entropy;
         }
-        descend(r, gamma);
+        step_on(r, gamma, better);
         if (o->run.progress)
             o->run.progress(o->run.user, (double)(step + 1) / o->steps);
     }
@@ -193,33 +219,36 @@ static cp_status allocate(routing *r)
 {
     r->original = cp_alloc(3 * r->classes, sizeof *r->original, "dgr"); /* and room for two more of its size */
     r->seed = cp_alloc(r->classes, sizeof *r->seed, "dgr");
-    r->factor = cp_alloc(r->neurons, sizeof *r->factor, "dgr");
-    r->by_neuron = cp_alloc(r->neurons, sizeof *r->by_neuron, "dgr");
+    size_t by_channel = r->options->granularity == CP_CHANNEL;
+    r->by_neuron = cp_alloc(r->neurons, sizeof *r->by_neuron, "dgr"); /* 0 where the logits do not depend on it */
+    r->factor = cp_alloc(by_channel * r->neurons, sizeof *r->factor, "dgr");
+    r->by_gate = cp_alloc(by_channel * r->gates, sizeof *r->by_gate, "dgr");
     r->gate = cp_alloc(r->gates, sizeof *r->gate, "dgr");
     r->velocity = cp_alloc(r->gates, sizeof *r->velocity, "dgr");
     r->best = cp_alloc(r->gates, sizeof *r->best, "dgr");
-    r->gradient = cp_alloc(r->gates, sizeof *r->gradient, "dgr");
-    r->idle = cp_alloc(r->gates, 1, "dgr");
-    bool all = r->original && r->seed && r->factor && r->by_neuron && r->gate && r->velocity && r->best &&
-               r->gradient && r->idle;
+    r->spare = cp_alloc(r->gates, sizeof *r->spare, "dgr");
+    bool all = r->original && r->seed && r->factor && r->by_neuron && r->by_gate && r->gate && r->velocity && r->best &&
+               r->spare;
     return all ? CP_OK : CP_ERESOURCE;
 }
 
 /* Every start value is drawn, idle or not, so that one gate's does not depend on another's use. */
 static void start(routing *r)
 {
-    const cp_model *model = cp_frame_model(r->frame);
+    const cp_model *model = r->model;
     uint64_t state = r->options->seed;
     int n, own = cp_model_neuron_position(model, cp_model_layer(model, r->layer)->value);
     const cp_neuron_layer *layers = cp_model_neuron_layers(model, &n);
     for (size_t k = 0; k < r->gates; k++)
         r->gate[k] = r->options->random ? (float)(cp_random_next(&state) >> 40) * 0x1p-24f : 1;
+    r->idle = r->idle_end = r->gates;
     if (own < 0)
         return;
     bool whole = r->options->granularity == CP_CHANNEL;
-    size_t first = whole ? cp_model_channel_offset(model, own) : layers[own].offset;
-    for (size_t k = first; k < first + (whole ? layers[own].c : layers[own].count); k++)
-        r->gate[k] = 1, r->idle[k] = 1;
+    r->idle = whole ? cp_model_channel_offset(model, own) : layers[own].offset;
+    r->idle_end = r->idle + (whole ? layers[own].c : layers[own].count);
+    for (size_t k = r->idle; k < r->idle_end; k++)
+        r->gate[k] = 1;
 }
 
 cp_dgr_options cp_dgr_defaults(cp_dgr_settings settings)
@@ -237,7 +266,7 @@ cp_status cp_score_dgr(const cp_model *model, const float *input, const cp_dgr_o
     cp_dgr_report unused;
     report = report ? report : &unused;
     *report = (cp_dgr_report){0};
-    routing r = {.options = options, .neurons = cp_model_neuron_count(model)};
+    routing r = {.model = model, .options = options, .neurons = cp_model_neuron_count(model)};
     cp_status status = check(options);
     if (!status)
         status = find_logits(model, &r.layer);
@@ -247,21 +276,19 @@ cp_status cp_score_dgr(const cp_model *model, const float *input, const cp_dgr_o
     r.gates = options->granularity == CP_CHANNEL ? cp_model_channel_count(model) : r.neurons;
     status = allocate(&r);
     if (!status)
-        status = cp_frame_create(model, 1, &r.frame);
-    if (!status)
-        status = cp_frame_forward(r.frame, input, 1, NULL);
+        status = cp_rerun_open(model, input, &r.rerun);
     if (status)
         goto done;
-    r.top = softmax(cp_frame_output(r.frame, r.layer, 0), r.classes, r.original, NULL);
+    r.top = softmax(cp_frame_output(r.rerun.frame, r.layer, 0), r.classes, r.original, NULL);
     start(&r);
     double gamma = options->gamma;
     for (int round = 0; round < options->rounds && !report->kept && !status; round++, gamma /= 10)
-        status = one_round(&r, input, gamma, round, report);
+        status = one_round(&r, gamma, round, report);
     for (size_t k = 0; k < r.gates; k++)
-        gate[k] = r.idle[k] ? 0 : r.best[k];
+        gate[k] = k >= r.idle && k < r.idle_end ? 0 : r.best[k];
 done:
-    cp_frame_free(r.frame);
+    cp_rerun_close(&r.rerun);
     cp_free(r.original), cp_free(r.seed), cp_free(r.factor), cp_free(r.by_neuron), cp_free(r.gate);
-    cp_free(r.velocity), cp_free(r.best), cp_free(r.gradient), cp_free(r.idle);
+    cp_free(r.velocity), cp_free(r.best), cp_free(r.spare), cp_free(r.by_gate);
     return status;
 }

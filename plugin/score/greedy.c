@@ -6,6 +6,7 @@
 
 #include "critpath.h"
 #include "io/error.h"
+#include "score/rerun.h"
 #include "score/score.h"
 
 /* A candidate as one number: lowest score first, and of equal scores the last in (layer, index) first, so that what
@@ -68,17 +69,16 @@ static void multiply(void *user, const cp_neuron_layer *layer, int entry, size_t
 }
 
 /* |a*g| of all neurons in the network in which everything off the path is zero. */
-static cp_status contributions(cp_frame *frame, const float *input, const cp_path *path, const cp_response *response,
-                               float *s)
+static cp_status contributions(cp_rerun *rerun, const cp_path *path, const cp_response *response, float *s)
 {
-    const cp_model *model = cp_frame_model(frame);
+    const cp_model *model = cp_frame_model(rerun->frame);
     const cp_restriction restriction = {.kind = CP_ZEROED, .path = path};
     const cp_entry entry = {.response = response, .path = path};
     const cp_observer observer = {multiply, s};
     memset(s, 0, cp_model_neuron_count(model) * sizeof *s); /* layers that the response does not depend on */
-    cp_status status = cp_frame_forward(frame, input, 1, &restriction);
+    cp_status status = cp_rerun_forward(rerun, &restriction);
     if (!status)
-        status = cp_frame_backward(frame, &entry, 1, &observer, NULL);
+        status = cp_frame_backward(rerun->frame, &entry, 1, &observer, NULL);
     return status ? status : cp_score_check_finite(model, s);
 }
 
@@ -102,7 +102,7 @@ static float rank_score(size_t rank)
 }
 
 typedef struct {
-    cp_frame *frame;
+    cp_rerun rerun;
     cp_path *path;         /* what is not zeroed */
     uint8_t *mark;         /* what may still be removed, N */
     float *s;
@@ -110,13 +110,13 @@ typedef struct {
     size_t left;
 } pruning;
 
-static cp_status prune(pruning *p, const float *input, const cp_response *response, const cp_greedy_options *options,
+static cp_status prune(pruning *p, const cp_response *response, const cp_greedy_options *options,
                        size_t keep, float *score, cp_greedy_report *report)
 {
-    size_t n = cp_model_neuron_count(cp_frame_model(p->frame)), removed = 0, begun = p->left;
+    size_t n = cp_model_neuron_count(cp_frame_model(p->rerun.frame)), removed = 0, begun = p->left;
     size_t step = (size_t)round((options->step > 0 ? options->step : .01) * (double)n);
     while (p->left > keep) {
-        cp_status status = contributions(p->frame, input, p->path, response, p->s);
+        cp_status status = contributions(&p->rerun, p->path, response, p->s);
         if (status)
             return status;
         size_t found = collect(p->mark, p->s, n, options->unprotected, p->candidates);
@@ -164,7 +164,7 @@ cp_status cp_score_greedy(const cp_model *model, const float *input, const cp_re
     p.s = cp_alloc(n, sizeof *p.s, "greedy");
     p.candidates = cp_alloc(n, sizeof *p.candidates, "greedy");
     if (!p.mark || !p.s || !p.candidates || (status = cp_path_create(model, &p.path)) ||
-        (status = cp_frame_create(model, 1, &p.frame)))
+        (status = cp_rerun_open(model, input, &p.rerun)))
         goto done;
     for (size_t j = 0; j < n; j++)
         p.s[j] = 1;
@@ -173,11 +173,11 @@ cp_status cp_score_greedy(const cp_model *model, const float *input, const cp_re
         p.left -= !(p.mark[j] = p.s[j] > 0);
     memset(score, 0, n * sizeof *score);
     cp_path_fill(p.path, true);
-    status = prune(&p, input, response, options, keep, score, report);
+    status = prune(&p, response, options, keep, score, report);
     report->left = p.left;
     report->sparsity = n ? 1 - (double)p.left / (double)n : 0;
 done:
-    cp_frame_free(p.frame);
+    cp_rerun_close(&p.rerun);
     cp_path_free(p.path);
     cp_free(p.mark), cp_free(p.s), cp_free(p.candidates);
     return status;
