@@ -44,16 +44,11 @@ static void engine_make(void)
     if (dnnl_engine_create(&engine, dnnl_cpu, 0) != dnnl_success) engine = NULL;
 }
 
-/* 4x4 tiles need some 100 of them to be worth their transforms and, per band, no less than their kernel wants; 2x2 tiles
- * come with short bands, where oneDNN prefers them. Bands of 8 to 32 rows measured best on VGG-16. */
-static int band_rows(const cp_window *g, cp_kernel kernel)
+/* Rows of a band: about `wanted`, in bands of equal height, so that the last one computes few rows in vain. */
+static int band_rows(const cp_window *g, cp_kernel kernel, int wanted)
 {
-    int rows;
-    if (kernel == CP_KERNEL_WINOGRAD_2X2) rows = 4;
-    else if (kernel == CP_KERNEL_WINOGRAD_4X4) rows = round_up(g->c < 128 && g->m < 128 ? 32 : 8, 4);
-    else rows = g->c * g->size * g->size * g->out_w > 1 << 17 ? 4 : 16;
-    /* Bands of equal height, so that the last one computes few rows in vain. */
-    int bands = (g->out_h + rows - 1) / rows, tile = kernel == CP_KERNEL_WINOGRAD_4X4 ? 4 : kernel == CP_KERNEL_DIRECT ? 1 : 2;
+    int bands = (g->out_h + wanted - 1) / wanted;
+    int tile = kernel == CP_KERNEL_WINOGRAD_4X4 ? 4 : kernel == CP_KERNEL_WINOGRAD_2X2 ? 2 : 1;
     return round_up((g->out_h + bands - 1) / bands, tile);
 }
 
@@ -95,6 +90,25 @@ static bool is_kernel(const char *name, cp_kernel kernel)
     return false;
 }
 
+static bool make_bands(cp_onednn *o, int rows)
+{
+    const cp_window *g = &o->window;
+    o->rows = band_rows(g, o->kernel, rows);
+    o->bands = (g->out_h + o->rows - 1) / o->rows;
+    o->in_rows = (o->rows - 1) * g->stride + g->size;
+    /* Made for one thread: how a kernel splits its work, and with it the order of its sums, depends on that number. */
+    int threads = omp_get_max_threads();
+    omp_set_num_threads(1);
+    dnnl_status_t status = make_desc(o, o->kernel);
+    omp_set_num_threads(threads);
+    const char *name = "";
+    if (!status) dnnl_primitive_desc_query(o->desc, dnnl_query_impl_info_str, 0, &name);
+    if (!status && is_kernel(name, o->kernel)) return true;
+    if (!status) dnnl_primitive_desc_destroy(o->desc);
+    o->desc = NULL;
+    return false;
+}
+
 cp_status cp_onednn_offer(const cp_window *g, cp_kernel kernel, cp_onednn **out)
 {
     *out = NULL;
@@ -105,24 +119,19 @@ cp_status cp_onednn_offer(const cp_window *g, cp_kernel kernel, cp_onednn **out)
     if (!o) return CP_ERESOURCE;
     o->window = *g;
     o->kernel = kernel;
-    o->rows = band_rows(g, kernel);
-    o->bands = (g->out_h + o->rows - 1) / o->rows;
-    o->in_rows = (o->rows - 1) * g->stride + g->size;
-    bool winograd = kernel != CP_KERNEL_DIRECT;
+    bool winograd = kernel != CP_KERNEL_DIRECT, large = (double)g->c * g->size * g->size * g->out_w > 1 << 17;
     o->x_block = winograd ? LANES : g->c;
     o->y_block = winograd ? LANES : g->m;
     o->x_channels = round_up(g->c, o->x_block);
     o->y_channels = round_up(g->m, o->y_block);
-    /* Made for one thread: how a kernel splits its work, and with it the order of its sums, depends on that number. */
-    int threads = omp_get_max_threads();
-    omp_set_num_threads(1);
-    dnnl_status_t status = make_desc(o, kernel);
-    omp_set_num_threads(threads);
-    const char *name = "";
-    if (!status) dnnl_primitive_desc_query(o->desc, dnnl_query_impl_info_str, 0, &name);
-    if (status || !is_kernel(name, kernel)) {
-        cp_onednn_free(o);
-        return CP_OK;
+    /* Measured best on VGG-16: the shortest bands for which oneDNN has the kernel. It takes 2x2 tiles where few 4x4 fit. */
+    int rows = kernel == CP_KERNEL_WINOGRAD_4X4 ? 8 : kernel == CP_KERNEL_WINOGRAD_2X2 || large ? 4 : 16;
+    while (!make_bands(o, rows)) {
+        if (!winograd || rows >= g->out_h) {
+            cp_onednn_free(o);
+            return CP_OK;
+        }
+        rows *= 2;
     }
     o->x_desc = *dnnl_primitive_desc_query_md(o->desc, dnnl_query_src_md, 0);
     o->y_desc = *dnnl_primitive_desc_query_md(o->desc, dnnl_query_dst_md, 0);

@@ -59,12 +59,66 @@ CP_CLONES static void pool_columns(const layer *l, const float *restrict x, int 
     for (int i = 0; i < n; ++i) out[i] = best[i], winner[i] = (uint16_t)tap_of[i];
 }
 
+typedef float lanes __attribute__((vector_size(64), aligned(4), may_alias));
+typedef int32_t integers __attribute__((vector_size(64)));
+typedef uint16_t shorts __attribute__((vector_size(32), aligned(2), may_alias));
+enum { LANES = 16 };
+
+/* LANES columns of one output row whose windows lie inside the image; the best and its tap stay in registers. Of every second
+ * float none beyond the last is read. */
+static inline __attribute__((always_inline)) void pool_inside(int size, int stride, const float *x, size_t line, float *out,
+                                                              uint16_t *winner)
+{
+    lanes best = {0};
+    best -= FLT_MAX;
+    integers tap_of = {0};
+    tap_of += NO_WINNER;
+#pragma GCC unroll 3
+    for (int ky = 0; ky < size; ++ky)
+#pragma GCC unroll 3
+        for (int kx = 0; kx < size; ++kx) {
+            const float *from = x + ky * line + kx;
+            lanes v = *(const lanes *)from;
+            if (stride == 2)
+                v = (lanes)__builtin_shufflevector(v, *(const lanes *)(from + LANES - 1), 0, 2, 4, 6, 8, 10, 12, 14, 17, 19,
+                                                   21, 23, 25, 27, 29, 31);
+            integers larger = v > best;
+            best = (lanes)((larger & (integers)v) | (~larger & (integers)best));
+            tap_of = (larger & (ky * size + kx)) | (~larger & tap_of);
+        }
+    *(lanes *)out = best;
+    *(shorts *)winner = __builtin_convertvector(tap_of, shorts);
+}
+
+/* The usual windows, away from the borders; the last LANES columns overlap those before. */
+CP_CLONES static void pool_inner_row(const layer *l, const float *x, int oy, int from, int to, float *out, uint16_t *winner)
+{
+    const float *row = x + ((ptrdiff_t)oy * l->stride - l->pad / 2) * l->w - l->pad / 2;
+    for (int ox = from; ox < to; ox += LANES) {
+        if (ox > to - LANES) ox = to - LANES;
+        const float *at = row + (ptrdiff_t)ox * l->stride;
+        if (l->size == 2 && l->stride == 2) pool_inside(2, 2, at, l->w, out + ox, winner + ox);
+        else if (l->size == 3 && l->stride == 2) pool_inside(3, 2, at, l->w, out + ox, winner + ox);
+        else pool_inside(3, 1, at, l->w, out + ox, winner + ox);
+    }
+}
+
+static void pool_span(const layer *l, const float *x, int oy, int from, int to, float *out, uint16_t *winner)
+{
+    for (int first = from; first < to; first += COLUMNS)
+        pool_columns(l, x, oy, first, to - first < COLUMNS ? to - first : COLUMNS, out + first, winner + first);
+}
+
 static void pool_row(const layer *l, const float *x, int oy, float *out, uint16_t *winner)
 {
-    for (int first = 0; first < l->out_w; first += COLUMNS) {
-        int n = l->out_w - first < COLUMNS ? l->out_w - first : COLUMNS;
-        pool_columns(l, x, oy, first, n, out + first, winner + first);
-    }
+    int from, to, unused, y0 = oy * l->stride - l->pad / 2;
+    cp_valid_columns(l->out_w, l->stride, -(l->pad / 2), l->w, &from, &unused);
+    cp_valid_columns(l->out_w, l->stride, l->size - 1 - l->pad / 2, l->w, &unused, &to);
+    bool usual = (l->stride == 2 && (l->size == 2 || l->size == 3)) || (l->stride == 1 && l->size == 3);
+    if (!usual || y0 < 0 || y0 + l->size > l->h || to - from < LANES) from = to = 0;
+    pool_span(l, x, oy, 0, from, out, winner);
+    if (to > from) pool_inner_row(l, x, oy, from, to, out, winner);
+    pool_span(l, x, oy, to, l->out_w, out, winner);
 }
 
 static void forward_maxpool(const cp_op *op, int n, const cp_batch *in, cp_batch out, uint16_t *index, bool linear,
