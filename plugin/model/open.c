@@ -74,8 +74,10 @@ void cp_host_load_weights(network *net, const char *weights)
     /* Darknet leaves a deconvolution without groups, and divides by them to count its weights. */
     for (int i = 0; i < net->n; ++i)
         if (net->layers[i].type == DECONVOLUTIONAL) net->layers[i].groups = 1;
-    int saved = silence_stderr();
+    int saved = silence_stderr(), gpu = gpu_index;
+    gpu_index = -1; /* else a GPU build also pushes them to arrays on the GPU, which this network has not */
     load_weights(net, (char *)weights);
+    gpu_index = gpu;
     restore_stderr(saved);
 }
 
