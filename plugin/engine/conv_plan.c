@@ -71,13 +71,15 @@ static size_t budget_of(size_t weights)
 }
 
 enum { OFFERS = 3 };
-static const double sgemm_rate = 46, onednn_rate[OFFERS] = {57, 115, 165};
+static const double sgemm_rate = 46, pointwise_rate = 41, onednn_rate[OFFERS] = {57, 115, 165};
 
 /* Nanoseconds on one core that multiplies and adds 50e9 times a second with sgemm; only ratios matter. The rates and the
  * costs of moving were measured on VGG-16, SqueezeNet and YOLOv3-tiny layers (AVX-512). */
 static double gemm_time(const cp_window *g)
 {
     double k = (double)g->c * g->size * g->size;
+    bool pointwise = g->size == 1 && g->stride == 1 && g->pad == 0; /* moves nothing, but is cut into thin products */
+    if (pointwise) return k * g->m / pointwise_rate * g->out_h * g->out_w;
     return (k * g->m / sgemm_rate + .4 * k) * g->out_h * g->out_w;
 }
 
@@ -111,7 +113,6 @@ static cp_status wished_kernel(int *wish)
 static cp_status add_offers(cp_op *op, bool backward, int wish, offer *offers, int *n)
 {
     const cp_window *g = backward ? &op->conv->back_window : &op->conv->window;
-    if (g->size == 1 && wish == FREE) return CP_OK; /* sgemm on the tensors as they are */
     size_t flipped = backward && !is_large(g) ? sizeof(float) * g->c * g->m * g->size * g->size : 0; /* not needed then */
     for (int k = 0; k < OFFERS; ++k) {
         cp_onednn *gather = NULL;
