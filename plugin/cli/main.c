@@ -73,6 +73,14 @@ const cp_command cp_commands[] = {
      "per line), PREFIX.csv and PREFIX.png (curves). A log is what `darknet classifier train` and `darknet detector train`\n"
      "write with -critpath log.jsonl[,every=100][,probe=list], or the same in the environment variable CRITPATH.",
      "darknet critpath watch backup yolov3.cfg -data cfg/coco.data -out yolov3", cp_run_watch},
+    {"prune", "[data] <cfg> <weights> [path.npz ...] [image ...]",
+     "Cut the channels that no path needs out of cfg and weights: a smaller network, to be fine-tuned by Darknet.",
+     "keep random valid " SELECTION RESPONSE "out",
+     "Paths, gates or scores come from files, or are found for images at -sparsity; one image path per line on stdin if\n"
+     "there is neither. Writes PREFIX.cfg and PREFIX.weights. Channels that layers add or hand on go together; what cannot\n"
+     "be cut is listed with the reason. -floor holds for the paths, and for the filters that stay. Continue with\n"
+     "`darknet classifier train data PREFIX.cfg PREFIX.weights -clear`.",
+     "darknet critpath prune resnet.cfg resnet.weights cats/*.path.npz -keep .5 -out small", cp_run_prune},
     {0},
 };
 

@@ -23,12 +23,14 @@ typedef struct {
 /* What the user gave, or the default. Strings point into argv. */
 typedef struct {
     const char *method, *class_name, *box, *target, *unit, *offpath, *names, *out, *score, *path;
-    const char *granularity, *steps, *init, *preset, *methods, *norms, *mode, *off, *data, *list;
+    const char *granularity, *steps, *init, *preset, *methods, *norms, *mode, *off, *data, *list, *valid;
     cp_number_list sparsity;
-    double floor, thresh, nms, eps, tolerance, rate, momentum, gamma, clamp; /* of DGR's four, 0: the preset's */
+    double floor, keep, thresh, nms, eps, tolerance, rate, momentum, gamma, clamp; /* of DGR's four, 0: the preset's */
     int sample, permutations, exact; /* sample: 0, all */
     int letterbox, top, threads, gpu, seed, protect, iterations, rounds; /* iterations: 0, the preset's */
-    int draws, checks, maxpool, probes, refine, images; /* images: 0, all (with -data 16) */
+    int draws, checks, maxpool, probes, refine;
+    int images; /* 0: all (with -data 16) */
+    int random; /* a seed; 0: not given */
     size_t mem; /* bytes; 0: no cap */
     bool no_picture, layers, json, quiet, nogpu, help;
     char **arguments; /* what is not an option, in order: [data] <cfg> <weights> [image ...] */

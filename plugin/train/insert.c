@@ -7,7 +7,6 @@
 #include "io/error.h"
 #include "io/hash.h"
 #include "io/json.h"
-#include "io/npz.h"
 
 #define META "meta.json"
 #define MAX_META_BYTES ((size_t)8 << 20)
@@ -22,34 +21,55 @@ int cp_mask_layer(const char *name)
     return strncmp(name, again, (size_t)used) || (int)strlen(again) != used ? -1 : layer;
 }
 
-/* meta.json says which cfg the file was made with; a file without it is taken by its names and shapes alone. */
-static cp_status check_meta(cp_npz *npz, const char *file, const cp_cfg *cfg)
+/* `which` ("cfg", "weights") has the hash `here`, unless meta.json does not say. */
+static cp_status check_hash(const json_t *root, const char *file, const char *where, const char *which,
+                            const char *here, const char *name)
+{
+    char key[32];
+    const char *made;
+    snprintf(key, sizeof key, "%s_sha256", which);
+    cp_status status = cp_json_get_text(root, key, where, &made);
+    if (!status && strcmp(made, here))
+        return cp_fail(CP_EINPUT, "%s: made with another %s: sha256 %.12s in the file, %.12s of %s", file, which, made,
+                       here, name);
+    return status;
+}
+
+/* A file without meta.json is taken by its names and shapes alone. */
+static cp_status check_meta(cp_npz *npz, const char *file, const cp_cfg *cfg, const char *weights_sha256)
 {
     char where[400], here[CP_SHA256_TEXT];
     unsigned char *text = NULL;
     size_t bytes;
     json_t *root = NULL;
-    const char *made;
     if (!cp_npz_has_bytes(npz, META)) return CP_OK;
     snprintf(where, sizeof where, "%.380s: " META, file);
     cp_status status = cp_npz_read_bytes(npz, META, MAX_META_BYTES, &text, &bytes);
     if (!status) status = cp_json_parse(text, bytes, where, &root);
-    if (!status) status = cp_json_get_text(root, "cfg_sha256", where, &made);
     if (!status) status = cp_sha256_file(cp_cfg_path(cfg), here);
-    if (!status && strcmp(made, here))
-        status = cp_fail(CP_EINPUT, "%s: made with another cfg: sha256 %.12s in the file, %.12s of %s", file, made,
-                         here, cp_cfg_path(cfg));
+    if (!status) status = check_hash(root, file, where, "cfg", here, cp_cfg_path(cfg));
+    if (!status && weights_sha256) status = check_hash(root, file, where, "weights", weights_sha256, "the weights");
     json_decref(root);
     cp_free(text);
     return status;
 }
 
-static cp_status check_array(cp_npz *npz, size_t index, const char *file, const char *mode, const cp_cfg_net *net,
-                             int *layer)
+cp_status cp_masks_open(const char *file, const cp_cfg *cfg, const char *weights_sha256, cp_npz **npz)
+{
+    cp_status status = cp_npz_open(file, npz);
+    if (!status) status = check_meta(*npz, file, cfg, weights_sha256);
+    if (!status && !cp_npz_count(*npz)) status = cp_fail(CP_EINPUT, "%s: has no arrays", file);
+    if (!status) return CP_OK;
+    cp_npz_close(*npz);
+    *npz = NULL;
+    return status;
+}
+
+cp_status cp_masks_array(cp_npz *npz, size_t index, const char *file, const cp_cfg_net *net, int *layer,
+                         cp_array_type *type)
 {
     const char *name = cp_npz_name(npz, index);
     char wanted[64], found[CP_ARRAY_TYPE_TEXT];
-    cp_array_type type;
     *layer = cp_mask_layer(name);
     if (*layer < 0 || (size_t)*layer >= net->n_layers)
         return cp_fail(CP_EINPUT, "%s: array '%.80s' is no layer of the cfg, which has %zu", file, name, net->n_layers);
@@ -59,17 +79,26 @@ static cp_status check_array(cp_npz *npz, size_t index, const char *file, const 
         return cp_fail(CP_EINPUT, "%s: array '%.80s' is called '%s' in the cfg", file, name, wanted);
     if (cp_layer_type_is_head(l->type) || !l->out_c)
         return cp_fail(CP_EINPUT, "%s: array '%.80s': no mask goes behind such a layer", file, name);
-    cp_status status = cp_npz_type(npz, index, &type);
+    cp_status status = cp_npz_type(npz, index, type);
     if (status) return status;
-    cp_array_type whole = cp_array_chw(type.dtype, l->out_c, l->out_h, l->out_w);
-    cp_array_type channels = cp_array_chw(type.dtype, l->out_c, 1, 1);
-    if (!cp_array_type_equal(&type, &whole) && !cp_array_type_equal(&type, &channels))
-        return cp_fail(CP_EINPUT, "%s: %s is %s, in the cfg (%d, %d, %d)", file, name, cp_array_type_text(&type, found),
+    cp_array_type whole = cp_array_chw(type->dtype, l->out_c, l->out_h, l->out_w);
+    cp_array_type channels = cp_array_chw(type->dtype, l->out_c, 1, 1);
+    if (!cp_array_type_equal(type, &whole) && !cp_array_type_equal(type, &channels))
+        return cp_fail(CP_EINPUT, "%s: %s is %s, in the cfg (%d, %d, %d)", file, name, cp_array_type_text(type, found),
                        l->out_c, l->out_h, l->out_w);
-    if (type.dtype != CP_BOOL && (strcmp(mode, "gate") || type.dtype != CP_FLOAT32))
-        return cp_fail(CP_EINPUT, "%s: %s is %s, mode %s needs bool", file, name, cp_array_type_text(&type, found),
-                       mode);
     return CP_OK;
+}
+
+static cp_status check_array(cp_npz *npz, size_t index, const char *file, const char *mode, const cp_cfg_net *net,
+                             int *layer)
+{
+    char found[CP_ARRAY_TYPE_TEXT];
+    cp_array_type type;
+    cp_status status = cp_masks_array(npz, index, file, net, layer, &type);
+    if (!status && type.dtype != CP_BOOL && (strcmp(mode, "gate") || type.dtype != CP_FLOAT32))
+        return cp_fail(CP_EINPUT, "%s: %s is %s, mode %s needs bool", file, cp_npz_name(npz, index),
+                       cp_array_type_text(&type, found), mode);
+    return status;
 }
 
 static cp_status put_mask(cp_cfg *cfg, int layer, const char *file, const char *name, const char *mode, const char *off)
@@ -99,9 +128,7 @@ cp_status cp_masks_insert(cp_cfg *cfg, const char *file, const char *mode, const
     cp_status status = check_name(file);
     if (!status && off) status = check_name(off);
     if (!status) status = cp_cfg_check(cfg, 0, &net);
-    if (!status) status = cp_npz_open(file, &npz);
-    if (!status) status = check_meta(npz, file, cfg);
-    if (!status && !cp_npz_count(npz)) status = cp_fail(CP_EINPUT, "%s: has no arrays", file);
+    if (!status) status = cp_masks_open(file, cfg, NULL, &npz);
     if (!status && !(names = cp_alloc(net->n_layers, sizeof *names, "masks"))) status = CP_ERESOURCE;
     for (size_t i = 0; !status && i < cp_npz_count(npz); i++) {
         int layer;

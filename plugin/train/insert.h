@@ -2,6 +2,7 @@
 #ifndef CP_TRAIN_INSERT_H
 #define CP_TRAIN_INSERT_H
 
+#include "io/npz.h"
 #include "model/cfg.h"
 
 /* A [pathmask] behind each layer that `file` has an array for ("layer_012_convolutional"; bool, or for mode "gate" also
@@ -12,6 +13,14 @@ cp_status cp_masks_insert(cp_cfg *cfg, const char *file, const char *mode, const
 
 /* Takes every [pathmask] out; its readers read the layer before it. *n: sections taken out. */
 cp_status cp_masks_strip(cp_cfg *cfg, size_t *n);
+
+/* Opens an .npz of arrays called as layers. Its meta.json, if there is one, must name the cfg's hash, and the weights'
+ * where weights_sha256 is not NULL. CP_EINPUT: another cfg, other weights, no arrays. */
+cp_status cp_masks_open(const char *file, const cp_cfg *cfg, const char *weights_sha256, cp_npz **npz);
+/* The layer and the type of one of its arrays; CP_EINPUT unless it is called as a layer of the network, no head, and is
+ * (C,H,W) or (C,1,1) of that layer's output. Any element type. */
+cp_status cp_masks_array(cp_npz *npz, size_t index, const char *file, const cp_cfg_net *net, int *layer,
+                         cp_array_type *type);
 
 /* The layer that an array called `name` belongs to, or -1: "layer_012_convolutional" is 12. */
 int cp_mask_layer(const char *name);

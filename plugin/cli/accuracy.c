@@ -1,0 +1,128 @@
+#include "cli/accuracy.h"
+
+#include <string.h>
+
+#include "io/error.h"
+#include "io/file.h"
+#include "io/image.h"
+#include "io/progress.h"
+
+enum { BATCH = 8 };
+static const uint64_t MAX_LIST_BYTES = (uint64_t)1 << 30;
+
+/* ---- the list ---- */
+
+static cp_status add_picture(cp_valid_list *v, const char *list, char *path)
+{
+    size_t k = 0;
+    while (k < v->labels->n && !strstr(path, v->labels->names[k])) k++;
+    if (k == v->labels->n)
+        return cp_fail(CP_EINPUT, "%s: \"%.200s\" has none of the %zu labels in its path", list, path, k);
+    v->pictures[v->n] = path;
+    v->truth[v->n++] = (int)k;
+    v->present[k] = true;
+    return CP_OK;
+}
+
+cp_status cp_valid_list_read(const char *list, const char *data_path, int classes, cp_valid_list *v)
+{
+    cp_data *data = NULL;
+    unsigned char *text = NULL;
+    size_t bytes, lines = 1;
+    *v = (cp_valid_list){0};
+    cp_status status = cp_data_read(data_path, &data);
+    if (!status && !data->labels) status = cp_fail(CP_EINPUT, "%s: has no labels=, which say a picture's class", data_path);
+    if (!status) status = cp_names_read(data->labels, classes, &v->labels);
+    if (!status && v->labels->n > (size_t)classes) v->labels->n = (size_t)classes;
+    if (!status) status = cp_file_read(list, "list of pictures", MAX_LIST_BYTES, &text, &bytes);
+    if (status) goto done;
+    for (size_t i = 0; i < bytes; i++) lines += text[i] == '\n';
+    v->pictures = cp_alloc(lines, sizeof *v->pictures, "list of pictures");
+    v->truth = cp_alloc(lines, sizeof *v->truth, "list of pictures");
+    v->present = cp_alloc((size_t)classes, sizeof *v->present, "list of pictures");
+    v->text = (char *)text;
+    text = NULL;
+    if (!v->pictures || !v->truth || !v->present) status = CP_ERESOURCE;
+    char *rest = v->text;
+    for (char *line; !status && (line = strsep(&rest, "\r\n"));)
+        if (*line) status = add_picture(v, list, line);
+    if (!status && !v->n) status = cp_fail(CP_EINPUT, "%s: names no picture", list);
+done:
+    cp_free(text);
+    cp_data_free(data);
+    if (status) cp_valid_list_free(v);
+    return status;
+}
+
+void cp_valid_list_free(cp_valid_list *v)
+{
+    cp_names_free(v->labels);
+    cp_free(v->pictures);
+    cp_free(v->truth);
+    cp_free(v->present);
+    cp_free(v->text);
+    *v = (cp_valid_list){0};
+}
+
+/* ---- the measure ---- */
+
+static cp_status read_picture(const cp_model *model, const char *path, float *input)
+{
+    cp_picture photo, square = {0};
+    cp_placement placement;
+    cp_status status = cp_picture_read(path, &photo);
+    if (status) return status;
+    int side = photo.w < photo.h ? photo.w : photo.h, x = (photo.w - side) / 2, y = (photo.h - side) / 2;
+    status = cp_picture_new(side, side, &square);
+    for (int row = 0; !status && row < side; row++)
+        memcpy(square.rgb + 3 * (size_t)row * (size_t)side,
+               photo.rgb + 3 * ((size_t)(y + row) * (size_t)photo.w + (size_t)x), 3 * (size_t)side);
+    if (!status)
+        status = cp_model_prepare(model, square.rgb, (size_t)side, (size_t)side, false, input, &placement);
+    cp_picture_free(&square);
+    cp_picture_free(&photo);
+    return status;
+}
+
+/* The first of the largest, among those of `among` where that is given. */
+static int largest(const float *logits, int n, const bool *among)
+{
+    int best = -1;
+    for (int i = 0; i < n; i++)
+        if ((!among || among[i]) && (best < 0 || logits[i] > logits[best])) best = i;
+    return best;
+}
+
+cp_status cp_valid_list_measure(const cp_valid_list *v, const cp_model *model, const char *what, bool quiet,
+                                cp_right *right)
+{
+    size_t c, h, w;
+    cp_frame *frame = NULL;
+    *right = (cp_right){0};
+    if (cp_model_get_kind(model) != CP_CLASSIFIER)
+        return cp_fail(CP_EINPUT, "top-1 is measured of classifiers; this network is none");
+    cp_model_input_shape(model, &c, &h, &w);
+    cp_response any;
+    cp_status status = cp_response_class(model, 0, &any);
+    if (status) return status;
+    int logits = any.unit[0].layer, classes = cp_model_classes(model);
+    float *input = cp_alloc(BATCH * c * h * w, sizeof *input, "network input");
+    cp_progress *progress = cp_progress_start(what, (double)v->n, quiet);
+    status = input ? cp_frame_create(model, BATCH, &frame) : CP_ERESOURCE;
+    for (size_t first = 0; !status && first < v->n; first += BATCH) {
+        size_t n = v->n - first < BATCH ? v->n - first : BATCH;
+        for (size_t i = 0; !status && i < n; i++)
+            status = read_picture(model, v->pictures[first + i], input + i * c * h * w);
+        if (!status) status = cp_frame_forward(frame, input, (int)n, NULL);
+        for (size_t i = 0; !status && i < n; i++) {
+            const float *found = cp_frame_output(frame, logits, (int)i);
+            right->all += largest(found, classes, NULL) == v->truth[first + i];
+            right->present += largest(found, classes, v->present) == v->truth[first + i];
+        }
+        cp_progress_update(progress, (double)(first + n));
+    }
+    cp_progress_end(&progress);
+    cp_frame_free(frame);
+    cp_free(input);
+    return status;
+}

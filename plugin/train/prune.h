@@ -1,0 +1,18 @@
+/* The smaller network: cfg and weights with the channels of some groups left out, both rewritten together. */
+#ifndef CP_TRAIN_PRUNE_H
+#define CP_TRAIN_PRUNE_H
+
+#include "train/channels.h"
+
+/* kept: one per group of `channels`, which are those of `cfg`. The cfg without the other groups' channels: fewer filters,
+ * outputs and groups of depthwise convolutions; all else as it was. CP_EINPUT: the check refuses the result. Free with
+ * cp_cfg_free. */
+cp_status cp_prune_cfg(const cp_cfg *cfg, const cp_channels *channels, const bool *kept, cp_cfg **smaller);
+
+/* Writes the weights of that cfg: of every filter kept its bias, batch norm and weights for the input channels kept. A
+ * channel left out is one that is 0 wherever it is read. Header (version, seen) as in `weights`. `smaller` is the check
+ * of the smaller cfg. Atomic; errors as cp_weights_check's and io/atomic.h's. */
+cp_status cp_prune_weights(const char *weights, const char *cfg_name, const cp_channels *channels, const bool *kept,
+                           const cp_cfg_net *smaller, const char *out);
+
+#endif
