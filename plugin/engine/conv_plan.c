@@ -48,8 +48,7 @@ static cp_window back_window(const cp_window *g)
                        .pad = g->size - 1 - g->pad, .out_h = g->h, .out_w = g->w, .groups = g->groups};
 }
 
-enum { SPARSE_CHANNELS = 16,   /* runs shorter than that are not worth it */
-       LARGE_WEIGHTS = 1 << 20 }; /* floats: no rearranged copy of those but oneDNN's */
+enum { LARGE_WEIGHTS = 1 << 20 }; /* floats: no rearranged copy of those but oneDNN's */
 static const double depthwise_sparse_below = .06; /* deltas per output */
 
 static bool is_large(const cp_window *g) { return (double)g->groups * g->m * g->c * g->size * g->size > LARGE_WEIGHTS; }
@@ -191,7 +190,7 @@ static double sparse_limit(const cp_conv *conv, double dense_time)
     double filter = (double)g->c * g->size * g->size;
     double fixed = 1.3 * g->groups * g->c * g->h * g->w;
     if (g->size > 1 && is_large(g)) fixed += filter * g->m * g->groups;
-    double deltas = (dense_time - fixed) / (filter / 9);
+    double deltas = (dense_time - fixed) / (filter / 9 + 3 * g->size); /* a run per row of the window */
     return deltas > 0 ? deltas : 0;
 }
 
@@ -199,7 +198,6 @@ static cp_status load_sparse(cp_op *op)
 {
     cp_conv *conv = op->conv;
     const cp_window *g = &conv->window;
-    if (g->c < SPARSE_CHANNELS) return CP_OK;
     cp_onednn *o = conv->backward;
     conv->sparse_below = sparse_limit(conv, o ? onednn_time(&conv->back_window, cp_onednn_kernel(o), cp_onednn_band_rows(o))
                                               : gemm_time(g) * g->groups);
