@@ -3,7 +3,6 @@
 #include <math.h>
 #include <stddef.h>
 #include <stdio.h>
-#include <string.h>
 
 #include "io/chart.h"
 #include "io/draw.h"
@@ -68,7 +67,7 @@ static cp_status draw_panel(const cp_records *records, const char *name, value_k
             values[i] = value_of(&records->record[i], row_of(&records->record[i], s), kind);
             any |= isfinite(values[i]);
         }
-        const char *layer = row->layer < 0 ? "network" : row->name + (strncmp(row->name, "layer_", 6) ? 0 : 6);
+        const char *layer = cp_record_row_name(row);
         /* What has no value keeps its place, so that a layer has the same colour in every panel. */
         series[s] = (cp_series){any && kind != LOSS ? layer : NULL, values, NULL};
         drawn += any;

@@ -300,7 +300,7 @@ static void print_records(const job *j, bool layers)
         else
             printf("\n");
         for (int l = 0; layers && l < record->n_layers; l++) {
-            snprintf(left, sizeof left, "  %.40s", record->layers[l].name + strlen("layer_"));
+            snprintf(left, sizeof left, "  %.40s", cp_record_row_name(&record->layers[l]));
             print_row(record, &record->layers[l], left);
             printf("\n");
         }

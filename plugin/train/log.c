@@ -110,6 +110,15 @@ static cp_status get_count(const json_t *o, const char *key, const char *where, 
     return status;
 }
 
+/* Text of a file may end on a terminal. */
+static void copy_text(char *to, size_t size, const char *from)
+{
+    snprintf(to, size, "%s", from);
+    for (; *to; to++)
+        if ((unsigned char)*to < ' ' || *to == 127)
+            *to = '?';
+}
+
 static cp_status read_row(const json_t *o, const char *where, bool network, bool fault, cp_record_row *row)
 {
     json_int_t layer = -1;
@@ -138,7 +147,7 @@ static cp_status read_row(const json_t *o, const char *where, bool network, bool
         status = get_real(o, "weight_gradient", where, 0, INFINITY, &row->weight_gradient);
     row->layer = (int)layer;
     if (!status)
-        snprintf(row->name, sizeof row->name, "%s", name);
+        copy_text(row->name, sizeof row->name, name);
     return status;
 }
 
@@ -162,9 +171,9 @@ static cp_status read_record(const json_t *o, const char *where, cp_record *reco
     if (!status && !json_is_null(json_object_get(o, "answers_changed")))
         status = cp_json_get_integer(o, "answers_changed", where, 0, pictures, &changed);
     if (!status && json_object_get(o, "fault") && !(status = cp_json_get_text(o, "fault", where, &text)))
-        snprintf(record->fault, sizeof record->fault, "%s", text);
+        copy_text(record->fault, sizeof record->fault, text);
     if (!status && json_is_string(json_object_get(o, "file")) && !(status = cp_json_get_text(o, "file", where, &text)))
-        snprintf(record->file, sizeof record->file, "%s", text);
+        copy_text(record->file, sizeof record->file, text);
     record->iteration = (uint64_t)iteration;
     record->seen = (uint64_t)seen;
     record->pictures = (size_t)pictures;

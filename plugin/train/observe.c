@@ -8,11 +8,11 @@
 
 #include "io/error.h"
 #include "train/log.h"
-#ifdef GPU
-#include "connected_layer.h"
-#include "convolutional_layer.h"
-#include "deconvolutional_layer.h"
-#include "local_layer.h"
+#ifdef GPU /* from Darknet's headers of these layers, which do not compile without warnings */
+void pull_convolutional_layer(layer l);
+void pull_deconvolutional_layer(layer l);
+void pull_connected_layer(layer l);
+void pull_local_layer(layer l);
 #endif
 
 enum { EVERY = 100, MAX_EVERY = 1000000000 };
@@ -192,6 +192,16 @@ static void pull(layer *l)
 #endif
 }
 
+/* The sums of the weights' gradients alone. */
+static void pull_updates(layer *l, size_t n)
+{
+#ifdef GPU
+    cuda_pull_array(l->weight_updates_gpu, l->weight_updates, n);
+#else
+    (void)l, (void)n;
+#endif
+}
+
 static void measure_activations(const layer *l, const network *net, measured *m)
 {
     size_t n = (size_t)l->outputs * (size_t)l->batch;
@@ -223,7 +233,7 @@ static void measuring_backward(layer l, network net)
     if (!m->before)
         return;
     if (on_gpu(&net))
-        pull(&l);
+        pull_updates(&l, m->n_weights);
     m->weights = squares(l.weight_updates, m->before, m->n_weights);
 }
 
@@ -253,7 +263,7 @@ static cp_status begin(network *net)
             m->before = cp_alloc_dirty(m->n_weights, sizeof *m->before, "weight gradients");
             status = m->before ? CP_OK : CP_ERESOURCE;
             if (!status && on_gpu(net))
-                pull(l);
+                pull_updates(l, m->n_weights);
             if (!status)
                 memcpy(m->before, l->weight_updates, m->n_weights * sizeof *m->before);
         }
@@ -270,7 +280,10 @@ static void end(network *net, size_t images)
     const cp_neuron_layer *layers = cp_model_neuron_layers(observer.model, &n);
     for (int k = 0; k < n; k++) {
         measured *m = &observer.layer[k];
+        if (!m->backward) /* begin() has refused the network */
+            return;
         *backward_of(net, layers[k].layer) = m->backward;
+        m->backward = NULL;
         cp_free(m->before);
         m->before = NULL;
         observer.record.layers[k].activation_gradient = sqrt(m->activations / (double)images);

@@ -52,6 +52,11 @@ cp_status cp_record_create(const cp_model *model, cp_record *record)
     return CP_OK;
 }
 
+const char *cp_record_row_name(const cp_record_row *row)
+{
+    return row->name + (strncmp(row->name, "layer_", 6) ? 0 : 6);
+}
+
 void cp_record_free(cp_record *record)
 {
     cp_free(record->layers);

@@ -34,6 +34,9 @@ typedef struct {
     int n_layers;
 } cp_record;
 
+/* "012_convolutional", "network" */
+const char *cp_record_row_name(const cp_record_row *row);
+
 #define CP_RECORD_SPARSITY .9   /* of the paths compared */
 
 /* An empty record with a row for each neuron layer of the model. */

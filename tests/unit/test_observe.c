@@ -445,6 +445,23 @@ static long size_of(const char *path)
     return size;
 }
 
+/* Said once, and training goes on. */
+static void a_network_of_another_cfg(void **state)
+{
+    (void)state;
+    setting *s = open_setting(".1", with_batch_norm, ",every=1,probe=");
+    if (cp_observe_start(s->option, s->cfg)) fail_msg("%s", cp_error());
+    write_text(s->cfg, head, ".1", without);
+    network *net = parse(s);
+    float before = net->layers[0].weights[0];
+    for (int i = 0; i < 3; i++) train_network(net, s->d);
+    assert_true(net->layers[0].weights[0] != before);
+    cp_observe_stop();
+    assert_int_equal(size_of(s->log), 0);
+    release(net);
+    close_setting(s);
+}
+
 static void a_log_that_was_cut_goes_on(void **state)
 {
     (void)state;
@@ -523,6 +540,7 @@ int main(void)
         cmocka_unit_test(gradients_by_hand),
         cmocka_unit_test(a_resized_network),
         cmocka_unit_test(weights_that_are_not_finite),
+        cmocka_unit_test(a_network_of_another_cfg),
         cmocka_unit_test(a_log_that_was_cut_goes_on),
         cmocka_unit_test(options),
     };
