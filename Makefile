@@ -104,15 +104,16 @@ demo:
 	@echo 'The first network has learned 32x32 pictures of one thing; whole scenes such as this photo mislead it.'
 	@echo 'pictures: $(BUILD)/demo/dog.png, $(BUILD)/demo/signs-box1.png, -box2, -box3'
 
-# Ratios against Darknet as Debian ships it and against PyTorch, where that is installed.
-BENCH_NETWORKS = vgg-16,squeezenet,yolov3-tiny
+# Ratios against Darknet as Debian ships it and against PyTorch, where that is installed; TORCH_PYTHON names the Python of a
+# virtual environment with another PyTorch. BENCH="--threads 1 --networks vgg-16" and the like go to bench.py.
+BENCH =
 bench: all $(BUILD)/stock/bench_stock
 	@cmake -S . -B $(CMAKE) -DTESTS=ON >$(CMAKE).log || { cat $(CMAKE).log; exit 1; }
-	@$(MAKE) -s -C $(CMAKE) bench_engine
+	@$(MAKE) -s -C $(CMAKE) bench_engine bench_intgrad
 	@python=python3; [ ! -x /usr/bin/python3 ] || python=/usr/bin/python3; \
-	$$python tests/bench/bench.py --engine $(CMAKE)/tests/bench/bench_engine --stock $(BUILD)/stock/bench_stock \
-	    --cfg-dir $(TREE)/cfg --data $(or $(CRITPATH_DATA),../shared/data)/weights --work $(BUILD)/bench \
-	    --networks $(BENCH_NETWORKS) $(BENCH)
+	$$python tests/bench/bench.py --engine $(CMAKE)/tests/bench/bench_engine --intgrad $(CMAKE)/tests/bench/bench_intgrad \
+	    --darknet $(BUILD)/darknet --stock $(BUILD)/stock/bench_stock --cfg-dir $(TREE)/cfg \
+	    --data $(or $(CRITPATH_DATA),../shared/data)/weights --work $(BUILD)/bench $(BENCH)
 
 $(BUILD)/stock/bench_stock: $(SOURCE_FILES) tests/bench/stock.c
 	@tools/unpack-darknet $(SOURCE) $(BUILD)/stock stock

@@ -56,6 +56,27 @@ CP_CLONES static size_t descend_sloped(const float *restrict a, size_t n, float 
     return count;
 }
 
+enum { FEW = 8 }; /* bits of a word that are better taken one by one */
+
+/* The few deltas on the path are saved, the word is cleared, and they are put back. */
+static inline size_t descend_few(uint64_t bits, const float *a, size_t in_word, float slope, float *delta)
+{
+    float kept[FEW];
+    int n = 0;
+    size_t count = 0;
+    for (uint64_t left = bits; left; left &= left - 1) {
+        int i = __builtin_ctzll(left);
+        kept[n++] = delta[i] * (a[i] > 0 ? 1.f : slope);
+    }
+    memset(delta, 0, in_word * sizeof *delta);
+    n = 0;
+    for (uint64_t left = bits; left; left &= left - 1) {
+        count += kept[n] != 0;
+        delta[__builtin_ctzll(left)] = kept[n++];
+    }
+    return count;
+}
+
 CP_CLONES static size_t descend_masked(const uint64_t *words, const float *restrict a, size_t n, float slope,
                                        float *restrict delta)
 {
@@ -64,6 +85,10 @@ CP_CLONES static size_t descend_masked(const uint64_t *words, const float *restr
         size_t in_word = n - w * 64 < 64 ? n - w * 64 : 64;
         if (!words[w]) {
             memset(delta + w * 64, 0, in_word * sizeof *delta);
+            continue;
+        }
+        if (__builtin_popcountll(words[w]) <= FEW) {
+            total += descend_few(words[w], a + w * 64, in_word, slope, delta + w * 64);
             continue;
         }
         for (size_t half = 0; half < in_word; half += 32) {

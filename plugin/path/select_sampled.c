@@ -12,7 +12,8 @@
 enum {
     LINE = 16, LINE_EVERY = 64,         /* scores of a line; of so many lines one is sampled */
     BIN_SHIFT = 16, BINS = 1 << 15,     /* of the sample: as fine as 1 part in 128 */
-    CANDIDATES_PER = 8,                 /* of so many scores one may lie in the bracket */
+    CANDIDATES_PER = 8, CANDIDATES = 4096, /* of so many scores one may lie in the bracket, and as many more per block:
+                                              a small layer near the response may lie in it as a whole */
     DIGIT = 11,                         /* bits by which candidates are told apart at a time */
     BLOCK_WORDS = CP_SELECT_BLOCK / 64
 };
@@ -174,25 +175,33 @@ static void clear_losers(const cp_select_block *blocks, const scan *scans, size_
         }
 }
 
+static size_t room_for(const cp_select_block *block)
+{
+    size_t room = block->count / CANDIDATES_PER + CANDIDATES;
+    return room < block->count ? room : block->count;
+}
+
 cp_select_outcome cp_select_sampled(const cp_select_block *blocks, size_t n, size_t k, uint32_t *value)
 {
     cp_select_outcome outcome = CP_NOT_SELECTED;
-    size_t neurons = 0, room = 0, above = 0, inside = 0, equal;
+    size_t neurons = 0, room = 0, all = 0, above = 0, inside = 0, equal;
     uint32_t low, high, largest = 0;
     candidate *candidates = NULL;
     scan *scans = NULL;
     bool lost = false;
-    for (size_t b = 0; b < n; b++)
+    for (size_t b = 0; b < n; b++) {
         neurons += blocks[b].count;
+        all += room_for(&blocks[b]);
+    }
     if (k > neurons || !find_bracket(blocks, n, neurons, k, &low, &high))
         return outcome;
-    candidates = cp_alloc_dirty(neurons / CANDIDATES_PER + 64 * n, sizeof *candidates, "selection");
+    candidates = cp_alloc_dirty(all, sizeof *candidates, "selection");
     scans = cp_alloc(n, sizeof *scans, "selection");
     if (!candidates || !scans)
         goto done;
     for (size_t b = 0; b < n; b++) {
         scans[b].candidates = candidates + room;
-        room += scans[b].room = blocks[b].count / CANDIDATES_PER + 64;
+        room += scans[b].room = room_for(&blocks[b]);
     }
 #pragma omp parallel for schedule(dynamic) num_threads(cp_select_threads(neurons))
     for (size_t b = 0; b < n; b++)

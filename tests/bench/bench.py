@@ -1,13 +1,22 @@
 """make bench: one table of ratios from one run. Peers load once and then take turns, so that a machine whose speed drifts
-drifts for all of them; each figure is the least of several turns."""
+drifts for all of them; each figure is the least of several turns. Then images per second over a list, and NeuronIntGrad
+(bench_intgrad.py). All of it as JSON too, in bench.json of the work folder."""
 import argparse
 import json
 import os
 import platform
+import shutil
+import struct
 import subprocess
 import sys
+import tempfile
+import time
+import zlib
 
 HERE = os.path.dirname(os.path.abspath(__file__))
+QUESTIONS = {"ours": ["forward", "backward", "explain .9", "explain .99", "grad .99", "grad .999", "sweep"],
+             "stock": ["forward", "backward"], "torch": ["forward", "backward"], "new": ["forward", "backward"]}
+LIST_IMAGES, LIST_FIRST = 40, 4
 
 
 class Peer:
@@ -29,47 +38,68 @@ class Peer:
         self.process.wait()
 
 
-def environment(threads):
-    env = dict(os.environ, OMP_NUM_THREADS=str(threads), MKL_NUM_THREADS=str(threads), OPENBLAS_NUM_THREADS="1")
+def environment(threads=1):
+    env = dict(os.environ, OMP_NUM_THREADS=str(threads), MKL_NUM_THREADS=str(threads), OPENBLAS_NUM_THREADS="1",
+               OMP_WAIT_POLICY="passive")
     env.pop("OPENBLAS_CORETYPE", None)  # not to be inherited by accident: the table says which kernels run
     return env
 
 
-def measure(args, name, cfg, weights, threads):
-    env = environment(threads)
-    peers = {"ours": Peer([args.engine, cfg, weights, str(threads)], env)}
-    if args.stock and threads == 1:
-        peers["stock"] = Peer([args.stock, cfg, weights], env)
-    if args.torch:
-        peers["torch"] = Peer([sys.executable, os.path.join(HERE, "torch_peer.py"), cfg, weights, str(threads)], env)
-    questions = {"ours": ["forward", "backward", "explain .9", "explain .99", "grad .9", "grad .99", "grad .999"],
-                 "stock": ["forward", "backward"], "torch": ["forward", "backward"]}
-    best = {}
-    for turn in range(args.turns):
+def start_peers(args, cfg, weights):
+    commands = {"ours": [args.engine, cfg, weights, "1"]}
+    if args.stock:
+        commands["stock"] = [args.stock, cfg, weights]
+    for who, python in (("torch", args.torch and sys.executable), ("new", args.new_torch)):
+        if python:
+            commands[who] = [python, os.path.join(HERE, "torch_peer.py"), cfg, weights, "1"]
+    peers = {}
+    for who, command in commands.items():
+        try:
+            peers[who] = Peer(command, environment(max(args.threads) if who in ("torch", "new") else 1))
+        except RuntimeError as error:
+            print("%s: %s: its columns are missing" % (os.path.basename(cfg), error))
+    return peers
+
+
+def peak_of_explanation(args, cfg, weights):
+    """Megabytes of a process that opens the network and explains, no more."""
+    peer = Peer([args.engine, cfg, weights, "1"], environment())
+    peer.ask("explain .99")
+    peak = peer.ask("peak")
+    peer.close()
+    return peak
+
+
+def measure(args, name, peers, threads, known):
+    """A row. known: the least of other rows, for stock, which has one thread."""
+    best = {key: value for key, value in known.items() if key[0] == "stock"}
+    for who in ("ours", "torch", "new"):
+        if who in peers:
+            peers[who].ask("threads %d" % threads)
+    began, turn = time.time(), 0
+    while turn < 2 or (turn < args.turns and time.time() - began < args.seconds):
         for who, peer in peers.items():
-            for question in questions[who]:
-                if who == "stock" and turn >= 2:
-                    continue
+            if who == "stock" and (threads > 1 or turn > (best.get(("stock", "forward"), 0) < .5)):
+                continue
+            for question in QUESTIONS[who]:
                 seconds = peer.ask(question)
                 best[who, question] = min(seconds, best.get((who, question), seconds))
-        rate = peers["ours"].ask("sgemm")
-        best["sgemm"] = max(rate, best.get("sgemm", rate))
-    f = best["ours", "forward"]
-    row = {"network": name, "threads": threads, "kernels": peers["ours"].name, "neurons": peers["ours"].neurons,
-           "forward_ms": f * 1e3, "backward": best["ours", "backward"] / f,
+        best["sgemm"] = max(peers["ours"].ask("sgemm"), best.get("sgemm", 0))
+        turn += 1
+    f, back = best["ours", "forward"], best["ours", "backward"]
+    row = {"network": name, "threads": threads, "turns": turn, "kernels": peers["ours"].name,
+           "neurons": peers["ours"].neurons, "forward_ms": f * 1e3, "backward": back / f,
            "explain_90": best["ours", "explain .9"] / f, "explain_99": best["ours", "explain .99"] / f,
-           "grad_99_of_dense": best["ours", "grad .99"] / best["ours", "backward"],
-           "grad_999_of_dense": best["ours", "grad .999"] / best["ours", "backward"],
-           "sgemm_share": 2e-9 * peers["ours"].macs / f / (best["sgemm"] * threads),
-           "peak_mb": peers["ours"].ask("peak")}
-    for who in ("stock", "torch"):
-        if who in peers:
+           "grad_99_of_dense": best["ours", "grad .99"] / back, "grad_999_of_dense": best["ours", "grad .999"] / back,
+           "sweep_of_dense": best["ours", "sweep"] / back,
+           "sgemm_share": 2e-9 * peers["ours"].macs / f / (best["sgemm"] * threads)}
+    for who in ("stock", "torch", "new"):
+        if who in peers and (who, "forward") in best:
             row[who + "_forward"] = best[who, "forward"] / f
-            row[who + "_backward"] = best[who, "backward"] / best["ours", "backward"]
+            row[who + "_backward"] = best[who, "backward"] / back
             row[who + "_peak_mb"] = peers[who].ask("peak")
             row[who + "_name"] = peers[who].name
-    for peer in peers.values():
-        peer.close()
+    known.update(best)
     return row
 
 
@@ -77,9 +107,13 @@ def show(rows):
     columns = [("network", "network", "%s"), ("threads", "thr", "%d"), ("forward_ms", "F ms", "%.1f"),
                ("backward", "back/F", "%.2f"), ("explain_90", "explain 90%/F", "%.2f"),
                ("explain_99", "99%/F", "%.2f"), ("grad_99_of_dense", "grad 99%/back", "%.2f"),
-               ("grad_999_of_dense", "99.9%", "%.2f"), ("sgemm_share", "of sgemm", "%.2f"), ("peak_mb", "peak MB", "%.0f"),
-               ("stock_forward", "stock fwd/F", "%.1f"), ("stock_backward", "stock back", "%.1f"),
-               ("torch_forward", "torch fwd/F", "%.2f"), ("torch_backward", "torch back", "%.2f")]
+               ("grad_999_of_dense", "99.9%", "%.2f"), ("sweep_of_dense", "sweep/back", "%.2f"),
+               ("sgemm_share", "of sgemm", "%.2f"), ("peak_mb", "peak MB", "%.0f"),
+               ("stock_forward", "stock fwd/F", "%.1f"), ("stock_backward", "back", "%.1f"),
+               ("torch_forward", "torch fwd/F", "%.2f"), ("torch_backward", "back", "%.2f"),
+               ("torch_peak_mb", "peak MB", "%.0f"), ("new_forward", "new torch fwd/F", "%.2f"),
+               ("new_backward", "back", "%.2f")]
+    columns = [column for column in columns if any(column[0] in row for row in rows)]
     table = [[title for _, title, _ in columns]]
     for row in rows:
         table.append([form % row[key] if key in row else "-" for key, _, form in columns])
@@ -88,49 +122,161 @@ def show(rows):
         print("  ".join(cell.rjust(width) if i else cell.ljust(width) for i, (cell, width) in enumerate(zip(line, widths))))
 
 
-def has_torch():
+def network_files(args, name):
+    """cfg and weights: real ones of the data folder, else the stock cfg and random weights; None: neither is there."""
+    real = os.path.join(args.data, name + ".cfg") if args.data else ""
+    if real and os.path.exists(real[:-4] + ".weights"):
+        return real, real[:-4] + ".weights"
+    cfg, weights = os.path.join(args.cfg_dir, name + ".cfg"), os.path.join(args.work, name + ".weights")
+    if not os.path.exists(cfg):
+        print("%s: skipped, there is no %s" % (name, real or cfg))
+        return None
+    if not os.path.exists(weights):
+        print("making random weights: %s" % weights, file=sys.stderr)
+        subprocess.check_call([sys.executable, os.path.join(HERE, "random_weights.py"), cfg, weights])
+    return cfg, weights
+
+
+def chunk(kind, content):
+    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+
+def write_picture(path, seed, w=500, h=375):
+    """A PNG with waves and grain, as large as the pictures of ImageNet mostly are."""
+    import numpy as np
+    y, x = np.mgrid[0:h, 0:w]
+    waves = np.stack([np.sin(x / (9 + seed + c)) + np.cos(y / (11 + 2 * c)) for c in range(3)], -1)
+    grain = np.random.default_rng(seed).integers(0, 24, (h, w, 3))
+    pixels = (116 + 50 * waves + grain).astype(np.uint8)
+    rows = np.concatenate([np.zeros((h, 1), np.uint8), pixels.reshape(h, -1)], 1).tobytes()
+    with open(path, "wb") as file:
+        file.write(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", w, h, 8, 2, 0, 0, 0)) +
+                   chunk(b"IDAT", zlib.compress(rows, 1)) + chunk(b"IEND", b""))
+
+
+def run_list(args, cfg, weights, images, threads, out):
+    env = environment(threads)
+    del env["OMP_NUM_THREADS"]
+    began = time.time()
+    subprocess.run([args.darknet, "critpath", "explain", cfg, weights, "-sparsity", ".99", "-no-picture", "-quiet",
+                    "-threads", str(threads), "-out", out + "/"], input="\n".join(images), text=True, env=env,
+                   stdout=subprocess.DEVNULL, check=True)
+    return time.time() - began
+
+
+def measure_list(args):
+    """Images per second of `explain -no-picture`: what more images cost, so that opening the network does not count."""
+    files = network_files(args, "squeezenet")
+    if not files:
+        return []
+    rows, folder = [], tempfile.mkdtemp(prefix="list-", dir=args.work)
     try:
-        import torch
-        return torch is not None
-    except ImportError:
-        return False
+        for i in range(8):
+            write_picture(os.path.join(folder, "picture%d.png" % i), i)
+        images = []
+        for i in range(LIST_IMAGES):
+            images.append(os.path.join(folder, "image%02d.png" % i))
+            os.link(os.path.join(folder, "picture%d.png" % (i % 8)), images[-1])
+        out = os.path.join(folder, "out")
+        os.mkdir(out)
+        for threads in args.threads:
+            few = min(run_list(args, *files, images[:LIST_FIRST], threads, out) for _ in range(2))
+            many = min(run_list(args, *files, images, threads, out) for _ in range(2))
+            rows.append({"network": "squeezenet", "threads": threads,
+                         "images_per_second": (LIST_IMAGES - LIST_FIRST) / (many - few), "started_s": few})
+    finally:
+        shutil.rmtree(folder)
+    for row in rows:
+        print("list: squeezenet, explain -no-picture, %d thread(s): %.1f images/s" %
+              (row["threads"], row["images_per_second"]))
+    return rows
 
 
-def main():
+def measure_intgrad(args):
+    files = args.intgrad and network_files(args, "squeezenet")
+    if not files:
+        return None
+    result = os.path.join(args.work, "intgrad.json")
+    subprocess.check_call([sys.executable, os.path.join(HERE, "bench_intgrad.py"), "--engine", args.intgrad, *files,
+                           "--json", result, "--turns", "1", "--steps", "20"])
+    with open(result) as file:
+        return json.load(file)
+
+
+def has_torch(python):
+    return not subprocess.call([python, "-c", "import torch, numpy"], stderr=subprocess.DEVNULL)
+
+
+def processor():
+    try:
+        with open("/proc/cpuinfo") as file:
+            return next(line.split(":")[1].strip() for line in file if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor()
+
+
+def arguments():
     parser = argparse.ArgumentParser()
     parser.add_argument("--engine", required=True)
+    parser.add_argument("--intgrad", help="bench_intgrad, the program; without it that table is left out")
+    parser.add_argument("--darknet", help="darknet with critpath; without it the list is left out")
     parser.add_argument("--stock")
     parser.add_argument("--cfg-dir", required=True, help="Darknet's stock cfgs")
     parser.add_argument("--data", help="folder with squeezenet.cfg and the other real weights")
     parser.add_argument("--work", required=True, help="folder for random weights and bench.json")
-    parser.add_argument("--turns", type=int, default=5)
-    parser.add_argument("--threads", default="1")
-    parser.add_argument("--networks", default="vgg-16,squeezenet,yolov3-tiny")
+    parser.add_argument("--turns", type=int, default=12, help="at most")
+    parser.add_argument("--seconds", type=float, default=6, help="of a row, after which no turn begins")
+    parser.add_argument("--threads", default="1,2" if os.cpu_count() > 1 else "1")
+    parser.add_argument("--networks", default="vgg-16,resnet50,squeezenet,darknet19,yolov3-tiny,yolo-fastest-1.1-xl")
     args = parser.parse_args()
-    args.torch = has_torch()
-    os.makedirs(args.work, exist_ok=True)
+    args.threads = [int(threads) for threads in args.threads.split(",")]
+    args.torch = has_torch(sys.executable)
     if not args.torch:
         print("PyTorch (python3-torch) is not installed: its columns are missing")
-    rows = []
+    args.new_torch = os.environ.get("TORCH_PYTHON")
+    if args.new_torch and not has_torch(args.new_torch):
+        print("TORCH_PYTHON=%s: no torch and numpy there: its columns are missing" % args.new_torch)
+        args.new_torch = None
+    return args
+
+
+def main():
+    args = arguments()
+    os.makedirs(args.work, exist_ok=True)
+    rows, began = [], time.time()
     for name in args.networks.split(","):
-        cfg, weights = os.path.join(args.cfg_dir, name + ".cfg"), os.path.join(args.work, name + ".weights")
-        real = args.data and os.path.join(args.data, name + ".cfg")
-        if real and os.path.exists(real):
-            cfg, weights = real, real[:-4] + ".weights"
-        elif not os.path.exists(cfg):
-            print("%s: skipped, %s is not there" % (name, real or cfg))
+        files = network_files(args, name)
+        if not files:
             continue
-        elif not os.path.exists(weights):
-            subprocess.check_call([sys.executable, os.path.join(HERE, "random_weights.py"), cfg, weights])
-        for threads in args.threads.split(","):
-            rows.append(measure(args, name, cfg, weights, int(threads)))
-            print("measured %s, %s thread(s)" % (name, threads), file=sys.stderr)
-    print("machine: %s, %d cores, OpenBLAS kernels %s" % (platform.machine(), os.cpu_count(), rows[0]["kernels"] if rows else "-"))
-    print("F: one forward pass. back: the data gradient, dense. explain: forward + NeuronMCT + selection + pathway gradient.")
-    print("stock, torch: their time over ours (above 1: ours is faster); stock's backward also computes weight gradients.")
+        peak, known, peers = peak_of_explanation(args, *files), {}, start_peers(args, *files)
+        for threads in args.threads:
+            rows.append(dict(measure(args, name, peers, threads, known), peak_mb=peak))
+            print("measured %s, %d thread(s); %.0f s" % (name, threads, time.time() - began), file=sys.stderr)
+        for peer in peers.values():
+            peer.close()
+    machine = {"processor": processor(), "machine": platform.machine(), "cores": os.cpu_count(),
+               "kernels": rows[0]["kernels"] if rows else "-", "load": os.getloadavg()[1],
+               "torch": next((row[who + "_name"] for row in rows for who in ("torch",) if who + "_name" in row), None),
+               "new_torch": next((row["new_name"] for row in rows if "new_name" in row), None)}
+    print("machine: %s (%s), %d cores, load %.1f in the last five minutes; OpenBLAS kernels %s; %s" %
+          (machine["processor"], machine["machine"], machine["cores"], machine["load"], machine["kernels"],
+           ", ".join(filter(None, (machine["torch"], machine["new_torch"]))) or "no PyTorch"))
+    print("F: one forward pass. back: the data gradient, dense. explain: forward + NeuronMCT + selection + pathway gradient; "
+          "peak MB: of a process that does it once.")
+    print("grad: the pathway gradient alone. sweep: paths and gradients at .9, .95, .98, .99, .999 in one run.")
+    print("stock, torch: their time over ours (above 1: ours is faster); stock has one thread, and its backward also computes "
+          "weight gradients.")
     show(rows)
+    result = {"machine": machine, "rows": rows}
+    if args.darknet:
+        result["list"] = measure_list(args)
+    if args.torch:
+        result["intgrad"] = measure_intgrad(args)
+    elif args.intgrad:
+        print("NeuronIntGrad: its table needs PyTorch")
     with open(os.path.join(args.work, "bench.json"), "w") as file:
-        json.dump(rows, file, indent=1)
+        json.dump(result, file, indent=1)
+    print("%.0f s; as JSON: %s" % (time.time() - began, os.path.join(args.work, "bench.json")))
 
 
 main()

@@ -1,5 +1,6 @@
 /* One peer of `make bench`: critpath's engine. Loads a network, then runs what is asked on stdin, once per line, and answers
- * with seconds:  forward | backward | explain SPARSITY | grad SPARSITY | mct | select SPARSITY | map | sgemm | peak */
+ * with seconds:  forward | backward | explain SPARSITY | grad SPARSITY | sweep | mct | select SPARSITY | map
+ * or else with GFLOP/s: sgemm, megabytes: peak, 0: threads N */
 #include <cblas.h>
 #include <math.h>
 #include <stdio.h>
@@ -24,18 +25,27 @@ static void check(cp_status status)
     exit(status);
 }
 
+static const double sweep[] = {.9, .95, .98, .99, .999};
+enum { SWEEP = sizeof sweep / sizeof *sweep };
+
 typedef struct {
     cp_model *model;
     cp_frame *frame;
     cp_response response;
-    cp_path *path;
+    cp_path *path, *paths[SWEEP];
     float *input, *score, *map;
 } bench;
 
 static void select_path(bench *b, double sparsity)
 {
-    cp_selection selection;
-    check(cp_path_select(b->path, b->score, sparsity, 0, &selection));
+    check(cp_path_select(b->path, b->score, sparsity, 0, NULL));
+}
+
+/* Five paths and their maps from scores that are there. */
+static void run_sweep(bench *b)
+{
+    for (int i = 0; i < SWEEP; ++i) check(cp_path_select(b->paths[i], b->score, sweep[i], 0, NULL));
+    check(cp_map_frozen(b->frame, 0, &b->response, (const cp_path *const *)b->paths, SWEEP, b->map));
 }
 
 static double run(bench *b, const char *what, double value)
@@ -57,6 +67,13 @@ static double run(bench *b, const char *what, double value)
         select_path(b, value);
         start = now();
         check(cp_map_frozen(b->frame, 0, &b->response, &path, 1, b->map));
+    } else if (!strcmp(what, "sweep")) {
+        check(cp_score_mct(b->frame, 0, &b->response, false, b->score));
+        start = now();
+        run_sweep(b);
+    } else if (!strcmp(what, "threads")) {
+        cp_set_threads((int)value);
+        return 0;
     } else if (!strcmp(what, "mct")) {
         check(cp_score_mct(b->frame, 0, &b->response, false, b->score));
     } else if (!strcmp(what, "select")) {
@@ -91,11 +108,12 @@ int main(int argc, char **argv)
     check(cp_model_open(argv[1], argv[2], &b.model));
     cp_model_input_shape(b.model, &c, &h, &w);
     b.input = malloc(c * h * w * sizeof *b.input);
-    b.map = malloc(c * h * w * sizeof *b.map);
+    b.map = malloc(SWEEP * c * h * w * sizeof *b.map);
     b.score = malloc(cp_model_neuron_count(b.model) * sizeof *b.score);
     for (size_t i = 0; i < c * h * w; ++i) b.input[i] = (float)(i * 2654435761u % 1000) / 1000; /* grain, no flat areas */
     check(cp_frame_create(b.model, 1, &b.frame));
     check(cp_path_create(b.model, &b.path));
+    for (int i = 0; i < SWEEP; ++i) check(cp_path_create(b.model, &b.paths[i]));
     check(cp_frame_forward(b.frame, b.input, 1, NULL));
 
     const int *heads;
@@ -118,6 +136,7 @@ int main(int argc, char **argv)
         printf("%.9g\n", run(&b, what, value));
         fflush(stdout);
     }
+    for (int i = 0; i < SWEEP; ++i) cp_path_free(b.paths[i]);
     cp_path_free(b.path);
     cp_frame_free(b.frame);
     cp_model_free(b.model);

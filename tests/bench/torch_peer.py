@@ -1,5 +1,6 @@
 """One peer of `make bench`: the same network as a PyTorch user would write it (eager, batch norm folded into the
-convolutions, in-place activations). Same protocol as engine.c: forward | backward (data gradient only) | peak."""
+convolutions, in-place activations). Same protocol as engine.c: forward | backward (data gradient only) | threads N |
+peak."""
 import os
 import resource
 import sys
@@ -83,6 +84,10 @@ def main():
         what = line.split()[0]
         if what == "peak":
             print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, flush=True)
+            continue
+        if what == "threads":
+            torch.set_num_threads(int(line.split()[1]))
+            print(0, flush=True)
             continue
         if what == "forward":
             with torch.no_grad():
