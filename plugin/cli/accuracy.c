@@ -31,7 +31,8 @@ cp_status cp_valid_list_read(const char *list, const char *data_path, int classe
     size_t bytes, lines = 1;
     *v = (cp_valid_list){0};
     cp_status status = cp_data_read(data_path, &data);
-    if (!status && !data->labels) status = cp_fail(CP_EINPUT, "%s: has no labels=, which say a picture's class", data_path);
+    if (!status && !data->labels)
+        status = cp_fail(CP_EINPUT, "%s: has no labels=, which say a picture's class", data_path);
     if (!status) status = cp_names_read(data->labels, classes, &v->labels);
     if (!status && v->labels->n > (size_t)classes) v->labels->n = (size_t)classes;
     if (!status) status = cp_file_read(list, "list of pictures", MAX_LIST_BYTES, &text, &bytes);

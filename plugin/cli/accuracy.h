@@ -14,8 +14,8 @@ typedef struct {
     size_t n;
 } cp_valid_list;
 
-/* `list`: one path per line; `data`: the .data file, whose labels are taken. CP_EINPUT: not there, empty, a picture that
- * is in none of the classes. Free with cp_valid_list_free. */
+/* `list`: one path per line; `data`: the .data file, whose labels are taken. CP_EINPUT: not there, empty, a picture
+ * that is in none of the classes. Free with cp_valid_list_free. */
 cp_status cp_valid_list_read(const char *list, const char *data, int classes, cp_valid_list *valid);
 void cp_valid_list_free(cp_valid_list *valid);
 

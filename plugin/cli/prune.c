@@ -246,7 +246,8 @@ static json_t *layers_json(const job *j)
         for (size_t r = 0; r < c->n_reasons; r++) {
             size_t n = count_reason(c, (int)l, (int)r);
             if (n)
-                bad |= cp_json_append(reasons, json_pack("{s:I,s:s}", "filters", (json_int_t)n, "reason", c->reasons[r]));
+                bad |= cp_json_append(reasons, json_pack("{s:I,s:s}", "filters", (json_int_t)n, "reason",
+                                                         c->reasons[r]));
         }
         bad |= cp_json_set(layer, "layer", json_integer((json_int_t)l));
         bad |= cp_json_set(layer, "type", cp_json_text(cp_layer_type_name(was->type)));

@@ -1,5 +1,6 @@
 #include "train/choose.h"
 
+#include <float.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -64,9 +65,9 @@ static cp_status add_array(const cp_channels *channels, cp_npz *npz, size_t inde
     const unsigned char *on = data;
     for (size_t i = 0; !status && i < type->shape[0] * plane; i++) {
         double value = type->dtype == CP_BOOL ? on[i] : real[i];
-        if (!(value >= 0 && value <= 3.4028235e38))
-            status = cp_fail(CP_EINPUT, "%s: %s: value %zu is %g, 0 or more is needed", file, cp_npz_name(npz, index), i,
-                             value);
+        if (!(value >= 0 && value <= FLT_MAX))
+            status = cp_fail(CP_EINPUT, "%s: %s: value %zu is %g, 0 or more is needed", file, cp_npz_name(npz, index),
+                             i, value);
         else
             sum[first + i / plane] += value / (double)plane;
     }

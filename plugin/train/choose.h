@@ -29,10 +29,11 @@ typedef struct {
     uint64_t seed;  /* of the draw */
 } cp_choice;
 
-/* kept: one per group. The score of a group is the largest of its channels', so that it goes only when none of its layers
- * needs it. Groups that no layer scores are kept, and become so in channels->reason. The best of every layer
- * up to `floor`, then the best of the network up to `keep`, of equals the earlier; there one whose score is 0 never. CP_EINPUT: nothing was
- * added, or keep is not in (0,1]. */
-cp_status cp_channels_choose(cp_channels *channels, const cp_channel_scores *scores, const cp_choice *choice, bool *kept);
+/* kept: one per group. The score of a group is the largest of its channels', so that it goes only when none of its
+ * layers needs it. Groups that no layer scores are kept, and get a reason in `channels`. The best of every layer up to
+ * `floor`, then the best of the network up to `keep`, of equals the earlier; there one whose score is 0 never.
+ * CP_EINPUT: nothing was added, or keep is not in (0,1]. */
+cp_status cp_channels_choose(cp_channels *channels, const cp_channel_scores *scores, const cp_choice *choice,
+                             bool *kept);
 
 #endif

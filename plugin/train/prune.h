@@ -4,9 +4,8 @@
 
 #include "train/channels.h"
 
-/* kept: one per group of `channels`, which are those of `cfg`. The cfg without the other groups' channels: fewer filters,
- * outputs and groups of depthwise convolutions; all else as it was. CP_EINPUT: the check refuses the result. Free with
- * cp_cfg_free. */
+/* kept: one per group of `channels`, which are those of `cfg`. The cfg without the other groups' channels: fewer
+ * filters, outputs, and groups of depthwise convolutions; all else as it was. Free with cp_cfg_free. */
 cp_status cp_prune_cfg(const cp_cfg *cfg, const cp_channels *channels, const bool *kept, cp_cfg **smaller);
 
 /* Writes the weights of that cfg: of every filter kept its bias, batch norm and weights for the input channels kept. A

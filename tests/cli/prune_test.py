@@ -37,7 +37,8 @@ class Prune(FolderTest):
                     header = f"{{'descr': '|b1', 'fortran_order': False, 'shape': {tuple(layer['output_chw'])}, }}"
                     header = header.ljust(117) + "\n"
                     content = b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header)) + header.encode()
-                    archive.writestr(f"layer_{layer['layer']:03}_{layer['type']}.npy", content + b"\1" * layer["outputs"])
+                    name = f"layer_{layer['layer']:03}_{layer['type']}.npy"
+                    archive.writestr(name, content + b"\1" * layer["outputs"])
         return "ones.npz"
 
     def test_writes_what_it_says(self):

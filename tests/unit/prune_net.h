@@ -121,7 +121,8 @@ static inline size_t stay(const subject *s, int layer)
     return n;
 }
 
-/* Lets about half of the groups go that may, and none that `but` (by group, may be NULL) holds; every layer keeps one. */
+/* Lets about half of the groups go that may, and none that `but` (by group, may be NULL) holds; every layer keeps
+ * one. */
 static inline size_t drop_half(subject *s, const bool *but, uint32_t seed)
 {
     size_t dropped = 0;
@@ -172,14 +173,14 @@ static inline void close_run(run *r)
 }
 
 /* Every output of the smaller network against the channels of the larger one that stay, relative to the layer's largest
- * value. `only` (by layer, may be NULL) says which layers to look at. Returns the largest difference. */
-static inline double compare_runs(const subject *s, const run *large, const run *small, const bool *only, size_t *compared)
+ * value. Returns the largest difference. */
+static inline double compare_runs(const subject *s, const run *large, const run *small, size_t *compared)
 {
     double worst = 0;
     *compared = 0;
     for (int l = 0; l < (int)s->net->n_layers; l++) {
         const float *a = cp_frame_output(large->frame, l, 0), *b = cp_frame_output(small->frame, l, 0);
-        if (!a || !b || (only && !only[l])) continue;
+        if (!a || !b) continue;
         size_t channels = cp_channels_count(&s->channels, l), plane, at = 0;
         size_t outputs = cp_model_layer(large->model, l)->outputs;
         double largest = 1e-3;

@@ -202,7 +202,8 @@ static void a_group_needs_one_layer_that_wants_it(void **state)
     (void)state;
     static const int layers[] = {0, 1, 3};
     static const double values[][8] = {{0, .5, 0, 0}, {.1, .1, .1, .1}, {0, 0, .5, 0}};
-    subject *s = open_text(NET CONV(4, relu) CONV(4, relu) CONV(4, linear) "[shortcut]\nfrom=-3\nactivation=relu\n" END);
+    subject *s = open_text(NET CONV(4, relu) CONV(4, relu) CONV(4, linear)
+                           "[shortcut]\nfrom=-3\nactivation=relu\n" END);
     cp_channel_scores scores = score_layers(s, 3, layers, values);
     done(cp_channels_choose(&s->channels, &scores, &(cp_choice){.keep = NAN}, s->kept));
     expect_kept(s, 0, "0110");
@@ -234,7 +235,8 @@ static void chance_keeps_as_many(void **state)
     bool first[64];
     assert_true(n <= sizeof first);
     for (uint64_t seed = 1; seed <= 20; seed++) {
-        done(cp_channels_choose(&s->channels, &scores, &(cp_choice){.keep = .5, .random = true, .seed = seed}, s->kept));
+        const cp_choice choice = {.keep = .5, .random = true, .seed = seed};
+        done(cp_channels_choose(&s->channels, &scores, &choice, s->kept));
         assert_int_equal(stay(s, 0), 5);
         assert_int_equal(stay(s, 1), 3);
         expect_kept(s, 3, "11");
@@ -242,7 +244,7 @@ static void chance_keeps_as_many(void **state)
         else different += memcmp(first, s->kept, n) != 0;
         bool again[64];
         memcpy(again, s->kept, n);
-        done(cp_channels_choose(&s->channels, &scores, &(cp_choice){.keep = .5, .random = true, .seed = seed}, s->kept));
+        done(cp_channels_choose(&s->channels, &scores, &choice, s->kept));
         assert_memory_equal(again, s->kept, n);
     }
     assert_true(different >= 15);
