@@ -9,6 +9,8 @@
 # make check-gpu-build  compiles and links both GPU builds, in build/gpu and build/cudnn; needs nvcc but no GPU
 # GPU=1 EMULATE=1       the GPU build on an emulator of CUDA, for tests without a GPU or a toolkit (tests/emulate)
 # ONEDNN=0              convolutions by OpenBLAS alone (default: by oneDNN too where libdnnl-dev is installed)
+# check-gpu             with GPU=1, and CUDNN=1 or not: runs every test on the GPU, compares it with the CPU, times it, and prints a
+#                       table; DATA=dir adds the networks there. Without a GPU it says "skipped"
 # BUILD=dir             another build folder, for another set of options
 # SANITIZE=address,undefined    builds Darknet, the plugin and the tests with these sanitizers
 DARKNET =
@@ -29,7 +31,7 @@ PACKAGES = $(if $(filter 0,$(ONEDNN)),,onednn)
 TREE = $(BUILD)/darknet-src
 CMAKE = $(BUILD)/cmake
 LIBRARY = $(CMAKE)/libcritpath.a
-PLUGIN = $(wildcard plugin/*.h plugin/*/*.[ch]) CMakeLists.txt
+PLUGIN = $(wildcard plugin/*.h plugin/*/*.[ch] plugin/*/*.cu cmake/*) CMakeLists.txt
 OPTIONS = DARKNET=$(DARKNET) GPU=$(GPU) CUDNN=$(CUDNN) EMULATE=$(EMULATE) SANITIZE=$(SANITIZE)$(if $(ONEDNN), ONEDNN=$(ONEDNN))$(if $(ARCH), ARCH="$(ARCH)")
 
 # -w: Darknet's warnings are not ours to read.
@@ -74,7 +76,7 @@ $(TREE)/libdarknet.a: $(TREE)/.patched
 	+@$(HOST) libdarknet.a
 
 $(LIBRARY): $(TREE)/libdarknet.a $(PLUGIN)
-	@cmake -S . -B $(CMAKE) -G 'Unix Makefiles' -DDARKNET_SRC=$(abspath $(TREE)) '-DHOST_DEFINES=$(DEFINES)' \
+	@cmake -S . -B $(CMAKE) -G 'Unix Makefiles' -DDARKNET_SRC=$(abspath $(TREE)) '-DHOST_DEFINES=$(DEFINES)' '-DARCH=$(ARCH)' \
 	    -DSANITIZE=$(SANITIZE) -DONEDNN=$(ONEDNN) -DTESTS=OFF $(if $(WERROR),-DWERROR=$(WERROR)) >$(CMAKE).log || { cat $(CMAKE).log; exit 1; }
 	@$(MAKE) -s -C $(CMAKE) critpath
 	@touch $@
@@ -133,11 +135,20 @@ check-gpu-build:
 	    echo 'check-gpu-build: no cudnn.h, so the build with CUDNN=1 is left out'; \
 	fi
 
+# Every test on the device; see tests/gpu/check.py.
+check-gpu:
+	@[ "$(GPU)" = 1 ] || { echo 'check-gpu: make GPU=1 [CUDNN=1] check-gpu'; exit 2; }
+	$(MAKE) all
+	@cmake -S . -B $(CMAKE) -DTESTS=ON >$(CMAKE).log || { cat $(CMAKE).log; exit 1; }
+	@$(MAKE) -s -C $(CMAKE)
+	@python=python3; [ ! -x /usr/bin/python3 ] || python=/usr/bin/python3; \
+	$$python tests/gpu/check.py --build $(BUILD) $(if $(DATA),--data $(DATA)) $(CHECK)
+
 clean:
 	rm -rf build
 
 include examples/signs/signs.mk
 
-.PHONY: all test check-gpu-build demo bench train-resnet8 clean
+.PHONY: all test check-gpu check-gpu-build demo bench train-resnet8 clean
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL = all

@@ -251,6 +251,21 @@ void cp_set_threads(int threads);
 /* The number in use, at least 1. */
 int cp_threads(void);
 
+/* Where frames made from now on compute: on GPU `index` of a GPU build, or (-1) on the CPU, as from the start, unless the environment
+ * names one in CRITPATH_GPU. Results are the CPU's up to rounding, and read in the same way.
+ * CP_EINPUT, and the choice stays, when there is no such GPU or the build has none. */
+cp_status cp_set_device(int index);
+/* The same for the calling thread alone: where frames that it makes compute. */
+cp_status cp_set_thread_device(int index);
+/* The one in use, the thread's own or the process's, or -1. */
+int cp_device(void);
+/* "GPU 0: NVIDIA ..., compute 9.0, CUDA 13.0". CP_EINPUT as above. */
+cp_status cp_device_name(int index, char name[300]);
+/* Whether this build has GPU code. */
+bool cp_device_builds(void);
+/* The GPU that Darknet's main has chosen by -i and -nogpu; -1: none. */
+int cp_host_device(void);
+
 /* ---------------------------------------------------------------- score */
 
 /* NeuronMCT (METHODS 1.1): score[N], c_j = |a_j * g_j|, 0 in the response's own layer. One backward run. `signed_scores` keeps the sign. */
@@ -369,6 +384,11 @@ cp_status cp_path_overlap(const cp_path *a, const cp_path *b, int neuron_layer, 
 /* Network-wide selection (METHODS 1.4): the K largest of score[N] (>= 0; the order is descending score, then (layer, index)), a zero never; average O(N).
  * floor > 0 keeps at least that share of every neuron layer in which any score is positive (best of each layer first). */
 cp_status cp_path_select(cp_path *path, const float *score, double sparsity, double floor, cp_selection *selection);
+
+/* NeuronMCT and selection in one, for n sparsities: as cp_score_mct and then cp_path_select with floor 0 for each, but on a GPU the
+ * scores never leave it. paths[i]: one of the model each. */
+cp_status cp_path_mct(cp_frame *frame, int image, const cp_response *response, const double *sparsities, int n,
+                      cp_path *const *paths, cp_selection *selections);
 
 /* The same on channels: the K = round((1-sparsity) * channels) best of channel[cp_model_channel_count], and the path holds
  * all neurons of those. selection: asked is K channels, threshold a channel's score; kept and sparsity count neurons. */

@@ -237,6 +237,7 @@ typedef struct {
     list *l;
     cp_session session; /* a frame, an output and a share of -mem of its own */
     cp_options options;
+    int gpu; /* -1: where all else is */
     pthread_t thread;
     bool started;
 } worker;
@@ -245,6 +246,8 @@ static void *work(void *user)
 {
     worker *w = user;
     list *l = w->l;
+    if (w->gpu >= 0)
+        cp_set_thread_device(w->gpu);
     for (;;) {
         lock(l);
         job *j = take_job(l);
@@ -350,24 +353,39 @@ static int count_workers(const cp_session *s)
     /* Scores, selection and paths, maps, the input of the image and of the one behind it. */
     size_t each = cp_frame_bytes(s->model, 1, 1) + neurons * (sizeof(float) + 1) + 2 * input +
                   (size_t)paths * (neurons / 8 + input);
-    if (!is_light(s->options->method) || (s->options->offpath && !strcmp(s->options->offpath, "zeroed")))
-        return 1;
     size_t fit = cap / each;
     int n = cp_threads() + 1;
+    if (!is_light(s->options->method) || (s->options->offpath && !strcmp(s->options->offpath, "zeroed")))
+        n = s->n_gpus ? s->n_gpus : 1;
+    else if (n < s->n_gpus + 1)
+        n = s->n_gpus + 1;
     if (s->n_images && n > s->n_images)
         n = s->n_images;
     if ((size_t)n > fit)
         n = (int)fit;
-    return n > MOST_WORKERS ? MOST_WORKERS : n;
+    return n > MOST_WORKERS ? MOST_WORKERS : n > 1 ? n : 1;
 }
 
-/* Sessions for n workers; fewer where memory ends. The first uses the session's own frame. */
+static cp_status make_frame(worker *w)
+{
+    int here = cp_device();
+    cp_status status = w->gpu >= 0 ? cp_set_thread_device(w->gpu) : CP_OK;
+    if (!status)
+        status = cp_frame_create(w->session.model, 1, &w->session.frame);
+    if (w->gpu >= 0)
+        cp_set_thread_device(here);
+    return status;
+}
+
+/* Sessions for n workers, on the GPUs in turn; fewer where memory ends. The first uses the session's own frame. */
 static int make_workers(list *l, int n, worker *workers)
 {
+    int n_gpus = l->session->n_gpus;
     for (int i = 0; i < n; i++) {
         workers[i] = (worker){.l = l, .session = *l->session, .options = *l->session->options};
         workers[i].session.running = l;
-        if (i && cp_frame_create(l->session->model, 1, &workers[i].session.frame))
+        workers[i].gpu = n_gpus ? l->session->gpus[i % n_gpus] : -1;
+        if (i && make_frame(&workers[i]))
             return i;
     }
     return n;
@@ -376,7 +394,8 @@ static int make_workers(list *l, int n, worker *workers)
 static void start_workers(list *l, int n, worker *workers)
 {
     int threads = cp_threads();
-    l->tokens = n < threads ? n : threads;
+    int most = threads > l->session->n_gpus ? threads : l->session->n_gpus;
+    l->tokens = n < most ? n : most;
     cp_set_threads(threads / l->tokens > 1 ? threads / l->tokens : 1);
     for (int i = 0; i < n; i++) {
         workers[i].options.mem /= (size_t)n;

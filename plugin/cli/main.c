@@ -19,7 +19,7 @@ int run_critpath(int argc, char **argv);
 /* A new command is a row here and a file beside this one. */
 const cp_command cp_commands[] = {
     {"explain", IMAGES, "Predict, score the neurons, select the critical path, draw the pixels it read.",
-     SELECTION RESPONSE "offpath top no-picture out",
+     SELECTION RESPONSE "offpath top no-picture out gpus",
      "Writes PREFIX.png (photo beside the map), PREFIX.npy (the map: float32, C,H,W of the network input),\n"
      "PREFIX.path.npz (the path) and PREFIX.json (summary). No image: one path per line on stdin.",
      "darknet critpath explain cfg/coco.data yolov3.cfg yolov3.weights dog.jpg -class dog -out dog", cp_run_explain},
@@ -27,15 +27,15 @@ const cp_command cp_commands[] = {
      "List the layers: shapes, parameters, cost, which are neuron layers, and what is not supported.", "",
      "Lists a cfg that is refused as well, with the reason at each layer.", "darknet critpath layers yolov3.cfg",
      cp_run_layers},
-    {"score", IMAGES, "Score every neuron's contribution to the response.", "method sparsity sample " SCORING RESPONSE "out",
+    {"score", IMAGES, "Score every neuron's contribution to the response.", "method sparsity sample " SCORING RESPONSE "out gpus",
      "Writes PREFIX.score.npz: one float32 array (C,H,W) per neuron layer, and meta.json.",
      "darknet critpath score vgg-16.cfg vgg-16.weights dog.jpg -out dog", cp_run_score},
     {"path", "[data] <cfg> <weights> [image ...]", "Select the critical path of the response.",
-     SELECTION RESPONSE "score out",
+     SELECTION RESPONSE "score out gpus",
      "Writes PREFIX.path.npz: one bool array (C,H,W) per neuron layer, and meta.json. With -score no image is needed.",
      "darknet critpath path vgg-16.cfg vgg-16.weights -score dog.score.npz -sparsity .9,.99 -out dog", cp_run_path},
     {"grad", IMAGES, "The pathway gradient: how the response changes with each pixel through the path alone.",
-     "method=" CP_METHODS "|gradient sparsity floor " SCORING RESPONSE "path offpath no-picture out",
+     "method=" CP_METHODS "|gradient sparsity floor " SCORING RESPONSE "path offpath no-picture out gpus",
      "Writes PREFIX.npy (float32, C,H,W of the network input) and PREFIX.png. -method gradient is the plain\n"
      "gradient of the whole network. A path file brings its response along, unless -class, -box or -unit names one.",
      "darknet critpath grad vgg-16.cfg vgg-16.weights dog.jpg -path dog.path.npz -out dog", cp_run_grad},
@@ -148,7 +148,9 @@ int run_critpath(int argc, char **argv)
         argc--;
     cp_threads_sleep_while_waiting();
     cp_file_clean_on_signal();
-    cp_status status = run(argc - 2, argv + 2);
+    cp_status status = cp_host_device() >= 0 ? cp_set_device(cp_host_device()) : CP_OK;
+    if (!status)
+        status = run(argc - 2, argv + 2);
     if ((fflush(stdout) || ferror(stdout)) && !status)
         status = cp_fail(CP_ERESOURCE, "stdout: cannot be written: %s", strerror(errno));
     if (status && *cp_error())

@@ -107,6 +107,8 @@ static const cp_option table[] = {
     {"mem", CP_OPTION_SIZE, FIELD(mem), "SIZE", 1, 0, false, NULL,
      "cap on the run's buffers, e.g. 2G; shrinks batches"},
     {"i", CP_OPTION_INT, FIELD(gpu), "N", -1, 1023, false, "0", "GPU to use, where the build has one"},
+    {"gpus", CP_OPTION_TEXT, FIELD(gpus), "N[,N...]", 0, 0, 0, NULL,
+     "share a list of images out over these GPUs"},
     {"nogpu", CP_OPTION_FLAG, FIELD(nogpu), NULL, 0, 0, 0, NULL, "stay on the CPU"},
     {"h", CP_OPTION_FLAG, FIELD(help), NULL, 0, 0, 0, NULL, "this text; also -help"},
 };

@@ -23,7 +23,7 @@ typedef struct {
 /* What the user gave, or the default. Strings point into argv. */
 typedef struct {
     const char *method, *class_name, *box, *target, *unit, *offpath, *names, *out, *score, *path;
-    const char *granularity, *steps, *init, *preset, *methods, *norms, *mode, *off, *data, *list, *valid;
+    const char *granularity, *steps, *init, *preset, *methods, *norms, *mode, *off, *data, *list, *valid, *gpus;
     cp_number_list sparsity;
     double floor, keep, thresh, nms, eps, tolerance, rate, momentum, gamma, clamp; /* of DGR's four, 0: the preset's */
     int sample, permutations, exact; /* sample: 0, all */

@@ -238,6 +238,32 @@ cp_status cp_output_path(const cp_session *s, const cp_item *item, const char *t
     return CP_OK;
 }
 
+/* ---------------------------------------------------------------- GPUs */
+
+/* The first is the process's own: all but the workers of a list use it. */
+static cp_status read_gpus(cp_session *s)
+{
+    const char *text = s->options->gpus;
+    char *end = (char *)text;
+    if (text && cp_host_device() < 0)
+        return cp_fail(CP_EINPUT, "-gpus: %s", cp_device_builds() ? "-nogpu leaves none" : "this build has no GPU code");
+    for (const char *at = text; at; at = *end ? end + 1 : NULL) {
+        long index = strtol(at, &end, 10);
+        if (end == at || index < 0 || index > 1023 || (*end && *end != ','))
+            return cp_fail(CP_EINPUT, "-gpus: found \"%.60s\", numbers of GPUs are needed, as in 0,1", text);
+        for (int i = 0; i < s->n_gpus; i++)
+            if (s->gpus[i] == index)
+                return cp_fail(CP_EINPUT, "-gpus: GPU %ld is named twice", index);
+        if (s->n_gpus == CP_MOST_GPUS)
+            return cp_fail(CP_EINPUT, "-gpus: at most %d", CP_MOST_GPUS);
+        cp_status status = cp_set_device((int)index); /* whether it is there */
+        if (status)
+            return status;
+        s->gpus[s->n_gpus++] = (int)index;
+    }
+    return s->n_gpus ? cp_set_device(s->gpus[0]) : CP_OK;
+}
+
 /* ---------------------------------------------------------------- open, close */
 
 cp_status cp_session_open(const cp_command *command, const cp_options *options, bool needs_weights, bool runs_images,
@@ -249,6 +275,8 @@ cp_status cp_session_open(const cp_command *command, const cp_options *options, 
     cp_status status = cp_session_arguments(s, needs_weights, &data);
     if (!status)
         status = check_output_folder(s);
+    if (!status)
+        status = read_gpus(s);
     if (!status)
         status = cp_model_open(s->cfg_path, s->weights_path, &s->model);
     if (!status)

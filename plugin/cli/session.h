@@ -11,6 +11,8 @@
 
 #include <stdarg.h>
 
+enum { CP_MOST_GPUS = 16 };
+
 typedef struct {
     const cp_options *options;
     const cp_command *command;
@@ -26,6 +28,7 @@ typedef struct {
     char **prefixes;  /* in use already, so that two photos of one name do not overwrite each other */
     int n_prefixes;
     bool list;        /* more than one image may come */
+    int gpus[CP_MOST_GPUS], n_gpus; /* -gpus; none: frames are where cp_device() says */
     FILE *out, *err;  /* what visits write goes there: stdout and stderr, or memory while others run beside */
     struct cp_list *running; /* cli/list.h; NULL: nothing runs beside */
 } cp_session;

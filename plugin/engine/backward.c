@@ -1,7 +1,7 @@
 /* The backward pass: data gradients of one or several entries, masked at the neuron layers. */
 #include <string.h>
 
-#include "engine/engine.h"
+#include "engine/device.h"
 #include "io/error.h"
 
 enum { CHUNK = 1 << 14, NO_TARGET = -2 }; /* neurons of one part; a multiple of 64, so that parts share no word */
@@ -20,6 +20,8 @@ typedef struct {
     float **delta;       /* (n, outputs) */
     int *image;          /* by entry */
     size_t *nonzero;     /* by entry: deltas of the layer at hand that are not 0 */
+    float *shown;        /* on a device: what the observer sees, a and g of a layer */
+    const cp_device_products *products; /* on a device, in the observer's place */
 } run;
 
 static size_t outputs_of(const cp_model *model, int layer)
@@ -52,7 +54,7 @@ static bool wanted(const run *r, int layer)
     if (layer == r->target) return true;
     if (layer < 0) return false;
     if (r->target != NO_TARGET && cp_model_depends(model, layer, r->target)) return true;
-    if (!r->observer) return false;
+    if (!r->observer && !r->products) return false;
     for (int p = 0; p < model->neuron_layers; ++p) {
         int neuron = model->neuron[p].layer;
         if (r->frame->base && !r->frame->value[neuron + 1]) continue;
@@ -91,7 +93,7 @@ static cp_status plan(run *r)
     }
     for (int i = layers - 1; i >= -1; --i) {
         if (!r->active[i + 1]) continue;
-        if (i == r->target) {
+        if (i == r->target && !cp_on_device(r->frame)) {
             r->delta[i + 1] = r->target_delta;
             continue;
         }
@@ -129,7 +131,10 @@ static cp_batch delta_of(const run *r, int layer)
 static void touch(run *r, int layer)
 {
     if (r->touched[layer + 1]) return;
-    cp_batch_clear(delta_of(r, layer), r->n, outputs_of(r->frame->model, layer));
+    if (cp_on_device(r->frame))
+        cp_device_clear(r->frame, r->delta[layer + 1], r->n * outputs_of(r->frame->model, layer));
+    else
+        cp_batch_clear(delta_of(r, layer), r->n, outputs_of(r->frame->model, layer));
     r->touched[layer + 1] = true;
 }
 
@@ -153,12 +158,18 @@ static void seed(run *r, int layer, moment now)
         if (moment_of(&r->entries[e]) != now) continue;
         if (!response && owner(model, r->entries[e].seed_layer) == layer) {
             touch(r, layer);
-            for (size_t i = 0; i < outputs; ++i) delta[i] += r->entries[e].seed[i];
+            if (cp_on_device(r->frame))
+                cp_device_add(r->frame, r->entries[e].seed, delta, outputs);
+            else
+                for (size_t i = 0; i < outputs; ++i) delta[i] += r->entries[e].seed[i];
         }
         for (int k = 0; response && k < response->n; ++k) {
             if (owner(model, response->unit[k].layer) != layer) continue;
             touch(r, layer);
-            delta[response->unit[k].index] += response->unit[k].weight;
+            if (cp_on_device(r->frame))
+                cp_device_add_at(r->frame, delta + response->unit[k].index, response->unit[k].weight);
+            else
+                delta[response->unit[k].index] += response->unit[k].weight;
         }
     }
 }
@@ -185,6 +196,7 @@ static void count_entries(run *r, int layer)
 {
     size_t outputs = outputs_of(r->frame->model, layer);
     int chunks = (int)((outputs + CHUNK - 1) / CHUNK);
+    if (cp_on_device(r->frame)) return; /* there all deltas are dense */
     for (int e = 0; e < r->n; ++e) r->nonzero[e] = 0;
 #pragma omp parallel for collapse(2) num_threads(cp_threads_for((double)outputs * r->n))
     for (int e = 0; e < r->n; ++e)
@@ -196,6 +208,40 @@ static void count_entries(run *r, int layer)
         }
 }
 
+/* What an observer sees of a run on a device: copies. */
+static void show(run *r, const cp_neuron_layer *neuron, int e, const float *a, const float *g)
+{
+    size_t count = neuron->count;
+    cp_device_download(r->frame, a, r->shown, count);
+    cp_device_download(r->frame, g, r->shown + count, count);
+    r->observer->gradient(r->observer->user, neuron, e, 0, r->shown, r->shown + count, count);
+}
+
+static cp_status make_room_to_show(run *r)
+{
+    const cp_model *model = r->frame->model;
+    size_t most = 0;
+    for (int p = 0; p < model->neuron_layers; ++p)
+        if (model->neuron[p].count > most) most = model->neuron[p].count;
+    r->shown = cp_alloc_dirty(2 * most, sizeof *r->shown, "backward");
+    return r->shown ? CP_OK : CP_ERESOURCE;
+}
+
+static void through_neurons_on_device(run *r, int layer, int position, bool expose, bool descend)
+{
+    const cp_neuron_layer *neuron = &r->frame->model->neuron[position];
+    for (int e = 0; e < r->n; ++e) {
+        const cp_entry *entry = &r->entries[e];
+        const float *a = activations(r, layer, position, e);
+        float *g = r->delta[layer + 1] + e * neuron->count;
+        if (expose && r->observer) show(r, neuron, e, a, g);
+        if (expose && r->products) cp_device_product(r->frame, neuron, a, g, r->products);
+        cp_device_through(r->frame, neuron->count, a, expose && entry->path ? cp_path_words(entry->path, position) : NULL,
+                          expose && entry->gates ? entry->gates + neuron->offset : NULL,
+                          descend ? r->frame->engine->op[layer].activation : LINEAR, g);
+    }
+}
+
 /* One pass over a neuron layer's deltas, a chunk at a time while it is in cache. expose: g = dPhi/da is shown, then
  * multiplied by the path or the gates. descend: then by the activation's derivative. */
 static void through_neurons(run *r, int layer, int position, bool expose, bool descend)
@@ -204,6 +250,10 @@ static void through_neurons(run *r, int layer, int position, bool expose, bool d
     ACTIVATION activation = r->frame->engine->op[layer].activation;
     size_t count = neuron->count;
     int chunks = (int)((count + CHUNK - 1) / CHUNK);
+    if (cp_on_device(r->frame)) {
+        through_neurons_on_device(r, layer, position, expose, descend);
+        return;
+    }
     for (int e = 0; e < r->n && descend; ++e) r->nonzero[e] = 0;
 #pragma omp parallel for collapse(2) num_threads(cp_threads_for((double)count * r->n))
     for (int e = 0; e < r->n; ++e)
@@ -244,7 +294,10 @@ static void backward_layer(run *r, int layer)
     cp_backward call = {.n = r->n, .delta = delta_of(r, layer), .in_delta = in_delta, .fresh = fresh,
                         .nonzero = r->nonzero, .index = r->frame->index[layer], .image = r->image,
                         .scratch = &r->frame->scratch};
-    op->type->backward(op, &call);
+    if (cp_on_device(r->frame))
+        cp_device_backward(r->frame, layer, &call);
+    else
+        op->type->backward(op, &call);
 }
 
 static void backward_from_the_response(run *r)
@@ -319,16 +372,19 @@ static cp_status backward(run r, float **delta)
     for (int e = 0; e < n; ++e) r.image[e] = entries[e].image;
     mark_active(&r);
     status = plan(&r);
+    if (!status && cp_on_device(frame) && r.observer) status = make_room_to_show(&r);
     if (!status) status = cp_frame_begin(frame);
     if (status) goto done;
     backward_from_the_response(&r);
     if (r.target != NO_TARGET && !r.touched[r.target + 1])
         memset(r.target_delta, 0, n * outputs_of(frame->model, r.target) * sizeof *r.target_delta);
+    else if (r.target != NO_TARGET && cp_on_device(frame))
+        cp_device_download(frame, r.delta[r.target + 1], r.target_delta, n * outputs_of(frame->model, r.target));
     for (int i = 0; i < layers && delta; ++i)
         delta[i] = r.stops->stop[i] && r.touched[i + 1] ? r.delta[i + 1] : NULL;
-    cp_blas_leave();
+    status = cp_frame_end(frame);
 done:
-    cp_free(r.active), cp_free(r.touched), cp_free(r.delta), cp_free(r.image), cp_free(r.nonzero);
+    cp_free(r.active), cp_free(r.touched), cp_free(r.delta), cp_free(r.image), cp_free(r.nonzero), cp_free(r.shown);
     return status;
 }
 
@@ -340,6 +396,13 @@ cp_status cp_frame_backward(cp_frame *frame, const cp_entry *entries, int n, con
     return backward((run){.frame = frame, .entries = entries, .n = n, .observer = observer,
                           .target = input_gradient ? -1 : NO_TARGET, .target_delta = input_gradient}, NULL);
 }
+
+#ifdef GPU
+cp_status cp_frame_backward_products(cp_frame *frame, const cp_entry *entry, const cp_device_products *to)
+{
+    return backward((run){.frame = frame, .entries = entry, .n = 1, .products = to, .target = NO_TARGET}, NULL);
+}
+#endif
 
 cp_status cp_frame_backward_to(cp_frame *frame, const cp_entry *entries, int n, int layer, float *gradient)
 {

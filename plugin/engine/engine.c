@@ -1,8 +1,9 @@
 /* The engine part of a model: one prepared op per layer, made at first use. Threads and BLAS. */
-#include "engine/engine.h"
+#include "engine/device.h"
 
 #include <cblas.h>
 #include <omp.h>
+#include <stdlib.h>
 
 #include "engine/conv.h"
 #include "io/error.h"
@@ -16,6 +17,64 @@ int cp_threads(void)
     int threads = thread_count > 0 ? thread_count : omp_get_max_threads();
     return threads > 0 ? threads : 1;
 }
+
+enum { UNASKED = -2 };
+static int device_index = UNASKED;
+
+static _Thread_local int thread_device = UNASKED;
+
+static cp_status check_device(int index)
+{
+    if (index < 0) return CP_OK;
+#ifdef GPU
+    return cp_device_check(index);
+#else
+    return cp_fail(CP_EINPUT, "GPU %d: this build computes on the CPU; `make GPU=1` builds for GPUs", index);
+#endif
+}
+
+cp_status cp_set_device(int index)
+{
+    cp_status status = check_device(index);
+    if (!status) device_index = index < 0 ? -1 : index;
+    return status;
+}
+
+cp_status cp_set_thread_device(int index)
+{
+    cp_status status = check_device(index);
+    if (!status) thread_device = index < 0 ? -1 : index;
+    return status;
+}
+
+int cp_device(void)
+{
+    if (thread_device != UNASKED) return thread_device;
+    if (device_index == UNASKED) {
+        const char *wish = getenv("CRITPATH_GPU");
+        if (!wish || !*wish || cp_set_device(atoi(wish))) device_index = -1;
+    }
+    return device_index;
+}
+
+#ifndef GPU
+cp_status cp_device_name(int index, char name[300])
+{
+    *name = 0;
+    return cp_fail(CP_EINPUT, "GPU %d: this build computes on the CPU", index);
+}
+#endif
+
+bool cp_device_builds(void)
+{
+#ifdef GPU
+    return true;
+#else
+    return false;
+#endif
+}
+
+int cp_host_device(void) { return gpu_index; }
 
 int cp_threads_for(double work) { return work < 1 << 16 ? 1 : cp_threads(); }
 
@@ -47,6 +106,7 @@ static void engine_free(void *memory)
         cp_free(engine->op[i].permutation);
         cp_conv_free(engine->op[i].conv);
     }
+    if (engine->device) engine->device_free(engine->device);
     cp_free(engine->op);
     cp_free(engine);
 }

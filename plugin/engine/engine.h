@@ -78,6 +78,8 @@ typedef struct {
     int n;
     cp_op *op;
     size_t per_thread, shared; /* the most any op needs */
+    void *device;              /* the same on a GPU, made at first use there */
+    void (*device_free)(void *device);
 } cp_engine;
 
 /* The engine part of a model, made at first use. */
@@ -100,6 +102,8 @@ typedef struct {
     int channel[CP_RESPONSE_UNITS];
 } cp_rows;
 
+typedef struct cp_device_frame cp_device_frame;
+
 struct cp_frame {
     const cp_model *model;
     const cp_engine *engine;
@@ -116,13 +120,15 @@ struct cp_frame {
     float *arena;         /* deltas of a backward or tangents of a forward-mode run */
     size_t arena_floats;
     cp_scratch scratch;
+    cp_device_frame *device; /* NULL: the CPU. Otherwise the buffers above are in a GPU's memory: engine/device.h */
 };
 
 /* The value a layer's readers see: entry stride 0 where a branch reads its base. */
 cp_batch cp_frame_batch(const cp_frame *frame, int value);
 cp_status cp_frame_arena(cp_frame *frame, size_t floats);
-/* Before a run: scratch for the threads in use, and cp_blas_enter. */
+/* Before a run: scratch for the threads in use, and cp_blas_enter; or a device's. Whatever has begun ends. */
 cp_status cp_frame_begin(cp_frame *frame);
+cp_status cp_frame_end(cp_frame *frame);
 
 /* Whether the limit's units depend on the layer; NULL or n = 0: true. */
 bool cp_is_read(const cp_model *model, const cp_response *limit, int layer);

@@ -1,7 +1,7 @@
 /* Frames: the buffers of one run, and the forward pass. */
 #include <string.h>
 
-#include "engine/engine.h"
+#include "engine/device.h"
 #include "io/error.h"
 
 static size_t outputs_of(const cp_model *model, int layer)
@@ -26,6 +26,17 @@ static bool owns(const cp_model *model, int branch_layer, bool branch, const cp_
     return cp_model_depends(model, layer, branch_layer) && cp_is_read(model, limit, layer);
 }
 
+static cp_status allocate_on_device(cp_frame *frame)
+{
+    int n = frame->model->layers;
+    bool *owned = cp_alloc(n + 1, sizeof *owned, "frame");
+    if (!owned) return CP_ERESOURCE;
+    for (int i = -1; i < n; ++i) owned[i + 1] = owns(frame->model, frame->branch_layer, frame->base != NULL, &frame->limit, i);
+    cp_status status = cp_device_frame_open(frame, owned);
+    cp_free(owned);
+    return status;
+}
+
 static cp_status allocate(cp_frame *frame)
 {
     const cp_model *model = frame->model;
@@ -35,6 +46,7 @@ static cp_status allocate(cp_frame *frame)
     frame->index = cp_alloc(n, sizeof *frame->index, "frame");
     frame->gated = cp_alloc(frame->batch, 1, "frame");
     if (!frame->value || !frame->index || !frame->gated) return CP_ERESOURCE;
+    if (frame->base ? cp_on_device(frame->base) : cp_device_chosen()) return allocate_on_device(frame);
     for (int i = -1; i < n; ++i) {
         if (!owns(model, frame->branch_layer, frame->base != NULL, &frame->limit, i)) continue;
         if (!cp_mul(outputs_of(model, i), frame->batch, &count))
@@ -56,7 +68,7 @@ static cp_status allocate(cp_frame *frame)
 static cp_status limit_channels(cp_frame *frame)
 {
     const cp_model *model = frame->model;
-    cp_status status = frame->limit.n ? cp_rows_find(frame, &frame->rows) : CP_OK;
+    cp_status status = frame->limit.n && !cp_on_device(frame) ? cp_rows_find(frame, &frame->rows) : CP_OK;
     for (int i = 0; i < model->layers && !status && frame->rows; ++i)
         if (frame->rows[i].n) memset(frame->value[i + 1], 0, frame->batch * outputs_of(model, i) * sizeof(float));
     return status;
@@ -101,11 +113,16 @@ void cp_frame_free(cp_frame *frame)
 {
     if (!frame) return;
     int n = frame->model->layers;
-    for (int i = 0; i <= n && frame->value; ++i) cp_free(frame->value[i]);
-    for (int i = 0; i < n && frame->index; ++i) cp_free(frame->index[i]);
-    for (int i = 0; i < frame->model->neuron_layers && frame->before_gate; ++i) cp_free(frame->before_gate[i]);
+    if (cp_on_device(frame)) {
+        cp_device_frame_close(frame);
+    } else {
+        for (int i = 0; i <= n && frame->value; ++i) cp_free(frame->value[i]);
+        for (int i = 0; i < n && frame->index; ++i) cp_free(frame->index[i]);
+        for (int i = 0; i < frame->model->neuron_layers && frame->before_gate; ++i) cp_free(frame->before_gate[i]);
+        cp_free(frame->arena);
+    }
     cp_free(frame->value), cp_free(frame->index), cp_free(frame->before_gate), cp_free(frame->gated);
-    cp_free(frame->arena), cp_free(frame->scratch.thread), cp_free(frame->scratch.shared), cp_free(frame->rows);
+    cp_free(frame->scratch.thread), cp_free(frame->scratch.shared), cp_free(frame->rows);
     cp_free(frame);
 }
 
@@ -114,6 +131,7 @@ const cp_model *cp_frame_model(const cp_frame *frame) { return frame->model; }
 cp_status cp_frame_arena(cp_frame *frame, size_t floats)
 {
     if (floats <= frame->arena_floats) return CP_OK;
+    if (cp_on_device(frame)) return cp_device_arena(frame, floats);
     cp_free(frame->arena);
     frame->arena_floats = 0;
     frame->arena = cp_alloc_dirty(floats, sizeof(float), "deltas");
@@ -134,9 +152,17 @@ static cp_status fit_scratch(cp_frame *frame)
 
 cp_status cp_frame_begin(cp_frame *frame)
 {
+    if (cp_on_device(frame)) return cp_device_begin(frame);
     cp_status status = fit_scratch(frame);
     if (!status) cp_blas_enter();
     return status;
+}
+
+cp_status cp_frame_end(cp_frame *frame)
+{
+    if (cp_on_device(frame)) return cp_device_end(frame);
+    cp_blas_leave();
+    return CP_OK;
 }
 
 cp_batch cp_frame_batch(const cp_frame *frame, int value)
@@ -156,14 +182,22 @@ static void restrict_image(cp_frame *frame, int position, int image, const cp_re
     if (restriction->kind == CP_GATED) {
         float *before = frame->before_gate[position] + image * count;
         const float *gate = restriction->gates + neuron->offset;
+        if (cp_on_device(frame)) {
+            cp_device_gate(frame, count, gate, before, a);
+            return;
+        }
 #pragma omp parallel for num_threads(cp_threads_for((double)count))
         for (size_t i = 0; i < count; ++i) before[i] = a[i], a[i] *= gate[i];
         return;
     }
     const float *constant = NULL;
     if (restriction->kind == CP_FROZEN)
-        constant = cp_frame_output(restriction->original, neuron->layer, restriction->original_image);
+        constant = cp_at(cp_frame_batch(restriction->original, neuron->layer), restriction->original_image);
     const uint64_t *words = cp_path_words(restriction->path, position);
+    if (cp_on_device(frame)) {
+        cp_device_restrict(frame, count, words, constant, a);
+        return;
+    }
 #pragma omp parallel for num_threads(cp_threads_for((double)count))
     for (size_t w = 0; w < (count + 63) / 64; ++w) {
         size_t end = w * 64 + 64 < count ? w * 64 + 64 : count;
@@ -188,7 +222,8 @@ static cp_status prepare_gates(cp_frame *frame, int images, const cp_restriction
         size_t count;
         if (!cp_mul(model->neuron[p].count, frame->batch, &count))
             return cp_fail(CP_ERESOURCE, "gates: %d images do not fit in memory", frame->batch);
-        frame->before_gate[p] = cp_alloc_dirty(count, sizeof(float), "gates");
+        frame->before_gate[p] = cp_on_device(frame) ? cp_device_alloc(frame, count, "gates")
+                                                    : cp_alloc_dirty(count, sizeof(float), "gates");
         if (!frame->before_gate[p]) return CP_ERESOURCE;
     }
     return CP_OK;
@@ -200,7 +235,9 @@ void cp_frame_run_layer(cp_frame *frame, int layer, int images)
     cp_batch in[CP_MAX_SOURCES];
     for (int s = 0; s < op->n_sources; ++s) in[s] = cp_frame_batch(frame, op->source[s]);
     cp_batch out = cp_frame_batch(frame, layer);
-    if (frame->rows && frame->rows[layer].n)
+    if (cp_on_device(frame))
+        cp_device_forward(frame, layer, images, in, out, frame->index[layer], false, op->activation);
+    else if (frame->rows && frame->rows[layer].n)
         cp_rows_forward(op, &frame->rows[layer], images, in[0], out);
     else
         op->type->forward(op, images, in, out, frame->index[layer], false, &frame->scratch);
@@ -214,22 +251,35 @@ static void restrict_layer(cp_frame *frame, int i, int images, const cp_restrict
         restrict_image(frame, position, b, &restrictions[b], cp_at(out, b));
 }
 
-/* Runs every layer this frame owns that depends on `after`, whose value the caller wrote. */
-static cp_status run(cp_frame *frame, int after, int images, const cp_restriction *restrictions)
+/* The constants of a frozen network lie where the frame that is restricted computes. */
+static cp_status check_restrictions(const cp_frame *frame, int images, const cp_restriction *restrictions)
+{
+    for (int b = 0; b < images && restrictions; ++b)
+        if (restrictions[b].kind == CP_FROZEN && cp_on_device(frame) != cp_on_device(restrictions[b].original))
+            return cp_fail(CP_EINTERNAL, "frame: image %d is frozen by a run on another device", b);
+    return CP_OK;
+}
+
+/* Runs every layer this frame owns that depends on `after`, whose value the caller wrote, or (-1) on `input`. */
+static cp_status run(cp_frame *frame, int after, const float *input, int images, const cp_restriction *restrictions)
 {
     const cp_model *model = frame->model;
     if (images < 1 || images > frame->batch)
         return cp_fail(CP_EINPUT, "frame: %d images, it holds 1 to %d", images, frame->batch);
-    cp_status status = prepare_gates(frame, images, restrictions);
+    cp_status status = check_restrictions(frame, images, restrictions);
+    if (!status) status = prepare_gates(frame, images, restrictions);
     if (!status) status = cp_frame_begin(frame);
     if (status) return status;
+    if (cp_on_device(frame))
+        cp_device_push(frame, after, input, images, restrictions != NULL);
+    else if (input)
+        memcpy(frame->value[0], input, (size_t)images * frame->model->net->inputs * sizeof *input);
     for (int i = 0; i < model->layers; ++i) {
         if (!frame->value[i + 1] || !cp_model_depends(model, i, after)) continue;
         if (i != after) cp_frame_run_layer(frame, i, images);
         restrict_layer(frame, i, images, restrictions);
     }
-    cp_blas_leave();
-    return CP_OK;
+    return cp_frame_end(frame);
 }
 
 const uint16_t *cp_frame_winners(const cp_frame *frame, int layer, int *image)
@@ -241,16 +291,14 @@ const uint16_t *cp_frame_winners(const cp_frame *frame, int layer, int *image)
 cp_status cp_frame_forward(cp_frame *frame, const float *input, int images, const cp_restriction *restrictions)
 {
     if (frame->base) return cp_fail(CP_EINTERNAL, "frame: a branch has no input of its own");
-    if (images >= 1 && images <= frame->batch)
-        memcpy(frame->value[0], input, (size_t)images * frame->model->net->inputs * sizeof *input);
-    return run(frame, -1, images, restrictions);
+    return run(frame, -1, input, images, restrictions);
 }
 
 cp_status cp_frame_forward_after(cp_frame *frame, int layer, int images, const cp_restriction *restrictions)
 {
     int value = layer < 0 ? -1 : frame->model->layer[layer].value;
     if (!frame->value[value + 1]) return cp_fail(CP_EINTERNAL, "frame: layer %d is not this frame's to change", layer);
-    return run(frame, value, images, restrictions);
+    return run(frame, value, NULL, images, restrictions);
 }
 
 cp_status cp_frame_before_activation(cp_frame *frame, int layer, int image, float *z)
@@ -261,25 +309,42 @@ cp_status cp_frame_before_activation(cp_frame *frame, int layer, int image, floa
     int value = model->layer[layer].value;
     size_t count = outputs_of(model, value);
     if (model->neuron_position[value] < 0) {
-        memcpy(z, cp_at(cp_frame_batch(frame, value), image), count * sizeof *z);
+        memcpy(z, cp_frame_output(frame, value, image), count * sizeof *z);
         return CP_OK;
     }
     cp_op op = frame->engine->op[value];
     op.activation = LINEAR;
     cp_batch in[CP_MAX_SOURCES];
     for (int s = 0; s < op.n_sources; ++s) in[s] = (cp_batch){cp_at(cp_frame_batch(frame, op.source[s]), image), 0};
-    cp_status status = cp_frame_begin(frame);
+    cp_status status = cp_on_device(frame) ? cp_frame_arena(frame, count) : CP_OK;
+    if (!status) status = cp_frame_begin(frame);
     if (status) return status;
-    op.type->forward(&op, 1, in, (cp_batch){z, count}, NULL, false, &frame->scratch);
-    cp_blas_leave();
-    return CP_OK;
+    if (cp_on_device(frame)) {
+        cp_device_forward(frame, value, 1, in, (cp_batch){frame->arena, count}, NULL, false, LINEAR);
+        cp_device_download(frame, frame->arena, z, count);
+    } else {
+        op.type->forward(&op, 1, in, (cp_batch){z, count}, NULL, false, &frame->scratch);
+    }
+    return cp_frame_end(frame);
+}
+
+/* The frame that computes what a layer's readers see. */
+static cp_frame *owner_of(cp_frame *frame, int value, int *image)
+{
+    while (!frame->value[value + 1]) {
+        *image = frame->base_image;
+        frame = (cp_frame *)frame->base;
+    }
+    return frame;
 }
 
 float *cp_frame_value(cp_frame *frame, int layer, int image)
 {
     if (layer >= 0 && frame->model->layer[layer].head) return NULL;
     int value = layer < 0 ? -1 : frame->model->layer[layer].value;
-    return cp_at(cp_frame_batch(frame, value), image);
+    if (!cp_on_device(frame)) return cp_at(cp_frame_batch(frame, value), image);
+    frame = owner_of(frame, value, &image);
+    return cp_device_pull(frame, value, image);
 }
 
 const float *cp_frame_output(const cp_frame *frame, int layer, int image)
@@ -287,12 +352,20 @@ const float *cp_frame_output(const cp_frame *frame, int layer, int image)
     return cp_frame_value((cp_frame *)frame, layer, image);
 }
 
+static float unit_of(const cp_frame *frame, int layer, int image, size_t index)
+{
+    if (!cp_on_device(frame)) return cp_frame_output(frame, layer, image)[index];
+    int value = frame->model->layer[layer].value;
+    frame = owner_of((cp_frame *)frame, value, &image);
+    return cp_device_pull_unit(frame, value, image, index);
+}
+
 double cp_frame_response(const cp_frame *frame, int image, const cp_response *response)
 {
     double sum = 0;
     for (int k = 0; k < response->n; ++k)
         sum += (double)response->unit[k].weight *
-               cp_frame_output(frame, response->unit[k].layer, image)[response->unit[k].index];
+               unit_of(frame, response->unit[k].layer, image, response->unit[k].index);
     return sum;
 }
 

@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-#include "engine/engine.h"
+#include "engine/device.h"
 #include "io/error.h"
 
 /* Of a layer of the branch, by what it is as a function of alpha. */
@@ -74,6 +74,7 @@ static void find_courses(cp_ray *ray)
     const cp_model *model = ray->branch->model;
     int origin = ray->branch->branch_layer;
     ray->course[origin] = AFFINE;
+    if (cp_on_device(ray->branch)) return; /* there all that follows is run */
     memset(ray->channel[origin], SCALED, info_of(ray, origin)->c);
     for (int i = origin + 1; i < model->layers; ++i) {
         const cp_op *op = &ray->branch->engine->op[i];
@@ -195,8 +196,7 @@ static cp_status find_lines(cp_ray *ray)
     if (status) return status;
     for (int i = 0; i < ray->branch->model->layers; ++i)
         if (runs(ray, i) && ray->course[i] != CURVED) find_line(ray, i);
-    cp_blas_leave();
-    return CP_OK;
+    return cp_frame_end(ray->branch);
 }
 
 /* ---------------------------------------------------------------- life */
@@ -245,6 +245,15 @@ cp_status cp_ray_create(cp_frame *branch, const cp_response *response, cp_ray **
     return CP_OK;
 }
 
+static void free_sum(cp_ray *ray, int layer)
+{
+    if (cp_on_device(ray->branch))
+        cp_device_free(ray->branch, ray->sum[layer]);
+    else
+        cp_free(ray->sum[layer]);
+    ray->sum[layer] = NULL;
+}
+
 void cp_ray_free(cp_ray *ray)
 {
     if (!ray) return;
@@ -253,7 +262,7 @@ void cp_ray_free(cp_ray *ray)
         if (ray->channel) cp_free(ray->channel[i]);
         if (ray->u && runs(ray, i)) cp_free(ray->u[i]);
         if (ray->v && runs(ray, i)) cp_free(ray->v[i]);
-        if (ray->sum) cp_free(ray->sum[i]);
+        if (ray->sum) free_sum(ray, i);
     }
     cp_free(ray->course), cp_free(ray->channel), cp_free(ray->u), cp_free(ray->v), cp_free(ray->filled);
     cp_free(ray->active), cp_free(ray->stop), cp_free(ray->sum), cp_free(ray->delta), cp_free(ray->entries);
@@ -289,6 +298,8 @@ static void fill(cp_ray *ray, int layer, const double *alpha, int n)
     ACTIVATION activation = ray->course[layer] == BENT ? ray->branch->engine->op[layer].activation : LINEAR;
     int chunks = (int)((outputs + CHUNK - 1) / CHUNK);
     cp_batch out = cp_frame_batch(ray->branch, layer);
+    for (int e = 0; e < n && cp_on_device(ray->branch); ++e) cp_device_scale(ray->branch, e, (float)alpha[e]);
+    if (cp_on_device(ray->branch)) return;
 #pragma omp parallel for collapse(2) num_threads(cp_threads_for((double)outputs * n))
     for (int e = 0; e < n; ++e)
         for (int c = 0; c < chunks; ++c) {
@@ -310,8 +321,7 @@ cp_status cp_ray_forward(cp_ray *ray, const double *alpha, int n)
             fill(ray, i, alpha, n);
         else if (runs(ray, i) && ray->course[i] == CURVED)
             cp_frame_run_layer(branch, i, n);
-    cp_blas_leave();
-    return CP_OK;
+    return cp_frame_end(branch);
 }
 
 /* ---------------------------------------------------------------- backward */
@@ -327,6 +337,37 @@ static void add_deltas(const float *delta, size_t outputs, int n, double weight,
     }
 }
 
+static cp_status add_deltas_on_device(cp_ray *ray, int i, int n, double weight)
+{
+    cp_frame *branch = ray->branch;
+    size_t outputs = info_of(ray, i)->outputs, floats = outputs * (sizeof(double) / sizeof(float));
+    bool fresh = !ray->sum[i];
+    if (fresh && !(ray->sum[i] = (double *)cp_device_alloc(branch, floats, "ray"))) return CP_ERESOURCE;
+    cp_status status = cp_frame_begin(branch);
+    if (status) return status;
+    if (fresh) cp_device_clear(branch, (float *)ray->sum[i], floats);
+    cp_device_add_deltas(branch, ray->delta[i], outputs, n, weight, ray->sum[i]);
+    return cp_frame_end(branch);
+}
+
+/* There all sums are those of the layer itself. */
+static cp_status sum_from_device(cp_ray *ray, float *gradient)
+{
+    cp_frame *branch = ray->branch;
+    int origin = branch->branch_layer;
+    size_t outputs = info_of(ray, origin)->outputs;
+    double *sum = cp_alloc(outputs, sizeof *sum, "ray");
+    cp_status status = sum ? CP_OK : CP_ERESOURCE;
+    if (!status && ray->sum[origin] && !(status = cp_frame_begin(branch))) {
+        cp_device_download(branch, (const float *)ray->sum[origin], (float *)sum, outputs * (sizeof(double) / sizeof(float)));
+        status = cp_frame_end(branch);
+        free_sum(ray, origin);
+    }
+    for (size_t k = 0; k < outputs && !status; ++k) gradient[k] = (float)sum[k];
+    cp_free(sum);
+    return status;
+}
+
 cp_status cp_ray_add(cp_ray *ray, int n, double weight)
 {
     const cp_stops stops = {.active = ray->active, .stop = ray->stop, .origin = ray->branch->branch_layer};
@@ -334,6 +375,10 @@ cp_status cp_ray_add(cp_ray *ray, int n, double weight)
     for (int i = 0; i < ray->branch->model->layers && !status; ++i) {
         size_t outputs = info_of(ray, i)->outputs;
         if (!ray->delta[i]) continue;
+        if (cp_on_device(ray->branch)) {
+            status = add_deltas_on_device(ray, i, n, weight);
+            continue;
+        }
         if (!ray->sum[i] && !(ray->sum[i] = cp_alloc(outputs, sizeof(double), "ray"))) return CP_ERESOURCE;
         add_deltas(ray->delta[i], outputs, n, weight, ray->sum[i]);
     }
@@ -376,6 +421,7 @@ static cp_status take_sum(cp_ray *ray, int i, float **delta)
 cp_status cp_ray_sum(cp_ray *ray, float *gradient)
 {
     int origin = ray->branch->branch_layer, layers = ray->branch->model->layers;
+    if (cp_on_device(ray->branch)) return sum_from_device(ray, gradient);
     float **delta = cp_alloc((size_t)layers, sizeof *delta, "ray");
     cp_status status = delta ? cp_frame_begin(ray->branch) : CP_ERESOURCE;
     if (status) goto done;

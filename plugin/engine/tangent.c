@@ -1,7 +1,7 @@
 /* The forward-mode pass: J v for all layers at once, at the activation pattern and pool winners of an earlier run. */
 #include <string.h>
 
-#include "engine/engine.h"
+#include "engine/device.h"
 #include "io/error.h"
 
 enum { CHUNK = 1 << 14 }; /* a multiple of 64 */
@@ -13,6 +13,7 @@ typedef struct {
     const cp_tangent_observer *observer;
     float **tangent; /* by layer + 1: (n, outputs); [0] is the caller's */
     int *image;
+    float *shown;    /* on a device: what the observer sees */
 } run;
 
 static size_t outputs_of(const cp_model *model, int layer)
@@ -49,12 +50,30 @@ static cp_status plan(run *r)
     return status;
 }
 
+static void through_activation_on_device(run *r, int layer, int position)
+{
+    const cp_neuron_layer *neuron = &r->frame->model->neuron[position];
+    for (int e = 0; e < r->n; ++e) {
+        float *t = r->tangent[layer + 1] + e * neuron->count;
+        if (r->observer && r->observer->before_activation) {
+            cp_device_download(r->frame, t, r->shown, neuron->count);
+            r->observer->before_activation(r->observer->user, neuron, e, 0, r->shown, neuron->count);
+        }
+        cp_device_through(r->frame, neuron->count, cp_at(cp_frame_batch(r->frame, layer), r->image[e]),
+                          r->path ? cp_path_words(r->path, position) : NULL, NULL, r->frame->engine->op[layer].activation, t);
+    }
+}
+
 /* dz becomes da: shown, then multiplied by the activation's derivative, then zero off the path (a constant there). */
 static void through_activation(run *r, int layer, int position)
 {
     const cp_neuron_layer *neuron = &r->frame->model->neuron[position];
     size_t count = neuron->count;
     int chunks = (int)((count + CHUNK - 1) / CHUNK);
+    if (cp_on_device(r->frame)) {
+        through_activation_on_device(r, layer, position);
+        return;
+    }
 #pragma omp parallel for collapse(2) num_threads(cp_threads_for((double)count * r->n))
     for (int e = 0; e < r->n; ++e)
         for (int c = 0; c < chunks; ++c) {
@@ -76,14 +95,33 @@ static void tangent_layer(run *r, int i)
         in[s] = (cp_batch){r->tangent[op->source[s] + 1], outputs_of(r->frame->model, op->source[s])};
     size_t outputs = outputs_of(r->frame->model, i);
     cp_batch out = {r->tangent[i + 1], outputs};
-    if (op->type->tangent)
+    if (cp_on_device(r->frame))
+        cp_device_tangent(r->frame, i, r->n, in, out, r->frame->index[i], r->image);
+    else if (op->type->tangent)
         op->type->tangent(op, r->n, in, out, r->frame->index[i], r->image, &r->frame->scratch);
     else
         op->type->forward(op, r->n, in, out, NULL, true, &r->frame->scratch);
     int position = r->frame->model->neuron_position[i];
     if (position >= 0) through_activation(r, i, position);
-    for (int e = 0; e < r->n && r->observer && r->observer->output; ++e)
-        r->observer->output(r->observer->user, i, e, r->tangent[i + 1] + e * outputs, outputs);
+    for (int e = 0; e < r->n && r->observer && r->observer->output; ++e) {
+        const float *da = r->tangent[i + 1] + e * outputs;
+        if (cp_on_device(r->frame)) {
+            cp_device_download(r->frame, da, r->shown, outputs);
+            da = r->shown;
+        }
+        r->observer->output(r->observer->user, i, e, da, outputs);
+    }
+}
+
+/* On a device: room for them there, and on the host for what the observer sees. */
+static cp_status take_directions(run *r)
+{
+    size_t most = 0;
+    for (int i = 0; i < r->frame->model->layers; ++i)
+        if (outputs_of(r->frame->model, i) > most) most = outputs_of(r->frame->model, i);
+    r->shown = cp_alloc_dirty(most, sizeof *r->shown, "tangents");
+    r->tangent[0] = cp_device_alloc(r->frame, r->n * outputs_of(r->frame->model, -1), "tangents");
+    return r->shown && r->tangent[0] ? CP_OK : CP_ERESOURCE;
 }
 
 cp_status cp_frame_tangent(cp_frame *frame, int image, const float *directions, int n, const cp_path *path,
@@ -96,14 +134,19 @@ cp_status cp_frame_tangent(cp_frame *frame, int image, const float *directions, 
     r.tangent = cp_alloc(frame->model->layers + 1, sizeof *r.tangent, "tangents");
     r.image = cp_alloc(n, sizeof *r.image, "tangents");
     cp_status status = r.tangent && r.image ? plan(&r) : CP_ERESOURCE;
+    if (!status && cp_on_device(frame)) status = take_directions(&r);
     if (!status) status = cp_frame_begin(frame);
     if (!status) {
         for (int e = 0; e < n; ++e) r.image[e] = image;
-        r.tangent[0] = (float *)directions;
+        if (cp_on_device(frame))
+            cp_device_upload(frame, directions, r.tangent[0], n * outputs_of(frame->model, -1));
+        else
+            r.tangent[0] = (float *)directions;
         for (int i = 0; i < frame->model->layers; ++i)
             if (frame->value[i + 1]) tangent_layer(&r, i);
-        cp_blas_leave();
+        status = cp_frame_end(frame);
     }
-    cp_free(r.tangent), cp_free(r.image);
+    if (cp_on_device(frame)) cp_device_free(frame, r.tangent ? r.tangent[0] : NULL);
+    cp_free(r.tangent), cp_free(r.image), cp_free(r.shown);
     return status;
 }

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "critpath.h"
+#include "engine/scores.h"
 #include "io/clones.h"
 #include "io/error.h"
 #include "score/score.h"
@@ -72,11 +73,22 @@ void cp_score_clear_response(const cp_model *model, const cp_response *response,
     }
 }
 
+static cp_status mct_on_device(cp_frame *frame, const cp_entry *entry, bool signed_scores, float *score)
+{
+    bool finite;
+    cp_status status = cp_device_scores_products(frame, entry, !signed_scores, &finite);
+    if (!status)
+        status = cp_device_scores_read(frame, score);
+    return status || finite ? status : cp_score_check_finite(cp_frame_model(frame), score);
+}
+
 cp_status cp_score_mct(cp_frame *frame, int image, const cp_response *response, bool signed_scores, float *score)
 {
     const cp_model *model = cp_frame_model(frame);
     const cp_entry entry = {.image = image, .response = response};
     int n;
+    if (cp_frame_on_device(frame))
+        return mct_on_device(frame, &entry, signed_scores, score);
     const cp_neuron_layer *layers = cp_model_neuron_layers(model, &n);
     products p = {.model = model, .score = score, .signed_scores = signed_scores};
     const cp_observer observer = {multiply, &p};

@@ -48,7 +48,7 @@ int cp_suffix_batch(const cp_model *model, const cp_response *response, int posi
             weights += (double)info->parameters * sizeof(float);
     }
     double useful = LEAST_BATCH + weights / (double)(cp_frame_branch_bytes(model, layer, response, 1, backward) + 1);
-    int batch = useful < most ? (int)useful : most;
+    int batch = useful < most && cp_device() < 0 ? (int)useful : most; /* a GPU has work for all of them at once */
     while (batch > 1 && cp_frame_branch_bytes(model, layer, response, batch, backward ? batch : 0) +
                                 (backward ? (size_t)batch * values : 0) > bytes)
         batch--;

@@ -11,6 +11,8 @@ typedef struct {
     const float *a;      /* the layer's output in the original run, `count` floats */
     double full;         /* Phi in the original run */
     int batch;           /* entries of a run */
+    const cp_frame *base; /* image `image` of it is the original run */
+    int image;
     cp_frame *branch;
     cp_entry *entries;
 } cp_suffix;

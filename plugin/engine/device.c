@@ -1,0 +1,407 @@
+/* Devices, the lanes that runs take turns in, and the buffers of a frame with their copies on the host. */
+#include <math.h>
+#include <string.h>
+
+#include "engine/device_internal.h"
+#include "io/error.h"
+
+static pthread_mutex_t lanes_lock = PTHREAD_MUTEX_INITIALIZER;
+static cp_lane *idle_lanes;
+
+cp_status cp_cuda_fail(cudaError_t error, const char *what)
+{
+    size_t free = 0, total = 0;
+    if (error == cudaErrorMemoryAllocation && cudaMemGetInfo(&free, &total) == cudaSuccess)
+        return cp_fail(CP_ERESOURCE, "GPU: %s: out of memory, %zu of %zu bytes are free", what, free, total);
+    return cp_fail(error == cudaErrorMemoryAllocation ? CP_ERESOURCE : CP_EINTERNAL, "GPU: %s: %s", what,
+                   cudaGetErrorString(error));
+}
+
+cp_status cp_device_malloc(void **memory, size_t bytes, const char *what)
+{
+    *memory = NULL;
+    cudaError_t error = cudaMalloc(memory, bytes ? bytes : 1);
+    if (!error) return CP_OK;
+    cudaGetLastError(); /* it would be taken for the next launch's */
+    return cp_cuda_fail(error, what);
+}
+
+cp_status cp_device_check(int index)
+{
+    int count = 0;
+    cudaError_t error = cudaGetDeviceCount(&count);
+    if (error || !count) {
+        cudaGetLastError();
+        return cp_fail(CP_EINPUT, "GPU %d: there is none: %s. With -nogpu the CPU computes", index,
+                       error ? cudaGetErrorString(error) : "no device");
+    }
+    if (index >= count) return cp_fail(CP_EINPUT, "GPU %d: there are GPUs 0 to %d", index, count - 1);
+    return CP_OK;
+}
+
+cp_status cp_device_name(int index, char name[300])
+{
+    struct cudaDeviceProp properties;
+    int version = 0;
+    cp_status status = cp_device_check(index);
+    if (status) return status;
+    cudaError_t error = cudaGetDeviceProperties(&properties, index);
+    if (!error) error = cudaRuntimeGetVersion(&version);
+    if (error) return cp_cuda_fail(error, "device");
+    snprintf(name, 300, "GPU %d: %.200s, compute %d.%d, CUDA %d.%d", index, properties.name, properties.major,
+             properties.minor, version / 1000, version % 1000 / 10);
+    return CP_OK;
+}
+
+/* ---------------------------------------------------------------- lanes */
+
+static void lane_free(cp_lane *lane)
+{
+    if (!lane) return;
+#ifdef CUDNN
+    if (lane->dnn) cudnnDestroy(lane->dnn);
+#endif
+    if (lane->blas) cublasDestroy(lane->blas);
+    if (lane->stream) cudaStreamDestroy(lane->stream);
+    cp_free(lane);
+}
+
+static cp_status lane_create(int device, cp_lane **out)
+{
+    cp_lane *lane = cp_alloc(1, sizeof *lane, "GPU");
+    if (!lane) return CP_ERESOURCE;
+    lane->device = device;
+    cudaError_t error = cudaStreamCreateWithFlags(&lane->stream, cudaStreamNonBlocking);
+    cp_status status = error ? cp_cuda_fail(error, "stream") : CP_OK;
+    cublasStatus_t blas = CUBLAS_STATUS_SUCCESS;
+    if (!status) blas = cublasCreate(&lane->blas);
+    if (!status && !blas) blas = cublasSetStream(lane->blas, lane->stream);
+    /* Full precision: the default keeps TF32 out of it. */
+    if (!status && !blas) blas = cublasSetMathMode(lane->blas, CUBLAS_DEFAULT_MATH);
+    if (blas) status = cp_fail(CP_ERESOURCE, "GPU: cuBLAS does not start: status %d", (int)blas);
+#ifdef CUDNN
+    cudnnStatus_t dnn = CUDNN_STATUS_SUCCESS;
+    if (!status) dnn = cudnnCreate(&lane->dnn);
+    if (!status && !dnn) dnn = cudnnSetStream(lane->dnn, lane->stream);
+    if (dnn) status = cp_fail(CP_ERESOURCE, "GPU: cuDNN does not start: %s", cudnnGetErrorString(dnn));
+#endif
+    if (status)
+        lane_free(lane);
+    else
+        *out = lane;
+    return status;
+}
+
+/* Lanes are as many as there have been runs at a time, and live as long as the process. */
+static cp_status lane_take(int device, cp_lane **out)
+{
+    pthread_mutex_lock(&lanes_lock);
+    cp_lane **link = &idle_lanes;
+    while (*link && (*link)->device != device) link = &(*link)->next;
+    cp_lane *lane = *link;
+    if (lane) *link = lane->next;
+    pthread_mutex_unlock(&lanes_lock);
+    *out = lane;
+    return lane ? CP_OK : lane_create(device, out);
+}
+
+static void lane_give_back(cp_lane *lane)
+{
+    pthread_mutex_lock(&lanes_lock);
+    lane->next = idle_lanes;
+    idle_lanes = lane;
+    pthread_mutex_unlock(&lanes_lock);
+}
+
+static cp_status grow(void **memory, size_t *bytes, size_t needed, const char *what)
+{
+    if (*bytes >= needed) return CP_OK;
+    cudaFree(*memory);
+    *bytes = 0;
+    cp_status status = cp_device_malloc(memory, needed, what);
+    if (!status) *bytes = needed;
+    return status;
+}
+
+/* ---------------------------------------------------------------- frames */
+
+static size_t outputs_of(const cp_model *model, int layer)
+{
+    return layer < 0 ? (size_t)model->net->inputs : model->layer[layer].outputs;
+}
+
+enum { ALIGN = 256 };
+
+static size_t aligned(size_t bytes) { return (bytes + ALIGN - 1) / ALIGN * ALIGN; }
+
+static cp_status allocate(cp_frame *frame, const bool *owned)
+{
+    cp_device_frame *device = frame->device;
+    const cp_model *model = frame->model;
+    int n = model->layers;
+    size_t count, bytes = 0, at = 0;
+    device->mirror = cp_alloc(n + 1, sizeof *device->mirror, "frame");
+    device->known = cp_alloc((size_t)(n + 1) * frame->batch, 1, "frame");
+    if (!device->mirror || !device->known) return CP_ERESOURCE;
+    for (int i = -1; i < n; ++i) {
+        if (!owned[i + 1]) continue;
+        if (!cp_mul(outputs_of(model, i), frame->batch, &count) || count > SIZE_MAX / 16)
+            return cp_fail(CP_ERESOURCE, "layer %d: %d images do not fit in memory", i, frame->batch);
+        bytes += aligned(count * sizeof(float));
+        if (i >= 0 && frame->engine->op[i].has_index) bytes += aligned(count * sizeof(uint16_t));
+        device->mirror[i + 1] = cp_alloc_dirty(count, sizeof(float), "frame"); /* pages come when it is read */
+        if (!device->mirror[i + 1]) return CP_ERESOURCE;
+    }
+    cp_status status = cp_device_malloc(&device->slab, bytes, "frame");
+    if (status) return status;
+    for (int i = -1; i < n; ++i) {
+        if (!owned[i + 1]) continue;
+        count = outputs_of(model, i) * frame->batch;
+        frame->value[i + 1] = (float *)((char *)device->slab + at);
+        at += aligned(count * sizeof(float));
+        if (i < 0 || !frame->engine->op[i].has_index) continue;
+        frame->index[i] = (uint16_t *)((char *)device->slab + at);
+        at += aligned(count * sizeof(uint16_t));
+    }
+    return CP_OK;
+}
+
+cp_status cp_device_frame_open(cp_frame *frame, const bool *owned)
+{
+    int index = frame->base ? frame->base->device->device : cp_device();
+    cp_device_frame *device = frame->device = cp_alloc(1, sizeof *device, "frame");
+    if (!device) return CP_ERESOURCE;
+    device->device = index;
+    pthread_mutex_init(&device->lock, NULL);
+    cudaError_t error = cudaSetDevice(index);
+    if (error) return cp_cuda_fail(error, "frame");
+    cp_status status = cp_device_model_get(frame->model, frame->engine, index, &device->model);
+    if (!status) status = allocate(frame, owned);
+    /* What a branch starts from is the caller's to write. */
+    if (!status && frame->base) memset(device->known + (size_t)(frame->branch_layer + 1) * frame->batch, 1, frame->batch);
+    return status;
+}
+
+void cp_device_frame_close(cp_frame *frame)
+{
+    cp_device_frame *device = frame->device;
+    cudaSetDevice(device->device);
+    cudaFree(device->slab);
+    cudaFree(device->scores);
+    cudaFree(frame->arena);
+    for (int i = 0; i < frame->model->neuron_layers && frame->before_gate; ++i) cudaFree(frame->before_gate[i]);
+    for (int i = 0; i <= frame->model->layers && device->mirror; ++i) cp_free(device->mirror[i]);
+    cp_free(device->mirror);
+    cp_free(device->known);
+    pthread_mutex_destroy(&device->lock);
+    cp_free(device);
+    frame->device = NULL;
+}
+
+cp_status cp_device_arena(cp_frame *frame, size_t floats)
+{
+    cudaSetDevice(frame->device->device);
+    cudaFree(frame->arena);
+    frame->arena = NULL;
+    frame->arena_floats = 0;
+    cp_status status = cp_device_malloc((void **)&frame->arena, floats * sizeof(float), "deltas");
+    if (!status) frame->arena_floats = floats;
+    return status;
+}
+
+float *cp_device_alloc(const cp_frame *frame, size_t count, const char *what)
+{
+    void *memory;
+    size_t bytes;
+    cudaSetDevice(frame->device->device);
+    if (!cp_mul(count, sizeof(float), &bytes)) {
+        cp_fail(CP_ERESOURCE, "%s: %zu numbers do not fit in memory", what, count);
+        return NULL;
+    }
+    return cp_device_malloc(&memory, bytes, what) ? NULL : memory;
+}
+
+void cp_device_free(const cp_frame *frame, void *memory)
+{
+    cudaSetDevice(frame->device->device);
+    cudaFree(memory);
+}
+
+/* ---------------------------------------------------------------- runs */
+
+bool cp_device_failed(cp_frame *frame, cudaError_t error, const char *what)
+{
+    if (error && !frame->device->status) frame->device->status = cp_cuda_fail(error, what);
+    return frame->device->status;
+}
+
+cp_status cp_device_begin(cp_frame *frame)
+{
+    cp_device_frame *device = frame->device;
+    device->status = CP_OK;
+    cudaError_t error = cudaSetDevice(device->device);
+    if (error) return cp_cuda_fail(error, "run");
+    cp_status status = lane_take(device->device, &device->lane);
+    if (status) return status;
+    status = grow(&device->lane->work, &device->lane->work_bytes, device->model->work_bytes, "work memory");
+    if (status) lane_give_back(device->lane), device->lane = NULL;
+    return status;
+}
+
+cp_status cp_device_end(cp_frame *frame)
+{
+    cp_device_frame *device = frame->device;
+    cp_device_failed(frame, cudaStreamSynchronize(device->lane->stream), "run");
+    cp_device_failed(frame, cudaGetLastError(), "launch");
+    lane_give_back(device->lane);
+    device->lane = NULL;
+    return device->status;
+}
+
+/* Room for `bytes` of what a step brings along; steps follow one another on the stream, so that one piece serves all. */
+void *cp_device_side(cp_frame *frame, size_t bytes)
+{
+    cp_lane *lane = frame->device->lane;
+    if (frame->device->status) return NULL;
+    if (lane->side_bytes < bytes) { /* nothing may still read the old piece */
+        if (cp_device_failed(frame, cudaStreamSynchronize(lane->stream), "run")) return NULL;
+        cp_status status = grow(&lane->side, &lane->side_bytes, bytes, "work memory");
+        if (status) {
+            frame->device->status = status;
+            return NULL;
+        }
+    }
+    return lane->side;
+}
+
+static void *to_side(cp_frame *frame, const void *from, size_t bytes)
+{
+    void *side = cp_device_side(frame, bytes);
+    if (!side) return NULL;
+    cudaError_t error = cudaMemcpyAsync(side, from, bytes, cudaMemcpyHostToDevice, frame->device->lane->stream);
+    return cp_device_failed(frame, error, "copy to the device") ? NULL : side;
+}
+
+void cp_device_upload(cp_frame *frame, const float *from, float *to, size_t count)
+{
+    if (frame->device->status) return;
+    cp_device_failed(frame, cudaMemcpyAsync(to, from, count * sizeof *to, cudaMemcpyHostToDevice, frame->device->lane->stream),
+           "copy to the device");
+}
+
+void cp_device_download(cp_frame *frame, const float *from, float *to, size_t count)
+{
+    cudaStream_t stream = frame->device->lane->stream;
+    if (frame->device->status) return;
+    if (!cp_device_failed(frame, cudaMemcpyAsync(to, from, count * sizeof *to, cudaMemcpyDeviceToHost, stream), "copy to the host"))
+        cp_device_failed(frame, cudaStreamSynchronize(stream), "run");
+}
+
+void cp_device_clear(cp_frame *frame, float *x, size_t count)
+{
+    if (!frame->device->status) cp_device_failed(frame, cudaMemsetAsync(x, 0, count * sizeof *x, frame->device->lane->stream), "clear");
+}
+
+void cp_device_add(cp_frame *frame, const float *host, float *x, size_t count)
+{
+    float *from = to_side(frame, host, count * sizeof *host);
+    if (from) cp_kernel_copy(1, count, (cp_batch){from, 0}, (cp_batch){x, 0}, true, frame->device->lane->stream);
+}
+
+void cp_device_add_at(cp_frame *frame, float *x, float value)
+{
+    if (!frame->device->status) cp_kernel_add_at(x, value, frame->device->lane->stream);
+}
+
+void cp_device_restrict(cp_frame *frame, size_t count, const uint64_t *words, const float *constant, float *a)
+{
+    const uint64_t *bits = to_side(frame, words, (count + 63) / 64 * sizeof *words);
+    if (bits) cp_kernel_restrict(count, bits, constant, a, frame->device->lane->stream);
+}
+
+void cp_device_gate(cp_frame *frame, size_t count, const float *gates, float *before, float *a)
+{
+    const float *factors = to_side(frame, gates, count * sizeof *gates);
+    if (factors) cp_kernel_gate(count, factors, before, a, frame->device->lane->stream);
+}
+
+void cp_device_through(cp_frame *frame, size_t count, const float *a, const uint64_t *words, const float *gates,
+                       ACTIVATION activation, float *g)
+{
+    cudaStream_t stream = frame->device->lane->stream;
+    if (words) {
+        words = to_side(frame, words, (count + 63) / 64 * sizeof *words);
+        if (!words) return;
+        cp_kernel_through_neurons(count, a, words, NULL, gates ? LINEAR : activation, g, stream);
+        if (!gates) return;
+    }
+    if (gates && !(gates = to_side(frame, gates, count * sizeof *gates))) return;
+    if (!frame->device->status && (gates || activation != LINEAR))
+        cp_kernel_through_neurons(count, a, NULL, gates, activation, g, stream);
+}
+
+/* ---------------------------------------------------------------- copies on the host */
+
+float *cp_device_pull(cp_frame *frame, int layer, int image)
+{
+    cp_device_frame *device = frame->device;
+    size_t outputs = outputs_of(frame->model, layer);
+    uint8_t *known = &device->known[(size_t)(layer + 1) * frame->batch + image];
+    float *copy = device->mirror[layer + 1] + image * outputs;
+    pthread_mutex_lock(&device->lock);
+    if (!*known) {
+        cudaError_t error = cudaSetDevice(device->device);
+        const float *from = frame->value[layer + 1] + image * outputs;
+        if (!error) error = cudaMemcpy(copy, from, outputs * sizeof *copy, cudaMemcpyDeviceToHost);
+        for (size_t i = 0; error && i < outputs; ++i) copy[i] = NAN; /* the next run tells why */
+        *known = 1;
+    }
+    pthread_mutex_unlock(&device->lock);
+    return copy;
+}
+
+float cp_device_pull_unit(const cp_frame *frame, int layer, int image, size_t index)
+{
+    const cp_device_frame *device = frame->device;
+    size_t at = image * outputs_of(frame->model, layer) + index;
+    float value = NAN;
+    if (device->known[(size_t)(layer + 1) * frame->batch + image]) return device->mirror[layer + 1][at];
+    if (!cudaSetDevice(device->device)) cudaMemcpy(&value, frame->value[layer + 1] + at, sizeof value, cudaMemcpyDeviceToHost);
+    return value;
+}
+
+/* The caller may have changed any image that it was shown; what it was not shown is as it was. */
+void cp_device_push(cp_frame *frame, int after, const float *input, int images, bool restricted)
+{
+    cp_device_frame *device = frame->device;
+    const cp_model *model = frame->model;
+    size_t outputs = outputs_of(model, after);
+    float *to = frame->value[after + 1];
+    uint8_t *known = device->known + (size_t)(after + 1) * frame->batch;
+    if (input) {
+        memset(known, 0, frame->batch);
+        cp_device_upload(frame, input, to, images * outputs);
+    }
+    for (int b = 0; b < images; ++b)
+        if (known[b]) cp_device_upload(frame, device->mirror[after + 1] + b * outputs, to + b * outputs, outputs);
+    if (restricted) memset(known, 0, images);
+    for (int i = 0; i < model->layers; ++i)
+        if (i != after && frame->value[i + 1] && cp_model_depends(model, i, after))
+            memset(device->known + (size_t)(i + 1) * frame->batch, 0, frame->batch);
+}
+
+void cp_device_scale(cp_frame *branch, int entry, float factor)
+{
+    int layer = branch->branch_layer;
+    size_t count = outputs_of(branch->model, layer);
+    const float *from = cp_at(cp_frame_batch(branch->base, layer), branch->base_image);
+    cp_device_push(branch, layer, NULL, 0, false);
+    branch->device->known[(size_t)(layer + 1) * branch->batch + entry] = 0;
+    if (!branch->device->status)
+        cp_kernel_scale(count, factor, from, branch->value[layer + 1] + entry * count, branch->device->lane->stream);
+}
+
+void cp_device_add_deltas(cp_frame *frame, const float *delta, size_t outputs, int n, double weight, double *sum)
+{
+    if (!frame->device->status) cp_kernel_add_deltas(outputs, n, delta, weight, sum, frame->device->lane->stream);
+}

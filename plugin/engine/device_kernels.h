@@ -1,0 +1,73 @@
+/* Kernels of the device engine. Each call puts one or a few launches on `stream` and returns; tensors lie in the device's memory.
+ * A launch that fails leaves its error for cudaGetLastError(). Sums are taken in an order that depends on shapes alone. */
+#ifndef CP_ENGINE_DEVICE_KERNELS_H
+#define CP_ENGINE_DEVICE_KERNELS_H
+
+#include "engine/conv.h"
+#include "engine/engine.h"
+
+/* ---- device_layers.cu: what layers do besides matrix products. Shapes are those of the CPU rows of the same name. */
+
+/* y = act(y + bias[channel]), y (n, channels, plane); bias NULL: 0. */
+void cp_kernel_activate(int n, cp_batch y, size_t channels, size_t plane, const float *bias, ACTIVATION activation,
+                        cudaStream_t stream);
+/* One image, all groups: col (groups*c*size*size, out_h*out_w). */
+void cp_kernel_im2col(const cp_window *window, const float *x, float *col, cudaStream_t stream);
+/* x = (fresh) or += what each pixel takes part in. */
+void cp_kernel_col2im(const cp_window *window, const float *col, float *x, bool fresh, cudaStream_t stream);
+/* One input channel per group; without bias and activation. */
+void cp_kernel_depthwise(const cp_window *window, const float *weights, int n, cp_batch x, cp_batch y, cudaStream_t stream);
+void cp_kernel_depthwise_backward(const cp_window *window, const float *weights, int n, cp_batch y, cp_batch x, bool fresh,
+                                  cudaStream_t stream);
+void cp_kernel_local(const layer *l, const float *weights, int n, cp_batch x, cp_batch y, cudaStream_t stream);
+void cp_kernel_local_backward(const layer *l, const float *weights, int n, cp_batch y, cp_batch x, cudaStream_t stream);
+/* index (n, outputs): window offsets of the winners. */
+void cp_kernel_maxpool(const layer *l, int n, cp_batch x, cp_batch y, uint16_t *index, cudaStream_t stream);
+/* Of one entry, whose winners are `index` (outputs). */
+void cp_kernel_maxpool_backward(const layer *l, const float *y, const uint16_t *index, float *x, cudaStream_t stream);
+void cp_kernel_maxpool_tangent(const layer *l, const float *x, const uint16_t *index, float *y, cudaStream_t stream);
+void cp_kernel_avgpool(int n, cp_batch x, cp_batch y, size_t channels, size_t plane, cudaStream_t stream);
+void cp_kernel_avgpool_backward(int n, cp_batch y, cp_batch x, size_t channels, size_t plane, cudaStream_t stream);
+void cp_kernel_shortcut(const layer *l, int n, cp_batch in, cp_batch from, cp_batch y, cudaStream_t stream);
+/* base NULL: nobody wants that one. */
+void cp_kernel_shortcut_backward(const layer *l, int n, cp_batch y, cp_batch in, cp_batch from, cudaStream_t stream);
+void cp_kernel_upsample(const layer *l, int n, cp_batch x, cp_batch y, cudaStream_t stream);
+void cp_kernel_upsample_backward(const layer *l, int n, cp_batch y, cp_batch x, cudaStream_t stream);
+/* y[i] = x[permutation[i]], 0 where that is negative; backward adds. */
+void cp_kernel_permute(int n, size_t count, const int32_t *permutation, cp_batch x, cp_batch y, cudaStream_t stream);
+void cp_kernel_permute_backward(int n, size_t count, const int32_t *permutation, cp_batch y, cp_batch x,
+                                cudaStream_t stream);
+void cp_kernel_crop(const layer *l, int n, cp_batch x, cp_batch y, float scale, float shift, cudaStream_t stream);
+void cp_kernel_crop_backward(const layer *l, int n, cp_batch y, cp_batch x, float scale, cudaStream_t stream);
+/* to = or += from. */
+void cp_kernel_copy(int n, size_t count, cp_batch from, cp_batch to, bool add, cudaStream_t stream);
+
+/* ---- device_paths.cu: restrictions, gradients at the neurons, scores, selection. */
+
+/* a[i] = constant[i], or 0 where that is NULL, for each neuron off the path. */
+void cp_kernel_restrict(size_t count, const uint64_t *words, const float *constant, float *a, cudaStream_t stream);
+/* before = a, a *= gates. */
+void cp_kernel_gate(size_t count, const float *gates, float *before, float *a, cudaStream_t stream);
+/* g = dPhi/da becomes dPhi/dz: multiplied by the path's bits, the gates and the activation's derivative; each NULL or LINEAR
+ * where it does not apply. */
+void cp_kernel_through_neurons(size_t count, const float *a, const uint64_t *words, const float *gates, ACTIVATION activation,
+                               float *g, cudaStream_t stream);
+void cp_kernel_add_at(float *x, float value, cudaStream_t stream);
+/* product = a * g, or its magnitude; *not_finite becomes 1 where one is not. */
+void cp_kernel_product(size_t count, const float *a, const float *g, bool magnitude, float *product, unsigned *not_finite,
+                       cudaStream_t stream);
+/* total[d] += the scores whose 12 or 10 bits above `shift` are d, of those whose bits above these are `prefix`; with 12 bits
+ * all count, and total[4096] += those that are 0. */
+void cp_kernel_count_digits(size_t count, const float *score, uint32_t prefix, int shift, unsigned long long *total,
+                            cudaStream_t stream);
+/* words of one layer: the bits of scores that are at least `lowest`, as signed integers. */
+void cp_kernel_select(size_t count, const float *score, uint32_t lowest, uint64_t *words, cudaStream_t stream);
+/* Where scores equal `value`, in any order, at most `room`; *found: how many there are. */
+void cp_kernel_find_equal(size_t count, const float *score, uint32_t value, uint32_t *at, uint32_t room, unsigned *found,
+                          cudaStream_t stream);
+/* sum += weight * the sum over n entries of delta (n, count). */
+void cp_kernel_add_deltas(size_t count, int n, const float *delta, double weight, double *sum, cudaStream_t stream);
+/* y = alpha * x. */
+void cp_kernel_scale(size_t count, float alpha, const float *x, float *y, cudaStream_t stream);
+
+#endif

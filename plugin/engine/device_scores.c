@@ -1,0 +1,136 @@
+/* Scores that stay on the device, and what selection asks of them. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "engine/device_internal.h"
+#include "engine/scores.h"
+#include "io/error.h"
+
+bool cp_frame_on_device(const cp_frame *frame) { return frame->device != NULL; }
+
+void cp_device_product(cp_frame *frame, const cp_neuron_layer *neuron, const float *a, const float *g,
+                       const cp_device_products *to)
+{
+    if (!frame->device->status)
+        cp_kernel_product(neuron->count, a, g, to->magnitude, to->product + neuron->offset, to->not_finite,
+                          frame->device->lane->stream);
+}
+
+static void clear(cp_frame *frame, void *x, size_t bytes)
+{
+    if (!frame->device->status)
+        cp_device_failed(frame, cudaMemsetAsync(x, 0, bytes, frame->device->lane->stream), "clear");
+}
+
+static void fetch(cp_frame *frame, const void *from, void *to, size_t bytes)
+{
+    cudaStream_t stream = frame->device->lane->stream;
+    if (frame->device->status) return;
+    if (!cp_device_failed(frame, cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToHost, stream), "copy to the host"))
+        cp_device_failed(frame, cudaStreamSynchronize(stream), "run");
+}
+
+cp_status cp_device_scores_products(cp_frame *frame, const cp_entry *entry, bool magnitude, bool *finite)
+{
+    cp_device_frame *device = frame->device;
+    const cp_model *model = frame->model;
+    unsigned not_finite = 0;
+    cp_status status = CP_OK;
+    /* One number more: the flag. */
+    if (!device->scores && !(device->scores = cp_device_alloc(frame, model->neurons + 1, "scores"))) return CP_ERESOURCE;
+    cp_device_products to = {device->scores, (unsigned *)(device->scores + model->neurons), magnitude};
+    if ((status = cp_device_begin(frame))) return status;
+    clear(frame, device->scores, (model->neurons + 1) * sizeof(float));
+    if ((status = cp_device_end(frame)) || (status = cp_frame_backward_products(frame, entry, &to))) return status;
+    if ((status = cp_device_begin(frame))) return status;
+    for (int u = 0; u < entry->response->n; ++u) {
+        int position = model->neuron_position[model->layer[entry->response->unit[u].layer].value];
+        if (position >= 0)
+            clear(frame, device->scores + model->neuron[position].offset + entry->response->unit[u].index, sizeof(float));
+    }
+    fetch(frame, to.not_finite, &not_finite, sizeof not_finite);
+    *finite = !not_finite;
+    return cp_device_end(frame);
+}
+
+cp_status cp_device_scores_read(cp_frame *frame, float *score)
+{
+    cp_status status = cp_device_begin(frame);
+    if (status) return status;
+    cp_device_download(frame, frame->device->scores, score, frame->model->neurons);
+    return cp_device_end(frame);
+}
+
+static cp_status count(cp_frame *frame, uint32_t prefix, int shift, size_t n, size_t *total)
+{
+    size_t bytes = n * sizeof(unsigned long long);
+    cp_status status = cp_device_begin(frame);
+    if (status) return status;
+    unsigned long long *there = cp_device_side(frame, bytes);
+    unsigned long long *here = cp_alloc(n, sizeof *here, "selection");
+    if (!here && !frame->device->status) frame->device->status = CP_ERESOURCE;
+    if (there) clear(frame, there, bytes);
+    if (!frame->device->status)
+        cp_kernel_count_digits(frame->model->neurons, frame->device->scores, prefix, shift, there,
+                               frame->device->lane->stream);
+    if (here) fetch(frame, there, here, bytes);
+    for (size_t d = 0; here && d < n; ++d) total[d] = here[d];
+    cp_free(here);
+    return cp_device_end(frame);
+}
+
+cp_status cp_device_scores_first(cp_frame *frame, size_t total[CP_SCORE_FIRST_DIGITS], size_t *zeros)
+{
+    size_t all[CP_SCORE_FIRST_DIGITS + 1];
+    cp_status status = count(frame, 0, 20, CP_SCORE_FIRST_DIGITS + 1, all);
+    if (status) return status;
+    memcpy(total, all, CP_SCORE_FIRST_DIGITS * sizeof *total);
+    *zeros = all[CP_SCORE_FIRST_DIGITS];
+    return CP_OK;
+}
+
+cp_status cp_device_scores_next(cp_frame *frame, uint32_t prefix, int shift, size_t total[CP_SCORE_NEXT_DIGITS])
+{
+    return count(frame, prefix, shift, CP_SCORE_NEXT_DIGITS, total);
+}
+
+cp_status cp_device_scores_bits(cp_frame *frame, uint32_t lowest, const size_t *first, uint64_t *words)
+{
+    const cp_model *model = frame->model;
+    int n = model->neuron_layers;
+    size_t bytes = first[n] * sizeof *words;
+    cp_status status = cp_device_begin(frame);
+    if (status) return status;
+    uint64_t *there = cp_device_side(frame, bytes);
+    for (int l = 0; l < n && !frame->device->status; ++l)
+        cp_kernel_select(model->neuron[l].count, frame->device->scores + model->neuron[l].offset, lowest, there + first[l],
+                         frame->device->lane->stream);
+    fetch(frame, there, words, bytes);
+    return cp_device_end(frame);
+}
+
+static int ascending(const void *a, const void *b)
+{
+    uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
+    return x < y ? -1 : x > y;
+}
+
+cp_status cp_device_scores_equal(cp_frame *frame, uint32_t value, size_t n, uint32_t *neuron)
+{
+    unsigned found = 0;
+    if (frame->model->neurons > UINT32_MAX)
+        return cp_fail(CP_ERESOURCE, "GPU: %zu neurons, at most %u can be selected from", frame->model->neurons, UINT32_MAX);
+    cp_status status = cp_device_begin(frame);
+    if (status) return status;
+    uint32_t *there = cp_device_side(frame, (n + 1) * sizeof *there); /* the counter first */
+    if (there) clear(frame, there, sizeof *there);
+    if (!frame->device->status)
+        cp_kernel_find_equal(frame->model->neurons, frame->device->scores, value, there + 1, (uint32_t)n, there,
+                             frame->device->lane->stream);
+    fetch(frame, there, &found, sizeof found);
+    fetch(frame, there + 1, neuron, n * sizeof *neuron);
+    status = cp_device_end(frame);
+    if (!status && found != n) status = cp_fail(CP_EINTERNAL, "GPU: %u scores of one value, %zu were counted", found, n);
+    qsort(neuron, n, sizeof *neuron, ascending);
+    return status;
+}

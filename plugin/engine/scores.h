@@ -1,0 +1,31 @@
+/* Scores that stay where the frame that made them computes: on a GPU, N floats that only the selection's counts and the path's
+ * bits leave. For the rooms of scores and paths; on the CPU scores are arrays and none of this is called. */
+#ifndef CP_ENGINE_SCORES_H
+#define CP_ENGINE_SCORES_H
+
+#include "critpath.h"
+
+#ifdef GPU
+bool cp_frame_on_device(const cp_frame *frame);
+#else
+#define cp_frame_on_device(frame) ((void)(frame), false)
+#endif
+
+/* The frame's device scores become a * g of every neuron for one entry, or its magnitude; 0 where the response does not depend on
+ * the layer and for the response's own units. *finite: all of them are. */
+cp_status cp_device_scores_products(cp_frame *frame, const cp_entry *entry, bool magnitude, bool *finite);
+cp_status cp_device_scores_read(cp_frame *frame, float *score);
+
+/* Scores are read as integers, in the order of their values. */
+enum { CP_SCORE_FIRST_DIGITS = 4096, CP_SCORE_NEXT_DIGITS = 1024 };
+
+/* How many scores have each value of their upper 12 bits; *zeros: how many are 0. */
+cp_status cp_device_scores_first(cp_frame *frame, size_t total[CP_SCORE_FIRST_DIGITS], size_t *zeros);
+/* How many of those whose bits above shift + 10 are `prefix` have each value of the 10 bits above `shift`. */
+cp_status cp_device_scores_next(cp_frame *frame, uint32_t prefix, int shift, size_t total[CP_SCORE_NEXT_DIGITS]);
+/* words: bit i%64 of word first[l] + i/64 says whether neuron i of layer l scores at least `lowest`; spare bits 0. */
+cp_status cp_device_scores_bits(cp_frame *frame, uint32_t lowest, const size_t *first, uint64_t *words);
+/* Indices in score[N], ascending, of the `count` scores that equal `value`. */
+cp_status cp_device_scores_equal(cp_frame *frame, uint32_t value, size_t count, uint32_t *neuron);
+
+#endif
