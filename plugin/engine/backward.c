@@ -18,6 +18,8 @@ typedef struct {
     bool *active;        /* somebody wants this layer's delta and the response depends on it */
     bool *touched;       /* holds something: otherwise it is zero and was not even cleared */
     float **delta;       /* (n, outputs) */
+    int *joined;         /* the route in whose delta this one's is a part, at `part` floats; -2: none */
+    size_t *part;
     int *image;          /* by entry */
     size_t *nonzero;     /* by entry: deltas of the layer at hand that are not 0 */
     float *shown;        /* on a device: what the observer sees, a and g of a layer */
@@ -73,6 +75,24 @@ static void mark_active(run *r)
 
 static bool stops_at(const run *r, int layer) { return layer == r->target || (r->stops && r->stops->stop[layer]); }
 
+/* The delta of a route's source is that part of the route's own, unless another layer has written into it before: with one
+ * entry it is one run of floats, and nothing has to be copied. */
+static void join_routes(run *r, const int *reader)
+{
+    for (int i = 0; i < r->frame->model->layers; ++i) {
+        const cp_op *op = &r->frame->engine->op[i];
+        size_t at = 0;
+        if (r->n > 1 || r->stops || cp_on_device(r->frame) || !r->active[i + 1] || i == r->target || !cp_joins(op)) continue;
+        for (int s = 0; s < op->n_sources; at += op->source_outputs[s++]) {
+            int source = op->source[s];
+            if (source < 0 || source == r->target || reader[source + 1] != i || r->joined[source + 1] >= 0) continue;
+            if (at % CP_ALIGNED_FLOATS) continue;
+            r->joined[source + 1] = i;
+            r->part[source + 1] = at;
+        }
+    }
+}
+
 /* A delta lives from its first reader's turn (or its own, if only a response unit is in it) to its own turn, or, at a stop,
  * to the end. Turns go from the last layer down: turn t is layer layers-1-t. */
 static cp_status plan(run *r)
@@ -81,8 +101,9 @@ static cp_status plan(run *r)
     int layers = model->layers, n = 0;
     int *first = cp_alloc(layers + 1, sizeof *first, "deltas"), *last = cp_alloc(layers + 1, sizeof *last, "deltas");
     int *which = cp_alloc(layers + 1, sizeof *which, "deltas"), *reader = cp_alloc(layers + 1, sizeof *reader, "deltas");
+    int *buffer = cp_alloc(layers + 1, sizeof *buffer, "deltas");
     size_t *floats = cp_alloc(layers + 1, sizeof *floats, "deltas"), *offset = cp_alloc(layers + 1, sizeof *offset, "deltas");
-    cp_status status = first && last && which && reader && floats && offset ? CP_OK : CP_ERESOURCE;
+    cp_status status = first && last && which && reader && buffer && floats && offset ? CP_OK : CP_ERESOURCE;
     if (status) goto done;
     for (int i = -1; i < layers; ++i) reader[i + 1] = i;
     for (int i = 0; i < layers; ++i) {
@@ -91,12 +112,19 @@ static cp_status plan(run *r)
         for (int s = 0; s < op->n_sources; ++s)
             if (i > reader[op->source[s] + 1]) reader[op->source[s] + 1] = i;
     }
+    join_routes(r, reader);
     for (int i = layers - 1; i >= -1; --i) {
         if (!r->active[i + 1]) continue;
         if (i == r->target && !cp_on_device(r->frame)) {
             r->delta[i + 1] = r->target_delta;
             continue;
         }
+        if (r->joined[i + 1] >= 0) { /* it lives in the outermost route's buffer */
+            int k = buffer[i + 1] = buffer[r->joined[i + 1] + 1];
+            if (last[k] < layers - 1 - i) last[k] = layers - 1 - i;
+            continue;
+        }
+        buffer[i + 1] = n;
         first[n] = layers - 1 - reader[i + 1];
         last[n] = i >= 0 && stops_at(r, i) ? layers : layers - 1 - i;
         if (!cp_mul(outputs_of(model, i), r->n, &floats[n])) {
@@ -107,8 +135,10 @@ static cp_status plan(run *r)
     }
     status = cp_frame_arena(r->frame, cp_plan_buffers(n, first, last, floats, offset));
     for (int k = 0; k < n && !status; ++k) r->delta[which[k] + 1] = r->frame->arena + offset[k];
+    for (int i = layers - 1; i >= 0 && !status; --i)
+        if (r->joined[i + 1] >= 0 && r->active[i + 1]) r->delta[i + 1] = r->delta[r->joined[i + 1] + 1] + r->part[i + 1];
 done:
-    cp_free(first), cp_free(last), cp_free(which), cp_free(reader), cp_free(floats), cp_free(offset);
+    cp_free(first), cp_free(last), cp_free(which), cp_free(reader), cp_free(buffer), cp_free(floats), cp_free(offset);
     return status;
 }
 
@@ -274,16 +304,26 @@ static void through_neurons(run *r, int layer, int position, bool expose, bool d
         }
 }
 
+/* The device writes fresh deltas of layers with weights only. */
+static bool takes_fresh(const run *r, const cp_op *op)
+{
+    return op->type->takes_fresh && (!cp_on_device(r->frame) || op->conv || op->type->type == CONNECTED);
+}
+
 static void backward_layer(run *r, int layer)
 {
     const cp_op *op = &r->frame->engine->op[layer];
     cp_batch in_delta[CP_MAX_SOURCES] = {{0}};
-    bool any = false, fresh = false;
+    bool any = false, fresh[CP_MAX_SOURCES] = {false};
     for (int s = 0; s < op->n_sources; ++s) {
         int source = op->source[s];
         if (!r->active[source + 1]) continue;
-        fresh = op->type->takes_fresh && !r->touched[source + 1];
-        if (fresh)
+        if (r->joined[source + 1] == layer && !r->touched[source + 1]) { /* it is there already */
+            r->touched[source + 1] = true;
+            continue;
+        }
+        fresh[s] = takes_fresh(r, op) && !r->touched[source + 1];
+        if (fresh[s])
             r->touched[source + 1] = true;
         else
             touch(r, source);
@@ -291,7 +331,8 @@ static void backward_layer(run *r, int layer)
         any = true;
     }
     if (!any) return;
-    cp_backward call = {.n = r->n, .delta = delta_of(r, layer), .in_delta = in_delta, .fresh = fresh,
+    cp_backward call = {.n = r->n, .delta = delta_of(r, layer), .in_delta = in_delta, .fresh = fresh[0],
+                        .fresh_sources = fresh,
                         .nonzero = r->nonzero, .index = r->frame->index[layer], .image = r->image,
                         .scratch = &r->frame->scratch};
     if (cp_on_device(r->frame))
@@ -317,7 +358,7 @@ static void backward_from_the_response(run *r)
         if (neurons && r->touched[i + 1] && (own || !reached)) through_neurons(r, i, position, false, true);
         seed(r, i, BEFORE_ACTIVATION);
         if (!r->touched[i + 1] || stops_at(r, i)) continue;
-        if (!neurons || own) count_entries(r, i);
+        if ((!neurons || own) && model->net->layers[i].type == CONVOLUTIONAL) count_entries(r, i); /* nobody else asks */
         backward_layer(r, i);
     }
 }
@@ -363,12 +404,15 @@ static cp_status backward(run r, float **delta)
     r.active = cp_alloc(layers + 1, sizeof *r.active, "backward");
     r.touched = cp_alloc(layers + 1, sizeof *r.touched, "backward");
     r.delta = cp_alloc(layers + 1, sizeof *r.delta, "backward");
+    r.joined = cp_alloc(layers + 1, sizeof *r.joined, "backward");
+    r.part = cp_alloc(layers + 1, sizeof *r.part, "backward");
     r.image = cp_alloc(n, sizeof *r.image, "backward");
     r.nonzero = cp_alloc(n, sizeof *r.nonzero, "backward");
-    if (!r.active || !r.touched || !r.delta || !r.image || !r.nonzero) {
+    if (!r.active || !r.touched || !r.delta || !r.joined || !r.part || !r.image || !r.nonzero) {
         status = CP_ERESOURCE;
         goto done;
     }
+    for (int i = -1; i < layers; ++i) r.joined[i + 1] = -2;
     for (int e = 0; e < n; ++e) r.image[e] = entries[e].image;
     mark_active(&r);
     status = plan(&r);
@@ -384,7 +428,8 @@ static cp_status backward(run r, float **delta)
         delta[i] = r.stops->stop[i] && r.touched[i + 1] ? r.delta[i + 1] : NULL;
     status = cp_frame_end(frame);
 done:
-    cp_free(r.active), cp_free(r.touched), cp_free(r.delta), cp_free(r.image), cp_free(r.nonzero), cp_free(r.shown);
+    cp_free(r.active), cp_free(r.touched), cp_free(r.delta), cp_free(r.joined), cp_free(r.part);
+    cp_free(r.image), cp_free(r.nonzero), cp_free(r.shown);
     return status;
 }
 

@@ -8,6 +8,8 @@
 
 enum { CP_MAX_SOURCES = 64 }; /* of one route */
 
+enum { CP_ALIGNED_FLOATS = 16 }; /* buffers and parts of buffers begin at multiples of these */
+
 /* Work memory of one call into an op. */
 typedef struct {
     float *thread; /* (threads, per_thread) */
@@ -35,6 +37,7 @@ typedef struct {
     cp_batch delta;            /* dPhi/dz, after the activation's derivative */
     const cp_batch *in_delta;  /* by source; base NULL: nobody wants that one */
     bool fresh;                /* in_delta[0] is uninitialised: write it, do not add to it */
+    const bool *fresh_sources; /* the same by source; NULL: only the first may be */
     const size_t *nonzero;     /* by entry: how many deltas are not 0 */
     const uint16_t *index;     /* maxpool's winners; entry b's are those of image[b] */
     const int *image;
@@ -52,11 +55,16 @@ typedef struct {
                     const cp_scratch *scratch);
     /* in_delta[s] += J_s^T delta. */
     void (*backward)(const cp_op *op, const cp_backward *call);
-    bool takes_fresh; /* backward writes a fresh in_delta[0] itself */
+    bool takes_fresh; /* backward writes a fresh in_delta itself, of any source */
     /* Forward-mode: out = J in at the pattern of `index`; NULL: forward with linear = true serves. */
     void (*tangent)(const cp_op *op, int n, const cp_batch *in, cp_batch out, const uint16_t *index, const int *image,
                     const cp_scratch *scratch);
 } cp_op_type;
+
+static inline bool cp_is_fresh(const cp_backward *call, int source)
+{
+    return call->fresh_sources ? call->fresh_sources[source] : call->fresh && source == 0;
+}
 
 typedef struct cp_conv cp_conv;
 
@@ -84,6 +92,9 @@ typedef struct {
 
 /* The engine part of a model, made at first use. */
 cp_status cp_engine_get(const cp_model *model, const cp_engine **engine);
+
+/* A route of several layers, whose values may stand in the route's own buffer. */
+static inline bool cp_joins(const cp_op *op) { return op->type && op->type->type == ROUTE && op->n_sources > 1; }
 
 const cp_op_type *cp_op_type_find(LAYER_TYPE type); /* NULL for heads and the unsupported */
 
@@ -114,6 +125,7 @@ struct cp_frame {
     cp_rows *rows;        /* of a limited branch, by layer: the channels that are computed; NULL: all of all layers */
     /* By layer + 1 (0 is the input): own buffers of (batch, outputs); NULL where another's is read. */
     float **value;
+    bool *part_of_route;  /* by layer + 1: it stands in the buffer of a route that reads it */
     uint16_t **index;     /* by layer: maxpool winners, (batch, outputs) */
     float **before_gate;  /* by neuron layer: activations before the gate, (batch, count); made at the first gated run */
     uint8_t *gated;       /* by image */

@@ -37,6 +37,21 @@ static cp_status allocate_on_device(cp_frame *frame)
     return status;
 }
 
+/* The sources of route i stand where it would copy them to, unless another route has them. One image only: its values are
+ * one run of floats then. A branch reads most of them from its base. */
+static void join_route(cp_frame *frame, int i)
+{
+    const cp_op *op = &frame->engine->op[i];
+    size_t at = 0;
+    if (frame->batch > 1 || frame->base || !cp_joins(op)) return;
+    for (int s = 0; s < op->n_sources; at += op->source_outputs[s++]) {
+        int source = op->source[s];
+        if (source < 0 || frame->value[source + 1] || at % CP_ALIGNED_FLOATS) continue;
+        frame->value[source + 1] = frame->value[i + 1] + at;
+        frame->part_of_route[source + 1] = true;
+    }
+}
+
 static cp_status allocate(cp_frame *frame)
 {
     const cp_model *model = frame->model;
@@ -45,14 +60,16 @@ static cp_status allocate(cp_frame *frame)
     frame->value = cp_alloc(n + 1, sizeof *frame->value, "frame");
     frame->index = cp_alloc(n, sizeof *frame->index, "frame");
     frame->gated = cp_alloc(frame->batch, 1, "frame");
-    if (!frame->value || !frame->index || !frame->gated) return CP_ERESOURCE;
+    frame->part_of_route = cp_alloc(n + 1, 1, "frame");
+    if (!frame->value || !frame->index || !frame->gated || !frame->part_of_route) return CP_ERESOURCE;
     if (frame->base ? cp_on_device(frame->base) : cp_device_chosen()) return allocate_on_device(frame);
-    for (int i = -1; i < n; ++i) {
+    for (int i = n - 1; i >= -1; --i) {
         if (!owns(model, frame->branch_layer, frame->base != NULL, &frame->limit, i)) continue;
         if (!cp_mul(outputs_of(model, i), frame->batch, &count))
             return cp_fail(CP_ERESOURCE, "layer %d: %d images do not fit in memory", i, frame->batch);
-        frame->value[i + 1] = cp_alloc_dirty(count, sizeof(float), "frame");
+        if (!frame->value[i + 1]) frame->value[i + 1] = cp_alloc_dirty(count, sizeof(float), "frame");
         if (!frame->value[i + 1]) return CP_ERESOURCE;
+        if (i >= 0) join_route(frame, i);
         if (i < 0 || !frame->engine->op[i].has_index) continue;
         frame->index[i] = cp_alloc_dirty(count, sizeof(uint16_t), "frame");
         if (!frame->index[i]) return CP_ERESOURCE;
@@ -116,13 +133,14 @@ void cp_frame_free(cp_frame *frame)
     if (cp_on_device(frame)) {
         cp_device_frame_close(frame);
     } else {
-        for (int i = 0; i <= n && frame->value; ++i) cp_free(frame->value[i]);
+        for (int i = 0; i <= n && frame->value && frame->part_of_route; ++i)
+            if (!frame->part_of_route[i]) cp_free(frame->value[i]);
         for (int i = 0; i < n && frame->index; ++i) cp_free(frame->index[i]);
         for (int i = 0; i < frame->model->neuron_layers && frame->before_gate; ++i) cp_free(frame->before_gate[i]);
         cp_free(frame->arena);
     }
-    cp_free(frame->value), cp_free(frame->index), cp_free(frame->before_gate), cp_free(frame->gated);
-    cp_free(frame->scratch.thread), cp_free(frame->scratch.shared), cp_free(frame->rows);
+    cp_free(frame->value), cp_free(frame->part_of_route), cp_free(frame->index), cp_free(frame->before_gate);
+    cp_free(frame->gated), cp_free(frame->scratch.thread), cp_free(frame->scratch.shared), cp_free(frame->rows);
     cp_free(frame);
 }
 

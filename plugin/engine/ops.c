@@ -7,30 +7,61 @@
 
 #define UNUSED_FORWARD (void)index, (void)scratch
 
-/* [route]: the sources' channels one after the other. */
+enum { CHUNK = 1 << 14 }; /* floats that a thread moves at a time */
+
+static int chunks_of(size_t count) { return (int)((count + CHUNK - 1) / CHUNK); }
+
+static size_t part_of(size_t count, size_t first) { return count - first < CHUNK ? count - first : CHUNK; }
+
+CP_CLONES static void add_scaled(float *restrict to, const float *restrict from, float factor, size_t n)
+{
+    for (size_t i = 0; i < n; ++i) to[i] += factor * from[i];
+}
+
+CP_CLONES static void copy_scaled(float *restrict to, const float *restrict from, float factor, size_t n)
+{
+    for (size_t i = 0; i < n; ++i) to[i] = factor * from[i];
+}
+
+/* One delta to one source: written where that is fresh, else added. */
+static void pass(float *to, const float *from, float factor, size_t n, bool fresh)
+{
+    if (!fresh)
+        add_scaled(to, from, factor, n);
+    else if (factor == 1)
+        memcpy(to, from, n * sizeof *to);
+    else
+        copy_scaled(to, from, factor, n);
+}
+
+/* The same for n entries, in parallel. */
+static void pass_all(cp_batch to, cp_batch from, int n, size_t count, bool fresh)
+{
+    int chunks = chunks_of(count);
+#pragma omp parallel for collapse(2) num_threads(cp_threads_for((double)n * count))
+    for (int b = 0; b < n; ++b)
+        for (int c = 0; c < chunks; ++c) {
+            size_t first = (size_t)c * CHUNK;
+            pass(cp_at(to, b) + first, cp_at(from, b) + first, 1, part_of(count, first), fresh);
+        }
+}
+
+/* [route]: the sources' channels one after the other; a source may stand there already (join_route). */
 static void forward_route(const cp_op *op, int n, const cp_batch *in, cp_batch out, uint16_t *index, bool linear,
                           const cp_scratch *scratch)
 {
     UNUSED_FORWARD, (void)linear;
-#pragma omp parallel for num_threads(cp_threads_for((double)n * op->info->outputs))
-    for (int b = 0; b < n; ++b) {
-        float *to = cp_at(out, b);
-        for (int s = 0; s < op->n_sources; to += op->source_outputs[s++])
-            memcpy(to, cp_at(in[s], b), op->source_outputs[s] * sizeof *to);
-    }
+    for (int s = 0; s < op->n_sources; out.base += op->source_outputs[s++])
+        if (in[s].base != out.base) pass_all(out, in[s], n, op->source_outputs[s], true);
 }
 
+/* One source after the other: a route may name the same layer twice. */
 static void backward_route(const cp_op *op, const cp_backward *call)
 {
-    for (int b = 0; b < call->n; ++b) { /* one source after the other: a route may name the same layer twice */
-        const float *from = cp_at(call->delta, b);
-        for (int s = 0; s < op->n_sources; from += op->source_outputs[s++]) {
-            if (!call->in_delta[s].base) continue;
-            float *to = cp_at(call->in_delta[s], b);
-#pragma omp parallel for num_threads(cp_threads_for((double)op->source_outputs[s]))
-            for (size_t i = 0; i < op->source_outputs[s]; ++i) to[i] += from[i];
-        }
-    }
+    cp_batch from = call->delta;
+    for (int s = 0; s < op->n_sources; from.base += op->source_outputs[s++])
+        if (call->in_delta[s].base)
+            pass_all(call->in_delta[s], from, call->n, op->source_outputs[s], cp_is_fresh(call, s));
 }
 
 /* [shortcut]: act(alpha * in + beta * from), where `from` may have other dimensions: every stride-th position of the
@@ -94,16 +125,20 @@ static void backward_shortcut(const cp_op *op, const cp_backward *call)
     const layer *l = op->l;
     overlap o = shortcut_overlap(l);
     size_t plane = (size_t)l->out_h * l->out_w;
+    if (call->in_delta[1].base && cp_is_fresh(call, 1) && !same_shape(l))
+        cp_batch_clear(call->in_delta[1], call->n, op->source_outputs[1]);
 #pragma omp parallel for collapse(2) num_threads(cp_threads_for((double)call->n * op->info->outputs))
     for (int b = 0; b < call->n; ++b)
         for (int k = 0; k < l->out_c; ++k) {
             const float *d = cp_at(call->delta, b) + k * plane;
-            if (call->in_delta[0].base) {
-                float *to = cp_at(call->in_delta[0], b) + k * plane;
-                for (size_t i = 0; i < plane; ++i) to[i] += l->alpha * d[i];
-            }
+            if (call->in_delta[0].base)
+                pass(cp_at(call->in_delta[0], b) + k * plane, d, l->alpha, plane, cp_is_fresh(call, 0));
             if (!call->in_delta[1].base || k >= o.c) continue;
             float *to = cp_at(call->in_delta[1], b) + (size_t)k * l->h * l->w;
+            if (same_shape(l)) {
+                pass(to, d, l->beta, plane, cp_is_fresh(call, 1));
+                continue;
+            }
             for (int y = 0; y < o.h; ++y)
                 for (int x = 0; x < o.w; ++x)
                     to[(size_t)y * o.stride * l->w + x * o.stride] +=
@@ -112,20 +147,45 @@ static void backward_shortcut(const cp_op *op, const cp_backward *call)
 }
 
 /* [upsample]: scale * nearest; reversed, the sum over each block. */
-static void spread(const layer *l, int w, int h, const float *small, float scale, bool add, float *large)
+CP_CLONES static void spread_row(const float *restrict small, int w, int stride, float scale, float *restrict large)
+{
+    if (stride == 2) /* a constant, for the compiler's sake */
+        for (int x = 0; x < w; ++x) large[2 * x] = large[2 * x + 1] = scale * small[x];
+    else
+        for (int x = 0; x < w; ++x)
+            for (int i = 0; i < stride; ++i) large[x * stride + i] = scale * small[x];
+}
+
+CP_CLONES static void gather_row(const float *restrict large, int w, int stride, float scale, float *restrict small)
+{
+    if (stride == 2)
+        for (int x = 0; x < w; ++x) small[x] = small[x] + scale * large[2 * x] + scale * large[2 * x + 1];
+    else
+        for (int x = 0; x < w; ++x)
+            for (int i = 0; i < stride; ++i) small[x] += scale * large[x * stride + i];
+}
+
+static void spread(const layer *l, int w, int h, const float *small, float scale, float *large)
+{
+    size_t row = (size_t)w * l->stride;
+    for (int y = 0; y < h; ++y, large += row * l->stride) {
+        spread_row(small + (size_t)y * w, w, l->stride, scale, large);
+        for (int i = 1; i < l->stride; ++i) memcpy(large + i * row, large, row * sizeof *large);
+    }
+}
+
+/* The same, added. */
+static void spread_add(const layer *l, int w, int h, const float *small, float scale, float *large)
 {
     for (int y = 0; y < h * l->stride; ++y)
-        for (int x = 0; x < w * l->stride; ++x) {
-            float *to = &large[(size_t)y * w * l->stride + x];
-            *to = scale * small[(size_t)(y / l->stride) * w + x / l->stride] + (add ? *to : 0);
-        }
+        for (int x = 0; x < w * l->stride; ++x)
+            large[(size_t)y * w * l->stride + x] += scale * small[(size_t)(y / l->stride) * w + x / l->stride];
 }
 
 static void gather_blocks(const layer *l, int w, int h, const float *large, float scale, float *small)
 {
     for (int y = 0; y < h * l->stride; ++y)
-        for (int x = 0; x < w * l->stride; ++x)
-            small[(size_t)(y / l->stride) * w + x / l->stride] += scale * large[(size_t)y * w * l->stride + x];
+        gather_row(large + (size_t)y * w * l->stride, w, l->stride, scale, small + (size_t)(y / l->stride) * w);
 }
 
 static void forward_upsample(const cp_op *op, int n, const cp_batch *in, cp_batch out, uint16_t *index, bool linear,
@@ -142,7 +202,7 @@ static void forward_upsample(const cp_op *op, int n, const cp_batch *in, cp_batc
                 memset(to, 0, out_plane * sizeof *to);
                 gather_blocks(l, l->out_w, l->out_h, cp_at(in[0], b) + k * in_plane, l->scale, to);
             } else {
-                spread(l, l->w, l->h, cp_at(in[0], b) + k * in_plane, l->scale, false, to);
+                spread(l, l->w, l->h, cp_at(in[0], b) + k * in_plane, l->scale, to);
             }
         }
 }
@@ -157,8 +217,9 @@ static void backward_upsample(const cp_op *op, const cp_backward *call)
         for (int k = 0; k < l->c; ++k) {
             const float *from = cp_at(call->delta, b) + k * out_plane;
             float *to = cp_at(call->in_delta[0], b) + k * in_plane;
+            if (cp_is_fresh(call, 0)) memset(to, 0, in_plane * sizeof *to);
             if (l->reverse)
-                spread(l, l->out_w, l->out_h, from, l->scale, true, to);
+                spread_add(l, l->out_w, l->out_h, from, l->scale, to);
             else
                 gather_blocks(l, l->w, l->h, from, l->scale, to);
         }
@@ -206,7 +267,7 @@ static void forward_reorg(const cp_op *op, int n, const cp_batch *in, cp_batch o
                           const cp_scratch *scratch)
 {
     UNUSED_FORWARD, (void)linear;
-#pragma omp parallel for num_threads(cp_threads_for((double)n * op->info->outputs))
+#pragma omp parallel for collapse(2) num_threads(cp_threads_for((double)n * op->info->outputs))
     for (int b = 0; b < n; ++b)
         for (size_t i = 0; i < op->info->outputs; ++i)
             cp_at(out, b)[i] = op->permutation[i] < 0 ? 0 : cp_at(in[0], b)[op->permutation[i]];
@@ -215,7 +276,7 @@ static void forward_reorg(const cp_op *op, int n, const cp_batch *in, cp_batch o
 static void backward_reorg(const cp_op *op, const cp_backward *call)
 {
     if (!call->in_delta[0].base) return;
-#pragma omp parallel for num_threads(cp_threads_for((double)call->n * op->info->outputs))
+#pragma omp parallel for collapse(2) num_threads(cp_threads_for((double)call->n * op->info->outputs))
     for (int b = 0; b < call->n; ++b)
         for (size_t i = 0; i < op->info->outputs; ++i)
             if (op->permutation[i] >= 0) cp_at(call->in_delta[0], b)[op->permutation[i]] += cp_at(call->delta, b)[i];
@@ -226,19 +287,21 @@ static void forward_activation(const cp_op *op, int n, const cp_batch *in, cp_ba
                                const cp_scratch *scratch)
 {
     UNUSED_FORWARD;
-#pragma omp parallel for num_threads(cp_threads_for((double)n * op->info->outputs))
-    for (int b = 0; b < n; ++b) {
-        memcpy(cp_at(out, b), cp_at(in[0], b), op->info->outputs * sizeof(float));
-        if (!linear) cp_activate(cp_at(out, b), op->info->outputs, op->activation);
-    }
+    size_t outputs = op->info->outputs;
+    int chunks = chunks_of(outputs);
+#pragma omp parallel for collapse(2) num_threads(cp_threads_for((double)n * outputs))
+    for (int b = 0; b < n; ++b)
+        for (int c = 0; c < chunks; ++c) {
+            size_t first = (size_t)c * CHUNK, part = part_of(outputs, first);
+            memcpy(cp_at(out, b) + first, cp_at(in[0], b) + first, part * sizeof(float));
+            if (!linear) cp_activate(cp_at(out, b) + first, part, op->activation);
+        }
 }
 
 static void backward_activation(const cp_op *op, const cp_backward *call)
 {
-    if (!call->in_delta[0].base) return;
-#pragma omp parallel for num_threads(cp_threads_for((double)call->n * op->info->outputs))
-    for (int b = 0; b < call->n; ++b)
-        for (size_t i = 0; i < op->info->outputs; ++i) cp_at(call->in_delta[0], b)[i] += cp_at(call->delta, b)[i];
+    if (call->in_delta[0].base)
+        pass_all(call->in_delta[0], call->delta, call->n, op->info->outputs, cp_is_fresh(call, 0));
 }
 
 /* [crop] at inference: the centre, from [0,1] to [-1,1] unless noadjust. */
@@ -276,11 +339,11 @@ static void backward_crop(const cp_op *op, const cp_backward *call)
             }
 }
 
-const cp_op_type cp_op_route = {ROUTE, NULL, forward_route, backward_route, false, NULL};
-const cp_op_type cp_op_shortcut = {SHORTCUT, NULL, forward_shortcut, backward_shortcut, false, NULL};
-const cp_op_type cp_op_upsample = {UPSAMPLE, NULL, forward_upsample, backward_upsample, false, NULL};
+const cp_op_type cp_op_route = {ROUTE, NULL, forward_route, backward_route, true, NULL};
+const cp_op_type cp_op_shortcut = {SHORTCUT, NULL, forward_shortcut, backward_shortcut, true, NULL};
+const cp_op_type cp_op_upsample = {UPSAMPLE, NULL, forward_upsample, backward_upsample, true, NULL};
 const cp_op_type cp_op_reorg = {REORG, prepare_reorg, forward_reorg, backward_reorg, false, NULL};
-const cp_op_type cp_op_activation = {ACTIVE, NULL, forward_activation, backward_activation, false, NULL};
+const cp_op_type cp_op_activation = {ACTIVE, NULL, forward_activation, backward_activation, true, NULL};
 const cp_op_type cp_op_crop = {CROP, NULL, forward_crop, backward_crop, false, NULL};
 
 const cp_op_type *cp_op_type_find(LAYER_TYPE type)

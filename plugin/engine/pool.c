@@ -205,8 +205,11 @@ static void backward_avgpool(const cp_op *op, const cp_backward *call)
     for (int b = 0; b < call->n; ++b)
         for (int c = 0; c < op->l->c; ++c) {
             float share = cp_at(call->delta, b)[c] / plane, *x = cp_at(call->in_delta[0], b) + (size_t)c * plane;
-            for (int i = 0; i < plane; ++i) x[i] += share;
+            if (cp_is_fresh(call, 0))
+                for (int i = 0; i < plane; ++i) x[i] = share;
+            else
+                for (int i = 0; i < plane; ++i) x[i] += share;
         }
 }
 
-const cp_op_type cp_op_avgpool = {AVGPOOL, NULL, forward_avgpool, backward_avgpool, false, NULL};
+const cp_op_type cp_op_avgpool = {AVGPOOL, NULL, forward_avgpool, backward_avgpool, true, NULL};
