@@ -266,7 +266,8 @@ def main():
     print("grad: the pathway gradient alone. sweep: paths and gradients at .9, .95, .98, .99, .999 in one run.")
     print("stock, torch: their time over ours (above 1: ours is faster); stock has one thread, and its backward also computes "
           "weight gradients.")
-    show(rows)
+    if rows:
+        show(rows)
     result = {"machine": machine, "rows": rows}
     if args.darknet:
         result["list"] = measure_list(args)
