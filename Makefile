@@ -11,6 +11,7 @@
 # ONEDNN=0              convolutions by OpenBLAS alone (default: by oneDNN too where libdnnl-dev is installed)
 # check-gpu             with GPU=1, and CUDNN=1 or not: runs every test on the GPU, compares it with the CPU, times it, and prints a
 #                       table; DATA=dir adds the networks there. Without a GPU it says "skipped"
+# make check-emulated   runs the tests of GPU code so, in build/emulated; make test does too
 # BUILD=dir             another build folder, for another set of options
 # SANITIZE=address,undefined    builds Darknet, the plugin and the tests with these sanitizers
 DARKNET =
@@ -35,7 +36,7 @@ PLUGIN = $(wildcard plugin/*.h plugin/*/*.[ch] plugin/*/*.cu cmake/*) CMakeLists
 OPTIONS = DARKNET=$(DARKNET) GPU=$(GPU) CUDNN=$(CUDNN) EMULATE=$(EMULATE) SANITIZE=$(SANITIZE)$(if $(ONEDNN), ONEDNN=$(ONEDNN))$(if $(ARCH), ARCH="$(ARCH)")
 
 # -w: Darknet's warnings are not ours to read.
-OPTS = $(if $(SANITIZE),-O1 -g -fno-omit-frame-pointer -fsanitize=$(SANITIZE),-Ofast) -w
+OPTS = $(if $(SANITIZE),-O1 -g -fno-omit-frame-pointer -fsanitize=$(SANITIZE),$(if $(filter 1,$(EMULATE)),-O1,-Ofast)) -w
 HOST = $(MAKE) -s -C $(TREE) CBLAS=1 GPU=$(GPU) CUDNN=$(CUDNN) OPTS='$(OPTS)'
 DEFINES = $(if $(filter 1,$(GPU)),GPU;)$(if $(filter 1,$(CUDNN)),CUDNN;)
 
@@ -94,6 +95,9 @@ test:
 	$(MAKE) -s -C $(CMAKE)
 	cd $(CMAKE) && OMP_WAIT_POLICY=passive OPENBLAS_NUM_THREADS=1 CRITPATH_DARKNET=$(abspath $(BUILD))/darknet \
 	    ctest --output-on-failure -j$(JOBS)
+ifeq ($(GPU)$(SANITIZE), 0)
+	$(MAKE) check-emulated
+endif
 
 demo:
 	tools/install-packages build $(PACKAGES)
@@ -125,6 +129,17 @@ $(BUILD)/stock/bench_stock: $(SOURCE_FILES) tests/bench/stock.c
 train-resnet8: all
 	tools/train-resnet8 $(BUILD)/darknet "$(DATA)"
 
+# The GPU build and the tests of its device code, on the emulator.
+check-emulated:
+	$(MAKE) GPU=1 EMULATE=1 BUILD=build/emulated run-gpu-tests
+
+# With what the options above say: on a real device, or on the emulator.
+run-gpu-tests: all
+	@cmake -S . -B $(CMAKE) -DTESTS=ON >$(CMAKE).log || { cat $(CMAKE).log; exit 1; }
+	$(MAKE) -s -C $(CMAKE)/tests/gpu
+	cd $(CMAKE) && OMP_WAIT_POLICY=passive OPENBLAS_NUM_THREADS=1 CRITPATH_DARKNET=$(abspath $(BUILD))/darknet \
+	    ctest --output-on-failure -j$(JOBS) -L gpu
+
 # A warning in the plugin is an error here. Nothing is run.
 check-gpu-build:
 	@nvcc --version >/dev/null || { echo 'check-gpu-build: nvcc is not in PATH'; exit 1; }
@@ -149,6 +164,6 @@ clean:
 
 include examples/signs/signs.mk
 
-.PHONY: all test check-gpu check-gpu-build demo bench train-resnet8 clean
+.PHONY: all test check-emulated run-gpu-tests check-gpu check-gpu-build demo bench train-resnet8 clean
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL = all

@@ -1,4 +1,4 @@
-/* Between the files of the emulator. Every call of the API holds lock(): the emulated device does one thing at a time. */
+/* Between the files of the emulator. Every call of the API holds lock(): the device does one thing at a time. */
 #ifndef EMULATE_H
 #define EMULATE_H
 

@@ -8,8 +8,8 @@
 
 #include "twins.h"
 
-#define NET "[net]\nbatch=3\nsubdivisions=1\nwidth=16\nheight=12\nchannels=3\nlearning_rate=.02\nmomentum=.9\ndecay=.001\n" \
-            "policy=constant\nmax_batches=100\n"
+#define NET "[net]\nbatch=3\nsubdivisions=1\nwidth=16\nheight=12\nchannels=3\nlearning_rate=.02\nmomentum=.9\n" \
+            "decay=.001\npolicy=constant\nmax_batches=100\n"
 #define CONV(filters, size, stride, rest) \
     "[convolutional]\nfilters=" #filters "\nsize=" #size "\nstride=" #stride "\npad=1\n" rest
 #define BN "batch_normalize=1\n"
@@ -27,8 +27,9 @@ static const network_case cases[] = {
             "[dropout]\nprobability=0\n[connected]\noutput=5\n" LINEAR "[softmax]\n"},
     {"batch norm", NET CONV(8, 3, 1, BN LEAKY) POOL CONV(12, 3, 2, BN RELU) "[connected]\noutput=12\n" BN LEAKY
                    "[connected]\noutput=5\n" LINEAR "[softmax]\n"},
-    {"resnet", NET CONV(8, 3, 1, BN LEAKY) CONV(4, 1, 1, BN LEAKY) CONV(8, 3, 1, BN LINEAR) "[shortcut]\nfrom=-3\n" LEAKY
-               CONV(16, 3, 2, BN LINEAR) "[shortcut]\nfrom=-2\n" LEAKY "[avgpool]\n" CONV(5, 1, 1, LINEAR) "[softmax]\n"},
+    {"resnet", NET CONV(8, 3, 1, BN LEAKY) CONV(4, 1, 1, BN LEAKY) CONV(8, 3, 1, BN LINEAR)
+               "[shortcut]\nfrom=-3\n" LEAKY CONV(16, 3, 2, BN LINEAR) "[shortcut]\nfrom=-2\n" LEAKY "[avgpool]\n"
+               CONV(5, 1, 1, LINEAR) "[softmax]\n"},
     {"groups", NET CONV(8, 3, 1, BN LEAKY) CONV(8, 3, 1, "groups=8\n" BN LEAKY) CONV(12, 1, 1, "groups=4\n" LEAKY)
                CONV(5, 1, 1, LINEAR) "[avgpool]\n[softmax]\n"},
     {"routes", NET CONV(8, 3, 1, LEAKY) CONV(4, 1, 1, LEAKY) "[route]\nlayers=-1,-2\n" CONV(8, 3, 2, LEAKY)
@@ -57,7 +58,7 @@ static const network_case cases[] = {
     {"logistic", NET CONV(6, 3, 2, LEAKY) "[connected]\noutput=5\n" LINEAR "[logistic]\n"},
     {"yolov1", NET CONV(6, 3, 2, LEAKY) POOL "[connected]\noutput=48\n" LINEAR
                "[detection]\nclasses=2\ncoords=4\nrescore=1\nside=2\nnum=2\nsoftmax=0\nsqrt=1\njitter=.2\n"
-               "object_scale=.3\nnoobject_scale=.2\nclass_scale=.3\ncoord_scale=.3\n" /* [connected] limits deltas to 1 on a GPU */},
+               "object_scale=.3\nnoobject_scale=.2\nclass_scale=.3\ncoord_scale=.3\n"}, /* larger deltas [connected] cuts */
     {"yolov2", NET CONV(6, 3, 2, BN LEAKY) POOL CONV(14, 1, 1, LINEAR)
                "[region]\nanchors=1,1,2,2\nbias_match=1\nclasses=2\ncoords=4\nnum=2\nsoftmax=1\nobject_scale=5\n"
                "noobject_scale=1\nclass_scale=1\ncoord_scale=1\nthresh=.6\nabsolute=1\nrandom=0\n"},

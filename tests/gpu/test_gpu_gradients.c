@@ -47,7 +47,7 @@ static double sum_of_outputs(network *net)
     return sum;
 }
 
-/* What layer `from` passes down to the network's input when `delta` is the gradient by its output; freed by the caller. */
+/* What layer `from` passes down to the network's input when `delta` is the gradient by its output. To be freed. */
 static float *device_gradient(network *net, int from, const float *delta)
 {
     network part = *net;
@@ -94,8 +94,8 @@ static void test_linear(void **state)
 /* ---------------------------------------------------------------- against the engine */
 
 /* Without deconv, whose weights Darknet cannot load. */
-static const char *const oracle[] = {"activations", "densenet", "depthwise", "odd",    "resnet", 
-                                     "resnext",     "yolov1", "yolov2",   "yolov3",    "yolov3-tiny"};
+static const char *const oracle[] = {"activations", "densenet", "depthwise", "odd",    "resnet",
+                                     "resnext",     "yolov1",   "yolov2",    "yolov3", "yolov3-tiny"};
 
 static void test_oracle(void **state)
 {
