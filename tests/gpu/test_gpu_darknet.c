@@ -58,7 +58,7 @@ static const network_case cases[] = {
     {"logistic", NET CONV(6, 3, 2, LEAKY) "[connected]\noutput=5\n" LINEAR "[logistic]\n"},
     {"yolov1", NET CONV(6, 3, 2, LEAKY) POOL "[connected]\noutput=48\n" LINEAR
                "[detection]\nclasses=2\ncoords=4\nrescore=1\nside=2\nnum=2\nsoftmax=0\nsqrt=1\njitter=.2\n"
-               "object_scale=.3\nnoobject_scale=.2\nclass_scale=.3\ncoord_scale=.3\n"}, /* larger deltas [connected] cuts */
+               "object_scale=.3\nnoobject_scale=.2\nclass_scale=.3\ncoord_scale=.3\n"}, /* [connected] cuts larger deltas */
     {"yolov2", NET CONV(6, 3, 2, BN LEAKY) POOL CONV(14, 1, 1, LINEAR)
                "[region]\nanchors=1,1,2,2\nbias_match=1\nclasses=2\ncoords=4\nnum=2\nsoftmax=1\nobject_scale=5\n"
                "noobject_scale=1\nclass_scale=1\ncoord_scale=1\nthresh=.6\nabsolute=1\nrandom=0\n"},
