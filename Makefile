@@ -11,7 +11,7 @@
 # ONEDNN=0              convolutions by OpenBLAS alone (default: by oneDNN too where libdnnl-dev is installed)
 # check-gpu             with GPU=1, and CUDNN=1 or not: runs every test on the GPU, compares it with the CPU, times it, and prints a
 #                       table; DATA=dir adds the networks there. Without a GPU it says "skipped"
-# make check-emulated   runs the tests of GPU code so, in build/emulated; make test does too
+# make check-emulated   runs the tests of GPU code so, in build/emulated; CUDNN=1: with cuDNN
 # BUILD=dir             another build folder, for another set of options
 # SANITIZE=address,undefined    builds Darknet, the plugin and the tests with these sanitizers
 DARKNET =
@@ -95,9 +95,6 @@ test:
 	$(MAKE) -s -C $(CMAKE)
 	cd $(CMAKE) && OMP_WAIT_POLICY=passive OPENBLAS_NUM_THREADS=1 CRITPATH_DARKNET=$(abspath $(BUILD))/darknet \
 	    ctest --output-on-failure -j$(JOBS)
-ifeq ($(GPU)$(SANITIZE), 0)
-	$(MAKE) check-emulated
-endif
 
 demo:
 	tools/install-packages build $(PACKAGES)
@@ -131,7 +128,7 @@ train-resnet8: all
 
 # The GPU build and the tests of its device code, on the emulator.
 check-emulated:
-	$(MAKE) GPU=1 EMULATE=1 BUILD=build/emulated run-gpu-tests
+	$(MAKE) GPU=1 EMULATE=1 BUILD=build/emulated$(if $(filter 1,$(CUDNN)),-cudnn) run-gpu-tests
 
 # With what the options above say: on a real device, or on the emulator.
 run-gpu-tests: all

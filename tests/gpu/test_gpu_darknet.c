@@ -27,6 +27,7 @@ static const network_case cases[] = {
             "[dropout]\nprobability=0\n[connected]\noutput=5\n" LINEAR "[softmax]\n"},
     {"batch norm", NET CONV(8, 3, 1, BN LEAKY) POOL CONV(12, 3, 2, BN RELU) "[connected]\noutput=12\n" BN LEAKY
                    "[connected]\noutput=5\n" LINEAR "[softmax]\n"},
+    {"batch norm without a kink", NET CONV(8, 3, 1, BN LINEAR) CONV(5, 3, 1, LINEAR) "[avgpool]\n[softmax]\n"},
     {"resnet", NET CONV(8, 3, 1, BN LEAKY) CONV(4, 1, 1, BN LEAKY) CONV(8, 3, 1, BN LINEAR)
                "[shortcut]\nfrom=-3\n" LEAKY CONV(16, 3, 2, BN LINEAR) "[shortcut]\nfrom=-2\n" LEAKY "[avgpool]\n"
                CONV(5, 1, 1, LINEAR) "[softmax]\n"},
@@ -58,7 +59,7 @@ static const network_case cases[] = {
     {"logistic", NET CONV(6, 3, 2, LEAKY) "[connected]\noutput=5\n" LINEAR "[logistic]\n"},
     {"yolov1", NET CONV(6, 3, 2, LEAKY) POOL "[connected]\noutput=48\n" LINEAR
                "[detection]\nclasses=2\ncoords=4\nrescore=1\nside=2\nnum=2\nsoftmax=0\nsqrt=1\njitter=.2\n"
-               "object_scale=.3\nnoobject_scale=.2\nclass_scale=.3\ncoord_scale=.3\n"}, /* [connected] cuts larger deltas */
+               "object_scale=.3\nnoobject_scale=.2\nclass_scale=.3\ncoord_scale=.3\n"}, /* [connected] cuts more */
     {"yolov2", NET CONV(6, 3, 2, BN LEAKY) POOL CONV(14, 1, 1, LINEAR)
                "[region]\nanchors=1,1,2,2\nbias_match=1\nclasses=2\ncoords=4\nnum=2\nsoftmax=1\nobject_scale=5\n"
                "noobject_scale=1\nclass_scale=1\ncoord_scale=1\nthresh=.6\nabsolute=1\nrandom=0\n"},
@@ -79,13 +80,31 @@ static void test_network(void **state)
     twins_close(&t);
 }
 
+/* cuDNN's workspace follows the batch. */
+static void test_another_batch(void **state)
+{
+    (void)state;
+    twins_now = "another batch";
+    twins t = twins_open(cases[2].cfg);
+    for (int batch = 1; batch <= 3; batch += 2) {
+        gpu_index = -1;
+        set_batch_network(t.cpu, batch);
+        gpu_index = 0;
+        set_batch_network(t.gpu, batch);
+        twins_infer(&t);
+    }
+    twins_train(&t);
+    twins_close(&t);
+}
+
 int main(void)
 {
     enum { N = sizeof cases / sizeof *cases };
-    struct CMUnitTest tests[N];
+    struct CMUnitTest tests[N + 1];
     if (!twins_devices()) return 77;
     for (int i = 0; i < N; ++i)
         tests[i] = (struct CMUnitTest){.name = cases[i].name, .test_func = test_network,
                                        .initial_state = (void *)&cases[i]};
+    tests[N] = (struct CMUnitTest)cmocka_unit_test(test_another_batch);
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
