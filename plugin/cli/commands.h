@@ -20,5 +20,6 @@ cp_status cp_run_insert(const cp_options *options);
 cp_status cp_run_strip(const cp_options *options);
 cp_status cp_run_watch(const cp_options *options);
 cp_status cp_run_prune(const cp_options *options);
+cp_status cp_run_gates(const cp_options *options);
 
 #endif

@@ -28,12 +28,22 @@ static cp_status check_out(const cp_options *o, const char *command)
     return CP_OK;
 }
 
-static cp_status report(const cp_options *o, const char *command, size_t masks, const char *off)
+/* OUT without .cfg, and the ending; -out is short enough. */
+static const char *beside_out(const cp_options *o, const char *ending, char file[4096])
+{
+    size_t length = strlen(o->out), cfg = length > 4 && !strcmp(o->out + length - 4, ".cfg") ? 4 : 0;
+    snprintf(file, 4096, "%.*s%s", (int)(length - cfg), o->out, ending);
+    return file;
+}
+
+static cp_status report(const cp_options *o, const char *command, size_t masks, const char *off, const char *save)
 {
     if (!o->json) {
         printf("%s: %zu [pathmask] sections\ncfg: %s\n", command, masks, o->out);
         if (off)
             printf("values off the path: %s\n", off);
+        if (save)
+            printf("trained gates will go to: %s\n", save);
         return CP_OK;
     }
     json_t *object = json_object();
@@ -42,6 +52,7 @@ static cp_status report(const cp_options *o, const char *command, size_t masks, 
     bad |= cp_json_set(object, "masks", json_integer((json_int_t)masks));
     bad |= cp_json_set(object, "cfg", cp_json_text(o->out));
     bad |= cp_json_set(object, "off", off ? cp_json_text(off) : json_null());
+    bad |= cp_json_set(object, "save", save ? cp_json_text(save) : json_null());
     cp_status status = bad ? CP_ERESOURCE : cp_json_write_stream(object, stdout);
     json_decref(object);
     return status;
@@ -118,23 +129,22 @@ cp_status cp_run_insert(const cp_options *o)
     cp_cfg *cfg = NULL;
     size_t masks;
     char made[4096];
-    const char *off = o->off;
+    const char *off = o->off, *save = NULL;
     cp_status status = check_insert(o);
-    if (!status && o->n_arguments == 4) {
-        size_t length = strlen(o->out), ending = length > 4 && !strcmp(o->out + length - 4, ".cfg") ? 4 : 0;
-        snprintf(made, sizeof made, "%.*s.off.npz", (int)(length - ending), o->out);
-        off = made;
-    }
+    if (!status && o->n_arguments == 4)
+        off = beside_out(o, ".off.npz", made);
+    if (!status && !strcmp(o->mode, "gate"))
+        save = beside_out(o, ".gates.npz", made);
     if (!status)
         status = cp_cfg_read(o->arguments[0], &cfg);
     if (!status)
-        status = cp_masks_insert(cfg, o->arguments[1], o->mode, off, &masks);
+        status = cp_masks_insert(cfg, o->arguments[1], o->mode, off, save, &masks);
     if (!status && o->n_arguments == 4)
         status = make_constants(o, off);
     if (!status)
         status = cp_cfg_write(cfg, o->out);
     if (!status)
-        status = report(o, "insert", masks, off);
+        status = report(o, "insert", masks, off, save);
     cp_cfg_free(cfg);
     return status;
 }
@@ -155,7 +165,7 @@ cp_status cp_run_strip(const cp_options *o)
     if (!status)
         status = cp_cfg_write(cfg, o->out);
     if (!status)
-        status = report(o, "strip", masks, NULL);
+        status = report(o, "strip", masks, NULL, NULL);
     cp_cfg_free(cfg);
     return status;
 }

@@ -52,7 +52,7 @@ static cp_status score_greedy(cp_session *s, const cp_response *response, float 
 
 /* ---------------------------------------------------------------- dgr */
 
-static cp_dgr_options read_dgr(const cp_options *o, bool random)
+cp_dgr_options cp_dgr_read_options(const cp_options *o, bool random)
 {
     cp_dgr_options options = cp_dgr_defaults(o->preset && !strcmp(o->preset, "wang") ? CP_DGR_WANG : CP_DGR_CODE);
     options.granularity = cp_by_channel(o) ? CP_CHANNEL : CP_NEURON;
@@ -69,7 +69,7 @@ static cp_dgr_options read_dgr(const cp_options *o, bool random)
 
 static cp_status run_dgr(cp_session *s, bool random, float *score)
 {
-    cp_dgr_options options = read_dgr(s->options, random);
+    cp_dgr_options options = cp_dgr_read_options(s->options, random);
     cp_dgr_report report;
     float *gate = NULL;
     bool channels = options.granularity == CP_CHANNEL;

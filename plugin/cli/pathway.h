@@ -15,6 +15,9 @@ typedef struct {
 /* -granularity channel, or the default of -preset wang. */
 bool cp_by_channel(const cp_options *options);
 
+/* -preset, and what the user changed of it; gates start at random when `random` or -init say so. */
+cp_dgr_options cp_dgr_read_options(const cp_options *options, bool random);
+
 /* NULL when there is none of that name. */
 const cp_method *cp_method_find(const char *name);
 /* Runs it. The scoring is to be freed in any case. */

@@ -33,7 +33,7 @@ static void restore_stderr(int saved)
 }
 
 /* Darknet reads a cfg from a path, so the prepared text gets one: an anonymous file in memory. */
-static cp_status parse_with_darknet(const char *text, size_t length, network **net)
+cp_status cp_host_parse(const char *text, size_t length, network **net)
 {
     int file = memfd_create("cfg", MFD_CLOEXEC);
     if (file < 0) return cp_fail(CP_ERESOURCE, "cfg: no anonymous file for the prepared text");
@@ -107,7 +107,7 @@ static cp_status open_checked(cp_model *model, const char *weights)
     if (!status && net->n_layers == 0) status = cp_fail(CP_EINPUT, "cfg: %s has no layers", model->cfg_path);
     if (!status && weights) status = cp_weights_check(weights, net, model->cfg_path, NULL);
     if (!status) status = cp_cfg_render(cfg, &text, &length);
-    if (!status) status = parse_with_darknet(text, length, &model->net);
+    if (!status) status = cp_host_parse(text, length, &model->net);
     if (!status) status = compare_shapes(model, net);
     if (!status && weights) cp_host_load_weights(model->net, weights);
     if (!status && !weights) neutral_batch_norm(model->net);
@@ -145,23 +145,26 @@ cp_status cp_model_open(const char *cfg, const char *weights, cp_model **out)
     return CP_OK;
 }
 
+void cp_host_free(network *net)
+{
+    if (!net) return;
+    for (int i = 0; i < net->n; ++i) {
+        layer *l = &net->layers[i];
+        if (l->type == DROPOUT) l->output = l->delta = NULL; /* the previous layer's */
+        free(l->mask), l->mask = NULL; /* free_layer forgets these */
+        free(l->cost), l->cost = NULL;
+        free(l->loss), l->loss = NULL;
+    }
+    free(net->seen), free(net->t), free(net->cost), free(net->workspace);
+    free(net->scales), free(net->steps);
+    free_network(net);
+}
+
 void cp_model_free(cp_model *model)
 {
     if (!model) return;
     if (model->engine) model->engine_free(model->engine);
-    if (model->net) {
-        network *net = model->net;
-        for (int i = 0; i < net->n; ++i) {
-            layer *l = &net->layers[i];
-            if (l->type == DROPOUT) l->output = l->delta = NULL; /* the previous layer's */
-            free(l->mask), l->mask = NULL; /* free_layer forgets these */
-            free(l->cost), l->cost = NULL;
-            free(l->loss), l->loss = NULL;
-        }
-        free(net->seen), free(net->t), free(net->cost), free(net->workspace);
-        free(net->scales), free(net->steps);
-        free_network(net);
-    }
+    cp_host_free(model->net);
     cp_free(model->layer), cp_free(model->sources), cp_free(model->neuron), cp_free(model->neuron_position);
     cp_free(model->head), cp_free(model->depends);
     free(model->cfg_path), free(model->weights_path);

@@ -188,7 +188,7 @@ static cp_status one_round(routing *r, double gamma, int round, cp_dgr_report *r
 }
 
 /* The logits' layer, of which each output is a class. */
-static cp_status find_logits(const cp_model *model, int *layer)
+cp_status cp_dgr_find_logits(const cp_model *model, int *layer)
 {
     cp_response any;
     if (cp_model_get_kind(model) != CP_CLASSIFIER)
@@ -202,7 +202,7 @@ static cp_status find_logits(const cp_model *model, int *layer)
     return status;
 }
 
-static cp_status check(const cp_dgr_options *o)
+cp_status cp_dgr_check(const cp_dgr_options *o)
 {
     if (o->steps < 1 || o->rounds < 1)
         return cp_fail(CP_EINPUT, "dgr: %d steps in %d rounds, at least 1 of each is needed", o->steps, o->rounds);
@@ -267,9 +267,9 @@ cp_status cp_score_dgr(const cp_model *model, const float *input, const cp_dgr_o
     report = report ? report : &unused;
     *report = (cp_dgr_report){0};
     routing r = {.model = model, .options = options, .neurons = cp_model_neuron_count(model)};
-    cp_status status = check(options);
+    cp_status status = cp_dgr_check(options);
     if (!status)
-        status = find_logits(model, &r.layer);
+        status = cp_dgr_find_logits(model, &r.layer);
     if (status)
         return status;
     r.classes = (size_t)cp_model_classes(model);

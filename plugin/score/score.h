@@ -10,4 +10,9 @@ void cp_score_clear_response(const cp_model *model, const cp_response *response,
 /* CP_EINPUT naming layer and neuron when a score of the N is NaN or infinite. */
 cp_status cp_score_check_finite(const cp_model *model, const float *score);
 
+/* Of distillation guided routing, for both its implementations: options in range; the layer of which each output is the
+ * logit of a class, CP_EINPUT unless the model is a classifier. */
+cp_status cp_dgr_check(const cp_dgr_options *options);
+cp_status cp_dgr_find_logits(const cp_model *model, int *layer);
+
 #endif

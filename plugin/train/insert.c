@@ -101,7 +101,8 @@ static cp_status check_array(cp_npz *npz, size_t index, const char *file, const 
     return status;
 }
 
-static cp_status put_mask(cp_cfg *cfg, int layer, const char *file, const char *name, const char *mode, const char *off)
+static cp_status put_mask(cp_cfg *cfg, int layer, const char *file, const char *name, const char *mode, const char *off,
+                          const char *save)
 {
     size_t section = (size_t)layer + 2;
     cp_status status = cp_cfg_insert_layer(cfg, (size_t)layer + 1, SECTION, true);
@@ -109,6 +110,7 @@ static cp_status put_mask(cp_cfg *cfg, int layer, const char *file, const char *
     if (!status) status = cp_cfg_set(cfg, section, "layer", "%s", name);
     if (!status) status = cp_cfg_set(cfg, section, "mode", "%s", mode);
     if (!status && off) status = cp_cfg_set(cfg, section, "off", "%s", off);
+    if (!status && save) status = cp_cfg_set(cfg, section, "save", "%s", save);
     return status;
 }
 
@@ -119,7 +121,7 @@ static cp_status check_name(const char *name)
     return cp_fail(CP_EINPUT, "\"%.200s\" cannot stand in a cfg, where names have no blanks", name);
 }
 
-cp_status cp_masks_insert(cp_cfg *cfg, const char *file, const char *mode, const char *off, size_t *n)
+cp_status cp_masks_insert(cp_cfg *cfg, const char *file, const char *mode, const char *off, const char *save, size_t *n)
 {
     cp_npz *npz = NULL;
     cp_cfg_net *net = NULL;
@@ -127,6 +129,7 @@ cp_status cp_masks_insert(cp_cfg *cfg, const char *file, const char *mode, const
     *n = 0;
     cp_status status = check_name(file);
     if (!status && off) status = check_name(off);
+    if (!status && save) status = check_name(save);
     if (!status) status = cp_cfg_check(cfg, 0, &net);
     if (!status) status = cp_masks_open(file, cfg, NULL, &npz);
     if (!status && !(names = cp_alloc(net->n_layers, sizeof *names, "masks"))) status = CP_ERESOURCE;
@@ -138,7 +141,7 @@ cp_status cp_masks_insert(cp_cfg *cfg, const char *file, const char *mode, const
     /* From the end: the numbers of the layers still to come stay theirs. */
     for (size_t i = names && !status ? net->n_layers : 0; !status && i-- > 0;)
         if (names[i]) {
-            status = put_mask(cfg, (int)i, file, names[i], mode, off);
+            status = put_mask(cfg, (int)i, file, names[i], mode, off, save);
             ++*n;
         }
     cp_free(names);

@@ -7,9 +7,10 @@
 
 /* A [pathmask] behind each layer that `file` has an array for ("layer_012_convolutional"; bool, or for mode "gate" also
  * float32; (C,H,W) or (C,1,1)); whoever read the layer reads the mask. `file` and `off` go into the cfg as they are;
- * off is NULL but for "frozen". CP_EINPUT: a cfg that does not check (one with masks already), a file made with another
+ * off is NULL but for "frozen", save (where trained gates go) may be given for "gate". CP_EINPUT: a cfg that does not check (one with masks already), a file made with another
  * cfg, an array that is no layer of this one. *n: sections put in. */
-cp_status cp_masks_insert(cp_cfg *cfg, const char *file, const char *mode, const char *off, size_t *n);
+cp_status cp_masks_insert(cp_cfg *cfg, const char *file, const char *mode, const char *off, const char *save,
+                          size_t *n);
 
 /* Takes every [pathmask] out; its readers read the layer before it. *n: sections taken out. */
 cp_status cp_masks_strip(cp_cfg *cfg, size_t *n);

@@ -1,10 +1,12 @@
 #include "train/pathmask.h"
 
 #include <errno.h>
+#include <float.h>
 #include <limits.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "io/error.h"
 #include "io/npz.h"
@@ -15,6 +17,7 @@
 
 char *option_find(list *l, char *key); /* Darknet's, in a header of its sources only */
 
+enum { MAX_NAME = 4000 }; /* bytes of save= and layer= */
 typedef enum { FROZEN, ZERO, GATE, MODES } mask_mode;
 static const char *const mode_names[MODES] = {"frozen", "zero", "gate"};
 
@@ -61,11 +64,12 @@ static void update_pathmask(layer l, update_args a)
 {
     float rate = a.learning_rate * l.learning_rate_scale;
     for (int i = 0; i < l.n; ++i) {
-        l.scale_updates[i] -= l.alpha * a.batch;
-        l.scales[i] = fmaxf(0, l.scales[i] + rate / a.batch * l.scale_updates[i]);
+        if (l.scales[i] > 0) l.scale_updates[i] -= l.alpha * a.batch;
+        l.scales[i] = fminf(l.beta, fmaxf(0, l.scales[i] + rate / a.batch * l.scale_updates[i]));
         l.scale_updates[i] *= a.momentum;
     }
     spread(l.scales, l.n, l.outputs, l.x);
+    l.indexes[0]++;
 }
 
 #ifdef GPU
@@ -102,6 +106,13 @@ static void update_pathmask_gpu(layer l, update_args a)
     cuda_push_array(l.variance_delta_gpu, l.variance_delta, l.outputs);
     update_pathmask(l, a);
     cuda_push_array(l.x_gpu, l.x, l.outputs);
+}
+
+static void rest_gpu(layer *l)
+{
+    memset(l->variance_delta, 0, l->outputs * sizeof *l->variance_delta);
+    cuda_push_array(l->variance_delta_gpu, l->variance_delta, l->outputs);
+    cuda_push_array(l->x_gpu, l->x, l->outputs);
 }
 
 static float *renew_gpu(float *gpu, float *from, size_t n)
@@ -168,6 +179,16 @@ cp_status cp_pathmask_fit(layer *l, int w, int h)
     return fill_buffers(l);
 }
 
+void cp_pathmask_set_gates(layer *l, const float *gates)
+{
+    memcpy(l->scales, gates, l->n * sizeof *gates);
+    memset(l->scale_updates, 0, l->n * sizeof *l->scale_updates);
+    spread(l->scales, l->n, l->outputs, l->x);
+#ifdef GPU
+    if (gpu_index >= 0) rest_gpu(l);
+#endif
+}
+
 /* ---------------------------------------------------------------- keys and files */
 
 /* An array of (c,h,w) or (c,1,1) as *n floats for Darknet to free. */
@@ -212,7 +233,7 @@ done:
     return status;
 }
 
-static cp_status number_key(list *options, char *key, float fallback, float *value)
+static cp_status number_key(list *options, char *key, float least, float most, float fallback, float *value)
 {
     const char *text = option_find(options, key);
     char *end;
@@ -220,8 +241,9 @@ static cp_status number_key(list *options, char *key, float fallback, float *val
     if (!text) return CP_OK;
     errno = 0;
     *value = strtof(text, &end);
-    if (end == text || *end || errno || !(*value >= 0 && *value <= 1e6f))
-        return cp_fail(CP_EINPUT, "%s=%.40s, allowed is a number from 0 to 1e6", key, text);
+    if (end == text || *end || errno || !(*value >= least && *value <= most))
+        return cp_fail(CP_EINPUT, "%s=%.40s, allowed is a number from %g to %g", key, text, (double)least,
+                       (double)most);
     return CP_OK;
 }
 
@@ -234,43 +256,94 @@ static cp_status read_mode(list *options, mask_mode *mode)
     return cp_fail(CP_EINPUT, "mode=%.40s is unknown, allowed is frozen, zero or gate", text);
 }
 
-/* Which keys go with which mode, in `file`, `name` and `off`; file is NULL for gates that start alike. */
-static cp_status read_names(list *options, mask_mode mode, const char **file, const char **name, const char **off)
+/* What the section says in words; file, off and save are NULL where absent. */
+typedef struct {
+    mask_mode mode;
+    const char *file, *name, *off, *save;
+    bool by_channel; /* granularity=channel */
+} mask_words;
+
+/* A gate file must have somewhere to go before the training begins, not after its first thousand batches. */
+static cp_status check_save(const char *save, const char *name)
 {
-    *file = option_find(options, "file");
-    *name = option_find(options, "layer");
-    *off = option_find(options, "off");
-    if (!*file && mode != GATE) return cp_fail(CP_EINPUT, "mode=%s needs file=, a path .npz", mode_names[mode]);
-    if (*file && !*name) return cp_fail(CP_EINPUT, "layer= is missing, the name of an array in %s", *file);
-    if (!*off && mode == FROZEN)
-        return cp_fail(CP_EINPUT, "mode=frozen needs off=, an .npz with the values of the neurons off the path");
-    if (*off && mode != FROZEN)
-        return cp_fail(CP_EINPUT, "off= goes with mode=frozen, this is mode=%s", mode_names[mode]);
-    if (mode != GATE && option_find(options, "lambda"))
-        return cp_fail(CP_EINPUT, "lambda= goes with mode=gate, this is mode=%s", mode_names[mode]);
-    if (mode != GATE && option_find(options, "init"))
-        return cp_fail(CP_EINPUT, "init= goes with mode=gate, this is mode=%s", mode_names[mode]);
+    char folder[MAX_NAME + 1];
+    const char *slash = strrchr(save, '/');
+    if (!name) return cp_fail(CP_EINPUT, "save= needs layer=, the name that the gates get in %.200s", save);
+    if (!*save || strlen(save) > MAX_NAME || !*name || strlen(name) > MAX_NAME)
+        return cp_fail(CP_EINPUT, "save= and layer= have %zu and %zu bytes, allowed are 1 to %d", strlen(save),
+                       strlen(name), MAX_NAME);
+    snprintf(folder, sizeof folder, "%.*s", slash ? (int)(slash - save) + 1 : 1, slash ? save : ".");
+    if (slash && !slash[1]) return cp_fail(CP_EINPUT, "save=%.200s is a folder, a file is needed", save);
+    if (access(folder, W_OK | X_OK))
+        return cp_fail(CP_EINPUT, "save=%.200s: folder %.200s: %s", save, folder, strerror(errno));
     return CP_OK;
 }
 
-static cp_status read_gates(layer *l, mask_mode mode, const char *file, const char *name, float init)
+/* Which keys go with which mode. */
+static cp_status read_words(list *options, mask_words *words)
 {
+    static const char *const gate_keys[] = {"save", "lambda", "init", "clamp", "granularity"};
+    const char *granularity = option_find(options, "granularity");
+    cp_status status = read_mode(options, &words->mode);
+    if (status) return status;
+    const char *mode = mode_names[words->mode];
+    words->file = option_find(options, "file");
+    words->name = option_find(options, "layer");
+    words->off = option_find(options, "off");
+    words->save = option_find(options, "save");
+    words->by_channel = granularity && !strcmp(granularity, "channel");
+    if (!words->file && words->mode != GATE)
+        return cp_fail(CP_EINPUT, "mode=%s needs file=, a path .npz", mode);
+    if (words->file && !words->name)
+        return cp_fail(CP_EINPUT, "layer= is missing, the name of an array in %s", words->file);
+    if (!words->off && words->mode == FROZEN)
+        return cp_fail(CP_EINPUT, "mode=frozen needs off=, an .npz with the values of the neurons off the path");
+    if (words->off && words->mode != FROZEN)
+        return cp_fail(CP_EINPUT, "off= goes with mode=frozen, this is mode=%s", mode);
+    for (size_t i = 0; i < sizeof gate_keys / sizeof *gate_keys && words->mode != GATE; i++)
+        if (option_find(options, (char *)gate_keys[i]))
+            return cp_fail(CP_EINPUT, "%s= goes with mode=gate, this is mode=%s", gate_keys[i], mode);
+    if (granularity && words->file)
+        return cp_fail(CP_EINPUT, "granularity= goes without file=, whose array has (C,H,W) gates or (C,1,1)");
+    if (granularity && !words->by_channel && strcmp(granularity, "neuron"))
+        return cp_fail(CP_EINPUT, "granularity=%.40s is unknown, allowed is neuron or channel", granularity);
+    return words->save ? check_save(words->save, words->name) : CP_OK;
+}
+
+static cp_status read_gates(layer *l, const mask_words *words, float init)
+{
+    const char *file = words->file, *name = words->name;
     bool is_bool = true;
     if (!file) {
-        l->n = l->outputs;
+        l->n = words->by_channel ? l->c : l->outputs;
         l->scales = calloc(l->n, sizeof *l->scales);
         if (!l->scales) return cp_fail(CP_ERESOURCE, "out of memory for %d gates", l->n);
         for (int i = 0; i < l->n; ++i) l->scales[i] = init;
         return CP_OK;
     }
-    cp_status status = read_array(file, name, l, true, mode == GATE, &l->scales, &l->n, &is_bool);
+    cp_status status = read_array(file, name, l, true, words->mode == GATE, &l->scales, &l->n, &is_bool);
     for (int i = 0; !status && i < l->n; ++i) {
         if (l->scales[i] < 0)
             status = cp_fail(CP_EINPUT, "%s: %.80s: gate %d is %g, allowed is at least 0", file, name, i,
                              (double)l->scales[i]);
-        if (mode == GATE && is_bool) l->scales[i] *= init;
+        if (words->mode == GATE && is_bool) l->scales[i] *= init;
     }
     return status;
+}
+
+/* What only gates need. */
+static cp_status prepare_to_learn(layer *l, const mask_words *words)
+{
+    l->update = update_pathmask;
+    l->indexes = calloc(1, sizeof *l->indexes);
+    if (!renew(&l->scale_updates, l->n) || !l->indexes)
+        return cp_fail(CP_ERESOURCE, "out of memory for %d gates", l->n);
+    if (!words->save) return CP_OK;
+    size_t save = strlen(words->save) + 1, name = strlen(words->name) + 1;
+    if (!(l->cweights = calloc(save + name, 1))) return cp_fail(CP_ERESOURCE, "out of memory for names");
+    memcpy(l->cweights, words->save, save);
+    memcpy(l->cweights + save, words->name, name);
+    return CP_OK;
 }
 
 static cp_status set_shape(layer *l, int batch, int w, int h, int c, int inputs)
@@ -294,8 +367,7 @@ static cp_status set_shape(layer *l, int batch, int w, int h, int c, int inputs)
 cp_status cp_pathmask_make(list *options, int batch, int w, int h, int c, int inputs, layer *made)
 {
     layer l = {0};
-    mask_mode mode = FROZEN;
-    const char *file, *name, *off;
+    mask_words words = {.mode = FROZEN};
     float init;
     bool is_bool;
     l.type = BLANK; /* Darknet's parser puts in its own number */
@@ -303,20 +375,18 @@ cp_status cp_pathmask_make(list *options, int batch, int w, int h, int c, int in
     l.forward = forward_pathmask;
     l.backward = backward_pathmask;
     cp_status status = set_shape(&l, batch, w, h, c, inputs);
-    if (!status) status = read_mode(options, &mode);
-    if (!status) status = read_names(options, mode, &file, &name, &off);
-    if (!status) status = number_key(options, "lambda", 0, &l.alpha);
-    if (!status) status = number_key(options, "init", 1, &init);
-    if (!status) status = read_gates(&l, mode, file, name, init);
-    if (!status && off) status = read_array(off, name, &l, false, true, &l.biases, &l.nbiases, &is_bool);
-    if (!status && mode == GATE) {
-        l.update = update_pathmask;
-        if (!renew(&l.scale_updates, l.n)) status = cp_fail(CP_ERESOURCE, "out of memory for %d gates", l.n);
-    }
+    if (!status) status = read_words(options, &words);
+    if (!status) status = number_key(options, "lambda", 0, 1e6f, 0, &l.alpha);
+    if (!status) status = number_key(options, "init", 0, 1e6f, 1, &init);
+    if (!status) status = number_key(options, "clamp", 1e-6f, 1e6f, FLT_MAX, &l.beta);
+    if (!status) status = read_gates(&l, &words, init);
+    if (!status && words.off)
+        status = read_array(words.off, words.name, &l, false, true, &l.biases, &l.nbiases, &is_bool);
+    if (!status && words.mode == GATE) status = prepare_to_learn(&l, &words);
 #ifdef GPU
     l.forward_gpu = forward_pathmask_gpu;
     l.backward_gpu = backward_pathmask_gpu;
-    l.update_gpu = mode == GATE ? update_pathmask_gpu : NULL;
+    l.update_gpu = words.mode == GATE ? update_pathmask_gpu : NULL;
 #endif
     /* (C,1,1) on a 1x1 image is by channel too. */
     l.spatial = !status && (l.n != l.c || (l.biases && l.nbiases != l.c));
@@ -327,7 +397,7 @@ cp_status cp_pathmask_make(list *options, int batch, int w, int h, int c, int in
     }
     int kept = 0;
     for (int i = 0; i < l.outputs; ++i) kept += l.x[i] != 0;
-    fprintf(stderr, "pathmask  %-6s  %d of %d neurons   %4d x%4d x%4d\n", mode_names[mode], kept, l.outputs, l.w, l.h,
+    fprintf(stderr, "pathmask  %-6s  %d of %d neurons   %4d x%4d x%4d\n", mode_names[words.mode], kept, l.outputs, l.w, l.h,
             l.c);
     *made = l;
     return CP_OK;
@@ -351,4 +421,9 @@ layer cp_pathmask_parse(list *options, int batch, int index, int w, int h, int c
 void cp_pathmask_resize(layer *l, int w, int h)
 {
     if (cp_pathmask_fit(l, w, h)) stop(l->index);
+}
+
+void cp_pathmask_checkpoint(const network *net)
+{
+    if (cp_pathmask_save(net)) stop(-1);
 }

@@ -4,6 +4,7 @@
  *     oracle_dump run CFG WEIGHTS INPUT.npy LAYER:INDEX OUT.npz SPARSITY...
  *     oracle_dump intgrad CFG WEIGHTS INPUT.npy LAYER:INDEX OUT.npz STEPS
  *     oracle_dump dgr CFG WEIGHTS INPUT.npy STEPS SEED OUT.npz       gates of one round; SEED -: they start at 1
+ *     oracle_dump gates ...                                          the same, trained by Darknet
  *
  * OUT.npz, float32 unless bits: value; logits.NNN per head; a.LAYER, g.LAYER, score.LAYER of every neuron layer;
  * gradient; for each sparsity as text, path_S.LAYER, frozen_S, zeroed_S, zeroed_value_S. Of intgrad: intgrad.LAYER,
@@ -16,6 +17,7 @@
 #include "io/error.h"
 #include "io/image.h"
 #include "io/npz.h"
+#include "train/gates.h"
 
 static void need(cp_status status)
 {
@@ -228,7 +230,7 @@ static int run_network(char **argument)
     return 0;
 }
 
-static int run_dgr(char **argument)
+static int run_dgr(char **argument, bool by_darknet)
 {
     run_state run = {0};
     cp_array_type type;
@@ -245,7 +247,13 @@ static int run_dgr(char **argument)
     options.random = strcmp(argument[4], "-") != 0;
     options.seed = options.random ? strtoull(argument[4], NULL, 10) : 0;
     float *gate = own(&run, cp_model_neuron_count(run.model), sizeof *gate);
-    need(cp_score_dgr(run.model, input, &options, gate, &report));
+    if (by_darknet) {
+        cp_gates_report trained;
+        need(cp_gates_train(run.model, input, 1, &options, 1, gate, &trained));
+        report = trained.run;
+    } else {
+        need(cp_score_dgr(run.model, input, &options, gate, &report));
+    }
     need(cp_npz_create(argument[5], false, &run.writer));
     for (int k = 0; k < run.n_layers; ++k)
         add_layer(&run, "gate", &run.layers[k], CP_FLOAT32, gate + run.layers[k].offset);
@@ -266,13 +274,13 @@ int main(int argc, char **argv)
         return prepare(argv + 2);
     if (argc > 7 && !strcmp(argv[1], "run"))
         return run_network(argv + 2);
-    if (argc == 8 && !strcmp(argv[1], "dgr"))
-        return run_dgr(argv + 2);
+    if (argc == 8 && (!strcmp(argv[1], "dgr") || !strcmp(argv[1], "gates")))
+        return run_dgr(argv + 2, !strcmp(argv[1], "gates"));
     if (argc == 8 && !strcmp(argv[1], "intgrad"))
         return run_intgrad(argv + 2);
     fprintf(stderr, "usage: oracle_dump prepare CFG WEIGHTS PHOTO LETTERBOX OUT.npy\n"
                     "       oracle_dump run CFG WEIGHTS INPUT.npy LAYER:INDEX OUT.npz SPARSITY...\n"
                     "       oracle_dump intgrad CFG WEIGHTS INPUT.npy LAYER:INDEX OUT.npz STEPS\n"
-                    "       oracle_dump dgr CFG WEIGHTS INPUT.npy STEPS SEED|- OUT.npz\n");
+                    "       oracle_dump dgr|gates CFG WEIGHTS INPUT.npy STEPS SEED|- OUT.npz\n");
     return 2;
 }

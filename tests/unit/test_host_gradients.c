@@ -64,6 +64,14 @@ static void check_linear(const char *cfg)
 {
     srand(7);
     network *net = parse(cfg);
+    for (int i = 0; i < net->n; ++i) {
+        layer l = net->layers[i];
+        for (int f = 0; l.batch_normalize && f < l.out_c; ++f) {
+            l.rolling_mean[f] = rand_uniform(-1, 1);
+            l.rolling_variance[f] = rand_uniform(.2, 2);
+            l.scales[f] = rand_uniform(.5, 2);
+        }
+    }
     float *input = calloc(net->inputs, sizeof *input);
     float *gradient = calloc(net->inputs, sizeof *gradient);
     for (int i = 0; i < net->inputs; ++i) {
@@ -105,6 +113,20 @@ static void test_dropout_passes_the_gradient_outside_training(void **state)
 {
     (void)state;
     check_linear(NET CONV(4, 3) "[dropout]\nprobability=.5\n" CONV(2, 3));
+}
+
+static void test_activation_adds_to_what_a_route_left(void **state)
+{
+    (void)state;
+    check_linear(NET CONV(4, 3) "[activation]\nactivation=linear\n" "[route]\nlayers=-1,-2\n" CONV(2, 3));
+}
+
+/* Rolling statistics are constants outside training, so that such a network is linear. */
+static void test_batch_norm_outside_training(void **state)
+{
+    (void)state;
+    check_linear(NET "[convolutional]\nbatch_normalize=1\nfilters=4\nsize=3\nstride=1\npad=1\nactivation=linear\n"
+                 "[connected]\nbatch_normalize=1\noutput=3\nactivation=linear\n");
 }
 
 enum { W = 3, H = 2, ANCHORS = 2, CLASSES = 2, ENTRIES = 4 + 1 + CLASSES };
@@ -167,6 +189,8 @@ int main(void)
         cmocka_unit_test(test_1x1_adds_to_what_a_route_left),
         cmocka_unit_test(test_1x1_adds_to_what_a_shortcut_left),
         cmocka_unit_test(test_dropout_passes_the_gradient_outside_training),
+        cmocka_unit_test(test_activation_adds_to_what_a_route_left),
+        cmocka_unit_test(test_batch_norm_outside_training),
         cmocka_unit_test(test_region_sends_its_delta_down_on_the_cpu),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -102,15 +103,15 @@ static size_t write_ones(const cp_cfg_net *net)
     return n;
 }
 
-/* A stock cfg at another size: every layer's output, and that of every mask, and the cfg after strip. */
-static void check_stock(const char *name, int size, size_t at_least)
+/* A cfg at another size (0: its own): every layer's output, and that of every mask, and the cfg after strip. weights
+ * NULL: random ones. */
+static void check_masks_of_ones(const char *cfg_path, const char *weights, int size, size_t at_least)
 {
-    char *stock, *before, *after;
+    char *before, *after;
     size_t n, stripped, length[2];
     cp_cfg *cfg;
     cp_cfg_net *checked;
-    assert_true(asprintf(&stock, "%s/cfg/%s", DARKNET_SRC, name) > 0);
-    done(cp_cfg_read(stock, &cfg));
+    done(cp_cfg_read(cfg_path, &cfg));
     done(cp_cfg_prepare(cfg, 1, size, size));
     done(cp_cfg_write(cfg, plain_cfg));
     done(cp_cfg_check(cfg, 0, &checked));
@@ -120,7 +121,7 @@ static void check_stock(const char *name, int size, size_t at_least)
 
     done(cp_cfg_read(plain_cfg, &cfg));
     done(cp_cfg_render(cfg, &before, &length[0]));
-    done(cp_masks_insert(cfg, path_npz, "zero", NULL, &n));
+    done(cp_masks_insert(cfg, path_npz, "zero", NULL, NULL, &n));
     assert_int_equal(n, layers);
     assert_true(n >= at_least);
     done(cp_cfg_write(cfg, masked_cfg));
@@ -131,6 +132,7 @@ static void check_stock(const char *name, int size, size_t at_least)
     cp_cfg_free(cfg);
 
     network *plain = parse(plain_cfg), *masked = parse(masked_cfg);
+    if (weights) load_weights(plain, (char *)weights), load_weights(masked, (char *)weights);
     assert_int_equal(masked->n, plain->n + (int)n);
     float *input = malloc(plain->inputs * sizeof *input);
     for (int i = 0; i < plain->inputs; ++i) input[i] = next_random();
@@ -158,6 +160,13 @@ static void check_stock(const char *name, int size, size_t at_least)
     release(masked);
     cp_free(before);
     cp_free(after);
+}
+
+static void check_stock(const char *name, int size, size_t at_least)
+{
+    char *stock;
+    assert_true(asprintf(&stock, "%s/cfg/%s", DARKNET_SRC, name) > 0);
+    check_masks_of_ones(stock, NULL, size, at_least);
     free(stock);
 }
 
@@ -165,6 +174,21 @@ static void test_resnet50(void **state) { (void)state; check_stock("resnet50.cfg
 static void test_densenet201(void **state) { (void)state; check_stock("densenet201.cfg", 64, 190); }
 static void test_yolov3(void **state) { (void)state; check_stock("yolov3.cfg", 64, 72); }
 static void test_yolov3_tiny(void **state) { (void)state; check_stock("yolov3-tiny.cfg", 96, 11); }
+
+static void test_public_coco_yolo(void **state)
+{
+    (void)state;
+    const char *data = getenv("CRITPATH_DATA");
+    char *cfg, *weights;
+    assert_true(asprintf(&cfg, "%s/weights/yolo-fastest-1.1-xl.cfg", data ? data : "../shared/data") > 0);
+    assert_true(asprintf(&weights, "%s/weights/yolo-fastest-1.1-xl.weights", data ? data : "../shared/data") > 0);
+    bool there = !access(cfg, R_OK) && !access(weights, R_OK);
+    if (there) check_masks_of_ones(cfg, weights, 0, 40);
+    else print_message("skipped: no %s with weights\n", cfg);
+    free(cfg);
+    free(weights);
+    if (!there) skip();
+}
 
 /* ---------------------------------------------------------------- against the engine */
 
@@ -209,7 +233,8 @@ static void check_engine(const char *name, cp_restriction_kind kind)
     write_constants(model, frame[0]);
 
     done(cp_cfg_read(cfg_path, &cfg));
-    done(cp_masks_insert(cfg, path_npz, kind == CP_FROZEN ? "frozen" : "zero", kind == CP_FROZEN ? off_npz : NULL, &n));
+    done(cp_masks_insert(cfg, path_npz, kind == CP_FROZEN ? "frozen" : "zero", kind == CP_FROZEN ? off_npz : NULL,
+                         NULL, &n));
     done(cp_cfg_set(cfg, 0, "batch", "1"));
     done(cp_cfg_set(cfg, 0, "subdivisions", "1"));
     done(cp_cfg_write(cfg, masked_cfg));
@@ -270,10 +295,10 @@ static void expect_refused(const char *name, cp_dtype dtype, int c, int h, int w
     done(cp_npz_add(writer, name, &type, zeros));
     done(cp_npz_commit(&writer));
     done(cp_cfg_parse("net.cfg", text, strlen(text), &cfg));
-    assert_int_equal(cp_masks_insert(cfg, path_npz, mode, NULL, &n), message ? CP_EINPUT : CP_OK);
+    assert_int_equal(cp_masks_insert(cfg, path_npz, mode, NULL, NULL, &n), message ? CP_EINPUT : CP_OK);
     if (message && !strstr(cp_error(), message)) fail_msg("'%s' does not say '%s'", cp_error(), message);
     if (!message) { /* masks are not masked again */
-        assert_int_equal(cp_masks_insert(cfg, path_npz, mode, NULL, &n), CP_EINPUT);
+        assert_int_equal(cp_masks_insert(cfg, path_npz, mode, NULL, NULL, &n), CP_EINPUT);
         assert_non_null(strstr(cp_error(), "critpath strip"));
     }
     cp_cfg_free(cfg);
@@ -302,6 +327,7 @@ int main(void)
         cmocka_unit_test(test_densenet201),
         cmocka_unit_test(test_yolov3),
         cmocka_unit_test(test_yolov3_tiny),
+        cmocka_unit_test(test_public_coco_yolo),
         cmocka_unit_test(test_zeroed_is_the_engines),
         cmocka_unit_test(test_frozen_is_the_engines),
         cmocka_unit_test(test_refused),

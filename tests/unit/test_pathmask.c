@@ -226,23 +226,24 @@ static void test_gradient_gate(void **state)
 
 /* ---------------------------------------------------------------- learning */
 
-/* Two steps, gates by channel: u = gradient - lambda * batch, e = max(0, e + rate / batch * u), u *= momentum. */
+/* Two steps, gates by channel: u = gradient - lambda * batch (no lambda at 0), e = e + rate / batch * u kept in [0, clamp],
+ * u *= momentum. */
 static void test_gates_learn(void **state)
 {
     (void)state;
-    network *net = parse(BATCH, CONV(3, 3), "[pathmask]\nfile=%s/channel-gates.npz\nlayer=a\nmode=gate\nlambda=.25\n",
-                         "");
+    network *net = parse(BATCH, CONV(3, 3), "[pathmask]\nfile=%s/channel-gates.npz\nlayer=a\nmode=gate\nlambda=.25\n"
+                         "clamp=2.45\n", "");
     layer mask = net->layers[1];
     const update_args a = {.batch = BATCH, .learning_rate = .1f, .momentum = .5f, .decay = .3f};
     mask.scale_updates[0] = 4;   /* e .5 + .05 * (4 - .5) = .675; u 1.75 */
     mask.scale_updates[1] = -60; /* e 1.5 - .05 * 60.5 < 0: 0; u -30.25 */
-    mask.scale_updates[2] = 0;   /* e 2.5 - .05 * .5 = 2.475; u -.25 */
+    mask.scale_updates[2] = 0;   /* e 2.5 - .05 * .5 = 2.475, above the clamp; u -.25 */
     mask.update(mask, a);
-    const float once[C] = {.675f, 0, 2.475f};
+    const float once[C] = {.675f, 0, 2.45f};
     for (int i = 0; i < N; ++i) assert_true(fabsf(mask.x[i] - once[i / (H * W)]) < 1e-6);
-    mask.scale_updates[1] += 40.75f; /* u 10.5 - .5 = 10: e .5, then u 5 */
+    mask.scale_updates[1] += 40.25f; /* u 10: e .5, then u 5 */
     mask.update(mask, a);
-    const float twice[C] = {.675f + .05f * 1.25f, .5f, 2.475f - .05f * .75f};
+    const float twice[C] = {.675f + .05f * 1.25f, .5f, 2.45f - .05f * .75f};
     for (int i = 0; i < N; ++i) assert_true(fabsf(mask.x[i] - twice[i / (H * W)]) < 1e-6);
     assert_true(fabsf(mask.scale_updates[1] - 5) < 1e-5);
     release(net);
@@ -293,6 +294,76 @@ static void test_weights_do_not_know_the_mask(void **state)
     fclose(b);
     release(plain);
     release(masked);
+}
+
+/* ---------------------------------------------------------------- gates to files */
+
+static void check_array(const char *file, const char *name, size_t c, size_t h, size_t w, const float *expected)
+{
+    float values[N];
+    cp_npz *npz;
+    size_t at;
+    cp_array_type type = cp_array_chw(CP_FLOAT32, c, h, w);
+    assert_int_equal(cp_npz_open(file, &npz), CP_OK);
+    assert_true(cp_npz_find(npz, name, &at));
+    assert_int_equal(cp_npz_read(npz, at, &type, values), CP_OK);
+    assert_memory_equal(values, expected, c * h * w * sizeof *values);
+    cp_npz_close(npz);
+}
+
+/* Two sections in one file, by neuron and by channel; a third has its own. They go on from there. */
+static void test_gates_are_saved(void **state)
+{
+    (void)state;
+    const char *const sections = "[pathmask]\nfile=%s/gates.npz\nlayer=a\nmode=gate\nsave=%s/trained.npz\n";
+    char after[400];
+    snprintf(after, sizeof after, "[pathmask]\nmode=gate\nlayer=b\ngranularity=channel\nsave=%s/trained.npz\n" CONV(2, 3)
+             "[pathmask]\nmode=gate\nlayer=a\nsave=%s/other.npz\n", folder, folder);
+    network *net = parse(BATCH, CONV(3, 3), sections, after);
+    assert_int_equal(cp_pathmask_save(net), CP_OK); /* not trained: nothing to say */
+    assert_int_equal(access(in_folder("trained.npz"), F_OK), -1);
+    assert_int_equal(net->layers[2].n, C);
+    layer a = net->layers[1], b = net->layers[2], other = net->layers[4];
+    const update_args args = {.batch = BATCH, .learning_rate = .1f, .momentum = .5f};
+    for (int i = 0; i < a.n; ++i) a.scale_updates[i] = rand_uniform(-1, 1);
+    for (int i = 0; i < b.n; ++i) b.scale_updates[i] = rand_uniform(-1, 1);
+    a.update(a, args);
+    b.update(b, args);
+    assert_int_equal(cp_pathmask_save(net), CP_OK);
+    check_array(in_folder("trained.npz"), "a", C, H, W, a.scales);
+    check_array(in_folder("trained.npz"), "b", C, 1, 1, b.scales);
+    assert_int_equal(access(in_folder("other.npz"), F_OK), -1);
+    other.update(other, args);
+    assert_int_equal(cp_pathmask_save(net), CP_OK);
+    check_array(in_folder("other.npz"), "a", 2, H, W, other.scales);
+
+    network *next = parse(BATCH, CONV(3, 3), "[pathmask]\nfile=%s/trained.npz\nlayer=a\nmode=gate\n"
+                          "[pathmask]\nfile=%s/trained.npz\nlayer=b\nmode=gate\n", "");
+    assert_memory_equal(next->layers[1].scales, a.scales, a.n * sizeof *a.scales);
+    assert_int_equal(next->layers[2].n, C);
+    assert_memory_equal(next->layers[2].scales, b.scales, C * sizeof *b.scales);
+    release(next);
+    release(net);
+
+    snprintf(after, sizeof after, "[pathmask]\nmode=gate\nlayer=a\nsave=%s/trained.npz\n", folder);
+    net = parse(BATCH, CONV(3, 3), sections, after);
+    net->layers[1].update(net->layers[1], args);
+    assert_int_equal(cp_pathmask_save(net), CP_EINPUT);
+    assert_non_null(strstr(cp_error(), "layers 1 and 2 would both write a"));
+    release(net);
+}
+
+static void test_gates_set(void **state)
+{
+    (void)state;
+    network *net = parse(1, CONV(3, 3), CHANNEL_GATE_KEYS, "");
+    layer *mask = &net->layers[1];
+    const float set[C] = {2, 0, .125f};
+    mask->scale_updates[1] = 7;
+    cp_pathmask_set_gates(mask, set);
+    for (int i = 0; i < N; ++i) assert_true(mask->x[i] == set[i / (H * W)]);
+    assert_true(mask->scale_updates[1] == 0);
+    release(net);
 }
 
 /* ---------------------------------------------------------------- another size, wrong sections */
@@ -364,6 +435,16 @@ static void test_wrong_sections(void **state)
     check_refused("mode=gate lambda=-1", "lambda=-1, allowed");
     check_refused("mode=gate lambda=nan", "lambda=nan, allowed");
     check_refused("mode=gate init=1x", "init=1x, allowed");
+    check_refused("mode=gate clamp=0", "clamp=0, allowed");
+    check_refused("file=bits.npz layer=a mode=zero clamp=1", "clamp= goes with mode=gate");
+    check_refused("file=bits.npz layer=a mode=zero save=x.npz", "save= goes with mode=gate");
+    check_refused("file=bits.npz layer=a mode=zero granularity=channel", "granularity= goes with mode=gate");
+    check_refused("mode=gate granularity=layer", "granularity=layer is unknown, allowed is neuron or channel");
+    check_refused("file=gates.npz layer=a mode=gate granularity=channel", "granularity= goes without file=");
+    check_refused("mode=gate save=x.npz", "save= needs layer=");
+    check_refused("mode=gate layer=a save=absent/x.npz", "absent/: No such file");
+    check_refused("mode=gate layer=a save=net.cfg/x.npz", "net.cfg/: Not a directory");
+    check_refused("mode=gate layer=a save=/tmp/", "save=/tmp/ is a folder");
     check_refused("file=absent.npz layer=a mode=zero", "absent.npz");
     check_refused("file=cut.npz layer=a mode=zero", "cut.npz");
     check_refused("file=net.npz/ layer=a mode=zero", "net.npz/");
@@ -388,6 +469,8 @@ int main(void)
         cmocka_unit_test(test_gates_learn),
         cmocka_unit_test(test_training_leaves_off_path_filters),
         cmocka_unit_test(test_weights_do_not_know_the_mask),
+        cmocka_unit_test(test_gates_are_saved),
+        cmocka_unit_test(test_gates_set),
         cmocka_unit_test(test_another_size),
         cmocka_unit_test(test_wrong_sections),
     };
