@@ -10,9 +10,9 @@
 
 #include <cmocka.h>
 
-#include "darknet.h"
 #include "io/npz.h"
 #include "model/cfg.h"
+#include "model/model.h"
 #include "tiny_net.h"
 #include "train/gates.h"
 #include "train/insert.h"
@@ -300,7 +300,7 @@ static void the_file_in_a_cfg(void **state)
         for (int i = 0; i < 3; i++) entropy -= exp(one[i] - top) / all * (z[i] - most - log(sum));
         assert_true(fabs(entropy - report.run.cross_entropy) < 1e-5);
         cp_frame_free(frame);
-        free_network(net);
+        cp_host_free(net);
         unlink(file), unlink(masked);
         tiny_close(&tiny);
     }
@@ -335,10 +335,10 @@ static void refusals(void **state)
     done(cp_model_open(net.cfg, NULL, &net.model));
     expect(cp_gates_train(net.model, input, 1, &options, 1, gate, NULL), "without weights");
     tiny_close(&net);
-    static const char cfg[] = "[net]\nwidth=4\nheight=4\nchannels=1\n[convolutional]\nfilters=1\nsize=1\n"
+    static const char cfg[] = "[net]\nwidth=4\nheight=4\nchannels=1\n[convolutional]\nfilters=4\nsize=1\n"
                               "activation=relu\n[reorg]\nstride=2\n[connected]\noutput=2\n[softmax]\n";
-    const float weights[2 + 2 + 8] = {0};
-    tiny_open(&net, cfg, weights, 12);
+    const float weights[4 + 4 + 2 + 2 * 64] = {0};
+    tiny_open(&net, cfg, weights, 138);
     expect(cp_gates_train(net.model, input, 1, &options, 1, gate, NULL), "layer 1 [reorg]");
     tiny_close(&net);
 }

@@ -13,6 +13,7 @@
 
 #include "io/npz.h"
 #include "model/cfg.h"
+#include "model/model.h"
 #include "tiny_net.h"
 #include "train/insert.h"
 #include "train/pathmask.h"
@@ -177,7 +178,7 @@ static void check_training(const char *cfg, const char *weights, const char *mod
     print_message("%s, %s: %zu weights stayed, %zu moved\n", cfg, mode, rows.still + columns.still, rows.moved);
     for (int i = 0; i < net->n; ++i) free(before[i]), free(biases[i]);
     free(before), free(biases);
-    free_network(net);
+    cp_host_free(net);
     cp_model_free(model);
 }
 
