@@ -381,6 +381,9 @@ void cp_path_not(cp_path *a);
 /* |A and B| and |A or B|, of one neuron layer or (-1) of the network. */
 cp_status cp_path_overlap(const cp_path *a, const cp_path *b, int neuron_layer, size_t *both, size_t *either);
 
+/* Whether every channel, of the layers whose channels have more than one neuron, is on the path as a whole or not at all. */
+bool cp_path_is_of_channels(const cp_path *path);
+
 /* Network-wide selection (METHODS 1.4): the K largest of score[N] (>= 0; the order is descending score, then (layer, index)), a zero never; average O(N).
  * floor > 0 keeps at least that share of every neuron layer in which any score is positive (best of each layer first). */
 cp_status cp_path_select(cp_path *path, const float *score, double sparsity, double floor, cp_selection *selection);
@@ -399,6 +402,7 @@ typedef struct {
     bool cut;
     int layer;               /* a layer with no unit on the path that every way crosses, or the first empty one seen from the response */
     double sparsest_uncut;   /* sparsest selection of these scores that is not cut; NAN when even sparsity 0 is */
+    bool channels;           /* which is a share of the channels, not of the neurons */
 } cp_cut;
 
 /* Whether every way from the response to the input crosses a neuron layer with no unit on the path (METHODS 1.4), and, from
@@ -415,22 +419,24 @@ cp_status cp_path_find_cut_channels(const cp_path *path, const float *channel, c
 
 typedef struct {
     cp_run_options run;      /* memory and signed_scores do not matter */
+    cp_granularity granularity; /* what is removed: single neurons, or channels, whose score is the sum of their neurons' */
     double sparsity;         /* how far to prune; paths of any lower sparsity follow from the same scores */
-    double step;             /* share of the N neurons that one round removes; 0 = .01, the paper's */
-    bool unprotected;        /* neurons that are dead in the current network may go, and go first */
+    double step;             /* share of the N neurons, or of the channels, that one round removes; 0 = .01, the paper's */
+    bool unprotected;        /* what is dead in the current network may go, and goes first */
 } cp_greedy_options;
 
 typedef struct {
-    size_t left;             /* neurons not removed */
-    double sparsity;         /* reached: 1 - left/N. Select no sparser than this */
+    size_t left;             /* neurons or channels not removed */
+    double sparsity;         /* reached: 1 - left/all of them. Select no sparser than this */
     int rounds;
-    bool stalled;            /* all neurons left are dead, or of no influence, in the current network: protected */
+    bool stalled;            /* all that is left is dead, or of no influence, in the current network: protected */
 } cp_greedy_report;
 
 /* GreedyPruning (METHODS 1.5, Algorithm 1 of the paper): as long as too many are left, s_j = |a_j * g_j| in the network with
- * the removed at zero, and the lowest of those with s_j != 0 go. score[N]: the order, rising by one unit in the last place per
- * neuron removed, the neurons left share the highest; 0 for the response's own units, which are never zeroed. One forward and
- * one backward run a round. report may be NULL. */
+ * the removed at zero, and the lowest of those with s_j != 0 go. score: N or cp_model_channel_count, as the granularity says:
+ * the order, of neurons rising by one unit in the last place per neuron removed, of channels by 1; those left share the
+ * highest; 0 for the response's own units, or channels that hold one, which are never zeroed. One forward and one backward run a
+ * round. report may be NULL. */
 cp_status cp_score_greedy(const cp_model *model, const float *input, const cp_response *response,
                           const cp_greedy_options *options, float *score, cp_greedy_report *report);
 

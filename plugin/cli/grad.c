@@ -68,6 +68,7 @@ static cp_status pathway_of_file(cp_session *s, const cp_grad_job *job, const cp
     cp_status status = cp_path_copy(job->path, &pathway->path);
     pathway->asked = job->meta.sparsity_asked;
     pathway->zeroed_response = NAN;
+    pathway->channels = cp_path_is_of_channels(job->path);
     pathway->selection.kept = pathway->selection.asked = cp_path_count(job->path);
     pathway->selection.threshold = job->meta.threshold;
     if (cp_model_neuron_count(s->model))

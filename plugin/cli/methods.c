@@ -35,18 +35,26 @@ static double sparsest_asked(const cp_options *options)
 static cp_status score_greedy(cp_session *s, const cp_response *response, float *score, cp_scoring *scoring)
 {
     cp_greedy_report report;
-    if (cp_by_channel(s->options))
-        return cp_fail(CP_EINPUT, "-method greedy: it removes single neurons, -granularity channel is not offered");
+    bool channels = cp_by_channel(s->options);
+    float *order = channels ? cp_alloc(cp_model_channel_count(s->model), sizeof *order, "channels") : score;
+    if (!order)
+        return CP_ERESOURCE;
     cp_progress *progress = start_progress(s, "greedy");
     const cp_greedy_options options = {.run = {.progress = show, .user = progress},
+                                       .granularity = channels ? CP_CHANNEL : CP_NEURON,
                                        .sparsity = sparsest_asked(s->options),
                                        .unprotected = !s->options->protect};
-    cp_status status = cp_score_greedy(s->model, s->input, response, &options, score, &report);
+    cp_status status = cp_score_greedy(s->model, s->input, response, &options, order, &report);
     cp_progress_end(&progress);
     scoring->least_share = 1 - report.sparsity;
     if (!status && report.stalled)
-        cp_note(s, "greedy: stalled at sparsity %.6f of %g: the %zu neurons left are dead in what remains of the "
-                "network, and protected (-protect 0 removes them)", report.sparsity, options.sparsity, report.left);
+        cp_note(s, "greedy: stalled at sparsity %.6f of %g: the %zu %s left are dead in what remains of the "
+                "network, and protected (-protect 0 removes them)", report.sparsity, options.sparsity, report.left,
+                channels ? "channels" : "neurons");
+    if (!status && channels)
+        cp_spread_channels(s->model, order, score);
+    if (channels)
+        cp_free(order);
     return status;
 }
 

@@ -24,7 +24,7 @@ const char *cp_reached_text(const cp_session *s, const cp_pathway *pathway, char
         snprintf(text, 120, "sparsity %.6g", selection->sparsity);
     else if (fabs(off) <= one || cp_model_neuron_count(s->model) == 0)
         snprintf(text, 120, "sparsity %s", pathway->text);
-    else if (cp_by_channel(s->options))
+    else if (pathway->channels)
         snprintf(text, 120, "sparsity %.6g (asked %s of the channels)", selection->sparsity, pathway->text);
     else
         snprintf(text, 120, "sparsity %.6g (asked %s, %s)", selection->sparsity, pathway->text,
@@ -61,6 +61,7 @@ static cp_status select_one(cp_session *s, const cp_pathways *p, const cp_respon
                             cp_pathway *pathway)
 {
     pathway->asked = sparsity;
+    pathway->channels = cp_by_channel(s->options);
     return cp_select_path(s, p->score, p->report.least_share, sparsity, response, pathway->path, &pathway->selection,
                           &pathway->cut);
 }
@@ -74,8 +75,8 @@ static void say_cut(const cp_session *s, const char *source, const cp_pathway *p
     if (!isnan(pathway->cut.sparsest_uncut))
         snprintf(advice, sizeof advice, "the sparsest that is not: -sparsity %.6f",
                  floor_micro(pathway->cut.sparsest_uncut));
-    cp_note(s, "%s: the path at sparsity %s is cut, %s; %s", source, pathway->text,
-            cp_cut_text(s, &pathway->cut, why), advice);
+    cp_note(s, "%s: the path at sparsity %s%s is cut, %s; %s", source, pathway->text,
+            pathway->channels ? " of the channels" : "", cp_cut_text(s, &pathway->cut, why), advice);
 }
 
 cp_status cp_pathways_select(cp_session *s, const char *source, const cp_response *response, cp_pathways *p)
@@ -100,8 +101,8 @@ cp_status cp_pathways_select(cp_session *s, const char *source, const cp_respons
         double uncut = pathway->cut.sparsest_uncut;
         if (pathway->cut.cut && !asked->n && !isnan(uncut)) {
             char why[200];
-            cp_note(s, "%s: at sparsity 0.9 the path would be cut, %s; taken is %.6f, the sparsest that is not", source,
-                    cp_cut_text(s, &pathway->cut, why), floor_micro(uncut));
+            cp_note(s, "%s: at sparsity 0.9%s the path would be cut, %s; taken is %.6f, the sparsest that is not", source,
+                    pathway->channels ? " of the channels" : "", cp_cut_text(s, &pathway->cut, why), floor_micro(uncut));
             if ((status = select_one(s, p, response, uncut, pathway)))
                 return status;
             pathway->lowered = true;

@@ -29,6 +29,7 @@ typedef struct {
     double asked;
     char text[16];          /* the sparsity as the user wrote it; "0.8731" when it was lowered */
     char tag[24];           /* "-0.99" in file names when there are several, else "" */
+    bool channels;          /* whole channels were selected; `asked` is a share of those */
     bool lowered;           /* the default would have been cut; this is the sparsest that is not */
     cp_path *path;
     cp_selection selection; /* kept, threshold: of the selection that made it, or of the path file */

@@ -48,8 +48,8 @@ bool cp_map_zero_reason(const float *map, size_t count, const cp_frame *frame, i
                        : snprintf(text, size, "the path is cut, no neuron of layer %d (%s) is on it", cut->layer,
                                   cp_model_layer(cp_frame_model(frame), cut->layer)->type);
         if (cut && isfinite(cut->sparsest_uncut) && (size_t)used < size) /* rounded down: still uncut */
-            snprintf(text + used, size - (size_t)used, "; the sparsest sparsity that is not cut is %.6f",
-                     floor(cut->sparsest_uncut * 1e6) / 1e6);
+            snprintf(text + used, size - (size_t)used, "; the sparsest sparsity that is not cut is %.6f%s",
+                     floor(cut->sparsest_uncut * 1e6) / 1e6, cut->channels ? " of the channels" : "");
     } else if (path) {
         snprintf(text, size, "every layer has neurons on the path, but none of them join the response to the input");
     } else {

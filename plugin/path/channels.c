@@ -16,6 +16,22 @@ static void expand(const cp_neuron_layer *layer, const uint64_t *channels, uint6
                 words[i / 64] |= (uint64_t)1 << i % 64;
 }
 
+bool cp_path_is_of_channels(const cp_path *path)
+{
+    bool any = false;
+    for (int l = 0; l < path->n_layers; l++) {
+        const uint64_t *words = cp_path_words(path, l);
+        size_t plane = path->layers[l].h * path->layers[l].w;
+        for (size_t i = 0; i < path->layers[l].count && plane > 1; i++) {
+            size_t first = i - i % plane;
+            if ((words[i / 64] >> i % 64 & 1) != (words[first / 64] >> first % 64 & 1))
+                return false;
+        }
+        any |= plane > 1;
+    }
+    return any;
+}
+
 /* A path over the channels; *table is its layers. */
 static cp_status create_channels(const cp_path *path, cp_neuron_layer **table, cp_path **channels)
 {
@@ -64,6 +80,7 @@ cp_status cp_path_find_cut_channels(const cp_path *path, const float *channel, c
             cp_path_words_mutable(kept, l)[0] = 1; /* a layer blocks the way only when it is empty */
     if (!status)
         status = cp_path_find_cut(kept, channel, response, cut);
+    cut->channels = true;
     cp_path_free(kept);
     cp_free(table);
     return status;

@@ -20,9 +20,9 @@ static uint32_t bits_of(float s)
     return bits & 0x7fffffffu;
 }
 
-static candidate make_candidate(float s, size_t neuron) { return (uint64_t)bits_of(s) << 32 | (UINT32_MAX - neuron); }
+static candidate make_candidate(float s, size_t player) { return (uint64_t)bits_of(s) << 32 | (UINT32_MAX - player); }
 
-static size_t neuron_of(candidate c) { return UINT32_MAX - (uint32_t)c; }
+static size_t player_of(candidate c) { return UINT32_MAX - (uint32_t)c; }
 
 static void swap(candidate *a, candidate *b)
 {
@@ -92,31 +92,80 @@ static size_t collect(const uint8_t *mark, const float *s, size_t n, bool unprot
     return found;
 }
 
-/* The rank-th number above 0 of those a float can tell apart without denormals; floats as such count to 2^24 only. */
-static float rank_score(size_t rank)
+/* Of channels the rank itself, which survives being spread over a plane and summed again. Of neurons the rank-th number
+ * above 1: floats as such count to 2^24 only. */
+static float rank_score(size_t rank, bool channels)
 {
+    if (channels)
+        return (float)rank;
     uint32_t bits = 0x3f800000u + (uint32_t)rank;
     float score;
     memcpy(&score, &bits, sizeof score);
     return score;
 }
 
+/* Players are neurons or channels. */
 typedef struct {
     cp_rerun rerun;
+    const cp_model *model;
+    bool channels;
+    size_t players;
     cp_path *path;         /* what is not zeroed */
-    uint8_t *mark;         /* what may still be removed, N */
-    float *s;
+    uint8_t *mark;         /* what may still be removed, (players) */
+    float *by_neuron, *s;  /* (N), (players); the same where players are neurons */
     candidate *candidates;
     size_t left;
 } pruning;
 
+/* A channel's score is the sum of its neurons'. */
+static cp_status score_players(pruning *p, const cp_response *response)
+{
+    cp_status status = contributions(&p->rerun, p->path, response, p->by_neuron);
+    if (!status && p->channels)
+        cp_score_to_channels(p->model, p->by_neuron, p->s);
+    return status;
+}
+
+static void zero_player(pruning *p, size_t player)
+{
+    int n, l = 0;
+    const cp_neuron_layer *layers = cp_model_neuron_layers(p->model, &n);
+    p->mark[player] = 0;
+    if (!p->channels) {
+        cp_path_set(p->path, player, false);
+        return;
+    }
+    for (; l + 1 < n && player >= layers[l].c; l++)
+        player -= layers[l].c;
+    for (size_t i = 0, plane = layers[l].h * layers[l].w; i < plane; i++)
+        cp_path_set(p->path, layers[l].offset + player * plane + i, false);
+}
+
+/* All may be removed but the response's own units, and channels that hold one. */
+static void mark_players(pruning *p, const cp_response *response)
+{
+    int n;
+    const cp_neuron_layer *layers = cp_model_neuron_layers(p->model, &n);
+    memset(p->mark, 1, p->players);
+    for (int u = 0; u < response->n; u++) {
+        int l = cp_model_neuron_position(p->model, cp_model_layer(p->model, response->unit[u].layer)->value);
+        size_t index = response->unit[u].index;
+        if (l >= 0)
+            p->mark[p->channels ? cp_model_channel_offset(p->model, l) + index / (layers[l].h * layers[l].w)
+                                : layers[l].offset + index] = 0;
+    }
+    p->left = 0;
+    for (size_t k = 0; k < p->players; k++)
+        p->left += p->mark[k];
+}
+
 static cp_status prune(pruning *p, const cp_response *response, const cp_greedy_options *options,
                        size_t keep, float *score, cp_greedy_report *report)
 {
-    size_t n = cp_model_neuron_count(cp_frame_model(p->rerun.frame)), removed = 0, begun = p->left;
+    size_t n = p->players, removed = 0, begun = p->left;
     size_t step = (size_t)round((options->step > 0 ? options->step : .01) * (double)n);
     while (p->left > keep) {
-        cp_status status = contributions(&p->rerun, p->path, response, p->s);
+        cp_status status = score_players(p, response);
         if (status)
             return status;
         size_t found = collect(p->mark, p->s, n, options->unprotected, p->candidates);
@@ -129,10 +178,9 @@ static cp_status prune(pruning *p, const cp_response *response, const cp_greedy_
         partition_lowest(p->candidates, found, go);
         qsort(p->candidates, go, sizeof *p->candidates, compare);
         for (size_t i = 0; i < go; i++) {
-            size_t neuron = neuron_of(p->candidates[i]);
-            cp_path_set(p->path, neuron, false);
-            p->mark[neuron] = 0;
-            score[neuron] = rank_score(++removed);
+            size_t player = player_of(p->candidates[i]);
+            zero_player(p, player);
+            score[player] = rank_score(++removed, p->channels);
         }
         p->left -= go;
         if (options->run.progress)
@@ -140,14 +188,15 @@ static cp_status prune(pruning *p, const cp_response *response, const cp_greedy_
     }
     for (size_t j = 0; j < n; j++)
         if (p->mark[j])
-            score[j] = rank_score(removed + 1);
+            score[j] = rank_score(removed + 1, p->channels);
     return CP_OK;
 }
 
 cp_status cp_score_greedy(const cp_model *model, const float *input, const cp_response *response,
                           const cp_greedy_options *options, float *score, cp_greedy_report *report)
 {
-    size_t n = cp_model_neuron_count(model), keep;
+    bool channels = options->granularity == CP_CHANNEL;
+    size_t neurons = cp_model_neuron_count(model), n = channels ? cp_model_channel_count(model) : neurons, keep;
     cp_greedy_report unused;
     report = report ? report : &unused;
     *report = (cp_greedy_report){0};
@@ -156,21 +205,18 @@ cp_status cp_score_greedy(const cp_model *model, const float *input, const cp_re
     if (!(options->step >= 0 && options->step <= 1))
         return cp_fail(CP_EINPUT, "greedy: step %g of the neurons, allowed is above 0 to 1", options->step);
     if (n > (size_t)1 << 30)
-        return cp_fail(CP_EINPUT, "greedy: %zu neurons, allowed are 2^30", n);
+        return cp_fail(CP_EINPUT, "greedy: %zu neurons or channels, allowed are 2^30", n);
     keep = (size_t)floor((1 - options->sparsity) * (double)n + .5);
-    pruning p = {.left = n};
+    pruning p = {.model = model, .channels = channels, .players = n};
     cp_status status = CP_ERESOURCE;
     p.mark = cp_alloc(n, 1, "greedy");
-    p.s = cp_alloc(n, sizeof *p.s, "greedy");
+    p.by_neuron = cp_alloc(neurons, sizeof *p.by_neuron, "greedy");
+    p.s = channels ? cp_alloc(n, sizeof *p.s, "greedy") : p.by_neuron;
     p.candidates = cp_alloc(n, sizeof *p.candidates, "greedy");
-    if (!p.mark || !p.s || !p.candidates || (status = cp_path_create(model, &p.path)) ||
+    if (!p.mark || !p.by_neuron || !p.s || !p.candidates || (status = cp_path_create(model, &p.path)) ||
         (status = cp_rerun_open(model, input, &p.rerun)))
         goto done;
-    for (size_t j = 0; j < n; j++)
-        p.s[j] = 1;
-    cp_score_clear_response(model, response, p.s);
-    for (size_t j = 0; j < n; j++)
-        p.left -= !(p.mark[j] = p.s[j] > 0);
+    mark_players(&p, response);
     memset(score, 0, n * sizeof *score);
     cp_path_fill(p.path, true);
     status = prune(&p, response, options, keep, score, report);
@@ -179,6 +225,8 @@ cp_status cp_score_greedy(const cp_model *model, const float *input, const cp_re
 done:
     cp_rerun_close(&p.rerun);
     cp_path_free(p.path);
-    cp_free(p.mark), cp_free(p.s), cp_free(p.candidates);
+    if (channels)
+        cp_free(p.s);
+    cp_free(p.mark), cp_free(p.by_neuron), cp_free(p.candidates);
     return status;
 }

@@ -338,6 +338,40 @@ class CutPaths(FolderTest):
                                     "u").out)["responses"][0]["paths"][0]
         self.assertFalse(path["cut"]["cut"])
         self.assertTrue(maps(self.path("u.npy")).any())
+
+    def test_cut_by_channel(self):
+        weights = shared("weights")
+        if not weights:
+            self.skipTest("no shared data (CRITPATH_DATA): no network whose path is cut")
+        files = [f"{weights}/resnet20-cifar10.cfg", f"{weights}/resnet20-cifar10.weights"]
+        ask = ["explain", *files, "photo.png", "-granularity", "channel", "-out"]
+        result = self.done(*ask, "w", "-sparsity", ".9")
+        self.assertFalse(maps(self.path("w.npy")).any())
+        self.assertRegex(result.err, r"sparsity 0\.9 of the channels is cut, layer \d+ \w+ keeps no neuron; the sparsest that "
+                                     r"is not: -sparsity 0\.\d+")
+        self.assertRegex(result.out, r"the path is cut: layer \d+ \w+ keeps no neuron")
+        self.assertRegex(result.out, r"zero everywhere: .* no neuron of layer \d+ \(\w+\) is on it; the sparsest sparsity that is "
+                                     r"not cut is 0\.\d+ of the channels")
+        uncut = re.search(r"-sparsity (0\.\d+)", result.err).group(1)
+        result = self.done("grad", *files, "photo.png", "-path", "w.path.npz", "-out", "g")
+        self.assertRegex(result.out, r"asked 0\.9 of the channels\).*zero everywhere: the path is cut, no neuron of layer \d+")
+        result = self.done(*ask, "u", "-sparsity", uncut)
+        self.assertNotIn("is cut", result.err + result.out)
+        self.assertTrue(maps(self.path("u.npy")).any())
+        above = "%.6f" % (float(uncut) + .004)  # less than two of its 688 channels
+        self.assertIn("is cut", self.done(*ask, "v", "-sparsity", above).err)
+
+    def test_greedy_by_channel(self):
+        weights = shared("weights")
+        if not weights:
+            self.skipTest("no shared data (CRITPATH_DATA): no ResNet-20")
+        files = [f"{weights}/resnet20-cifar10.cfg", f"{weights}/resnet20-cifar10.weights"]
+        self.done("path", *files, "photo.png", "-method", "greedy", "-granularity", "channel", "-sparsity", ".5", "-out", "c")
+        with numpy.load(self.path("c.path.npz")) as found:
+            arrays = [found[name] for name in found.files if name.startswith("layer_")]
+        channels = [plane for array in arrays for plane in array.reshape(array.shape[0], -1)]
+        self.assertTrue(all(plane.all() or not plane.any() for plane in channels))
+        self.assertEqual(sum(bool(plane.all()) for plane in channels), round(len(channels) / 2))
         default = json.loads(self.done("explain", *files, "photo.png", "-json", "-out",
                                        "d").out)["responses"][0]["paths"][0]
         self.assertFalse(default["cut"]["cut"])

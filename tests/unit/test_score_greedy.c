@@ -58,8 +58,9 @@ typedef struct {
     cp_frame *frame;
     const float *input;
     cp_response response;
-    size_t n;
-    float *alive, *s; /* alive: 1 or 0, as gates */
+    size_t n, players;
+    size_t *player;   /* of each neuron: itself, or its channel */
+    float *alive, *s; /* by neuron; alive: 1 or 0, as gates */
 } naive;
 
 static void products(void *user, const cp_neuron_layer *layer, int entry, size_t first, const float *a, const float *g,
@@ -86,30 +87,66 @@ static void naive_scores(naive *v)
 /* Algorithm 1 as it is written, one argmin after the other. Returns how many are left. */
 static size_t naive_greedy(naive *v, double sparsity, double share, bool protect)
 {
-    size_t keep = (size_t)floor((1 - sparsity) * (double)v->n + .5), left = v->n;
-    size_t step = (size_t)fmax(1, round(share * (double)v->n));
+    size_t keep = (size_t)floor((1 - sparsity) * (double)v->players + .5), left = v->players;
+    size_t step = (size_t)fmax(1, round(share * (double)v->players));
+    double *sum = malloc(v->players * sizeof *sum);
+    bool *in = malloc(v->players * sizeof *in);
     for (size_t j = 0; j < v->n; j++)
         v->alive[j] = 1;
     while (left > keep) {
         size_t gone = 0;
         naive_scores(v);
+        for (size_t k = 0; k < v->players; k++)
+            sum[k] = 0, in[k] = false;
+        for (size_t j = 0; j < v->n; j++)
+            sum[v->player[j]] += v->s[j], in[v->player[j]] |= v->alive[j] != 0;
         while (gone < step && left > keep) {
-            size_t lowest = v->n;
-            for (size_t j = 0; j < v->n; j++)
-                if (v->alive[j] && (!protect || v->s[j] != 0) && (lowest == v->n || v->s[j] <= v->s[lowest]))
-                    lowest = j;
-            if (lowest == v->n)
+            size_t lowest = v->players;
+            for (size_t k = 0; k < v->players; k++)
+                if (in[k] && (!protect || sum[k] != 0) &&
+                    (lowest == v->players || (float)sum[k] <= (float)sum[lowest]))
+                    lowest = k;
+            if (lowest == v->players)
                 break;
-            v->alive[lowest] = 0;
+            in[lowest] = false;
+            for (size_t j = 0; j < v->n; j++)
+                if (v->player[j] == lowest)
+                    v->alive[j] = 0;
             gone++, left--;
         }
         if (!gone)
             break;
     }
+    free(sum), free(in);
     return left;
 }
 
-static void compare_with_naive(cp_model *model, const float *input, const cp_response *response)
+/* Returns the number of players. */
+static size_t number_players(const cp_model *model, bool channels, size_t *player)
+{
+    int n;
+    size_t players = 0;
+    const cp_neuron_layer *layers = cp_model_neuron_layers(model, &n);
+    for (int l = 0; l < n; l++) {
+        size_t plane = channels ? layers[l].h * layers[l].w : 1;
+        for (size_t i = 0; i < layers[l].count; i++)
+            player[layers[l].offset + i] = players + i / plane;
+        players += layers[l].count / plane;
+    }
+    return players;
+}
+
+static void select_players(cp_path *path, const float *score, bool channels, double sparsity, cp_selection *selection)
+{
+    cp_path_fill(path, false);
+    *selection = (cp_selection){0};
+    if (sparsity == 1) /* of a few channels a hundredth is none */
+        return;
+    assert_int_equal(channels ? cp_path_select_channels(path, score, sparsity, 0, selection)
+                              : cp_path_select(path, score, sparsity, 0, selection), CP_OK);
+}
+
+static void compare_granularity(cp_model *model, const float *input, const cp_response *response, bool channels)
 {
     naive v = {.model = model, .input = input, .response = *response, .n = cp_model_neuron_count(model)};
     static const struct { double sparsity, step; bool unprotected; } cases[] = {
@@ -117,31 +154,41 @@ static void compare_with_naive(cp_model *model, const float *input, const cp_res
     };
     float *score = malloc(v.n * sizeof *score), *deeper = malloc(v.n * sizeof *deeper);
     cp_path *path;
+    v.player = malloc(v.n * sizeof *v.player);
+    v.players = number_players(model, channels, v.player);
     v.alive = malloc(v.n * sizeof(float)), v.s = malloc(v.n * sizeof(float));
     assert_int_equal(cp_frame_create(model, 1, &v.frame), CP_OK);
     assert_int_equal(cp_path_create(model, &path), CP_OK);
     for (size_t k = 0; k < sizeof cases / sizeof *cases; k++) {
         cp_greedy_options options = {.sparsity = cases[k].sparsity, .step = cases[k].step,
-                                     .unprotected = cases[k].unprotected};
+                                     .unprotected = cases[k].unprotected,
+                                     .granularity = channels ? CP_CHANNEL : CP_NEURON};
         cp_greedy_report report;
         cp_selection selection;
         size_t left = naive_greedy(&v, options.sparsity, options.step ? options.step : .01, !options.unprotected);
         assert_int_equal(cp_score_greedy(model, input, response, &options, score, &report), CP_OK);
         assert_int_equal(report.left, left);
-        assert_int_equal(cp_path_select(path, score, report.sparsity, 0, &selection), CP_OK);
-        assert_int_equal(selection.kept, left);
+        select_players(path, score, channels, report.sparsity, &selection);
+        if (!channels)
+            assert_int_equal(selection.kept, left);
         for (size_t j = 0; j < v.n; j++)
             assert_int_equal(cp_path_get(path, j), v.alive[j] != 0);
         /* One deeper run holds the path of this sparsity as well. */
         options.sparsity = .995;
         assert_int_equal(cp_score_greedy(model, input, response, &options, deeper, NULL), CP_OK);
-        assert_int_equal(cp_path_select(path, deeper, report.sparsity, 0, &selection), CP_OK);
+        select_players(path, deeper, channels, report.sparsity, &selection);
         for (size_t j = 0; j < v.n; j++)
             assert_int_equal(cp_path_get(path, j), v.alive[j] != 0);
     }
     cp_path_free(path);
     cp_frame_free(v.frame);
-    free(v.alive), free(v.s), free(score), free(deeper);
+    free(v.alive), free(v.s), free(v.player), free(score), free(deeper);
+}
+
+static void compare_with_naive(cp_model *model, const float *input, const cp_response *response)
+{
+    compare_granularity(model, input, response, false);
+    compare_granularity(model, input, response, true);
 }
 
 static void naive_on_a_residual_network(void **state)

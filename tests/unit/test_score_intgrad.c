@@ -327,7 +327,7 @@ static void check_complete(const char *network, const char *archive, const char 
         print_message("%s, %s: %d layers, %d evaluations, at most %d in one, worst residual %.4f\n", network,
                       members[m], depending, evaluations, most, worst);
         int even = (evaluations + depending - 1) / depending;
-        int steps = midpoints_needed(frame, &response, .01, even, count_midpoints ? 800 : 1, score, layers, n);
+        int steps = midpoints_needed(frame, &response, .01, even, count_midpoints ? 4 * even : 1, score, layers, n);
         for (worst = 0; n > 0 && depending > 0; depending = 0)
             for (int l = 0; l < n; l++)
                 worst = fmax(worst, layers[l].residual);
