@@ -65,7 +65,7 @@ typedef struct {
 /* Bytes that rearranged weights may take, by those of the weights themselves: VGG-16 stays below 850 MB in all. */
 static size_t budget_of(size_t weights)
 {
-    size_t least = (size_t)64 << 20, share = weights / 100 * 24;
+    size_t least = (size_t)64 << 20, share = weights / 100 * 22;
     return share > least ? share : least;
 }
 
