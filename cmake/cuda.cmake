@@ -1,4 +1,5 @@
-# Compiles plugin/engine/*.cu with NVCC into CUDA_OBJECTS. A plain command: nothing has to be run or linked to try the compiler.
+# Compiles plugin/engine/*.cu with NVCC into CUDA_OBJECTS. A plain command: nothing has to be run or linked to try the
+# compiler.
 file(GLOB CUDA_SOURCES CONFIGURE_DEPENDS plugin/engine/*.cu)
 if(ARCH)
   separate_arguments(CUDA_ARCH UNIX_COMMAND "${ARCH}")

@@ -251,8 +251,8 @@ void cp_set_threads(int threads);
 /* The number in use, at least 1. */
 int cp_threads(void);
 
-/* Where frames made from now on compute: on GPU `index` of a GPU build, or (-1) on the CPU, as from the start, unless the environment
- * names one in CRITPATH_GPU. Results are the CPU's up to rounding, and read in the same way.
+/* Where frames made from now on compute: on GPU `index` of a GPU build, or (-1) on the CPU, as from the start, unless
+ * the environment names one in CRITPATH_GPU. Results are the CPU's up to rounding, and read in the same way.
  * CP_EINPUT, and the choice stays, when there is no such GPU or the build has none. */
 cp_status cp_set_device(int index);
 /* The same for the calling thread alone: where frames that it makes compute. */
@@ -388,8 +388,8 @@ bool cp_path_is_of_channels(const cp_path *path);
  * floor > 0 keeps at least that share of every neuron layer in which any score is positive (best of each layer first). */
 cp_status cp_path_select(cp_path *path, const float *score, double sparsity, double floor, cp_selection *selection);
 
-/* NeuronMCT and selection in one, for n sparsities: as cp_score_mct and then cp_path_select with floor 0 for each, but on a GPU the
- * scores never leave it. paths[i]: one of the model each. */
+/* NeuronMCT and selection in one, for n sparsities: as cp_score_mct and then cp_path_select with floor 0 for each, but
+ * on a GPU the scores never leave it. paths[i]: one of the model each. */
 cp_status cp_path_mct(cp_frame *frame, int image, const cp_response *response, const double *sparsities, int n,
                       cp_path *const *paths, cp_selection *selections);
 

@@ -246,7 +246,8 @@ static cp_status read_gpus(cp_session *s)
     const char *text = s->options->gpus;
     char *end = (char *)text;
     if (text && cp_host_device() < 0)
-        return cp_fail(CP_EINPUT, "-gpus: %s", cp_device_builds() ? "-nogpu leaves none" : "this build has no GPU code");
+        return cp_fail(CP_EINPUT, "-gpus: %s",
+                       cp_device_builds() ? "-nogpu leaves none" : "this build has no GPU code");
     for (const char *at = text; at; at = *end ? end + 1 : NULL) {
         long index = strtol(at, &end, 10);
         if (end == at || index < 0 || index > 1023 || (*end && *end != ','))

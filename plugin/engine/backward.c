@@ -266,8 +266,9 @@ static void through_neurons_on_device(run *r, int layer, int position, bool expo
         float *g = r->delta[layer + 1] + e * neuron->count;
         if (expose && r->observer) show(r, neuron, e, a, g);
         if (expose && r->products) cp_device_product(r->frame, neuron, a, g, r->products);
-        cp_device_through(r->frame, neuron->count, a, expose && entry->path ? cp_path_words(entry->path, position) : NULL,
-                          expose && entry->gates ? entry->gates + neuron->offset : NULL,
+        const uint64_t *words = expose && entry->path ? cp_path_words(entry->path, position) : NULL;
+        const float *gates = expose && entry->gates ? entry->gates + neuron->offset : NULL;
+        cp_device_through(r->frame, neuron->count, a, words, gates,
                           descend ? r->frame->engine->op[layer].activation : LINEAR, g);
     }
 }

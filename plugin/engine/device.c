@@ -178,7 +178,8 @@ cp_status cp_device_frame_open(cp_frame *frame, const bool *owned)
     cp_status status = cp_device_model_get(frame->model, frame->engine, index, &device->model);
     if (!status) status = allocate(frame, owned);
     /* What a branch starts from is the caller's to write. */
-    if (!status && frame->base) memset(device->known + (size_t)(frame->branch_layer + 1) * frame->batch, 1, frame->batch);
+    if (!status && frame->base)
+        memset(device->known + (size_t)(frame->branch_layer + 1) * frame->batch, 1, frame->batch);
     return status;
 }
 
@@ -258,7 +259,8 @@ cp_status cp_device_end(cp_frame *frame)
     return device->status;
 }
 
-/* Room for `bytes` of what a step brings along; steps follow one another on the stream, so that one piece serves all. */
+/* Room for `bytes` of what a step brings along; steps follow one another on the stream, so that one piece serves all.
+ */
 void *cp_device_side(cp_frame *frame, size_t bytes)
 {
     cp_lane *lane = frame->device->lane;
@@ -285,21 +287,24 @@ static void *to_side(cp_frame *frame, const void *from, size_t bytes)
 void cp_device_upload(cp_frame *frame, const float *from, float *to, size_t count)
 {
     if (frame->device->status) return;
-    cp_device_failed(frame, cudaMemcpyAsync(to, from, count * sizeof *to, cudaMemcpyHostToDevice, frame->device->lane->stream),
-           "copy to the device");
+    cp_device_failed(frame,
+                     cudaMemcpyAsync(to, from, count * sizeof *to, cudaMemcpyHostToDevice, frame->device->lane->stream),
+                     "copy to the device");
 }
 
 void cp_device_download(cp_frame *frame, const float *from, float *to, size_t count)
 {
     cudaStream_t stream = frame->device->lane->stream;
     if (frame->device->status) return;
-    if (!cp_device_failed(frame, cudaMemcpyAsync(to, from, count * sizeof *to, cudaMemcpyDeviceToHost, stream), "copy to the host"))
+    if (!cp_device_failed(frame, cudaMemcpyAsync(to, from, count * sizeof *to, cudaMemcpyDeviceToHost, stream),
+                          "copy to the host"))
         cp_device_failed(frame, cudaStreamSynchronize(stream), "run");
 }
 
 void cp_device_clear(cp_frame *frame, float *x, size_t count)
 {
-    if (!frame->device->status) cp_device_failed(frame, cudaMemsetAsync(x, 0, count * sizeof *x, frame->device->lane->stream), "clear");
+    if (!frame->device->status)
+        cp_device_failed(frame, cudaMemsetAsync(x, 0, count * sizeof *x, frame->device->lane->stream), "clear");
 }
 
 void cp_device_add(cp_frame *frame, const float *host, float *x, size_t count)
@@ -366,7 +371,8 @@ float cp_device_pull_unit(const cp_frame *frame, int layer, int image, size_t in
     size_t at = image * outputs_of(frame->model, layer) + index;
     float value = NAN;
     if (device->known[(size_t)(layer + 1) * frame->batch + image]) return device->mirror[layer + 1][at];
-    if (!cudaSetDevice(device->device)) cudaMemcpy(&value, frame->value[layer + 1] + at, sizeof value, cudaMemcpyDeviceToHost);
+    if (!cudaSetDevice(device->device))
+        cudaMemcpy(&value, frame->value[layer + 1] + at, sizeof value, cudaMemcpyDeviceToHost);
     return value;
 }
 

@@ -1,9 +1,10 @@
-/* The engine on a GPU. A frame made while a device is chosen keeps its buffers there: frame->value, index, before_gate and
- * arena point into the device's memory, and the drivers in frame.c, backward.c and tangent.c, which only plan and follow
- * the graph, hand every touch of them to the functions below. What the rooms above read comes back on demand.
+/* The engine on a GPU. A frame made while a device is chosen keeps its buffers there: frame->value, index, before_gate
+ * and arena point into the device's memory, and the drivers in frame.c, backward.c and tangent.c, which only plan and
+ * follow the graph, hand every touch of them to the functions below. What the rooms above read comes back on demand.
  *
  * Between cp_device_begin and cp_device_end a run has a stream and its handles; calls in between only put work on the
- * stream, the first fault is kept, and cp_device_end waits and tells it. Without GPU nothing here is built or called. */
+ * stream, the first fault is kept, and cp_device_end waits and tells it. Without GPU nothing here is built or called.
+ */
 #ifndef CP_ENGINE_DEVICE_H
 #define CP_ENGINE_DEVICE_H
 
@@ -20,8 +21,8 @@
 /* CP_EINPUT, naming what is there, unless GPU `index` can be used. */
 cp_status cp_device_check(int index);
 
-/* Buffers of a new frame, which has all but these; owned[i] says whether layer i-1 is the frame's own. A branch is where its base
- * is, any other frame on the device chosen. */
+/* Buffers of a new frame, which has all but these; owned[i] says whether layer i-1 is the frame's own. A branch is
+ * where its base is, any other frame on the device chosen. */
 cp_status cp_device_frame_open(cp_frame *frame, const bool *owned);
 void cp_device_frame_close(cp_frame *frame);
 cp_status cp_device_arena(cp_frame *frame, size_t floats);
@@ -35,12 +36,12 @@ cp_status cp_device_end(cp_frame *frame);
 /* The host's copy of one image's output of a layer (-1: the input) that the frame owns, brought up to date. */
 float *cp_device_pull(cp_frame *frame, int layer, int image);
 float cp_device_pull_unit(const cp_frame *frame, int layer, int image, size_t index);
-/* Takes up `input`, or where that is NULL what the caller may have changed in the host's copy of layer `after`; forgets the
- * copies of what depends on it, and with `restricted` of the layer's own. */
+/* Takes up `input`, or where that is NULL what the caller may have changed in the host's copy of layer `after`; forgets
+ * the copies of what depends on it, and with `restricted` of the layer's own. */
 void cp_device_push(cp_frame *frame, int after, const float *input, int images, bool restricted);
 
-/* Rays: entry of the branch's layer = factor * image `base_image` of its base; the host's copies of what follows are out of
- * date. sum (outputs) += weight * the deltas of n entries. */
+/* Rays: entry of the branch's layer = factor * image `base_image` of its base; the host's copies of what follows are
+ * out of date. sum (outputs) += weight * the deltas of n entries. */
 void cp_device_scale(cp_frame *branch, int entry, float factor);
 void cp_device_add_deltas(cp_frame *frame, const float *delta, size_t outputs, int n, double weight, double *sum);
 
@@ -51,8 +52,8 @@ void cp_device_add(cp_frame *frame, const float *host, float *x, size_t count); 
 void cp_device_add_at(cp_frame *frame, float *x, float value);
 
 /* As cp_op_type's rows. linear: no bias, no activation; otherwise `activation`. */
-void cp_device_forward(cp_frame *frame, int layer, int n, const cp_batch *in, cp_batch out, uint16_t *index, bool linear,
-                       ACTIVATION activation);
+void cp_device_forward(cp_frame *frame, int layer, int n, const cp_batch *in, cp_batch out, uint16_t *index,
+                       bool linear, ACTIVATION activation);
 void cp_device_backward(cp_frame *frame, int layer, const cp_backward *call);
 void cp_device_tangent(cp_frame *frame, int layer, int n, const cp_batch *in, cp_batch out, const uint16_t *index,
                        const int *image);
@@ -64,7 +65,8 @@ void cp_device_gate(cp_frame *frame, size_t count, const float *gates, float *be
 void cp_device_through(cp_frame *frame, size_t count, const float *a, const uint64_t *words, const float *gates,
                        ACTIVATION activation, float *g);
 
-/* Where a backward run leaves a * g of every neuron layer it reaches: product[N], cleared, and *not_finite, on the device. */
+/* Where a backward run leaves a * g of every neuron layer it reaches: product[N], cleared, and *not_finite, on the
+ * device. */
 typedef struct {
     float *product;
     unsigned *not_finite;

@@ -1,5 +1,5 @@
-/* Convolution by cuDNN. The algorithms are fixed: direct products in full precision, which add in the same order every time;
- * Winograd and FFT are faster on some shapes, and less exact than the CPU's results allow. */
+/* Convolution by cuDNN. The algorithms are fixed: direct products in full precision, which add in the same order every
+ * time; Winograd and FFT are faster on some shapes, and less exact than the CPU's results allow. */
 #ifdef CUDNN
 
 #include "engine/device_internal.h"
@@ -30,11 +30,12 @@ static cudnnStatus_t describe(struct cp_dnn *dnn, const cp_window *g)
     cudnnStatus_t e;
     if ((e = cudnnCreateTensorDescriptor(&dnn->x)) || (e = cudnnCreateTensorDescriptor(&dnn->y)) ||
         (e = cudnnCreateFilterDescriptor(&dnn->weights)) || (e = cudnnCreateConvolutionDescriptor(&dnn->convolution)) ||
-        (e = cudnnSetTensor4dDescriptor(dnn->x, CUDNN_TENSOR_NCHW, CUDNN_DATA_FLOAT, 1, g->groups * g->c, g->h, g->w)) ||
+        (e = cudnnSetTensor4dDescriptor(dnn->x, CUDNN_TENSOR_NCHW, CUDNN_DATA_FLOAT, 1, g->groups * g->c, g->h,
+                                        g->w)) ||
         (e = cudnnSetTensor4dDescriptor(dnn->y, CUDNN_TENSOR_NCHW, CUDNN_DATA_FLOAT, 1, g->groups * g->m, g->out_h,
                                         g->out_w)) ||
-        (e = cudnnSetFilter4dDescriptor(dnn->weights, CUDNN_DATA_FLOAT, CUDNN_TENSOR_NCHW, g->groups * g->m, g->c, g->size,
-                                        g->size)) ||
+        (e = cudnnSetFilter4dDescriptor(dnn->weights, CUDNN_DATA_FLOAT, CUDNN_TENSOR_NCHW, g->groups * g->m, g->c,
+                                        g->size, g->size)) ||
         (e = cudnnSetConvolution2dDescriptor(dnn->convolution, g->pad, g->pad, g->stride, g->stride, 1, 1,
                                              CUDNN_CROSS_CORRELATION, CUDNN_DATA_FLOAT)) ||
         (e = cudnnSetConvolutionGroupCount(dnn->convolution, g->groups)))
@@ -65,15 +66,16 @@ cp_status cp_dnn_create(cudnnHandle_t handle, const cp_window *window, struct cp
     return CP_OK;
 }
 
-cudnnStatus_t cp_dnn_forward(const struct cp_dnn *dnn, const cp_lane *lane, const float *weights, const float *x, float *y)
+cudnnStatus_t cp_dnn_forward(const struct cp_dnn *dnn, const cp_lane *lane, const float *weights, const float *x,
+                             float *y)
 {
     const float one = 1, zero = 0;
-    return cudnnConvolutionForward(lane->dnn, &one, dnn->x, x, dnn->weights, weights, dnn->convolution, forward_algorithm,
-                                   lane->work, dnn->forward_bytes, &zero, dnn->y, y);
+    return cudnnConvolutionForward(lane->dnn, &one, dnn->x, x, dnn->weights, weights, dnn->convolution,
+                                   forward_algorithm, lane->work, dnn->forward_bytes, &zero, dnn->y, y);
 }
 
-cudnnStatus_t cp_dnn_backward(const struct cp_dnn *dnn, const cp_lane *lane, const float *weights, const float *y, float *x,
-                              bool fresh)
+cudnnStatus_t cp_dnn_backward(const struct cp_dnn *dnn, const cp_lane *lane, const float *weights, const float *y,
+                              float *x, bool fresh)
 {
     const float one = 1, beta = fresh ? 0 : 1;
     return cudnnConvolutionBackwardData(lane->dnn, &one, dnn->weights, weights, dnn->y, y, dnn->convolution,

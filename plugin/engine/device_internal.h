@@ -14,9 +14,9 @@ typedef struct cp_lane {
 #ifdef CUDNN
     cudnnHandle_t dnn;
 #endif
-    void *work;       /* im2col of one image; cuDNN's workspace */
+    void *work; /* im2col of one image; cuDNN's workspace */
     size_t work_bytes;
-    void *side;       /* what a step brings from the host: words, gates, a seed */
+    void *side; /* what a step brings from the host: words, gates, a seed */
     size_t side_bytes;
 } cp_lane;
 
@@ -42,13 +42,13 @@ typedef struct cp_device_model {
 struct cp_device_frame {
     int device;
     const cp_device_model *model;
-    void *slab;      /* behind frame->value and frame->index */
-    float **mirror;  /* by layer + 1: the host's copy, (batch, outputs) */
-    uint8_t *known;  /* (layers + 1, batch): the copy is up to date */
+    void *slab;           /* behind frame->value and frame->index */
+    float **mirror;       /* by layer + 1: the host's copy, (batch, outputs) */
+    uint8_t *known;       /* (layers + 1, batch): the copy is up to date */
     pthread_mutex_t lock; /* of mirror and known: branches of a frame read it from several threads */
-    float *scores;   /* N, made at the first use: engine/scores.h */
-    cp_lane *lane;   /* during a run */
-    cp_status status; /* of the run: the first fault */
+    float *scores;        /* N, made at the first use: engine/scores.h */
+    cp_lane *lane;        /* during a run */
+    cp_status status;     /* of the run: the first fault */
 };
 
 /* CP_ERESOURCE when memory is what lacks, otherwise CP_EINTERNAL; `what` was being done. */
@@ -64,12 +64,14 @@ void *cp_device_side(cp_frame *frame, size_t bytes);
 cp_status cp_device_model_get(const cp_model *model, const cp_engine *engine, int device, const cp_device_model **out);
 
 #ifdef CUDNN
-/* device_dnn.c: convolution by cuDNN, full precision, one image at a time. *dnn stays NULL where cuDNN does not take the shape. */
+/* device_dnn.c: convolution by cuDNN, full precision, one image at a time. *dnn stays NULL where cuDNN does not take
+ * the shape. */
 cp_status cp_dnn_create(cudnnHandle_t handle, const cp_window *window, struct cp_dnn **dnn, size_t *work_bytes);
 void cp_dnn_free(struct cp_dnn *dnn);
-cudnnStatus_t cp_dnn_forward(const struct cp_dnn *dnn, const cp_lane *lane, const float *weights, const float *x, float *y);
-cudnnStatus_t cp_dnn_backward(const struct cp_dnn *dnn, const cp_lane *lane, const float *weights, const float *y, float *x,
-                              bool fresh);
+cudnnStatus_t cp_dnn_forward(const struct cp_dnn *dnn, const cp_lane *lane, const float *weights, const float *x,
+                             float *y);
+cudnnStatus_t cp_dnn_backward(const struct cp_dnn *dnn, const cp_lane *lane, const float *weights, const float *y,
+                              float *x, bool fresh);
 #endif
 
 #endif

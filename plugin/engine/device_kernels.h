@@ -1,5 +1,6 @@
-/* Kernels of the device engine. Each call puts one or a few launches on `stream` and returns; tensors lie in the device's memory.
- * A launch that fails leaves its error for cudaGetLastError(). Sums are taken in an order that depends on shapes alone. */
+/* Kernels of the device engine. Each call puts one or a few launches on `stream` and returns; tensors lie in the
+ * device's memory. A launch that fails leaves its error for cudaGetLastError(). Sums are taken in an order that depends
+ * on shapes alone. */
 #ifndef CP_ENGINE_DEVICE_KERNELS_H
 #define CP_ENGINE_DEVICE_KERNELS_H
 
@@ -16,9 +17,10 @@ void cp_kernel_im2col(const cp_window *window, const float *x, float *col, cudaS
 /* x = (fresh) or += what each pixel takes part in. */
 void cp_kernel_col2im(const cp_window *window, const float *col, float *x, bool fresh, cudaStream_t stream);
 /* One input channel per group; without bias and activation. */
-void cp_kernel_depthwise(const cp_window *window, const float *weights, int n, cp_batch x, cp_batch y, cudaStream_t stream);
-void cp_kernel_depthwise_backward(const cp_window *window, const float *weights, int n, cp_batch y, cp_batch x, bool fresh,
-                                  cudaStream_t stream);
+void cp_kernel_depthwise(const cp_window *window, const float *weights, int n, cp_batch x, cp_batch y,
+                         cudaStream_t stream);
+void cp_kernel_depthwise_backward(const cp_window *window, const float *weights, int n, cp_batch y, cp_batch x,
+                                  bool fresh, cudaStream_t stream);
 void cp_kernel_local(const layer *l, const float *weights, int n, cp_batch x, cp_batch y, cudaStream_t stream);
 void cp_kernel_local_backward(const layer *l, const float *weights, int n, cp_batch y, cp_batch x, cudaStream_t stream);
 /* index (n, outputs): window offsets of the winners. */
@@ -48,23 +50,23 @@ void cp_kernel_copy(int n, size_t count, cp_batch from, cp_batch to, bool add, c
 void cp_kernel_restrict(size_t count, const uint64_t *words, const float *constant, float *a, cudaStream_t stream);
 /* before = a, a *= gates. */
 void cp_kernel_gate(size_t count, const float *gates, float *before, float *a, cudaStream_t stream);
-/* g = dPhi/da becomes dPhi/dz: multiplied by the path's bits, the gates and the activation's derivative; each NULL or LINEAR
- * where it does not apply. */
-void cp_kernel_through_neurons(size_t count, const float *a, const uint64_t *words, const float *gates, ACTIVATION activation,
-                               float *g, cudaStream_t stream);
+/* g = dPhi/da becomes dPhi/dz: multiplied by the path's bits, the gates and the activation's derivative; each NULL or
+ * LINEAR where it does not apply. */
+void cp_kernel_through_neurons(size_t count, const float *a, const uint64_t *words, const float *gates,
+                               ACTIVATION activation, float *g, cudaStream_t stream);
 void cp_kernel_add_at(float *x, float value, cudaStream_t stream);
 /* product = a * g, or its magnitude; *not_finite becomes 1 where one is not. */
-void cp_kernel_product(size_t count, const float *a, const float *g, bool magnitude, float *product, unsigned *not_finite,
-                       cudaStream_t stream);
-/* total[d] += the scores whose 12 or 10 bits above `shift` are d, of those whose bits above these are `prefix`; with 12 bits
- * all count, and total[4096] += those that are 0. */
+void cp_kernel_product(size_t count, const float *a, const float *g, bool magnitude, float *product,
+                       unsigned *not_finite, cudaStream_t stream);
+/* total[d] += the scores whose 12 or 10 bits above `shift` are d, of those whose bits above these are `prefix`; with 12
+ * bits all count, and total[4096] += those that are 0. */
 void cp_kernel_count_digits(size_t count, const float *score, uint32_t prefix, int shift, unsigned long long *total,
                             cudaStream_t stream);
 /* words of one layer: the bits of scores that are at least `lowest`, as signed integers. */
 void cp_kernel_select(size_t count, const float *score, uint32_t lowest, uint64_t *words, cudaStream_t stream);
 /* Where scores equal `value`, in any order, at most `room`; *found: how many there are. */
-void cp_kernel_find_equal(size_t count, const float *score, uint32_t value, uint32_t *at, uint32_t room, unsigned *found,
-                          cudaStream_t stream);
+void cp_kernel_find_equal(size_t count, const float *score, uint32_t value, uint32_t *at, uint32_t room,
+                          unsigned *found, cudaStream_t stream);
 /* sum += weight * the sum over n entries of delta (n, count). */
 void cp_kernel_add_deltas(size_t count, int n, const float *delta, double weight, double *sum, cudaStream_t stream);
 /* y = alpha * x. */

@@ -1,5 +1,5 @@
-/* What layers do on a device besides matrix products. Index y of the grid is the entry; x runs over its values, as many as fit.
- * Gradients gather: every thread owns the number it writes, so that sums have one order. */
+/* What layers do on a device besides matrix products. Index y of the grid is the entry; x runs over its values, as many
+ * as fit. Gradients gather: every thread owns the number it writes, so that sums have one order. */
 #include <cuda_runtime.h>
 #include <curand.h>
 #include <cublas_v2.h>
@@ -59,8 +59,7 @@ void cp_kernel_activate(int n, cp_batch y, size_t channels, size_t plane, const 
 __global__ static void im2col_kernel(cp_window g, size_t count, const float *x, float *col)
 {
     size_t positions = (size_t)g.out_h * g.out_w;
-    CP_EACH(i, count)
-    {
+    CP_EACH(i, count) {
         size_t c = i / positions, p = i % positions;
         int iy0 = (int)(p / g.out_w) * g.stride - g.pad, ix0 = (int)(p % g.out_w) * g.stride - g.pad;
         const float *plane = x + c * g.h * g.w;
@@ -92,8 +91,7 @@ __device__ static void windows_over(int i, int size, int stride, int pad, int ou
 __global__ static void col2im_kernel(cp_window g, size_t count, const float *col, float *x, bool fresh)
 {
     size_t positions = (size_t)g.out_h * g.out_w, plane = (size_t)g.h * g.w;
-    CP_EACH(i, count)
-    {
+    CP_EACH(i, count) {
         size_t c = i / plane, p = i % plane;
         int iy = (int)(p / g.w), ix = (int)(p % g.w), y0, y1, x0, x1;
         windows_over(iy, g.size, g.stride, g.pad, g.out_h, &y0, &y1);
@@ -120,8 +118,7 @@ __global__ static void depthwise_kernel(cp_window g, size_t count, const float *
     const float *x = in.base + blockIdx.y * in.stride;
     float *y = out.base + blockIdx.y * out.stride;
     size_t positions = (size_t)g.out_h * g.out_w;
-    CP_EACH(i, count)
-    {
+    CP_EACH(i, count) {
         int f = (int)(i / positions), p = (int)(i % positions);
         int iy0 = p / g.out_w * g.stride - g.pad, ix0 = p % g.out_w * g.stride - g.pad;
         const float *plane = x + (size_t)(f / g.m) * g.h * g.w, *kernel = weights + (size_t)f * g.size * g.size;
@@ -142,14 +139,13 @@ void cp_kernel_depthwise(const cp_window *g, const float *weights, int n, cp_bat
     depthwise_kernel<<<CP_GRID(count, n), CP_BLOCK, 0, stream>>>(*g, count, weights, x, y);
 }
 
-__global__ static void depthwise_backward_kernel(cp_window g, size_t count, const float *weights, cp_batch out, cp_batch in,
-                                                 bool fresh)
+__global__ static void depthwise_backward_kernel(cp_window g, size_t count, const float *weights, cp_batch out,
+                                                 cp_batch in, bool fresh)
 {
     const float *y = out.base + blockIdx.y * out.stride;
     float *x = in.base + blockIdx.y * in.stride;
     size_t positions = (size_t)g.out_h * g.out_w, plane = (size_t)g.h * g.w;
-    CP_EACH(i, count)
-    {
+    CP_EACH(i, count) {
         int c = (int)(i / plane), p = (int)(i % plane), iy = p / g.w, ix = p % g.w, y0, y1, x0, x1;
         windows_over(iy, g.size, g.stride, g.pad, g.out_h, &y0, &y1);
         windows_over(ix, g.size, g.stride, g.pad, g.out_w, &x0, &x1);
@@ -185,8 +181,7 @@ __global__ static void local_kernel(cp_window g, size_t count, const float *weig
     const float *x = in.base + blockIdx.y * in.stride;
     float *y = out.base + blockIdx.y * out.stride;
     size_t positions = (size_t)g.out_h * g.out_w, k = (size_t)g.c * g.size * g.size;
-    CP_EACH(i, count)
-    {
+    CP_EACH(i, count) {
         size_t f = i / positions, p = i % positions;
         int iy0 = (int)(p / g.out_w) * g.stride - g.pad, ix0 = (int)(p % g.out_w) * g.stride - g.pad;
         const float *kernel = weights + (p * g.m + f) * k;
@@ -195,7 +190,8 @@ __global__ static void local_kernel(cp_window g, size_t count, const float *weig
             for (int ky = 0; ky < g.size; ++ky)
                 for (int kx = 0; kx < g.size; ++kx, ++kernel) {
                     int iy = iy0 + ky, ix = ix0 + kx;
-                    if (iy >= 0 && iy < g.h && ix >= 0 && ix < g.w) sum += *kernel * x[((size_t)c * g.h + iy) * g.w + ix];
+                    if (iy >= 0 && iy < g.h && ix >= 0 && ix < g.w)
+                        sum += *kernel * x[((size_t)c * g.h + iy) * g.w + ix];
                 }
         y[i] = sum;
     }
@@ -213,8 +209,7 @@ __global__ static void local_backward_kernel(cp_window g, size_t count, const fl
     const float *y = out.base + blockIdx.y * out.stride;
     float *x = in.base + blockIdx.y * in.stride;
     size_t positions = (size_t)g.out_h * g.out_w, plane = (size_t)g.h * g.w, k = (size_t)g.c * g.size * g.size;
-    CP_EACH(i, count)
-    {
+    CP_EACH(i, count) {
         size_t c = i / plane, q = i % plane;
         int iy = (int)(q / g.w), ix = (int)(q % g.w), y0, y1, x0, x1;
         windows_over(iy, g.size, g.stride, g.pad, g.out_h, &y0, &y1);
@@ -258,8 +253,7 @@ __global__ static void maxpool_kernel(cp_window g, size_t count, cp_batch in, cp
     float *y = out.base + blockIdx.y * out.stride;
     uint16_t *winners = index + blockIdx.y * count;
     size_t positions = (size_t)g.out_h * g.out_w;
-    CP_EACH(i, count)
-    {
+    CP_EACH(i, count) {
         size_t c = i / positions, p = i % positions;
         int iy0 = (int)(p / g.out_w) * g.stride - g.pad, ix0 = (int)(p % g.out_w) * g.stride - g.pad;
         const float *plane = x + c * g.h * g.w;
@@ -284,11 +278,11 @@ void cp_kernel_maxpool(const layer *l, int n, cp_batch x, cp_batch y, uint16_t *
     maxpool_kernel<<<CP_GRID(count, n), CP_BLOCK, 0, stream>>>(g, count, x, y, index);
 }
 
-__global__ static void maxpool_backward_kernel(cp_window g, size_t count, const float *y, const uint16_t *index, float *x)
+__global__ static void maxpool_backward_kernel(cp_window g, size_t count, const float *y, const uint16_t *index,
+                                               float *x)
 {
     size_t positions = (size_t)g.out_h * g.out_w, plane = (size_t)g.h * g.w;
-    CP_EACH(i, count)
-    {
+    CP_EACH(i, count) {
         size_t c = i / plane, p = i % plane;
         int iy = (int)(p / g.w), ix = (int)(p % g.w), y0, y1, x0, x1;
         windows_over(iy, g.size, g.stride, g.pad, g.out_h, &y0, &y1);
@@ -311,14 +305,15 @@ void cp_kernel_maxpool_backward(const layer *l, const float *y, const uint16_t *
     maxpool_backward_kernel<<<CP_GRID(count, 1), CP_BLOCK, 0, stream>>>(g, count, y, index, x);
 }
 
-__global__ static void maxpool_tangent_kernel(cp_window g, size_t count, const float *x, const uint16_t *index, float *y)
+__global__ static void maxpool_tangent_kernel(cp_window g, size_t count, const float *x, const uint16_t *index,
+                                              float *y)
 {
     size_t positions = (size_t)g.out_h * g.out_w;
-    CP_EACH(i, count)
-    {
+    CP_EACH(i, count) {
         size_t c = i / positions, p = i % positions;
         int tap = index[i];
-        int iy = (int)(p / g.out_w) * g.stride - g.pad + tap / g.size, ix = (int)(p % g.out_w) * g.stride - g.pad + tap % g.size;
+        int iy = (int)(p / g.out_w) * g.stride - g.pad + tap / g.size,
+            ix = (int)(p % g.out_w) * g.stride - g.pad + tap % g.size;
         y[i] = tap == NO_WINNER ? 0 : x[(c * g.h + iy) * g.w + ix];
     }
 }
@@ -332,8 +327,7 @@ void cp_kernel_maxpool_tangent(const layer *l, const float *x, const uint16_t *i
 
 __global__ static void avgpool_kernel(cp_batch in, cp_batch out, size_t channels, size_t plane)
 {
-    CP_EACH(c, channels)
-    {
+    CP_EACH(c, channels) {
         const float *x = in.base + blockIdx.y * in.stride + c * plane;
         float sum = 0;
         for (size_t i = 0; i < plane; ++i) sum += x[i];
@@ -363,7 +357,7 @@ void cp_kernel_avgpool_backward(int n, cp_batch y, cp_batch x, size_t channels, 
 
 /* The part that both inputs of a shortcut share: every stride-th position of `from`, every sample-th of the output. */
 typedef struct {
-    int stride, sample, w, h, c;                 /* common part */
+    int stride, sample, w, h, c; /* common part */
     int from_w, from_h, out_w, out_h, out_c;
     float alpha, beta;
 } shortcut;
@@ -373,8 +367,18 @@ static int smaller(int a, int b) { return a < b ? a : b; }
 
 static shortcut shortcut_shape(const layer *l)
 {
-    shortcut s = {at_least_one(l->w / l->out_w), at_least_one(l->out_w / l->w), smaller(l->w, l->out_w),
-                  smaller(l->h, l->out_h), smaller(l->c, l->out_c), l->w, l->h, l->out_w, l->out_h, l->out_c, l->alpha, l->beta};
+    shortcut s = {at_least_one(l->w / l->out_w),
+                  at_least_one(l->out_w / l->w),
+                  smaller(l->w, l->out_w),
+                  smaller(l->h, l->out_h),
+                  smaller(l->c, l->out_c),
+                  l->w,
+                  l->h,
+                  l->out_w,
+                  l->out_h,
+                  l->out_c,
+                  l->alpha,
+                  l->beta};
     return s;
 }
 
@@ -382,12 +386,12 @@ __global__ static void shortcut_kernel(shortcut s, size_t count, cp_batch in, cp
 {
     const float *a = in.base + blockIdx.y * in.stride, *b = from.base + blockIdx.y * from.stride;
     float *y = out.base + blockIdx.y * out.stride;
-    CP_EACH(i, count)
-    {
+    CP_EACH(i, count) {
         int p = (int)(i % ((size_t)s.out_h * s.out_w)), c = (int)(i / ((size_t)s.out_h * s.out_w));
         int oy = p / s.out_w, ox = p % s.out_w, v = oy / s.sample, u = ox / s.sample;
         bool shared = c < s.c && oy % s.sample == 0 && ox % s.sample == 0 && v < s.h && u < s.w;
-        y[i] = shared ? s.alpha * a[i] + s.beta * b[((size_t)c * s.from_h + v * s.stride) * s.from_w + u * s.stride] : a[i];
+        y[i] = shared ? s.alpha * a[i] + s.beta * b[((size_t)c * s.from_h + v * s.stride) * s.from_w + u * s.stride]
+                      : a[i];
     }
 }
 
@@ -409,8 +413,7 @@ __global__ static void shortcut_backward_kernel(shortcut s, size_t count, cp_bat
 {
     const float *y = out.base + blockIdx.y * out.stride;
     float *x = from.base + blockIdx.y * from.stride;
-    CP_EACH(i, count)
-    {
+    CP_EACH(i, count) {
         int p = (int)(i % ((size_t)s.h * s.w)), v = p / s.w, u = p % s.w;
         size_t c = i / ((size_t)s.h * s.w);
         x[(c * s.from_h + v * s.stride) * s.from_w + u * s.stride] +=
@@ -427,27 +430,28 @@ void cp_kernel_shortcut_backward(const layer *l, int n, cp_batch y, cp_batch in,
 }
 
 /* large (c, h*stride, w*stride) = or += scale * small (c, h, w), nearest. */
-__global__ static void spread_kernel(int stride, int w, size_t count, cp_batch small_, cp_batch large, float scale, bool add)
+__global__ static void spread_kernel(int stride, int w, size_t count, cp_batch small_, cp_batch large, float scale,
+                                     bool add)
 {
     const float *from = small_.base + blockIdx.y * small_.stride;
     float *to = large.base + blockIdx.y * large.stride;
     int wide = w * stride;
-    CP_EACH(i, count)
-    {
-        size_t row = i / wide, x = i % wide; /* rows of one channel are a multiple of the stride: channels need no care */
+    CP_EACH(i, count) {
+        size_t row = i / wide,
+               x = i % wide; /* rows of one channel are a multiple of the stride: channels need no care */
         float value = scale * from[row / stride * w + x / stride];
         to[i] = add ? to[i] + value : value;
     }
 }
 
 /* small = or += scale * the sum of its block in large. */
-__global__ static void gather_kernel(int stride, int w, size_t count, cp_batch large, cp_batch small_, float scale, bool add)
+__global__ static void gather_kernel(int stride, int w, size_t count, cp_batch large, cp_batch small_, float scale,
+                                     bool add)
 {
     const float *from = large.base + blockIdx.y * large.stride;
     float *to = small_.base + blockIdx.y * small_.stride;
     int wide = w * stride;
-    CP_EACH(i, count)
-    {
+    CP_EACH(i, count) {
         const float *corner = from + i / w * stride * wide + i % w * stride;
         float sum = 0;
         for (int y = 0; y < stride; ++y)
@@ -490,10 +494,12 @@ __global__ static void permute_backward_kernel(size_t count, const int32_t *perm
 {
     const float *y = out.base + blockIdx.y * out.stride;
     float *x = in.base + blockIdx.y * in.stride;
-    CP_EACH(i, count) if (permutation[i] >= 0) x[permutation[i]] += y[i]; /* each place at most once */
+    CP_EACH(i, count)
+        if (permutation[i] >= 0) x[permutation[i]] += y[i]; /* each place at most once */
 }
 
-void cp_kernel_permute_backward(int n, size_t count, const int32_t *permutation, cp_batch y, cp_batch x, cudaStream_t stream)
+void cp_kernel_permute_backward(int n, size_t count, const int32_t *permutation, cp_batch y, cp_batch x,
+                                cudaStream_t stream)
 {
     permute_backward_kernel<<<CP_GRID(count, n), CP_BLOCK, 0, stream>>>(count, permutation, y, x);
 }
@@ -505,12 +511,12 @@ __device__ static size_t cropped(size_t i, int h, int w, int out_h, int out_w)
     return (c * h + y + (h - out_h) / 2) * w + (w - out_w) / 2 + x;
 }
 
-__global__ static void crop_kernel(int h, int w, int out_h, int out_w, size_t count, cp_batch in, cp_batch out, float scale,
-                                   float shift)
+__global__ static void crop_kernel(int h, int w, int out_h, int out_w, size_t count, cp_batch in, cp_batch out,
+                                   float scale, float shift)
 {
     CP_EACH(i, count)
-    out.base[blockIdx.y * out.stride + i] =
-        in.base[blockIdx.y * in.stride + cropped(i, h, w, out_h, out_w)] * scale + shift;
+        out.base[blockIdx.y * out.stride + i] =
+            in.base[blockIdx.y * in.stride + cropped(i, h, w, out_h, out_w)] * scale + shift;
 }
 
 void cp_kernel_crop(const layer *l, int n, cp_batch x, cp_batch y, float scale, float shift, cudaStream_t stream)
@@ -523,13 +529,15 @@ __global__ static void crop_backward_kernel(int h, int w, int out_h, int out_w, 
                                             float scale)
 {
     CP_EACH(i, count)
-    in.base[blockIdx.y * in.stride + cropped(i, h, w, out_h, out_w)] += scale * out.base[blockIdx.y * out.stride + i];
+        in.base[blockIdx.y * in.stride + cropped(i, h, w, out_h, out_w)] +=
+            scale * out.base[blockIdx.y * out.stride + i];
 }
 
 void cp_kernel_crop_backward(const layer *l, int n, cp_batch y, cp_batch x, float scale, cudaStream_t stream)
 {
     size_t count = (size_t)l->c * l->out_h * l->out_w;
-    crop_backward_kernel<<<CP_GRID(count, n), CP_BLOCK, 0, stream>>>(l->h, l->w, l->out_h, l->out_w, count, y, x, scale);
+    crop_backward_kernel<<<CP_GRID(count, n), CP_BLOCK, 0, stream>>>(l->h, l->w, l->out_h, l->out_w, count, y, x,
+                                                                     scale);
 }
 
 __global__ static void copy_kernel(size_t count, cp_batch from, cp_batch to, bool add)

@@ -1,5 +1,5 @@
-/* One row per layer type on a device. Images one at a time where a library's kernel could be another for another batch: an
- * image's bytes do not depend on the batch that it is in. */
+/* One row per layer type on a device. Images one at a time where a library's kernel could be another for another batch:
+ * an image's bytes do not depend on the batch that it is in. */
 #include "engine/device_internal.h"
 #include "io/error.h"
 
@@ -23,8 +23,8 @@ static bool is_pointwise(const cp_window *g) { return g->size == 1 && g->stride 
 
 /* ---------------------------------------------------------------- convolution */
 
-/* Row-major C (m,n) = A (m,k) B (k,n) + beta C, or with A given as (k,m) and transposed; for each group. cuBLAS thinks in
- * columns, for which the same memory is the transposed product. */
+/* Row-major C (m,n) = A (m,k) B (k,n) + beta C, or with A given as (k,m) and transposed; for each group. cuBLAS thinks
+ * in columns, for which the same memory is the transposed product. */
 static void product(const call *c, bool transposed, int groups, int m, int n, int k, const float *a, const float *b,
                     float beta, float *out)
 {
@@ -35,8 +35,8 @@ static void product(const call *c, bool transposed, int groups, int m, int n, in
     if (groups == 1)
         blas_failed(c, cublasSgemm(c->lane->blas, CUBLAS_OP_N, op, n, m, k, &one, b, n, a, lda, &beta, out, n));
     else
-        blas_failed(c, cublasSgemmStridedBatched(c->lane->blas, CUBLAS_OP_N, op, n, m, k, &one, b, n, (long long)k * n, a, lda,
-                                                 (long long)m * k, &beta, out, n, (long long)m * n, groups));
+        blas_failed(c, cublasSgemmStridedBatched(c->lane->blas, CUBLAS_OP_N, op, n, m, k, &one, b, n, (long long)k * n,
+                                                 a, lda, (long long)m * k, &beta, out, n, (long long)m * n, groups));
 }
 
 /* y = (fresh) or += A im2col(x). */
@@ -48,7 +48,8 @@ static void gather(const call *c, const float *x, float *y, bool fresh)
         cp_kernel_im2col(g, x, c->lane->work, c->stream);
         col = c->lane->work;
     }
-    product(c, false, g->groups, g->m, g->out_h * g->out_w, g->c * g->size * g->size, c->device->weights, col, fresh ? 0 : 1, y);
+    product(c, false, g->groups, g->m, g->out_h * g->out_w, g->c * g->size * g->size, c->device->weights, col,
+            fresh ? 0 : 1, y);
 }
 
 /* x = (fresh) or += col2im(A^T y). */
@@ -65,8 +66,8 @@ static void scatter(const call *c, const float *y, float *x, bool fresh)
 static void dnn_failed(const call *c, cudnnStatus_t error)
 {
     if (error && !c->frame->device->status)
-        c->frame->device->status = cp_fail(CP_EINTERNAL, "layer %d: convolution: %s", c->op->info->index,
-                                           cudnnGetErrorString(error));
+        c->frame->device->status =
+            cp_fail(CP_EINTERNAL, "layer %d: convolution: %s", c->op->info->index, cudnnGetErrorString(error));
 }
 #endif
 
@@ -99,12 +100,13 @@ static void backward_convolutional(const call *c, const cp_backward *run)
     cp_batch x = run->in_delta[0];
     if (!x.base) return;
     if (c->device->depthwise)
-        cp_kernel_depthwise_backward(&c->device->window, c->device->weights, run->n, run->delta, x, run->fresh, c->stream);
+        cp_kernel_depthwise_backward(&c->device->window, c->device->weights, run->n, run->delta, x, run->fresh,
+                                     c->stream);
     for (int b = 0; b < run->n && !c->device->depthwise; ++b) {
 #ifdef CUDNN
         if (c->device->dnn) {
-            dnn_failed(c, cp_dnn_backward(c->device->dnn, c->lane, c->device->weights, cp_at(run->delta, b), cp_at(x, b),
-                                          run->fresh));
+            dnn_failed(c, cp_dnn_backward(c->device->dnn, c->lane, c->device->weights, cp_at(run->delta, b),
+                                          cp_at(x, b), run->fresh));
             continue;
         }
 #endif
@@ -113,8 +115,8 @@ static void backward_convolutional(const call *c, const cp_backward *run)
 }
 
 /* The window of a deconvolution is that of the convolution whose data gradient it is. */
-static void forward_deconvolutional(const call *c, int n, const cp_batch *in, cp_batch out, uint16_t *index, bool linear,
-                                    ACTIVATION activation)
+static void forward_deconvolutional(const call *c, int n, const cp_batch *in, cp_batch out, uint16_t *index,
+                                    bool linear, ACTIVATION activation)
 {
     (void)index;
     for (int b = 0; b < n; ++b) scatter(c, cp_at(in[0], b), cp_at(out, b), true);
@@ -181,7 +183,8 @@ static void backward_maxpool(const call *c, const cp_backward *run)
                                    cp_at(run->in_delta[0], b), c->stream);
 }
 
-static void tangent_maxpool(const call *c, int n, const cp_batch *in, cp_batch out, const uint16_t *index, const int *image)
+static void tangent_maxpool(const call *c, int n, const cp_batch *in, cp_batch out, const uint16_t *index,
+                            const int *image)
 {
     for (int b = 0; b < n; ++b)
         cp_kernel_maxpool_tangent(c->op->l, cp_at(in[0], b), index + image[b] * c->op->info->outputs, cp_at(out, b),
@@ -327,12 +330,13 @@ static call call_of(cp_frame *frame, int layer)
 static bool ready(cp_frame *frame, const row *row, int layer)
 {
     if (!row && !frame->device->status)
-        frame->device->status = cp_fail(CP_EINTERNAL, "layer %d: %s has no GPU code", layer, frame->model->layer[layer].type);
+        frame->device->status =
+            cp_fail(CP_EINTERNAL, "layer %d: %s has no GPU code", layer, frame->model->layer[layer].type);
     return !frame->device->status;
 }
 
-void cp_device_forward(cp_frame *frame, int layer, int n, const cp_batch *in, cp_batch out, uint16_t *index, bool linear,
-                       ACTIVATION activation)
+void cp_device_forward(cp_frame *frame, int layer, int n, const cp_batch *in, cp_batch out, uint16_t *index,
+                       bool linear, ACTIVATION activation)
 {
     call c = call_of(frame, layer);
     const row *row = find(c.op->l->type);

@@ -37,7 +37,8 @@ cp_status cp_device_scores_products(cp_frame *frame, const cp_entry *entry, bool
     unsigned not_finite = 0;
     cp_status status = CP_OK;
     /* One number more: the flag. */
-    if (!device->scores && !(device->scores = cp_device_alloc(frame, model->neurons + 1, "scores"))) return CP_ERESOURCE;
+    if (!device->scores && !(device->scores = cp_device_alloc(frame, model->neurons + 1, "scores")))
+        return CP_ERESOURCE;
     cp_device_products to = {device->scores, (unsigned *)(device->scores + model->neurons), magnitude};
     if ((status = cp_device_begin(frame))) return status;
     clear(frame, device->scores, (model->neurons + 1) * sizeof(float));
@@ -46,7 +47,8 @@ cp_status cp_device_scores_products(cp_frame *frame, const cp_entry *entry, bool
     for (int u = 0; u < entry->response->n; ++u) {
         int position = model->neuron_position[model->layer[entry->response->unit[u].layer].value];
         if (position >= 0)
-            clear(frame, device->scores + model->neuron[position].offset + entry->response->unit[u].index, sizeof(float));
+            clear(frame, device->scores + model->neuron[position].offset + entry->response->unit[u].index,
+                  sizeof(float));
     }
     fetch(frame, to.not_finite, &not_finite, sizeof not_finite);
     *finite = !not_finite;
@@ -103,8 +105,8 @@ cp_status cp_device_scores_bits(cp_frame *frame, uint32_t lowest, const size_t *
     if (status) return status;
     uint64_t *there = cp_device_side(frame, bytes);
     for (int l = 0; l < n && !frame->device->status; ++l)
-        cp_kernel_select(model->neuron[l].count, frame->device->scores + model->neuron[l].offset, lowest, there + first[l],
-                         frame->device->lane->stream);
+        cp_kernel_select(model->neuron[l].count, frame->device->scores + model->neuron[l].offset, lowest,
+                         there + first[l], frame->device->lane->stream);
     fetch(frame, there, words, bytes);
     return cp_device_end(frame);
 }
@@ -119,7 +121,8 @@ cp_status cp_device_scores_equal(cp_frame *frame, uint32_t value, size_t n, uint
 {
     unsigned found = 0;
     if (frame->model->neurons > UINT32_MAX)
-        return cp_fail(CP_ERESOURCE, "GPU: %zu neurons, at most %u can be selected from", frame->model->neurons, UINT32_MAX);
+        return cp_fail(CP_ERESOURCE, "GPU: %zu neurons, at most %u can be selected from", frame->model->neurons,
+                       UINT32_MAX);
     cp_status status = cp_device_begin(frame);
     if (status) return status;
     uint32_t *there = cp_device_side(frame, (n + 1) * sizeof *there); /* the counter first */
@@ -130,7 +133,8 @@ cp_status cp_device_scores_equal(cp_frame *frame, uint32_t value, size_t n, uint
     fetch(frame, there, &found, sizeof found);
     fetch(frame, there + 1, neuron, n * sizeof *neuron);
     status = cp_device_end(frame);
-    if (!status && found != n) status = cp_fail(CP_EINTERNAL, "GPU: %u scores of one value, %zu were counted", found, n);
+    if (!status && found != n)
+        status = cp_fail(CP_EINTERNAL, "GPU: %u scores of one value, %zu were counted", found, n);
     qsort(neuron, n, sizeof *neuron, ascending);
     return status;
 }

@@ -52,7 +52,8 @@ int cp_device(void)
     if (thread_device != UNASKED) return thread_device;
     if (device_index == UNASKED) {
         const char *wish = getenv("CRITPATH_GPU");
-        if (!wish || !*wish || cp_set_device(atoi(wish))) device_index = -1;
+        device_index = cp_device_builds() && wish && *wish ? atoi(wish) : -1; /* not there: no frame can be made */
+        if (device_index < 0) device_index = -1;
     }
     return device_index;
 }

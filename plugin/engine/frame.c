@@ -31,7 +31,8 @@ static cp_status allocate_on_device(cp_frame *frame)
     int n = frame->model->layers;
     bool *owned = cp_alloc(n + 1, sizeof *owned, "frame");
     if (!owned) return CP_ERESOURCE;
-    for (int i = -1; i < n; ++i) owned[i + 1] = owns(frame->model, frame->branch_layer, frame->base != NULL, &frame->limit, i);
+    for (int i = -1; i < n; ++i)
+        owned[i + 1] = owns(frame->model, frame->branch_layer, frame->base != NULL, &frame->limit, i);
     cp_status status = cp_device_frame_open(frame, owned);
     cp_free(owned);
     return status;

@@ -359,7 +359,8 @@ static cp_status sum_from_device(cp_ray *ray, float *gradient)
     double *sum = cp_alloc(outputs, sizeof *sum, "ray");
     cp_status status = sum ? CP_OK : CP_ERESOURCE;
     if (!status && ray->sum[origin] && !(status = cp_frame_begin(branch))) {
-        cp_device_download(branch, (const float *)ray->sum[origin], (float *)sum, outputs * (sizeof(double) / sizeof(float)));
+        cp_device_download(branch, (const float *)ray->sum[origin], (float *)sum,
+                           outputs * (sizeof(double) / sizeof(float)));
         status = cp_frame_end(branch);
         free_sum(ray, origin);
     }

@@ -1,5 +1,5 @@
-/* Scores that stay where the frame that made them computes: on a GPU, N floats that only the selection's counts and the path's
- * bits leave. For the rooms of scores and paths; on the CPU scores are arrays and none of this is called. */
+/* Scores that stay where the frame that made them computes: on a GPU, N floats that only the selection's counts and the
+ * path's bits leave. For the rooms of scores and paths; on the CPU scores are arrays and none of this is called. */
 #ifndef CP_ENGINE_SCORES_H
 #define CP_ENGINE_SCORES_H
 
@@ -11,8 +11,8 @@ bool cp_frame_on_device(const cp_frame *frame);
 #define cp_frame_on_device(frame) ((void)(frame), false)
 #endif
 
-/* The frame's device scores become a * g of every neuron for one entry, or its magnitude; 0 where the response does not depend on
- * the layer and for the response's own units. *finite: all of them are. */
+/* The frame's device scores become a * g of every neuron for one entry, or its magnitude; 0 where the response does not
+ * depend on the layer and for the response's own units. *finite: all of them are. */
 cp_status cp_device_scores_products(cp_frame *frame, const cp_entry *entry, bool magnitude, bool *finite);
 cp_status cp_device_scores_read(cp_frame *frame, float *score);
 

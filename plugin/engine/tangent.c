@@ -59,8 +59,9 @@ static void through_activation_on_device(run *r, int layer, int position)
             cp_device_download(r->frame, t, r->shown, neuron->count);
             r->observer->before_activation(r->observer->user, neuron, e, 0, r->shown, neuron->count);
         }
-        cp_device_through(r->frame, neuron->count, cp_at(cp_frame_batch(r->frame, layer), r->image[e]),
-                          r->path ? cp_path_words(r->path, position) : NULL, NULL, r->frame->engine->op[layer].activation, t);
+        const float *a = cp_at(cp_frame_batch(r->frame, layer), r->image[e]);
+        cp_device_through(r->frame, neuron->count, a, r->path ? cp_path_words(r->path, position) : NULL, NULL,
+                          r->frame->engine->op[layer].activation, t);
     }
 }
 

@@ -1,9 +1,11 @@
-/* The engine on the device against the engine on the CPU, on the same inputs, for every small network of the tests or, with
- * arguments, for `cfg weights` pairs: values of all layers, paths, selections bit by bit, maps, IntGrad, tangents, gates.
+/* The engine on the device against the engine on the CPU, on the same inputs, for every small network of the tests or,
+ * with arguments, for `cfg weights` pairs: values of all layers, paths, selections bit by bit, maps, IntGrad, tangents,
+ * gates.
  *
  *     test_gpu_engine [-probe | -table] [cfg weights ...]
  *
- * -probe only says which device it is, -table prints one row per network. Exit 1 when one differs by more than is allowed, 77 without a device. */
+ * -probe only says which device it is, -table prints one row per network. Exit 1 when one differs by more than is
+ * allowed, 77 without a device. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,8 +16,8 @@
 enum { IMAGES = 2, STEPS = 3 };
 static const double value_tolerance = 1e-4, least_jaccard = .999, loose_tolerance = 1e-3;
 
-static const char *const oracle[] = {"activations", "deconv", "densenet", "depthwise", "odd", "resnet", "resnext", "vgg",
-                                     "yolov1", "yolov2", "yolov3", "yolov3-tiny"};
+static const char *const oracle[] = {"activations", "deconv", "densenet", "depthwise", "odd",    "resnet",
+                                     "resnext",     "vgg",    "yolov1",   "yolov2",    "yolov3", "yolov3-tiny"};
 
 /* One network on one device. */
 typedef struct {
@@ -287,8 +289,8 @@ static bool run(const char *cfg, const char *weights, bool table)
     bool same_bits = r.same_bits && flat.same_bits, fine = good(&r, false) && good(&flat, true);
     if (table || !fine)
         printf("%-22.*s %10zu %8.1e %8.1e %8.5f %9s %8.1e %8.1e %8.1e %8.1e %8.1e  %s\n", (int)strcspn(name, "."), name,
-               r.neurons, fmax(r.values, flat.values), fmax(r.logits, flat.logits), r.jaccard, same_bits ? "same" : "DIFFER",
-               r.map, r.zeroed, r.intgrad, r.tangent, r.gated, fine ? "ok" : "TOO FAR");
+               r.neurons, fmax(r.values, flat.values), fmax(r.logits, flat.logits), r.jaccard,
+               same_bits ? "same" : "DIFFER", r.map, r.zeroed, r.intgrad, r.tangent, r.gated, fine ? "ok" : "TOO FAR");
     fflush(stdout);
     return fine;
 }

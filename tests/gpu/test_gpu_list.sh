@@ -14,7 +14,7 @@ run() { # folder, options
     out=$1
     shift
     "$CRITPATH_DARKNET" critpath explain cfg/cifar10.data cfg/resnet8-cifar.cfg weights/resnet8-cifar.weights $photos examples/signs-two.png \
-        -no-picture -quiet -out "$tmp/$out/" "$@" | sed "s:$tmp/$out/::" >"$tmp/$out.text" || fail "$*"
+        -no-picture -quiet -out "$tmp/$out/" "$@" | sed "s:$tmp/$out/::g" >"$tmp/$out.text" || fail "$*"
     rm -f "$tmp/$out"/*.json # they hold times
 }
 run one -i 0
