@@ -410,6 +410,7 @@ cp_status cp_list_run(cp_session *s, bool together, cp_visit visit, void *user, 
     int n = together ? count_workers(s) : 1;
     pthread_t read_thread;
     bool reading = false, working = false;
+    int error;
     *seen = 0;
     list *l = cp_alloc(1, sizeof *l, "list of images");
     worker *workers = cp_alloc((size_t)n, sizeof *workers, "list of images");
@@ -425,12 +426,13 @@ cp_status cp_list_run(cp_session *s, bool together, cp_visit visit, void *user, 
         n = make_workers(l, n, workers);
     sigfillset(&all); /* signals are for this thread */
     pthread_sigmask(SIG_SETMASK, &all, &before);
-    reading = !pthread_create(&read_thread, NULL, reader, l);
+    error = pthread_create(&read_thread, NULL, reader, l);
+    reading = !error;
     if (reading && n > 1)
         start_workers(l, n, workers);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     if (!reading) {
-        status = cp_fail(CP_ERESOURCE, "list of images: no thread to read them: %s", strerror(errno));
+        status = cp_fail(CP_ERESOURCE, "list of images: no thread to read them: %s", strerror(error));
         goto done;
     }
     for (int i = 0; i < n; i++)
