@@ -76,7 +76,7 @@ const cp_command cp_commands[] = {
      "darknet critpath watch backup yolov3.cfg -data cfg/coco.data -out yolov3", cp_run_watch},
     {"prune", "[data] <cfg> <weights> [path.npz ...] [image ...]",
      "Cut the channels that no path needs out of cfg and weights: a smaller network, to be fine-tuned by Darknet.",
-     "keep random valid " SELECTION RESPONSE "out",
+     "keep random removed valid " SELECTION RESPONSE "out",
      "Paths, gates or scores come from files, or are found for images at -sparsity; one image path per line on stdin if\n"
      "there is neither. Writes PREFIX.cfg and PREFIX.weights. Channels that layers add or hand on go together; what cannot\n"
      "be cut is listed with the reason. -floor holds for the paths, and for the filters that stay. Continue with\n"

@@ -75,6 +75,9 @@ static const cp_option table[] = {
      "share of the channels that stay, of those that can be cut; the best of the network. Default: all with any score"},
     {"random", CP_OPTION_INT, FIELD(random), "SEED", 1, 2147483647, false, NULL,
      "keep as many channels of each layer, but drawn at random: to compare with"},
+    {"removed", CP_OPTION_CHOICE, FIELD(removed), "zero|mean", 0, 0, 0, "zero",
+     "what a channel that goes counts as behind it: zero, or its mean over the images, which moves biases and rolling "
+     "means there"},
     {"valid", CP_OPTION_TEXT, FIELD(valid), "LIST", 0, 0, 0, NULL,
      "classifier: top-1 over the pictures of this list, before and after; [data] has the labels"},
     {"eps", CP_OPTION_REAL, FIELD(eps), "E", 0, 1, false, ".5",

@@ -24,6 +24,7 @@ typedef struct {
 typedef struct {
     const char *method, *class_name, *box, *target, *unit, *offpath, *names, *out, *score, *path;
     const char *granularity, *steps, *init, *preset, *methods, *norms, *mode, *off, *data, *list, *valid, *gpus;
+    const char *removed;
     cp_number_list sparsity;
     double floor, keep, thresh, nms, eps, agree, tolerance, rate, momentum, gamma, clamp; /* of DGR's four, 0: the preset's */
     int sample, permutations, exact; /* sample: 0, all */

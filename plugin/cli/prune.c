@@ -32,6 +32,8 @@ typedef struct {
 
 /* ---------------------------------------------------------------- arguments */
 
+static bool absorbs_means(const cp_options *o) { return !strcmp(o->removed, "mean"); }
+
 static bool is_npz(const char *name)
 {
     size_t n = strlen(name);
@@ -92,6 +94,8 @@ static cp_status take_files(job *j)
     }
     s->n_images = images;
     s->list = images != 1;
+    if (absorbs_means(s->options) && j->n_files && !images)
+        return cp_fail(CP_EINPUT, "prune: -removed mean needs images, over which the mean is taken, beside the files");
     return CP_OK;
 }
 
@@ -113,6 +117,8 @@ static cp_status add_image(cp_session *s, cp_item *item, void *user)
             status = cp_channel_scores_add_path(&j->scores, pathways.pathway[0].path);
         cp_pathways_free(&pathways);
     }
+    if (!status && absorbs_means(s->options))
+        cp_channel_scores_add_means(&j->scores, s->frame, 0);
     cp_free(subjects);
     cp_prediction_free(&prediction);
     return status;
@@ -126,6 +132,8 @@ static cp_status add_paths(job *j)
         status = cp_channel_scores_add_file(&j->scores, j->cfg, cp_model_weights_sha256(s->model), j->files[i]);
     if (!status && (s->n_images || !j->n_files))
         status = cp_session_each(s, add_image, j);
+    for (size_t i = 0; i < j->channels.n && j->scores.images; i++)
+        j->scores.mean[i] /= (double)j->scores.images;
     return status;
 }
 
@@ -138,7 +146,8 @@ static cp_status write_network(job *j)
 {
     const cp_session *s = &j->session;
     cp_model *model = NULL;
-    cp_status status = cp_prune_weights(s->weights_path, s->cfg_path, &j->channels, j->kept, j->net, j->out_weights);
+    cp_status status = cp_prune_weights(s->weights_path, s->cfg_path, &j->channels, j->kept,
+                                        absorbs_means(s->options) ? j->scores.mean : NULL, j->net, j->out_weights);
     if (!status)
         status = cp_cfg_write(j->smaller, j->out_cfg);
     if (!status)
@@ -284,6 +293,7 @@ static cp_status report(const job *j)
     bad |= cp_json_set(object, "weights", cp_json_text(j->out_weights));
     bad |= cp_json_set(object, "paths", json_integer((json_int_t)j->scores.n));
     bad |= cp_json_set(object, "random", json_boolean(j->session.options->random > 0));
+    bad |= cp_json_set(object, "removed", cp_json_text(j->session.options->removed));
     bad |= cp_json_set(object, "groups", json_integer((json_int_t)c->n_groups));
     bad |= cp_json_set(object, "groups_cuttable", json_integer((json_int_t)c->cuttable));
     bad |= cp_json_set(object, "groups_kept", json_integer((json_int_t)groups_kept(j)));

@@ -18,7 +18,8 @@ cp_status cp_channel_scores_create(const cp_channels *channels, cp_channel_score
     *s = (cp_channel_scores){.channels = channels};
     s->score = cp_alloc(channels->n, sizeof *s->score, "channel scores");
     s->scored = cp_alloc(channels->net->n_layers, sizeof *s->scored, "channel scores");
-    if (s->score && s->scored) return CP_OK;
+    s->mean = cp_alloc(channels->n, sizeof *s->mean, "channel scores");
+    if (s->score && s->scored && s->mean) return CP_OK;
     cp_channel_scores_free(s);
     return CP_ERESOURCE;
 }
@@ -27,6 +28,7 @@ void cp_channel_scores_free(cp_channel_scores *s)
 {
     cp_free(s->score);
     cp_free(s->scored);
+    cp_free(s->mean);
     *s = (cp_channel_scores){0};
 }
 
@@ -50,6 +52,23 @@ cp_status cp_channel_scores_add_path(cp_channel_scores *s, const cp_path *path)
     }
     s->n++;
     return CP_OK;
+}
+
+void cp_channel_scores_add_means(cp_channel_scores *s, const cp_frame *frame, int image)
+{
+    const cp_channels *channels = s->channels;
+    for (int l = 0; l < (int)channels->net->n_layers; l++) {
+        const float *output = cp_frame_output(frame, l, image);
+        size_t first = cp_channels_first(channels, l), n = cp_channels_count(channels, l);
+        if (!output || !n) continue;
+        size_t plane = channels->net->layers[l].outputs / n;
+        for (size_t c = 0; c < n; c++) {
+            double sum = 0;
+            for (size_t i = 0; i < plane; i++) sum += *output++;
+            s->mean[first + c] += sum / (double)plane;
+        }
+    }
+    s->images++;
 }
 
 /* Adds each channel's mean to `sum`. */

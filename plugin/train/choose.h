@@ -9,6 +9,8 @@ typedef struct {
     const cp_channels *channels; /* must outlive this */
     double *score;   /* by channel: path: share of its neurons on the path; score or gate: its mean */
     bool *scored;    /* by layer */
+    double *mean;    /* by channel: its mean output, summed over the images added */
+    size_t images;
     size_t n;        /* files and paths added */
 } cp_channel_scores;
 
@@ -16,6 +18,8 @@ cp_status cp_channel_scores_create(const cp_channels *channels, cp_channel_score
 void cp_channel_scores_free(cp_channel_scores *scores);
 
 cp_status cp_channel_scores_add_path(cp_channel_scores *scores, const cp_path *path);
+/* The outputs of an unrestricted forward run, for cp_prune_weights. */
+void cp_channel_scores_add_means(cp_channel_scores *scores, const cp_frame *frame, int image);
 /* An .npz of arrays called as layers, bool or float32 (>= 0), (C,H,W) or (C,1,1): path files, gate files, score files.
  * A file of floats counts as much as any other: its values are divided by their mean. CP_EINPUT: made with another cfg
  * or other weights (weights_sha256, NULL: not compared), an array that fits no layer, nothing but zeros. */

@@ -107,6 +107,7 @@ typedef struct {
     cp_file *to;
     bool transposed;
     bool *in, *out; /* room for any layer's channels */
+    const double *mean; /* by channel, or NULL */
 } rewriting;
 
 /* What stays of a layer's channels; NULL where it has none that could be told apart. */
@@ -118,38 +119,77 @@ static const bool *mark_kept(const rewriting *r, int layer, bool *marks)
     return n ? marks : NULL;
 }
 
+enum { MAX_ARRAYS = 5 };
+
+static int find_array(const cp_cfg_layer *l, cp_array_kind kind)
+{
+    for (size_t a = 0; a < l->n_arrays; a++)
+        if (l->arrays[a].kind == kind) return (int)a;
+    return -1;
+}
+
+/* What the input channels that go have added to each filter, were they their mean, goes into its bias; with batch norm
+ * into the rolling mean, which is subtracted from the sum. */
+static void absorb_means(const rewriting *r, const cp_cfg_layer *l, const bool *in, const double *mean, size_t plane,
+                         float **arrays)
+{
+    bool connected = l->type == CP_LAYER_CONNECTED, by_input = connected && r->transposed;
+    if (!in || !mean || l->groups > 1 || (l->type != CP_LAYER_CONVOLUTIONAL && !connected)) return;
+    size_t filters = (size_t)l->n, inner = connected ? plane : (size_t)l->size * (size_t)l->size;
+    size_t inputs = connected ? (size_t)l->c / plane : (size_t)l->c;
+    const float *weights = arrays[find_array(l, CP_WEIGHTS)];
+    float *to = arrays[find_array(l, l->batch_normalize ? CP_ROLLING_MEAN : CP_BIASES)];
+    for (size_t f = 0; f < filters; f++) {
+        double shift = 0;
+        for (size_t i = 0; i < inputs * inner; i++)
+            if (!in[i / inner])
+                shift += mean[i / inner] * (double)weights[by_input ? i * filters + f : f * inputs * inner + i];
+        to[f] = (float)((double)to[f] + (l->batch_normalize ? -shift : shift));
+    }
+}
+
 static cp_status rewrite_layer(rewriting *r, int layer, const cp_cfg_layer *smaller)
 {
-    const cp_cfg_layer *l = &r->channels->net->layers[layer];
+    const cp_channels *channels = r->channels;
+    const cp_cfg_layer *l = &channels->net->layers[layer];
     int source = l->sources[0];
-    size_t sources = cp_channels_count(r->channels, source);
+    size_t sources = cp_channels_count(channels, source);
     const bool *in = mark_kept(r, source, r->in), *out = mark_kept(r, layer, r->out);
+    const double *mean = r->mean ? r->mean + cp_channels_first(channels, source) : NULL;
     size_t plane = sources && l->type == CP_LAYER_CONNECTED ? (size_t)l->c / sources : 1;
-    for (size_t a = 0; a < l->n_arrays; a++) {
+    float *arrays[MAX_ARRAYS] = {NULL};
+    cp_status status = CP_OK;
+    for (size_t a = 0; a < l->n_arrays && !status; a++) {
+        size_t n = l->arrays[a].n;
+        if (!(arrays[a] = cp_alloc_dirty(n, sizeof *arrays[a], "weights")))
+            status = CP_ERESOURCE;
+        else if (fread(arrays[a], sizeof *arrays[a], n, r->from) != n)
+            status = cp_fail(CP_EINPUT, "weights: %s ended while it was read", r->name);
+    }
+    if (!status) absorb_means(r, l, in, mean, plane, arrays);
+    for (size_t a = 0; a < l->n_arrays && !status; a++) {
         axis axes[MAX_AXES];
         int n_axes = find_axes(l, l->arrays[a].kind, r->transposed, in, out, plane, axes);
-        size_t n = l->arrays[a].n, left = 0;
-        float *all = cp_alloc_dirty(n, sizeof *all, "weights"), *some = cp_alloc_dirty(n, sizeof *some, "weights");
-        cp_status status = all && some ? CP_OK : CP_ERESOURCE;
-        if (!status && fread(all, sizeof *all, n, r->from) != n)
-            status = cp_fail(CP_EINPUT, "weights: %s ended while it was read", r->name);
-        if (!status) left = (size_t)(copy_kept(axes, n_axes, all, some) - some);
-        if (!status && left != smaller->arrays[a].n)
+        float *some = cp_alloc_dirty(l->arrays[a].n, sizeof *some, "weights");
+        size_t left = some ? (size_t)(copy_kept(axes, n_axes, arrays[a], some) - some) : 0;
+        if (!some)
+            status = CP_ERESOURCE;
+        else if (left != smaller->arrays[a].n)
             status = cp_fail(CP_EINTERNAL, "layer %d: %zu floats of %s stay, the smaller cfg has %zu", layer, left,
                              cp_array_name(l->arrays[a].kind), smaller->arrays[a].n);
-        if (!status) status = cp_file_write(r->to, some, left * sizeof *some);
-        cp_free(all);
+        else
+            status = cp_file_write(r->to, some, left * sizeof *some);
         cp_free(some);
-        if (status) return status;
     }
-    return CP_OK;
+    for (size_t a = 0; a < l->n_arrays; a++) cp_free(arrays[a]);
+    return status;
 }
 
 cp_status cp_prune_weights(const char *weights, const char *cfg_name, const cp_channels *channels, const bool *kept,
-                           const cp_cfg_net *smaller, const char *out)
+                           const double *mean, const cp_cfg_net *smaller, const char *out)
 {
     const cp_cfg_net *net = channels->net;
-    rewriting r = {.channels = channels, .kept = kept, .name = weights};
+    rewriting r = {.channels = channels, .kept = kept, .mean = mean, .name = weights};
     cp_weights_info info;
     unsigned char header[32];
     cp_status status = cp_weights_check(weights, net, cfg_name, &info);

@@ -100,6 +100,16 @@ class Prune(FolderTest):
         self.assertEqual(read(self.path("drawn.weights")), read(self.path("again.weights")))
         self.assertNotEqual(read(self.path("drawn.weights")), read(self.path("chosen.weights")))
 
+    def test_means_of_what_goes(self):
+        plain = self.prune(*RESNET, "photo.png", "-keep", ".5", "-out", "plain")
+        moved = self.prune(*RESNET, "photo.png", "-keep", ".5", "-removed", "mean", "-out", "moved")
+        self.assertEqual((plain["removed"], moved["removed"]), ("zero", "mean"))
+        self.assertEqual(read(self.path("plain.cfg")), read(self.path("moved.cfg")))
+        a, b = read(self.path("plain.weights")), read(self.path("moved.weights"))
+        self.assertEqual(len(a), len(b))
+        different = sum(a[i:i + 4] != b[i:i + 4] for i in range(20, len(a), 4))
+        self.assertTrue(0 < different <= sum(layer["filters"] for layer in plain["layers"]), different)
+
     def test_detector(self):
         report = self.prune(*YOLO, "photo.png", "-box", "all", "-thresh", ".6", "-keep", ".6", "-out", "small")
         self.assertGreater(report["paths"], 1)
@@ -158,6 +168,7 @@ class BadInput(FolderTest):
         self.refused(*good, "-out", "small", "-kep", ".5", says=["-kep", "-keep"])
         self.refused(*good, "-out", "small", "-sparsity", ".5,.9", says=["-sparsity", "2"])
         self.refused(*good, "-out", "small", "-valid", "list", says=["-valid", ".data"])
+        self.refused(*good, "-out", "small", "-removed", "mean", says=["-removed mean", "images"])
         self.refused(RESNET[0], "-out", "small", says=["<weights>"])
         self.refused(*RESNET, "-out", "small", says=["no image"])
         write(self.path("own.cfg"), read(RESNET[0]))

@@ -89,18 +89,20 @@ static inline void close_subject(subject *s)
     free(s);
 }
 
-/* Into small_cfg and small_weights. */
-static inline void prune_subject(const subject *s)
+/* Into small_cfg and small_weights; mean as cp_prune_weights'. */
+static inline void prune_with(const subject *s, const double *mean)
 {
     cp_cfg *smaller;
     cp_cfg_net *net;
     done(cp_prune_cfg(s->cfg, &s->channels, s->kept, &smaller));
     done(cp_cfg_check(smaller, 0, &net));
-    done(cp_prune_weights(s->weights, s->cfg_path, &s->channels, s->kept, net, small_weights));
+    done(cp_prune_weights(s->weights, s->cfg_path, &s->channels, s->kept, mean, net, small_weights));
     done(cp_cfg_write(smaller, small_cfg));
     cp_cfg_net_free(net);
     cp_cfg_free(smaller);
 }
+
+static inline void prune_subject(const subject *s) { prune_with(s, NULL); }
 
 static inline size_t group_at(const subject *s, int layer, size_t channel)
 {

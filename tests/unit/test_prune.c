@@ -279,6 +279,93 @@ static void weights_keep_their_places(void **state)
     }
 }
 
+/* Of the net above the filters 0 and 1 go: what they add, were they 2 and 3, goes into the biases behind them. */
+static void means_go_into_the_biases(void **state)
+{
+    (void)state;
+    static const int header[] = {0, 2, 5, 77, 0}, old_header[] = {1001, 0, 5, 77};
+    static const int expected[2][17] = {
+        {1, 3, 5, 7, 10, 11, 12 + 2 * 14, 15, 18 + 3 * (23 + 24), 19 + 3 * (27 + 28), 20 + 3 * (31 + 32), 21, 22, 25,
+         26, 29, 30},
+        {1, 3, 5, 7, 10, 11, 12 + 2 * 14, 15, 18 + 3 * (27 + 30), 19 + 3 * (28 + 31), 20 + 3 * (29 + 32), 21, 22, 23,
+         24, 25, 26}};
+    char cfg[96], weights[96];
+    snprintf(cfg, sizeof cfg, "%s/places.cfg", folder);
+    snprintf(weights, sizeof weights, "%s/places.weights", folder);
+    put_text(cfg, small_net);
+    for (int old = 0; old < 2; old++) {
+        put_numbered(weights, old ? old_header : header, old ? 4 : 5, 33);
+        subject *s = open_subject(cfg, weights);
+        double *mean = calloc(s->channels.n, sizeof *mean);
+        s->kept[group_at(s, 0, 0)] = false;
+        s->kept[group_at(s, 1, 1)] = false;
+        mean[cp_channels_first(&s->channels, 0)] = 2;
+        mean[cp_channels_first(&s->channels, 1) + 1] = 3;
+        prune_with(s, mean);
+        expect_floats(small_weights, old ? 16 : 20, expected[old], 17);
+        free(mean);
+        close_subject(s);
+    }
+}
+
+/* Channels that are .5 everywhere, cut with that mean, change no output of a network without padding. */
+static void constant_channels_are_absorbed(void **state)
+{
+    (void)state;
+    static const char text[] =
+        "[net]\nheight=6\nwidth=6\nchannels=3\n"
+        "[convolutional]\nbatch_normalize=1\nfilters=6\nsize=3\nactivation=relu\n"
+        "[maxpool]\nsize=2\nstride=2\npadding=0\n"
+        "[convolutional]\nbatch_normalize=1\nfilters=6\nsize=1\nactivation=leaky\n"
+        "[route]\nlayers=-1,-2\n"
+        "[convolutional]\nfilters=6\nsize=2\nactivation=relu\n"
+        "[connected]\nbatch_normalize=1\noutput=4\nactivation=linear\n[softmax]\n";
+    static const int header[] = {0, 2, 0, 0, 0};
+    char cfg[96];
+    snprintf(cfg, sizeof cfg, "%s/constant.cfg", folder);
+    put_text(cfg, text);
+    subject *s = open_subject(cfg, planted);
+    for (int l = 0; l < 5; l += 2) s->kept[group_at(s, l, 1)] = s->kept[group_at(s, l, 4)] = false;
+    FILE *file = fopen(planted, "wb");
+    assert_non_null(file);
+    assert_int_equal(fwrite(header, sizeof *header, 5, file), 5);
+    uint32_t seed = 5;
+    for (int l = 0; l < (int)s->net->n_layers; l++) {
+        const cp_cfg_layer *layer = &s->net->layers[l];
+        for (size_t a = 0; a < layer->n_arrays; a++)
+            for (size_t i = 0; i < layer->arrays[a].n; i++) {
+                cp_array_kind kind = layer->arrays[a].kind;
+                float x = (float)(kind == CP_ROLLING_VARIANCE ? .5 + next_random(&seed) : next_random(&seed) - .4);
+                bool goes = !s->kept[group_at(s, l, i / (layer->arrays[a].n / (size_t)layer->n))];
+                if (goes && kind == CP_BIASES) x = .5f;
+                if (goes && (kind == CP_SCALES || (kind == CP_WEIGHTS && !layer->batch_normalize))) x = 0;
+                assert_int_equal(fwrite(&x, sizeof x, 1, file), 1);
+            }
+    }
+    fclose(file);
+    run large = run_network(cfg, planted);
+    forward(&large, NULL);
+    cp_channel_scores scores;
+    done(cp_channel_scores_create(&s->channels, &scores));
+    cp_channel_scores_add_means(&scores, large.frame, 0);
+    assert_int_equal(scores.images, 1);
+    assert_true(fabs(scores.mean[cp_channels_first(&s->channels, 4) + 1] - .5) < 1e-7);
+    for (int absorbed = 0; absorbed < 2; absorbed++) {
+        size_t n;
+        prune_with(s, absorbed ? scores.mean : NULL);
+        run small = run_network(small_cfg, small_weights);
+        forward(&small, NULL);
+        double off = compare_runs(s, &large, &small, &n);
+        print_message("constants %-8s %zu outputs, largest difference %.1e\n", absorbed ? "absorbed" : "zero", n, off);
+        if (absorbed) assert_true(off < 2e-6);
+        else assert_true(off > .05);
+        close_run(&small);
+    }
+    cp_channel_scores_free(&scores);
+    close_run(&large);
+    close_subject(s);
+}
+
 static void refusals(void **state)
 {
     (void)state;
@@ -290,13 +377,13 @@ static void refusals(void **state)
     put_numbered(weights, header, 5, 32);
     subject *s = open_subject(cfg, weights);
     remove(small_weights);
-    assert_int_equal(cp_prune_weights(weights, cfg, &s->channels, s->kept, s->net, small_weights), CP_EINPUT);
+    assert_int_equal(cp_prune_weights(weights, cfg, &s->channels, s->kept, NULL, s->net, small_weights), CP_EINPUT);
     assert_non_null(strstr(cp_error(), "short.weights has 148 bytes"));
     assert_int_not_equal(access(small_weights, F_OK), 0);
     /* a smaller network that is not this one's */
     put_numbered(weights, header, 5, 33);
     s->kept[group_at(s, 0, 0)] = false;
-    assert_int_equal(cp_prune_weights(weights, cfg, &s->channels, s->kept, s->net, small_weights), CP_EINTERNAL);
+    assert_int_equal(cp_prune_weights(weights, cfg, &s->channels, s->kept, NULL, s->net, small_weights), CP_EINTERNAL);
     assert_int_not_equal(access(small_weights, F_OK), 0);
     close_subject(s);
 }
@@ -306,7 +393,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(keeping_all_changes_no_byte),       cmocka_unit_test(dead_channels_are_not_missed),
         cmocka_unit_test(smaller_network_is_the_zeroed_one), cmocka_unit_test(real_networks),
-        cmocka_unit_test(weights_keep_their_places),         cmocka_unit_test(refusals),
+        cmocka_unit_test(weights_keep_their_places),         cmocka_unit_test(means_go_into_the_biases),
+        cmocka_unit_test(constant_channels_are_absorbed),    cmocka_unit_test(refusals),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }
