@@ -108,7 +108,10 @@ static cp_status add_image(cp_session *s, cp_item *item, void *user)
     cp_subject *subjects = NULL;
     int n = 0;
     cp_status status = cp_predict(s, item, &prediction);
-    if (!status)
+    bool nothing = prediction.kind == CP_DETECTOR && !prediction.n_detections && j->wish.unit_layer < 0;
+    if (!status && nothing)
+        cp_note(s, "%s: no detection above -thresh %g, left out", item->path, s->options->thresh);
+    else if (!status)
         status = cp_choose_subjects(s, item, &j->wish, &prediction, &subjects, &n);
     for (int i = 0; i < n && !status; i++) {
         cp_pathways pathways;

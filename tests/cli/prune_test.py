@@ -114,6 +114,10 @@ class Prune(FolderTest):
         report = self.prune(*YOLO, "photo.png", "-box", "all", "-thresh", ".6", "-keep", ".6", "-out", "small")
         self.assertGreater(report["paths"], 1)
         self.assertLess(report["macs"], report["macs_before"])
+        result = self.critpath("prune", *YOLO, "photo.png", "-thresh", "1", "-out", "none")
+        self.assertEqual(result.code, 2)
+        self.assertRegex(result.err, r"photo.png: no detection above -thresh 1, left out\n(?s:.*)critpath: no path")
+        self.assertNotIn("none.cfg", self.files())
         reasons = [kept["reason"] for layer in report["layers"] for kept in layer["cannot_be_cut"]]
         self.assertTrue(any("[yolo]" in reason for reason in reasons), reasons)
         self.done("explain", "small.cfg", "small.weights", "photo.png", "-thresh", ".0001", "-quiet", "-no-picture")
