@@ -309,6 +309,22 @@ void check_argument(const Launch &launch, int index, const void *pointer)
         die("kernel %s (%s:%d): argument %d is %s", launch.kernel, launch.file, launch.line, index + 1, fault);
 }
 
+/* An address that is mapped is a pointer; numbers this large and yet no pointers are rare. */
+void check_struct(const Launch &launch, int index, const void *bytes, size_t size)
+{
+    LOCKED;
+    for (size_t at = 0; at + sizeof(uintptr_t) <= size; at += sizeof(uintptr_t)) {
+        uintptr_t value;
+        unsigned char resident;
+        memcpy(&value, (const char *)bytes + at, sizeof value);
+        if (value < 1ull << 32 || value >= 1ull << 47) continue;
+        void *page = (void *)(value & ~(uintptr_t)4095);
+        const char *fault = argument_fault((void *)value, current_device());
+        if (*fault && mincore(page, 1, &resident) == 0)
+            die("kernel %s (%s:%d): argument %d holds %s", launch.kernel, launch.file, launch.line, index + 1, fault);
+    }
+}
+
 void submit(const Launch &launch, std::function<void()> thread)
 {
     LOCKED;

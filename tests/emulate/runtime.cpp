@@ -1,8 +1,8 @@
 /* Devices, streams, events, copies.
  *
- * Work on the default stream is done at once. Work on another stream waits until something waits for the stream, so
- * that a missing synchronisation gives wrong values every time, not sometimes. As in CUDA the default stream first
- * finishes the streams that are not cudaStreamNonBlocking. */
+ * Work waits until something waits for its stream, so that a missing synchronisation gives wrong values every time, not
+ * sometimes. This goes for the default stream too, even for cudaMemcpy() to the device, which CUDA ends when the host's
+ * memory has been read. As in CUDA the default stream and those that are not cudaStreamNonBlocking wait for each other. */
 #include "emulate.h"
 #include <chrono>
 #include <cstdint>
@@ -33,6 +33,14 @@ namespace emulate {
 static thread_local cudaError_t last_error = cudaSuccess;
 static thread_local int device_now = 0;
 
+/* The default stream of the current device */
+static CUstream_st *default_stream(int device)
+{
+    static CUstream_st *all[16];
+    if (!all[device]) all[device] = new CUstream_st{device, false, {}, 0, 0};
+    return all[device];
+}
+
 static std::set<cudaStream_t> &streams()
 {
     static auto *set = new std::set<cudaStream_t>;
@@ -51,7 +59,10 @@ int current_device() { return devices() < 1 ? -1 : device_now; }
 
 /* ---------------------------------------------------------------- streams */
 
-static bool is_default(cudaStream_t stream) { return !stream || stream == cudaStreamLegacy; }
+static bool is_default(cudaStream_t stream)
+{
+    return !stream || stream == cudaStreamLegacy || stream == cudaStreamPerThread;
+}
 
 static void check_stream(cudaStream_t stream)
 {
@@ -82,16 +93,18 @@ void drain_device(int device)
 {
     for (cudaStream_t stream : std::vector<cudaStream_t>(streams().begin(), streams().end()))
         if (stream->device == device) drain(stream);
+    drain(default_stream(device));
 }
 
 void submit(cudaStream_t stream, std::function<void()> work)
 {
-    if (is_default(stream) || stream == cudaStreamPerThread) {
-        if (is_default(stream)) drain_blocking(current_device());
-        work();
-        return;
+    if (is_default(stream)) {
+        drain_blocking(current_device());
+        stream = default_stream(current_device());
+    } else {
+        check_stream(stream);
+        if (stream->blocking) drain(default_stream(stream->device));
     }
-    check_stream(stream);
     stream->work.push_back(std::move(work));
     ++stream->put;
     if (setting("CUDA_EMULATE_EAGER", 0)) drain(stream);
@@ -124,9 +137,11 @@ extern "C" cudaError_t cudaStreamDestroy(cudaStream_t stream)
 extern "C" cudaError_t cudaStreamSynchronize(cudaStream_t stream)
 {
     LOCKED;
+    if (current_device() < 0) return fail(cudaErrorNoDevice);
     if (is_default(stream)) {
-        if (current_device() >= 0) drain_blocking(current_device());
-    } else if (stream != cudaStreamPerThread) {
+        drain_blocking(current_device());
+        drain(default_stream(current_device()));
+    } else {
         check_stream(stream);
         drain(stream);
     }
@@ -148,6 +163,13 @@ extern "C" cudaError_t cudaDeviceReset(void) { return cudaDeviceSynchronize(); }
 
 /* ---------------------------------------------------------------- events */
 
+static bool exists(cudaStream_t stream)
+{
+    for (int i = 0; i < 16; ++i)
+        if (stream == default_stream(i)) return true;
+    return streams().count(stream) != 0;
+}
+
 extern "C" cudaError_t cudaEventCreateWithFlags(cudaEvent_t *event, unsigned)
 {
     LOCKED;
@@ -161,7 +183,7 @@ extern "C" cudaError_t cudaEventCreate(cudaEvent_t *event) { return cudaEventCre
 extern "C" cudaError_t cudaEventDestroy(cudaEvent_t event)
 {
     LOCKED;
-    if (event->stream && streams().count(event->stream)) run_until(event->stream, event->after);
+    if (event->stream && exists(event->stream)) run_until(event->stream, event->after);
     delete event;
     return cudaSuccess;
 }
@@ -171,15 +193,14 @@ extern "C" cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream)
     LOCKED;
     event->recorded = true;
     submit(stream, [event]() { event->time = std::chrono::steady_clock::now(); });
-    bool queued = !is_default(stream) && stream != cudaStreamPerThread;
-    event->stream = queued ? stream : nullptr;
-    event->after = queued ? stream->put : 0;
+    event->stream = is_default(stream) ? default_stream(current_device()) : stream;
+    event->after = event->stream->put;
     return cudaSuccess;
 }
 
 static void finish(cudaEvent_t event)
 {
-    if (event->stream && streams().count(event->stream)) run_until(event->stream, event->after);
+    if (event->stream && exists(event->stream)) run_until(event->stream, event->after);
 }
 
 extern "C" cudaError_t cudaEventSynchronize(cudaEvent_t event)
@@ -198,7 +219,7 @@ extern "C" cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t even
     unsigned long after = event->after;
     if (other)
         submit(stream, [other, after]() {
-            if (streams().count(other)) run_until(other, after);
+            if (exists(other)) run_until(other, after);
         });
     return cudaSuccess;
 }
@@ -238,19 +259,10 @@ static void copy(void *to, const void *from, size_t bytes)
     memmove(to, from, bytes);
 }
 
-extern "C" cudaError_t cudaMemcpy(void *to, const void *from, size_t bytes, enum cudaMemcpyKind kind)
+/* Queues the copy; `async`: the caller asked for cudaMemcpyAsync. */
+static cudaError_t start_copy(void *to, const void *from, size_t bytes, enum cudaMemcpyKind kind, cudaStream_t stream,
+                              bool async)
 {
-    LOCKED;
-    if (current_device() < 0) return fail(cudaErrorNoDevice);
-    check_copy(to, from, bytes, kind);
-    submit(nullptr, [=]() { copy(to, from, bytes); });
-    return cudaSuccess;
-}
-
-extern "C" cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t bytes, enum cudaMemcpyKind kind,
-                                       cudaStream_t stream)
-{
-    LOCKED;
     if (current_device() < 0) return fail(cudaErrorNoDevice);
     Sides sides = check_copy(to, from, bytes, kind);
     if (sides.to_device && !sides.from_device && !is_pinned(from)) {
@@ -259,8 +271,21 @@ extern "C" cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t bytes,
         return cudaSuccess;
     }
     submit(stream, [=]() { copy(to, from, bytes); });
-    if (sides.from_device && !sides.to_device && !is_pinned(to)) return cudaStreamSynchronize(stream);
-    return cudaSuccess;
+    bool between = sides.to_device && sides.from_device, pinned = is_pinned(sides.to_device ? from : to);
+    return between || (async && pinned) ? cudaSuccess : cudaStreamSynchronize(stream);
+}
+
+extern "C" cudaError_t cudaMemcpy(void *to, const void *from, size_t bytes, enum cudaMemcpyKind kind)
+{
+    LOCKED;
+    return start_copy(to, from, bytes, kind, nullptr, false);
+}
+
+extern "C" cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t bytes, enum cudaMemcpyKind kind,
+                                       cudaStream_t stream)
+{
+    LOCKED;
+    return start_copy(to, from, bytes, kind, stream, true);
 }
 
 extern "C" cudaError_t cudaMemcpy2D(void *to, size_t to_pitch, const void *from, size_t from_pitch, size_t width,

@@ -62,6 +62,12 @@ __global__ void diverge(float *x)
     x[threadIdx.x] = 1;
 }
 
+struct parts {
+    float *x;
+    size_t n;
+};
+__global__ void add_parts(parts p) { p.x[threadIdx.x] += p.n; }
+
 __global__ void overrun(float *x, int at) { x[at] = 1; }
 
 static float *device(size_t n, float value)
@@ -86,6 +92,11 @@ static void kernels()
     add_one<<<dim3(2, 2), 256>>>(x, 1000);
     std::vector<float> host = pull(x, 1000);
     CHECK(host[0] == 3 && host[999] == 3);
+    float *y = device(10, 3);
+    parts p = {y, 7};
+    add_parts<<<1, 10>>>(p);
+    CHECK(pull(y, 10)[9] == 10);
+    cudaFree(y);
     for (int rounds = 1; rounds < 3; ++rounds) {
         sum_block<<<7, 128>>>(x, sums, rounds);
         host = pull(sums, 8);
@@ -129,6 +140,16 @@ static void streams()
     CHECK(pinned[0] == -1);
     cudaStreamSynchronize(other);
     CHECK(pinned[0] == 3);
+
+    // cudaMemcpy to the device may end before the device has the bytes
+    for (int wait = 0; wait < 2; ++wait) {
+        float *y = device(4, 1);
+        if (wait) cudaStreamSynchronize(0);
+        add_one<<<1, 4, 0, stream>>>(y, 4);
+        cudaStreamSynchronize(stream);
+        CHECK(pull(y, 1)[0] == 1 + wait);
+        cudaFree(y);
+    }
     cudaStreamDestroy(stream), cudaStreamDestroy(other), cudaEventDestroy(event), cudaFreeHost(pinned), cudaFree(x);
 }
 
@@ -181,6 +202,10 @@ static int fault(const char *name)
     if (!strcmp(name, "host-reads")) printf("%f\n", *(volatile float *)x);
     if (!strcmp(name, "host-writes")) *(volatile float *)x = 1;
     if (!strcmp(name, "host-pointer")) add_one<<<1, 10>>>(host, 10);
+    if (!strcmp(name, "host-in-struct")) {
+        parts p = {host, 10};
+        add_parts<<<1, 10>>>(p);
+    }
     if (!strcmp(name, "host-matrix"))
         cublasSgemm(handle, CUBLAS_OP_N, CUBLAS_OP_N, 1, 1, 1, &one, host, 1, x, 1, &one, x, 1);
     if (!strcmp(name, "large-matrix"))
@@ -195,6 +220,7 @@ static int fault(const char *name)
     if (!strcmp(name, "write-before")) overrun<<<1, 1>>>(x, -1), cudaFree(x);
     if (!strcmp(name, "divergence")) diverge<<<1, 32>>>(x);
     if (!strcmp(name, "other-device")) cudaSetDevice(1), add_one<<<1, 10>>>(x, 10);
+    cudaDeviceSynchronize();
     return 0;
 }
 

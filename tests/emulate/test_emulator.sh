@@ -27,6 +27,7 @@ ulimit -c 0
 caught host-reads 'host.s code reads or writes device memory'
 caught host-writes 'host.s code reads or writes device memory'
 caught host-pointer 'kernel add_one .* argument 1 is .* host memory'
+caught host-in-struct 'kernel add_parts .* argument 1 holds .* host memory'
 caught host-matrix 'cublasSgemm, A: .* host memory'
 caught large-matrix 'cublasSgemm, C: 48 bytes at 0 of allocation 1, which has 40'
 caught direction 'cudaMemcpy, to: .* is device memory'

@@ -44,6 +44,8 @@ struct Launch {
 bool accept(const Launch &launch);
 /* Ends the program unless `pointer` is 0 or points into memory of the current device. */
 void check_argument(const Launch &launch, int index, const void *pointer);
+/* The same for what looks like pointers inside a struct. */
+void check_struct(const Launch &launch, int index, const void *bytes, size_t size);
 void submit(const Launch &launch, std::function<void()> thread);
 void *dynamic_shared();
 
@@ -51,8 +53,10 @@ template <class T> void check_value(const Launch &launch, int index, T *pointer)
 {
     check_argument(launch, index, (const void *)pointer);
 }
-template <class T> typename std::enable_if<!std::is_pointer<T>::value>::type check_value(const Launch &, int, const T &)
+template <class T>
+typename std::enable_if<!std::is_pointer<T>::value>::type check_value(const Launch &launch, int index, const T &value)
 {
+    if (std::is_class<T>::value) check_struct(launch, index, &value, sizeof value);
 }
 
 template <class... P> struct Kernel {
