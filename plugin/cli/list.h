@@ -4,8 +4,8 @@
 
 #include "cli/session.h"
 
-/* The images of the command line, or one path per line on stdin. A thread reads and prepares the next ones while `visit`
- * runs; `together`: visits of several images run at once, each with a session of its own, where -threads and -mem allow
+/* The images of the command line, or one path per line on stdin. A thread reads and prepares the next ones while
+ * `visit` runs; `together`: visits of several images run at once, each with a session of its own, where -threads and -mem allow
  * and -method is one that takes a backward run or less. What a visit writes to session->out and cp_note appears in the
  * order of the list, and so do failures; files and text are those of one image after the other. After a failure that is
  * not CP_EINPUT no more is shown. *seen: images begun. */

@@ -75,14 +75,15 @@ static void mark_active(run *r)
 
 static bool stops_at(const run *r, int layer) { return layer == r->target || (r->stops && r->stops->stop[layer]); }
 
-/* The delta of a route's source is that part of the route's own, unless another layer has written into it before: with one
- * entry it is one run of floats, and nothing has to be copied. */
+/* The delta of a route's source is that part of the route's own, unless another layer has written into it before: with
+ * one entry it is one run of floats, and nothing has to be copied. */
 static void join_routes(run *r, const int *reader)
 {
+    if (r->n > 1 || r->stops || cp_on_device(r->frame)) return;
     for (int i = 0; i < r->frame->model->layers; ++i) {
         const cp_op *op = &r->frame->engine->op[i];
         size_t at = 0;
-        if (r->n > 1 || r->stops || cp_on_device(r->frame) || !r->active[i + 1] || i == r->target || !cp_joins(op)) continue;
+        if (!r->active[i + 1] || i == r->target || !cp_joins(op)) continue;
         for (int s = 0; s < op->n_sources; at += op->source_outputs[s++]) {
             int source = op->source[s];
             if (source < 0 || source == r->target || reader[source + 1] != i || r->joined[source + 1] >= 0) continue;
@@ -136,7 +137,8 @@ static cp_status plan(run *r)
     status = cp_frame_arena(r->frame, cp_plan_buffers(n, first, last, floats, offset));
     for (int k = 0; k < n && !status; ++k) r->delta[which[k] + 1] = r->frame->arena + offset[k];
     for (int i = layers - 1; i >= 0 && !status; --i)
-        if (r->joined[i + 1] >= 0 && r->active[i + 1]) r->delta[i + 1] = r->delta[r->joined[i + 1] + 1] + r->part[i + 1];
+        if (r->joined[i + 1] >= 0 && r->active[i + 1])
+            r->delta[i + 1] = r->delta[r->joined[i + 1] + 1] + r->part[i + 1];
 done:
     cp_free(first), cp_free(last), cp_free(which), cp_free(reader), cp_free(buffer), cp_free(floats), cp_free(offset);
     return status;
@@ -359,7 +361,8 @@ static void backward_from_the_response(run *r)
         if (neurons && r->touched[i + 1] && (own || !reached)) through_neurons(r, i, position, false, true);
         seed(r, i, BEFORE_ACTIVATION);
         if (!r->touched[i + 1] || stops_at(r, i)) continue;
-        if ((!neurons || own) && model->net->layers[i].type == CONVOLUTIONAL) count_entries(r, i); /* nobody else asks */
+        bool asks = model->net->layers[i].type == CONVOLUTIONAL;
+        if ((!neurons || own) && asks) count_entries(r, i);
         backward_layer(r, i);
     }
 }

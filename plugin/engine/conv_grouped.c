@@ -1,11 +1,11 @@
 /* Convolutions of many small groups, computed directly: as matrix products they are too small to be worth im2col and
  * sgemm's packing.
  *
- * A group's input is copied into planes with their margins, rows one after the other, so that each tap of the window is one
- * offset and whole planes are one run of positions: a product reads TILE positions of a tap at once, across row ends, and
- * the few positions that are no outputs are dropped. With a stride the input is first split into stride*stride phases, in
- * which taps are neighbours again. The data gradient at input phase (a,b) is such a product too, over the deltas, by the
- * taps ky = a, a + stride, ..., so it is a gather as well. */
+ * A group's input is copied into planes with their margins, rows one after the other, so that each tap of the window is
+ * one offset and whole planes are one run of positions: a product reads TILE positions of a tap at once, across row ends,
+ * and the few positions that are no outputs are dropped. With a stride the input is first split into stride*stride
+ * phases, in which taps are neighbours again. The data gradient at input phase (a,b) is such a product too, over the
+ * deltas, by the taps ky = a, a + stride, ..., so it is a gather as well. */
 #include <omp.h>
 #include <string.h>
 
@@ -77,7 +77,8 @@ static cp_status prepare_forward(const cp_window *g, const float *weights, produ
     if (allocate_weights(g, p)) return CP_ERESOURCE;
     for (int t = 0; t < p->taps; ++t) {
         int ky = t / g->size, kx = t % g->size;
-        p->offset[t] = (ky % g->stride * phases + kx % g->stride) * plane + (size_t)(ky / g->stride) * p->line + kx / g->stride;
+        p->offset[t] = (ky % g->stride * phases + kx % g->stride) * plane;
+        p->offset[t] += (size_t)(ky / g->stride) * p->line + kx / g->stride;
     }
     for (int group = 0; group < g->groups; ++group)
         for (int m = 0; m < g->m; ++m)
@@ -130,8 +131,8 @@ void cp_grouped_free(cp_grouped *grouped)
 /* ---------------------------------------------------------------- products */
 
 /* TILE positions of OUTS outputs; out: OUTS rows of `out_stride`. */
-CP_CLONES static void multiply_tile(const float *in, size_t channel_stride, int channels, const size_t *offset, int taps,
-                                    const float *w, float *out, size_t out_stride)
+CP_CLONES static void multiply_tile(const float *in, size_t channel_stride, int channels, const size_t *offset,
+                                    int taps, const float *w, float *out, size_t out_stride)
 {
     lanes a0 = {0}, a1 = {0}, b0 = {0}, b1 = {0}, c0 = {0}, c1 = {0}, d0 = {0}, d1 = {0};
     for (int c = 0; c < channels; ++c, in += channel_stride)
@@ -186,7 +187,8 @@ static void copy_input(const cp_window *g, const product *p, const float *x, flo
                 if (iy < 0 || iy >= g->h)
                     memset(to, 0, p->line * sizeof *to);
                 else
-                    copy_line(x + ((size_t)c * g->h + iy) * g->w, g->w, g->stride, phase % phases - g->pad, p->line, to);
+                    copy_line(x + ((size_t)c * g->h + iy) * g->w, g->w, g->stride, phase % phases - g->pad, p->line,
+                              to);
             }
     memset(to, 0, 2 * TILE * sizeof *to);
 }

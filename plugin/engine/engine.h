@@ -171,8 +171,10 @@ size_t cp_plan_buffers(int n, const int *first, const int *last, const size_t *f
 
 /* x[i] = 0 where bit first+i of a neuron layer's words is 0; `first` is a multiple of 64. */
 void cp_mask_apply(const uint64_t *words, size_t first, size_t count, float *x);
-/* The same and delta *= act'(z) from a = act(z), in one pass; words NULL: no mask. Returns how many deltas are not 0. */
-size_t cp_mask_descend(const uint64_t *words, size_t first, const float *a, size_t n, ACTIVATION activation, float *delta);
+/* The same and delta *= act'(z) from a = act(z), in one pass; words NULL: no mask. Returns how many deltas are not
+ * 0. */
+size_t cp_mask_descend(const uint64_t *words, size_t first, const float *a, size_t n, ACTIVATION activation,
+                       float *delta);
 size_t cp_count_nonzero(const float *x, size_t n); /* n < 2^32 */
 
 /* Output columns [from,to) of a window's tap, those for which ox*stride + offset stays inside 0..width-1. */

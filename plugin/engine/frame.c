@@ -38,8 +38,8 @@ static cp_status allocate_on_device(cp_frame *frame)
     return status;
 }
 
-/* The sources of route i stand where it would copy them to, unless another route has them. One image only: its values are
- * one run of floats then. A branch reads most of them from its base. */
+/* The sources of route i stand where it would copy them to, unless another route has them. One image only: its values
+ * are one run of floats then. A branch reads most of them from its base. */
 static void join_route(cp_frame *frame, int i)
 {
     const cp_op *op = &frame->engine->op[i];

@@ -105,7 +105,8 @@ CP_CLONES static size_t descend_masked(const uint64_t *words, const float *restr
     return total;
 }
 
-size_t cp_mask_descend(const uint64_t *words, size_t first, const float *a, size_t n, ACTIVATION activation, float *delta)
+size_t cp_mask_descend(const uint64_t *words, size_t first, const float *a, size_t n, ACTIVATION activation,
+                       float *delta)
 {
     float slope = activation == LINEAR ? 1 : activation == RELU ? 0 : activation == LEAKY ? .1f : .01f;
     if (activation == LINEAR || activation == RELU || activation == LEAKY || activation == RELIE)

@@ -69,8 +69,8 @@ cp_status cp_map_frozen(cp_frame *frame, int image, const cp_response *response,
         goto done;
     for (int i = 0; i < n; i++)
         entries[i] = (cp_entry){.image = image, .response = response, .path = use[i]};
-    /* As many at a time as there are threads: one entry's deltas stay in a core's cache from layer to layer, those of a whole
-     * sweep do not. */
+    /* As many at a time as there are threads: one entry's deltas stay in a core's cache from layer to layer, those of a
+     * whole sweep do not. */
     cp_model_input_shape(cp_frame_model(frame), &c, &h, &w);
     for (int i = 0, step = cp_threads(); i < n && !status; i += step)
         status = cp_frame_backward(frame, entries + i, n - i < step ? n - i : step, NULL, maps + (size_t)i * c * h * w);

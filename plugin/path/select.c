@@ -161,7 +161,8 @@ static void fill_ties(const block *blocks, size_t n, uint32_t value, size_t ties
             }
 }
 
-/* Overwrites the words with the *k largest positive scores; *k becomes how many those are. *value: the bits of the last. */
+/* Overwrites the words with the *k largest positive scores; *k becomes how many those are. *value: the bits of the
+ * last. */
 static cp_status select_by_digits(const cp_path *path, const float *score, int from, int to, const block *blocks,
                                   size_t n, size_t *k, uint32_t *value)
 {

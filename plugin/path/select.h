@@ -19,10 +19,10 @@ int cp_select_threads(size_t neurons);
 typedef enum { CP_SELECTED, CP_NOT_SELECTED, CP_SUSPICIOUS_SCORES } cp_select_outcome;
 
 /* Sets the bits of the k largest scores, of equal ones the first, and clears the others, in one pass over the scores: a
- * sample brackets the k-th largest, and those inside the bracket are sorted out afterwards. *value: the bits of the k-th
- * largest. CP_NOT_SELECTED where the bracket does not hold (fewer than k positive scores, or most of them equal or nearly
- * so), CP_SUSPICIOUS_SCORES where something is infinite, NaN or has a sign: the words are then undefined. The outcome and
- * the bits depend on the scores alone. 1 <= k. */
+ * sample brackets the k-th largest, and those inside the bracket are sorted out afterwards. *value: the bits of the
+ * k-th largest. CP_NOT_SELECTED where the bracket does not hold (fewer than k positive scores, or most of them equal or
+ * nearly so), CP_SUSPICIOUS_SCORES where something is infinite, NaN or has a sign: the words are then undefined. The
+ * outcome and the bits depend on the scores alone. 1 <= k. */
 cp_select_outcome cp_select_sampled(const cp_select_block *blocks, size_t n, size_t k, uint32_t *value);
 
 #endif

@@ -1,7 +1,7 @@
-/* Selection in one pass over the scores. 1 score in 64 is looked at first, whole cache lines at places that do not follow
- * any layer's rows. Their histogram gives two values between which the k-th largest almost certainly lies. The pass then
- * sets the bits of all scores from the lower one on and collects the few below the upper one, which hold the k-th largest
- * and are sorted out by their digits. Whether it does lie there is counted, so that the result is exact. */
+/* Selection in one pass over the scores. 1 score in 64 is looked at first, whole cache lines at places that do not
+ * follow any layer's rows. Their histogram gives two values between which the k-th largest almost certainly lies. The
+ * pass then sets the bits of all scores from the lower one on and collects the few below the upper one, which hold the
+ * k-th largest and are sorted out by their digits. Whether it does lie there is counted, so that the result is exact. */
 #include "path/select.h"
 
 #include <math.h>
@@ -57,14 +57,15 @@ static size_t sample(const cp_select_block *blocks, size_t n, uint32_t *bin)
 }
 
 /* Bits *low <= those of the k-th largest < *high, in all likelihood. false: it may be zero. */
-static bool find_bracket(const cp_select_block *blocks, size_t n, size_t neurons, size_t k, uint32_t *low, uint32_t *high)
+static bool find_bracket(const cp_select_block *blocks, size_t n, size_t neurons, size_t k, uint32_t *low,
+                         uint32_t *high)
 {
     uint32_t *bin = cp_alloc(BINS, sizeof *bin, "selection");
     bool found = false;
     if (!bin)
         return false;
     double taken = (double)sample(blocks, n, bin), share = (double)k / (double)neurons;
-    /* Neighbours resemble each other: a line of 16 tells as much as 4 scores drawn singly, hence twice the deviation. */
+    /* Neighbours resemble each other: a line of 16 tells as much as 4 drawn singly, hence twice the deviation. */
     double rank = share * taken, margin = 10 * sqrt(rank * (1 - share)) + 4 * LINE, seen = 0;
     int d = BINS - 1;
     *high = 0x7f800000u;
@@ -96,8 +97,8 @@ static inline uint64_t pack(const uint8_t *flag)
 }
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "pack reads the first flag as the lowest byte");
 
-/* Words of the scores >= low and of those >= high, as signed numbers: whatever has a sign is below. Returns the largest as
- * an unsigned number. `count` is a multiple of 64. */
+/* Words of the scores >= low and of those >= high, as signed numbers: whatever has a sign is below. Returns the largest
+ * as an unsigned number. `count` is a multiple of 64. */
 CP_CLONES static uint32_t compare(const float *score, size_t count, int32_t low, int32_t high, uint64_t *from_low,
                                   uint64_t *from_high)
 {
@@ -116,7 +117,7 @@ CP_CLONES static uint32_t compare(const float *score, size_t count, int32_t low,
     return largest;
 }
 
-static void scan_block(const cp_select_block *block, uint32_t low, uint32_t high, scan *found)
+CP_CLONES static void scan_block(const cp_select_block *block, uint32_t low, uint32_t high, scan *found)
 {
     uint64_t from_high[BLOCK_WORDS];
     float tail[64] = {0};
@@ -138,7 +139,7 @@ static void scan_block(const cp_select_block *block, uint32_t low, uint32_t high
     }
 }
 
-/* Bits of the *k-th largest candidate (from 1); *k becomes its rank among those equal to it, *equal how many they are. */
+/* Bits of the *k-th largest candidate (from 1); *k becomes its rank among its equals, *equal how many they are. */
 static uint32_t kth_candidate(const scan *scans, size_t n, uint32_t low, uint32_t high, size_t *k, size_t *equal)
 {
     uint32_t value = 0; /* digits found so far, of bits - low */

@@ -1,5 +1,5 @@
-"""make bench: one table of ratios from one run. Peers load once and then take turns, so that a machine whose speed drifts
-drifts for all of them; each figure is the least of several turns. Then images per second over a list, and NeuronIntGrad
+"""make bench: one table of ratios from one run. Peers load once and then take turns, so that a machine whose speed
+drifts drifts for all of them; each figure is the least of several turns. Then images per second over a list, and NeuronIntGrad
 (bench_intgrad.py). All of it as JSON too, in bench.json of the work folder."""
 import argparse
 import json
@@ -119,7 +119,8 @@ def show(rows):
         table.append([form % row[key] if key in row else "-" for key, _, form in columns])
     widths = [max(len(line[i]) for line in table) for i in range(len(columns))]
     for line in table:
-        print("  ".join(cell.rjust(width) if i else cell.ljust(width) for i, (cell, width) in enumerate(zip(line, widths))))
+        cells = [cell.rjust(width) for cell, width in zip(line, widths)]
+        print("  ".join([line[0].ljust(widths[0])] + cells[1:]))
 
 
 def network_files(args, name):
@@ -261,11 +262,11 @@ def main():
     print("machine: %s (%s), %d cores, load %.1f in the last five minutes; OpenBLAS kernels %s; %s" %
           (machine["processor"], machine["machine"], machine["cores"], machine["load"], machine["kernels"],
            ", ".join(filter(None, (machine["torch"], machine["new_torch"]))) or "no PyTorch"))
-    print("F: one forward pass. back: the data gradient, dense. explain: forward + NeuronMCT + selection + pathway gradient; "
-          "peak MB: of a process that does it once.")
+    print("F: one forward pass. back: the data gradient, dense. explain: forward + NeuronMCT + selection + pathway "
+          "gradient; peak MB: of a process that does it once.")
     print("grad: the pathway gradient alone. sweep: paths and gradients at .9, .95, .98, .99, .999 in one run.")
-    print("stock, torch: their time over ours (above 1: ours is faster); stock has one thread, and its backward also computes "
-          "weight gradients.")
+    print("stock, torch: their time over ours (above 1: ours is faster); stock has one thread, and its backward also "
+          "computes weight gradients.")
     if rows:
         show(rows)
     result = {"machine": machine, "rows": rows}
