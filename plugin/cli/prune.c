@@ -56,7 +56,10 @@ static cp_status choose_outputs(job *j, const cp_options *o)
     if (length > 3000 || o->out[length - 1] == '/')
         return cp_fail(CP_EINPUT, "-out: \"%.200s\" is no prefix of a file name", o->out);
     for (int k = 0; k < 2; k++) {
+        struct stat there;
         snprintf(names[k], sizeof j->out_cfg, "%s%s", o->out, endings[k]);
+        if (!stat(names[k], &there) && !S_ISREG(there.st_mode)) /* before the other of the two is written */
+            return cp_fail(CP_EINPUT, "-out: \"%.300s\" is there and no regular file", names[k]);
         for (int i = 0; i < o->n_arguments; i++)
             if (same_file(names[k], o->arguments[i]))
                 return cp_fail(CP_EINPUT, "-out: \"%.300s\" would overwrite an input of this run", names[k]);
@@ -215,9 +218,9 @@ static void print_report(const job *j)
     const cp_channels *c = &j->channels;
     char a[32], b[32];
     double macs = cp_net_macs(c->net), left = cp_net_macs(j->net);
-    printf("channels that go or stay together: %zu, of which %zu can be cut; %zu of these stay, by %s%zu paths\n",
+    printf("channels that go or stay together: %zu, of which %zu can be cut; %zu of these stay, by %s%zu path%s\n",
            c->n_groups, c->cuttable, groups_kept(j), j->session.options->random ? "chance, as many as by " : "",
-           j->scores.n);
+           j->scores.n, j->scores.n == 1 ? "" : "s");
     printf("  %-24s %10s %10s %8s\n", "layer", "filters", "stay", "share");
     for (size_t l = 0; l < c->net->n_layers; l++) {
         const cp_cfg_layer *was = &c->net->layers[l], *is = &j->net->layers[l];

@@ -167,6 +167,8 @@ class BadInput(FolderTest):
         self.refused(*good, says=["-out is missing"])
         self.refused(*good, "-out", "small/", says=["small"])
         self.refused(*good, "-out", "none/small", says=["none", "does not exist"])
+        os.mkdir(self.path("taken.cfg"))
+        self.refused(*good, "-out", "taken", says=["taken.cfg", "no regular file"])
         for option, value in (("-keep", "0"), ("-keep", "1.5"), ("-keep", "half"), ("-random", "0"), ("-floor", "2")):
             self.refused(*good, "-out", "small", option, value, says=[option])
         self.refused(*good, "-out", "small", "-kep", ".5", says=["-kep", "-keep"])
