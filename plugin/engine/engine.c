@@ -75,7 +75,8 @@ bool cp_device_builds(void)
 #endif
 }
 
-int cp_host_device(void) { return gpu_index; }
+/* In a build without GPUs it is 0 until Darknet's main has run. */
+int cp_host_device(void) { return cp_device_builds() ? gpu_index : -1; }
 
 int cp_threads_for(double work) { return work < 1 << 16 ? 1 : cp_threads(); }
 
