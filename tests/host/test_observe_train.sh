@@ -66,9 +66,9 @@ for state in net_4 net_8 net_24 net; do
 done
 cmp -s one/net_4.weights one/net_8.weights && fail "the training trains nothing"
 
-run 0 'files: seen.jsonl seen.csv seen.png' critpath watch two net.cfg -list probes -out seen
+run 0 'files: seen.jsonl seen.csv seen.png' critpath watch two net.cfg -list probes -out seen -nogpu
 grep -q 'is a copy of' err || fail "no word of the copy net.weights"
-run 0 'files: data.jsonl' critpath watch two/ net.cfg -data two.data -no-picture -out data
+run 0 'files: data.jsonl' critpath watch two/ net.cfg -data two.data -no-picture -out data -nogpu
 cmp seen.jsonl data.jsonl || fail "-data is not -list"
 [ ! -e data.png ] || fail "-no-picture drew one"
 run 0 '"iteration": 6' critpath watch log.jsonl -json -out again
