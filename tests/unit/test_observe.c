@@ -211,10 +211,13 @@ static counts predict_layer(network *net, setting *s, int index)
     const layer *l = &net->layers[index];
     counts c = {.units = (size_t)l->outputs};
     c.active = calloc(PROBES * c.units, 1);
+    float *x = calloc((size_t)net->batch * INPUTS, sizeof *x); /* Darknet runs whole batches */
     for (int p = 0; p < PROBES; p++) {
-        network_predict(net, s->probe[p]);
+        memcpy(x, s->probe[p], sizeof s->probe[p]);
+        network_predict(net, x);
         for (size_t i = 0; i < c.units; i++) c.active[p * c.units + i] = l->output[i] > 0;
     }
+    free(x);
     for (size_t i = 0; i < c.units; i++) {
         int active = 0;
         for (int p = 0; p < PROBES; p++) active += c.active[p * c.units + i];
