@@ -12,14 +12,14 @@ static const uint64_t MAX_LIST_BYTES = (uint64_t)1 << 30;
 
 /* ---- the list ---- */
 
-static cp_status add_picture(cp_valid_list *v, const char *list, char *path)
+static cp_status add_picture(cp_valid_list *v, const char *list, int classes, char *path)
 {
-    size_t k = 0;
-    while (k < v->labels->n && !strstr(path, v->labels->names[k])) k++;
-    if (k == v->labels->n)
-        return cp_fail(CP_EINPUT, "%s: \"%.200s\" has none of the %zu labels in its path", list, path, k);
+    int k = 0;
+    while (k < classes && !strstr(path, v->labels->names[k])) k++;
+    if (k == classes)
+        return cp_fail(CP_EINPUT, "%s: \"%.200s\" has none of the %d labels in its path", list, path, k);
     v->pictures[v->n] = path;
-    v->truth[v->n++] = (int)k;
+    v->truth[v->n++] = k;
     v->present[k] = true;
     return CP_OK;
 }
@@ -34,7 +34,6 @@ cp_status cp_valid_list_read(const char *list, const char *data_path, int classe
     if (!status && !data->labels)
         status = cp_fail(CP_EINPUT, "%s: has no labels=, which say a picture's class", data_path);
     if (!status) status = cp_names_read(data->labels, classes, &v->labels);
-    if (!status && v->labels->n > (size_t)classes) v->labels->n = (size_t)classes;
     if (!status) status = cp_file_read(list, "list of pictures", MAX_LIST_BYTES, &text, &bytes);
     if (status) goto done;
     for (size_t i = 0; i < bytes; i++) lines += text[i] == '\n';
@@ -46,7 +45,7 @@ cp_status cp_valid_list_read(const char *list, const char *data_path, int classe
     if (!v->pictures || !v->truth || !v->present) status = CP_ERESOURCE;
     char *rest = v->text;
     for (char *line; !status && (line = strsep(&rest, "\r\n"));)
-        if (*line) status = add_picture(v, list, line);
+        if (*line) status = add_picture(v, list, classes, line);
     if (!status && !v->n) status = cp_fail(CP_EINPUT, "%s: names no picture", list);
 done:
     cp_free(text);
