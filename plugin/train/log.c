@@ -204,8 +204,8 @@ static cp_status check_same_network(const cp_record *a, const cp_record *b, cons
                        a->n_layers);
     for (int l = 0; l < a->n_layers; l++)
         if (strcmp(a->layers[l].name, b->layers[l].name) || a->layers[l].units != b->layers[l].units)
-            return cp_fail(CP_EINPUT, "%s: %.48s has %zu neurons where before stands %.48s with %zu: records of another "
-                           "network", where, b->layers[l].name, b->layers[l].units, a->layers[l].name,
+            return cp_fail(CP_EINPUT, "%s: %.48s has %zu neurons where before stands %.48s with %zu: records of "
+                           "another network", where, b->layers[l].name, b->layers[l].units, a->layers[l].name,
                            a->layers[l].units);
     return CP_OK;
 }

@@ -54,7 +54,8 @@ cp_status cp_observe_parse(const char *text, cp_observe_options *o)
     if (!length || memchr(text, '=', length))
         return cp_fail(CP_EINPUT, "-critpath: \"%.80s\" names no log first, %s", text, usage);
     if (length >= sizeof o->log)
-        return cp_fail(CP_EINPUT, "-critpath: the log's name has %zu bytes, allowed are %zu", length, sizeof o->log - 1);
+        return cp_fail(CP_EINPUT, "-critpath: the log's name has %zu bytes, allowed are %zu", length,
+                       sizeof o->log - 1);
     memcpy(o->log, text, length);
     for (const char *at = text + length; *at; at += length) {
         length = strcspn(++at, ",");
@@ -118,7 +119,8 @@ cp_status cp_observe_start(const char *text, const char *cfg)
     if (!status) {
         cp_model_neuron_layers(observer.model, &observer.n);
         observer.layer = cp_alloc((size_t)observer.n, sizeof *observer.layer, "recorder");
-        observer.position = cp_alloc((size_t)cp_model_layer_count(observer.model), sizeof *observer.position, "recorder");
+        observer.position =
+            cp_alloc((size_t)cp_model_layer_count(observer.model), sizeof *observer.position, "recorder");
         status = observer.layer && observer.position ? CP_OK : CP_ERESOURCE;
     }
     if (!status)
@@ -143,7 +145,8 @@ void cp_observe_arguments(int argc, char **argv)
     if (bare)
         status = cp_fail(CP_EINPUT, "-critpath: the value is missing, needed is log.jsonl[,every=100][,probe=list]");
     else if (option && strcmp(argv[2], "train"))
-        status = cp_fail(CP_EINPUT, "-critpath: `%.40s %.40s` trains nothing, only train is recorded", argv[1], argv[2]);
+        status = cp_fail(CP_EINPUT, "-critpath: `%.40s %.40s` trains nothing, only train is recorded", argv[1],
+                         argv[2]);
     else if (text && *text && !strcmp(argv[2], "train"))
         status = cp_observe_start(text, argc > 4 ? argv[4] : NULL);
     if (status) {
@@ -252,7 +255,8 @@ static cp_status begin(network *net)
     cp_status status = CP_OK;
     const cp_neuron_layer *layers = cp_model_neuron_layers(observer.model, &n);
     if (net->n != cp_model_layer_count(observer.model))
-        return cp_fail(CP_EINPUT, "the network has %d layers, the cfg %d", net->n, cp_model_layer_count(observer.model));
+        return cp_fail(CP_EINPUT, "the network has %d layers, the cfg %d", net->n,
+                       cp_model_layer_count(observer.model));
     for (int k = 0; k < n; k++) {
         measured *m = &observer.layer[k];
         layer *l = &net->layers[layers[k].layer];

@@ -27,8 +27,8 @@ cp_status cp_observe_start(const char *text, const char *cfg);
 /* Undoes it. */
 void cp_observe_stop(void);
 
-/* Trains the batch by `train` and records it if it is time to; returns what `train` returns. A failure to record is said
- * on stderr once, ends the recording and leaves the training alone. */
+/* Trains the batch by `train` and records it if it is time to; returns what `train` returns. A failure to record is
+ * said on stderr once, ends the recording and leaves the training alone. */
 float cp_observe(network *net, data d, float (*train)(network *net, data d));
 
 /* For Darknet's run_classifier and run_detector: takes -critpath out of argv, or reads CRITPATH, and starts. What is

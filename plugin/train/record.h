@@ -1,6 +1,6 @@
 /* What a network is like at one moment of its training: which neurons are dead, how the activation patterns and the
- * critical paths of a few pictures have moved since the last record. The recorder in Darknet's training (train/observe.h)
- * and `critpath watch` both write these. */
+ * critical paths of a few pictures have moved since the last record. The recorder in Darknet's training
+ * (train/observe.h) and `critpath watch` both write these. */
 #ifndef CP_TRAIN_RECORD_H
 #define CP_TRAIN_RECORD_H
 
@@ -12,14 +12,14 @@ typedef struct {
     char name[48];              /* "layer_012_convolutional"; "network" */
     size_t units;               /* neurons */
     size_t dead, always_on;     /* neurons that are dead (METHODS 0) in every picture; in none */
-    double flipped;             /* share of the neurons that were dead at the last record and are not now, or the other way
-                                   round; mean over the pictures */
-    double overlap;             /* Jaccard of the path and that of the last record; mean over the pictures where one of the
-                                   two has a neuron here */
-    double activation_gradient; /* l2 norm of dL/da of one picture of the training batch, root mean square over the batch; L is
-                                   Darknet's loss of that picture. Not of the network */
-    double weight_gradient;     /* l2 norm of dL/dw of the layer's weights, mean over the batch before it is taken; without
-                                   momentum and decay. Not of the network */
+    double flipped;             /* share of the neurons that have died or come alive since the last record; mean over
+                                   the pictures */
+    double overlap;             /* Jaccard of the path and that of the last record; mean over the pictures where one of
+                                   the two has a neuron here */
+    double activation_gradient; /* l2 norm of dL/da of one picture of the training batch, root mean square over the
+                                   batch; L is Darknet's loss of that picture. Not of the network */
+    double weight_gradient;     /* l2 norm of dL/dw of the layer's weights, mean over the batch before it is taken;
+                                   without momentum and decay. Not of the network */
 } cp_record_row;
 
 typedef struct {
@@ -55,10 +55,10 @@ cp_status cp_recorder_read_probes(cp_recorder *recorder, const char *list, size_
 /* How many there are. */
 size_t cp_recorder_probes(const cp_recorder *recorder);
 
-/* Runs the probes, or `n` other pictures (network inputs) when there are none, through the model's network as it is now and
- * fills in pictures, answers_changed and the rows. Responses are what `explain` takes by itself: the logit of the most
- * probable class; of a detector that of the predictor with the highest objectness, whether it passes a threshold or not.
- * CP_EINPUT when activations are not finite: the next record then has no last one. */
+/* Runs the probes, or `n` other pictures (network inputs) when there are none, through the model's network as it is now
+ * and fills in pictures, answers_changed and the rows. Responses are what `explain` takes by itself: the logit of the
+ * most probable class; of a detector that of the predictor with the highest objectness, whether it passes a threshold or
+ * not. CP_EINPUT when activations are not finite: the next record then has no last one. */
 cp_status cp_recorder_look(cp_recorder *recorder, const float *const *pictures, size_t n, cp_record *record);
 /* For weights that cannot be looked at: the record has no values, and the next no last one. */
 void cp_recorder_forget(cp_recorder *recorder, cp_record *record);
