@@ -57,8 +57,8 @@ size_t cp_recorder_probes(const cp_recorder *recorder);
 
 /* Runs the probes, or `n` other pictures (network inputs) when there are none, through the model's network as it is now
  * and fills in pictures, answers_changed and the rows. Responses are what `explain` takes by itself: the logit of the
- * most probable class; of a detector that of the predictor with the highest objectness, whether it passes a threshold or
- * not. CP_EINPUT when activations are not finite: the next record then has no last one. */
+ * most probable class; of a detector that of the predictor with the highest objectness, whether it passes a
+ * threshold or not. CP_EINPUT when activations are not finite: the next record then has no last one. */
 cp_status cp_recorder_look(cp_recorder *recorder, const float *const *pictures, size_t n, cp_record *record);
 /* For weights that cannot be looked at: the record has no values, and the next no last one. */
 void cp_recorder_forget(cp_recorder *recorder, cp_record *record);
