@@ -281,25 +281,8 @@ static void test_cap_progress_and_refusals(void **state)
 
 /* ---------------------------------------------------------------- real networks */
 
-/* Evaluations that midpoints, as many in every layer, need until the worst layer's residual is within `tolerance`;
- * `least` of them are tried first, half as many again each time. Gives up, with what was tried, at `most`. */
-static int midpoints_needed(cp_frame *frame, const cp_response *response, double tolerance, int least, int most,
-                            float *score, cp_intgrad_layer *layers, int n)
-{
-    for (int steps = least;; steps += steps / 2) {
-        const cp_intgrad_options options = {.steps = steps};
-        double worst = 0;
-        check(cp_score_intgrad(frame, 0, response, &options, score, layers));
-        for (int l = 0; l < n; l++)
-            worst = fmax(worst, layers[l].residual);
-        if (worst <= tolerance || steps >= most)
-            return steps;
-    }
-}
-
 /* Fewer in all than midpoints need: as many midpoints as the refinement spent, spread evenly, miss the tolerance. */
-static void check_complete(const char *network, const char *archive, const char *const *members, int n_members,
-                           bool count_midpoints)
+static void check_complete(const char *network, const char *archive, const char *const *members, int n_members)
 {
     need_data(network, archive);
     cp_model *model = open_network(network);
@@ -326,14 +309,14 @@ static void check_complete(const char *network, const char *archive, const char 
         }
         print_message("%s, %s: %d layers, %d evaluations, at most %d in one, worst residual %.4f\n", network,
                       members[m], depending, evaluations, most, worst);
-        int even = (evaluations + depending - 1) / depending;
-        int steps = midpoints_needed(frame, &response, .01, even, count_midpoints ? 4 * even : 1, score, layers, n);
-        for (worst = 0; n > 0 && depending > 0; depending = 0)
-            for (int l = 0; l < n; l++)
-                worst = fmax(worst, layers[l].residual);
-        if (steps == even && worst <= .01)
-            fail_msg("%s, %s: %d midpoints per layer are complete too", network, members[m], steps);
-        print_message("    midpoints: %d per layer, worst residual %.4f\n", steps, worst);
+        const cp_intgrad_options even = {.steps = (evaluations + depending - 1) / depending};
+        check(cp_score_intgrad(frame, 0, &response, &even, score, layers));
+        worst = 0;
+        for (int l = 0; l < n; l++)
+            worst = fmax(worst, layers[l].residual);
+        if (worst <= .01)
+            fail_msg("%s, %s: %d midpoints per layer are complete too", network, members[m], even.steps);
+        print_message("    %d midpoints per layer: worst residual %.4f\n", even.steps, worst);
         cp_frame_free(frame);
     }
     free(score);
@@ -355,19 +338,19 @@ static const char *const cifar[] = {
     "cifar10-lossless/test/914_airplane.png", "cifar10-lossless/test/0_cat.png", "cifar10-lossless/test/1_ship.png",
 };
 
-/* CRITPATH_LONG=1: ten photos instead of one or two, and the count of midpoints that would have done. */
+/* CRITPATH_LONG=1: ten photos instead of one or two. */
 static bool is_long(void) { return getenv("CRITPATH_LONG") != NULL; }
 
 static void test_complete_on_resnet20(void **state)
 {
     (void)state;
-    check_complete("resnet20-cifar10", "cifar10-lossless.tar.xz", cifar, is_long() ? 10 : 2, is_long());
+    check_complete("resnet20-cifar10", "cifar10-lossless.tar.xz", cifar, is_long() ? 10 : 2);
 }
 
 static void test_complete_on_squeezenet(void **state)
 {
     (void)state;
-    check_complete("squeezenet", "imagenet-sample-256.tar", imagenet, is_long() ? 10 : 1, is_long());
+    check_complete("squeezenet", "imagenet-sample-256.tar", imagenet, is_long() ? 10 : 1);
 }
 
 int main(void)
