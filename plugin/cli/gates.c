@@ -290,8 +290,8 @@ static cp_status train(cp_session *s, const gathered *images)
     status = cp_gates_train(s->model, images->inputs, images->n, &options, s->options->agree, gate, &o.report);
     cp_progress_end(&progress);
     if (!status && !o.report.run.kept)
-        cp_note(s, "gates: no iterate of %d rounds of %d steps let %g of the images keep their class; the gates are the "
-                "last one's", o.report.run.rounds, options.steps, s->options->agree);
+        cp_note(s, "gates: no iterate of %d rounds of %d steps let %g of the images keep their class; the gates are "
+                "the last one's", o.report.run.rounds, options.steps, s->options->agree);
     if (!status)
         status = cp_gates_write(o.file, s->model, gate, &options, images->n, &o.report);
     if (!status)

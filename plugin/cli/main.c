@@ -83,11 +83,12 @@ const cp_command cp_commands[] = {
      "`darknet classifier train data PREFIX.cfg PREFIX.weights -clear`.",
      "darknet critpath prune resnet.cfg resnet.weights cats/*.path.npz -keep .5 -out small", cp_run_prune},
     {"gates", IMAGES, "Train gates on the activations with Darknet itself, for one image or a list: a path per class.",
-     "preset granularity iterations init rounds rate momentum gamma clamp agree list class sparsity floor seed letterbox "
-     "names out",
-     "Distillation guided routing: gates at 0 or more keep the softmax while their sum falls; nothing else learns. One set\n"
-     "for all images; -class takes only those of which it is the top class. Writes PREFIX.gates.npz (float32, for insert\n"
-     "-mode gate) and PREFIX.path.npz. score -method dgr is the same descent by our own engine, for one image.",
+     "preset granularity iterations init rounds rate momentum gamma clamp agree list class sparsity floor seed "
+     "letterbox names out",
+     "Distillation guided routing: gates at 0 or more keep the softmax while their sum falls; nothing else learns.\n"
+     "One set for all images; -class takes only those of which it is the top class. Writes PREFIX.gates.npz (float32,\n"
+     "for insert -mode gate) and PREFIX.path.npz. score -method dgr is the same descent by our own engine, for one\n"
+     "image.",
      "darknet critpath gates cfg/cifar10.data resnet20.cfg resnet20.weights -list cats.txt -preset wang -out cats",
      cp_run_gates},
     {0},

@@ -31,8 +31,8 @@ struct cp_model {
     void (*engine_free)(void *engine);
 };
 
-/* model/open.c, for whoever runs another network than the model's: Darknet's parser on the text of a checked cfg, silent,
- * with the same random start every time; and free_network with what that leaves behind. */
+/* model/open.c, for whoever runs another network than the model's: Darknet's parser on the text of a checked cfg,
+ * silent, with the same random start every time; and free_network with what that leaves behind. */
 cp_status cp_host_parse(const char *text, size_t length, network **net);
 void cp_host_free(network *net);
 /* model/table.c: fills the layer table, neuron layers, dependencies and heads from net. */

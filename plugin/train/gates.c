@@ -73,7 +73,8 @@ static cp_status set_training(cp_cfg *cfg, const cp_dgr_options *o, size_t image
 {
     cp_status status = cp_cfg_prepare(cfg, 1, 0, 0);
     if (!status) status = cp_cfg_set(cfg, 0, "batch", "%zu", images);
-    if (!status) status = cp_cfg_set(cfg, 0, "subdivisions", "%zu", images); /* one image at a time, an update for all */
+    /* One image at a time, an update for all. */
+    if (!status) status = cp_cfg_set(cfg, 0, "subdivisions", "%zu", images);
     if (!status) status = cp_cfg_set(cfg, 0, "policy", "constant");
     if (!status) status = cp_cfg_set(cfg, 0, "burn_in", "0");
     if (!status) status = cp_cfg_set(cfg, 0, "learning_rate", "%.9g", o->rate);
@@ -317,7 +318,8 @@ static cp_status prepare(gates_run *r, double keep)
     if (!status && (r->images < 1 || r->images > INT_MAX))
         status = cp_fail(CP_EINPUT, "gates: %zu images, needed is at least 1", r->images);
     if (!status && !(keep > 0 && keep <= 1))
-        status = cp_fail(CP_EINPUT, "gates: the share %g of images must keep their class, allowed is above 0 to 1", keep);
+        status = cp_fail(CP_EINPUT, "gates: the share %g of images must keep their class, allowed is above 0 to 1",
+                         keep);
     if (status) return status;
     r->needed = (size_t)ceil(keep * (double)r->images - 1e-9);
     r->classes = (size_t)cp_model_classes(r->model);

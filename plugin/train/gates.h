@@ -1,7 +1,7 @@
-/* Gates trained by Darknet: distillation guided routing (METHODS 1.5; Wang et al. 2018) as a run of Darknet's own forward,
- * backward and update passes over the cfg with a [pathmask] of mode gate behind every neuron layer. Nothing but the gates
- * learns; batch norm uses its rolling statistics and dropout is the identity. What score/dgr.c computes with the engine,
- * a second time. */
+/* Gates trained by Darknet: distillation guided routing (METHODS 1.5; Wang et al. 2018) as a run of Darknet's own
+ * forward, backward and update passes over the cfg with a [pathmask] of mode gate behind every neuron layer. Nothing
+ * but the gates learns; batch norm uses its rolling statistics and dropout is the identity. What score/dgr.c computes
+ * with the engine, a second time. */
 #ifndef CP_TRAIN_GATES_H
 #define CP_TRAIN_GATES_H
 
@@ -12,12 +12,13 @@ typedef struct {
     size_t keeping;     /* images that keep it with the gates returned */
 } cp_gates_report;
 
-/* One set of gates for `images` network inputs (images,C,H,W): minimises the mean over them of CE(softmax of the image's
- * original logits, softmax of the gated) plus gamma * sum |gate|; every step sees all images. An iterate qualifies when at
- * least the share `keep`, in (0,1], of the images keeps its arg-max. With one image it is the descent of cp_score_dgr, with
- * the same options, start values, choice of the best iterate, and gate[] (N or cp_model_channel_count; 0 where the logits
- * do not pass, and for logits that are neurons themselves). Only [softmax], the class's head, decides the loss.
- * CP_EINPUT: no classifier, or a layer whose gradient Darknet has wrong. On one thread. report may be NULL. */
+/* One set of gates for `images` network inputs (images,C,H,W): minimises the mean over them of CE(softmax of the
+ * image's original logits, softmax of the gated) plus gamma * sum |gate|; every step sees all images. An iterate
+ * qualifies when at least the share `keep`, in (0,1], of the images keeps its arg-max. With one image it is the
+ * descent of cp_score_dgr, with the same options, start values, choice of the best iterate, and gate[] (N or
+ * cp_model_channel_count; 0 where the logits do not pass, and for logits that are neurons themselves). Only [softmax],
+ * the class's head, decides the loss. CP_EINPUT: no classifier, or a layer whose gradient Darknet has wrong. On one
+ * thread. report may be NULL. */
 cp_status cp_gates_train(const cp_model *model, const float *inputs, size_t images, const cp_dgr_options *options,
                          double keep, float *gate, cp_gates_report *report);
 

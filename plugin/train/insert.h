@@ -5,10 +5,11 @@
 #include "io/npz.h"
 #include "model/cfg.h"
 
-/* A [pathmask] behind each layer that `file` has an array for ("layer_012_convolutional"; bool, or for mode "gate" also
- * float32; (C,H,W) or (C,1,1)); whoever read the layer reads the mask. `file` and `off` go into the cfg as they are;
- * off is NULL but for "frozen", save (where trained gates go) may be given for "gate". CP_EINPUT: a cfg that does not check (one with masks already), a file made with another
- * cfg, an array that is no layer of this one. *n: sections put in. */
+/* A [pathmask] behind each layer that `file` has an array for ("layer_012_convolutional"; bool, or for mode "gate"
+ * also float32; (C,H,W) or (C,1,1)); whoever read the layer reads the mask. `file` and `off` go into the cfg as they
+ * are; off is NULL but for "frozen", save (where trained gates go) may be given for "gate". CP_EINPUT: a cfg that does
+ * not check (one with masks already), a file made with another cfg, an array that is no layer of this one. *n:
+ * sections put in. */
 cp_status cp_masks_insert(cp_cfg *cfg, const char *file, const char *mode, const char *off, const char *save,
                           size_t *n);
 

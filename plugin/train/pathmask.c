@@ -73,10 +73,10 @@ static void update_pathmask(layer l, update_args a)
 }
 
 #ifdef GPU
-/* Darknet's kernels serve: mask and constants are spread over one image, and each image gets a call. A choice here too:
- * off the path mask_gpu() puts 0, and there x_norm_gpu has the constants, elsewhere -0, which changes no sum. A gradient
- * per neuron is gathered in variance_delta_gpu and added up on the host, where the few gates are updated. Several GPUs do
- * not share their gates. */
+/* Darknet's kernels serve: mask and constants are spread over one image, and each image gets a call. A choice here
+ * too: off the path mask_gpu() puts 0, and there x_norm_gpu has the constants, elsewhere -0, which changes no sum. A
+ * gradient per neuron is gathered in variance_delta_gpu and added up on the host, where the few gates are updated.
+ * Several GPUs do not share their gates. */
 static void forward_pathmask_gpu(layer l, network net)
 {
     copy_gpu(l.batch * l.outputs, net.input_gpu, 1, l.output_gpu, 1);
@@ -397,8 +397,8 @@ cp_status cp_pathmask_make(list *options, int batch, int w, int h, int c, int in
     }
     int kept = 0;
     for (int i = 0; i < l.outputs; ++i) kept += l.x[i] != 0;
-    fprintf(stderr, "pathmask  %-6s  %d of %d neurons   %4d x%4d x%4d\n", mode_names[words.mode], kept, l.outputs, l.w, l.h,
-            l.c);
+    fprintf(stderr, "pathmask  %-6s  %d of %d neurons   %4d x%4d x%4d\n", mode_names[words.mode], kept, l.outputs,
+            l.w, l.h, l.c);
     *made = l;
     return CP_OK;
 }

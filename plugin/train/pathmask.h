@@ -15,8 +15,9 @@
  *     frozen  e ? a : k        da = e * dy
  *     zero    e ? a : 0        da = e * dy
  *     gate    e * a            da = e * dy,  de = sum over the batch (and the positions of a channel) of a * dy
- * Gates learn with Darknet's SGD (rate, momentum, no decay) on the loss plus lambda * sum |e|, whose slope at 0 is 0, and
- * stay in [0, clamp]. Masks and gates are in files of their own: the .weights are those of the cfg without the section.
+ * Gates learn with Darknet's SGD (rate, momentum, no decay) on the loss plus lambda * sum |e|, whose slope at 0 is 0,
+ * and stay in [0, clamp]. Masks and gates are in files of their own: the .weights are those of the cfg without the
+ * section.
  *
  * A saved file holds the gates of all sections with that save=, under their layer= names: float32 (C,H,W), or (C,1,1)
  * where they are by channel. As file= of the same section they are where a later training goes on, or what another
@@ -30,8 +31,8 @@
 #include "darknet.h"
 
 /* The state of the layer lives in fields that free_layer() frees: n gates (C*H*W or C) in scales, their gradients in
- * scale_updates; nbiases constants in biases; both spread over one image in x and x_norm; lambda in alpha, clamp in beta;
- * the number of updates in indexes[0]; save= and layer=, one after the other with their zeros, in cweights. */
+ * scale_updates; nbiases constants in biases; both spread over one image in x and x_norm; lambda in alpha, clamp in
+ * beta; the number of updates in indexes[0]; save= and layer=, one after the other with their zeros, in cweights. */
 
 /* Makes the layer for a (c,h,w) input of `inputs` floats (c*h*w = 0: no image, taken as (inputs,1,1)). CP_EINPUT in one
  * line: a key missing, unknown or of another mode, a file or array that is not there, another type or shape, a gate
@@ -48,7 +49,8 @@ void cp_pathmask_set_gates(layer *l, const float *gates);
  * the same array. */
 cp_status cp_pathmask_save(const network *net);
 
-/* The first two and the last for Darknet, which expects no errors back: one line on stderr, with the layer where it is known, and exit(1). */
+/* The first two and the last for Darknet, which expects no errors back: one line on stderr, with the layer where it is
+ * known, and exit(1). */
 layer cp_pathmask_parse(list *options, int batch, int index, int w, int h, int c, int inputs);
 void cp_pathmask_resize(layer *l, int w, int h);
 void cp_pathmask_checkpoint(const network *net);

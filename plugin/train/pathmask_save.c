@@ -21,7 +21,8 @@ static bool same_save(const layer *a, const layer *b)
 static cp_status check_name(const network *net, int first, int at)
 {
     for (int i = first; i < at; ++i)
-        if (same_save(&net->layers[i], &net->layers[at]) && !strcmp(name_of(&net->layers[i]), name_of(&net->layers[at])))
+        if (same_save(&net->layers[i], &net->layers[at]) &&
+            !strcmp(name_of(&net->layers[i]), name_of(&net->layers[at])))
             return cp_fail(CP_EINPUT, "%s: layers %d and %d would both write %.80s", save_of(&net->layers[at]), i, at,
                            name_of(&net->layers[at]));
     return CP_OK;

@@ -1,4 +1,4 @@
-"""DGR's gates on ResNet-20, the engine's and Darknet's own, against PyTorch's SGD, from 1 and from the same random start.
+"""DGR's gates on ResNet-20, the engine's and Darknet's, against PyTorch's SGD, from 1 and from the same random start.
 
     /usr/bin/python3 compare_dgr.py DUMP [-data FOLDER] [-steps 50]
 
@@ -84,8 +84,8 @@ def main():
                 moved = max(np.abs(best[l.index] - (start if seed == "-" else start[l.index])).max()
                             for l in net.neuron_layers)
                 print("ResNet-20, %s, %s, %d steps: gates moved by up to %.4f, differ by up to %.2e (limit %g); "
-                      "loss %.6g to %.6g; %s" % ("engine" if by == "dgr" else "Darknet", title, args.steps, moved, worst,
-                                                 LIMIT, losses[0], found["loss"][0],
+                      "loss %.6g to %.6g; %s" % ("engine" if by == "dgr" else "Darknet", title, args.steps, moved,
+                                                 worst, LIMIT, losses[0], found["loss"][0],
                                                  "keeps the prediction" if keeps else "loses the prediction"),
                       flush=True)
                 good = good and worst <= LIMIT

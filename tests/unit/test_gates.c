@@ -1,5 +1,5 @@
-/* Gates trained by Darknet against those of the engine's own descent and of PyTorch, several images against single ones,
- * the gate file in a cfg, and what is refused. */
+/* Gates trained by Darknet against those of the engine's own descent and of PyTorch, several images against single
+ * ones, the gate file in a cfg, and what is refused. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -105,8 +105,8 @@ static void same_as_the_engine(void **state)
     }
 }
 
-/* By hand: in tiny_net the third neuron is dead and the softmax is (.0012, .9988), so CE has no slope to speak of at the
- * start and the first step takes rate * gamma from every gate, dead or not; the second .9 of that more. */
+/* By hand: in tiny_net the third neuron is dead and the softmax is (.0012, .9988), so CE has no slope to speak of at
+ * the start and the first step takes rate * gamma from every gate, dead or not; the second .9 of that more. */
 static void first_steps(void **state)
 {
     (void)state;
@@ -142,7 +142,7 @@ static float *golden_array(cp_npz *npz, const char *name, size_t floats)
     return data;
 }
 
-/* PyTorch's gates after 50 steps (tests/oracle/make_golden.py), by its own SGD in float64: those of our 51st iterate. */
+/* PyTorch's gates after 50 steps (tests/oracle/make_golden.py), by its own SGD in float64: our 51st iterate's. */
 static void golden(void **state)
 {
     (void)state;
@@ -181,7 +181,7 @@ static void golden(void **state)
 
 /* ---------------------------------------------------------------- several images */
 
-/* The loss is the mean over the images, so one plain step from the same start is the mean of the single images' steps. */
+/* The loss is the mean over the images, so one plain step from the same start is the mean of the images' own. */
 static void the_mean_over_images(void **state)
 {
     (void)state;

@@ -99,8 +99,8 @@ static int masked_index(const network *net, int plain)
     return at;
 }
 
-/* The neuron layer whose mask all that reads convolution `i` goes through, channel by channel: itself, or a shortcut that
- * alone reads it in its own shape. -1: none. */
+/* The neuron layer whose mask all that reads convolution `i` goes through, channel by channel: itself, or a shortcut
+ * that alone reads it in its own shape. -1: none. */
 static int own_mask(const cp_model *model, int i)
 {
     int readers = 0, reader = -1;

@@ -226,8 +226,8 @@ static void test_gradient_gate(void **state)
 
 /* ---------------------------------------------------------------- learning */
 
-/* Two steps, gates by channel: u = gradient - lambda * batch (no lambda at 0), e = e + rate / batch * u kept in [0, clamp],
- * u *= momentum. */
+/* Two steps, gates by channel: u = gradient - lambda * batch (no lambda at 0), e = e + rate / batch * u kept in [0,
+ * clamp], u *= momentum. */
 static void test_gates_learn(void **state)
 {
     (void)state;
@@ -317,8 +317,8 @@ static void test_gates_are_saved(void **state)
     (void)state;
     const char *const sections = "[pathmask]\nfile=%s/gates.npz\nlayer=a\nmode=gate\nsave=%s/trained.npz\n";
     char after[400];
-    snprintf(after, sizeof after, "[pathmask]\nmode=gate\nlayer=b\ngranularity=channel\nsave=%s/trained.npz\n" CONV(2, 3)
-             "[pathmask]\nmode=gate\nlayer=a\nsave=%s/other.npz\n", folder, folder);
+    snprintf(after, sizeof after, "[pathmask]\nmode=gate\nlayer=b\ngranularity=channel\nsave=%s/trained.npz\n"
+             CONV(2, 3) "[pathmask]\nmode=gate\nlayer=a\nsave=%s/other.npz\n", folder, folder);
     network *net = parse(BATCH, CONV(3, 3), sections, after);
     assert_int_equal(cp_pathmask_save(net), CP_OK); /* not trained: nothing to say */
     assert_int_equal(access(in_folder("trained.npz"), F_OK), -1);
