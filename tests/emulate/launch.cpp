@@ -309,7 +309,7 @@ void check_argument(const Launch &launch, int index, const void *pointer)
         die("kernel %s (%s:%d): argument %d is %s", launch.kernel, launch.file, launch.line, index + 1, fault);
 }
 
-/* An address that is mapped is a pointer; numbers this large and yet no pointers are rare. */
+/* What is mapped is a pointer. Heaps, stacks and programs lie high; two small ints in a row make a lower address. */
 void check_struct(const Launch &launch, int index, const void *bytes, size_t size)
 {
     LOCKED;
@@ -317,7 +317,7 @@ void check_struct(const Launch &launch, int index, const void *bytes, size_t siz
         uintptr_t value;
         unsigned char resident;
         memcpy(&value, (const char *)bytes + at, sizeof value);
-        if (value < 1ull << 32 || value >= 1ull << 47) continue;
+        if (value < 0x550000000000 || value >= 1ull << 47) continue;
         void *page = (void *)(value & ~(uintptr_t)4095);
         const char *fault = argument_fault((void *)value, current_device());
         if (*fault && mincore(page, 1, &resident) == 0)
