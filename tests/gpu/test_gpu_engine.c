@@ -14,7 +14,8 @@
 #include "critpath.h"
 
 enum { IMAGES = 2, STEPS = 3 };
-static const double value_tolerance = 1e-4, least_jaccard = .999, loose_tolerance = 1e-3;
+/* In a large network rounding always turns some kink: the gradients of given ones may be that far apart. */
+static const double value_tolerance = 1e-4, least_jaccard = .999, loose_tolerance = 1e-3, kink_tolerance = 2e-2;
 
 static const char *const oracle[] = {"activations", "deconv", "densenet", "depthwise", "odd",    "resnet",
                                      "resnext",     "vgg",    "yolov1",   "yolov2",    "yolov3", "yolov3-tiny"};
@@ -64,6 +65,17 @@ static double off(const float *one, const float *other, size_t n)
         largest = fmax(largest, fabs(other[i]));
     }
     return difference == 0 ? 0 : difference / largest;
+}
+
+/* ||one - other|| / ||other||, for gradients: where rounding turns a max-pool's winner or a ReLU, single values differ. */
+static double apart(const float *one, const float *other, size_t n)
+{
+    double difference = 0, size = 0;
+    for (size_t i = 0; i < n; ++i) {
+        difference += ((double)one[i] - other[i]) * ((double)one[i] - other[i]);
+        size += (double)other[i] * other[i];
+    }
+    return difference == 0 ? 0 : sqrt(difference / size);
 }
 
 static int logit_layer(const cp_model *model)
@@ -160,11 +172,11 @@ static void compare_maps(const side *cpu, const side *gpu, const float *input, c
     check(cp_set_device(-1));
     check(cp_map_frozen(cpu->frame, 1, response, paths, 2, one));
     check(cp_map_frozen(gpu->frame, 1, response, theirs, 2, other));
-    r->map = fmax(off(other, one, cpu->inputs), off(other + cpu->inputs, one + cpu->inputs, cpu->inputs));
+    r->map = fmax(apart(other, one, cpu->inputs), apart(other + cpu->inputs, one + cpu->inputs, cpu->inputs));
     check(cp_map_zeroed(cpu->model, input, response, paths, 2, one, NULL));
     check(cp_set_device(0));
     check(cp_map_zeroed(gpu->model, input, response, theirs, 2, other, NULL));
-    r->zeroed = fmax(off(other, one, cpu->inputs), off(other + cpu->inputs, one + cpu->inputs, cpu->inputs));
+    r->zeroed = fmax(apart(other, one, cpu->inputs), apart(other + cpu->inputs, one + cpu->inputs, cpu->inputs));
     cp_path_free((cp_path *)theirs[0]);
     free(one), free(other);
 }
@@ -176,7 +188,7 @@ static void compare_intgrad(side *cpu, side *gpu, const cp_response *response, r
     const cp_intgrad_options options = {.steps = STEPS, .only = n / 2 + 1, .run.signed_scores = true};
     check(cp_score_intgrad(cpu->frame, 0, response, &options, cpu->score, NULL));
     check(cp_score_intgrad(gpu->frame, 0, response, &options, gpu->score, NULL));
-    r->intgrad = off(gpu->score, cpu->score, cpu->neurons);
+    r->intgrad = apart(gpu->score, cpu->score, cpu->neurons);
 }
 
 typedef struct {
@@ -202,7 +214,7 @@ static void compare_tangents(const side *cpu, const side *gpu, const float *dire
         const cp_tangent_observer to_other = {.output = keep_output, .user = &other};
         check(cp_frame_tangent(cpu->frame, 0, direction, 1, masked ? cpu->path : NULL, &to_one));
         check(cp_frame_tangent(gpu->frame, 0, direction, 1, masked ? path : NULL, &to_other));
-        r->tangent = fmax(r->tangent, off(other.da, one.da, n));
+        r->tangent = fmax(r->tangent, apart(other.da, one.da, n));
     }
     cp_path_free(path);
     free(one.da), free(other.da);
@@ -226,7 +238,7 @@ static void compare_gates(const side *cpu, const side *gpu, const float *input, 
         check(cp_frame_backward(frame, &entry, 1, NULL, map[k]));
         cp_frame_free(frame);
     }
-    r->gated = off(map[1], map[0], cpu->inputs);
+    r->gated = apart(map[1], map[0], cpu->inputs);
     free(map[0]), free(map[1]), free(gates);
 }
 
@@ -275,18 +287,19 @@ static result compare(const char *cfg, const char *weights, bool flat)
     return r;
 }
 
-static bool good(const result *r, bool flat)
+static bool good(const result *r, bool flat, bool given)
 {
+    double gradient = given ? kink_tolerance : value_tolerance, integral = given ? kink_tolerance : loose_tolerance;
     return r->values <= value_tolerance && r->logits <= value_tolerance && r->same_bits &&
-           (flat || (r->jaccard >= least_jaccard && r->map <= value_tolerance && r->zeroed <= value_tolerance &&
-                     r->intgrad <= loose_tolerance && r->tangent <= value_tolerance && r->gated <= value_tolerance));
+           (flat || (r->jaccard >= least_jaccard && r->map <= gradient && r->zeroed <= gradient &&
+                     r->intgrad <= integral && r->tangent <= gradient && r->gated <= gradient));
 }
 
-static bool run(const char *cfg, const char *weights, bool table)
+static bool run(const char *cfg, const char *weights, bool table, bool given)
 {
     const char *name = strrchr(cfg, '/') ? strrchr(cfg, '/') + 1 : cfg;
     result r = compare(cfg, weights, false), flat = compare(cfg, weights, true);
-    bool same_bits = r.same_bits && flat.same_bits, fine = good(&r, false) && good(&flat, true);
+    bool same_bits = r.same_bits && flat.same_bits, fine = good(&r, false, given) && good(&flat, true, given);
     if (table || !fine)
         printf("%-22.*s %10zu %8.1e %8.1e %8.5f %9s %8.1e %8.1e %8.1e %8.1e %8.1e  %s\n", (int)strcspn(name, "."), name,
                r.neurons, fmax(r.values, flat.values), fmax(r.logits, flat.logits), r.jaccard,
@@ -299,6 +312,7 @@ int main(int argc, char **argv)
 {
     bool table = argc > 1 && !strcmp(argv[1], "-table"), fine = true;
     int first = 1 + table;
+    setenv("CRITPATH_CONVOLUTION", "gemm", 0); /* the CPU's most exact products */
     if (cp_set_device(0)) {
         printf("skipped: %s\n", cp_error());
         return 77;
@@ -312,15 +326,15 @@ int main(int argc, char **argv)
     if (table)
         printf("%-22s %10s %8s %8s %8s %9s %8s %8s %8s %8s %8s\n", "network", "neurons", "values", "logits", "jaccard",
                "selection", "map", "zeroed", "intgrad", "tangent", "gated");
-    for (int i = first; i + 1 < argc; i += 2) fine &= run(argv[i], argv[i + 1], table);
+    for (int i = first; i + 1 < argc; i += 2) fine &= run(argv[i], argv[i + 1], table, true);
     if (argc > first) return !fine;
     for (size_t i = 0; i < sizeof oracle / sizeof *oracle; ++i) {
         char cfg[200], weights[200];
         snprintf(cfg, sizeof cfg, "tests/oracle/cfg/%s.cfg", oracle[i]);
         snprintf(weights, sizeof weights, "tests/oracle/%s.weights", oracle[i]);
-        fine &= run(cfg, weights, table);
+        fine &= run(cfg, weights, table, false);
     }
-    fine &= run("cfg/resnet8-cifar.cfg", "weights/resnet8-cifar.weights", table);
-    fine &= run("cfg/tiny-yolo-signs.cfg", "weights/tiny-yolo-signs.weights", table);
+    fine &= run("cfg/resnet8-cifar.cfg", "weights/resnet8-cifar.weights", table, false);
+    fine &= run("cfg/tiny-yolo-signs.cfg", "weights/tiny-yolo-signs.weights", table, false);
     return !fine;
 }
