@@ -250,6 +250,10 @@ cp_status cp_frame_tangent(cp_frame *frame, int image, const float *directions, 
 void cp_set_threads(int threads);
 /* The number in use, at least 1. */
 int cp_threads(void);
+/* Bytes that copies of a model's convolution weights may take, in the orders that faster kernels read; for models whose first
+ * frame is made after the call. The more, the faster, up to some four times the weights, and nothing but rounding changes.
+ * Less than the default (a fifth of the weights, at least 64 MiB) has no effect; so has 0. */
+void cp_set_kernel_memory(size_t bytes);
 
 /* Where frames made from now on compute: on GPU `index` of a GPU build, or (-1) on the CPU, as from the start, unless
  * the environment names one in CRITPATH_GPU. Results are the CPU's up to rounding, and read in the same way.

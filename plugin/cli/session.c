@@ -273,6 +273,7 @@ cp_status cp_session_open(const cp_command *command, const cp_options *options, 
     const char *data = NULL;
     *s = (cp_session){.options = options, .command = command, .out = stdout, .err = stderr};
     cp_set_threads(options->threads);
+    cp_set_kernel_memory(options->mem / 4);
     cp_status status = cp_session_arguments(s, needs_weights, &data);
     if (!status)
         status = check_output_folder(s);

@@ -62,11 +62,16 @@ typedef struct {
     size_t bytes;
 } offer;
 
+static size_t wanted_memory;
+
+void cp_set_kernel_memory(size_t bytes) { wanted_memory = bytes; }
+
 /* Bytes that rearranged weights may take, by those of the weights themselves: VGG-16 stays below 850 MB in all. */
 static size_t budget_of(size_t weights)
 {
-    size_t least = (size_t)64 << 20, share = weights / 100 * 22;
-    return share > least ? share : least;
+    size_t budget = weights / 100 * 22, least = (size_t)64 << 20;
+    if (budget < least) budget = least;
+    return wanted_memory > budget ? wanted_memory : budget;
 }
 
 enum { OFFERS = 3 };

@@ -68,9 +68,11 @@ def main():
     parser.add_argument("--steps", type=int, default=50)
     parser.add_argument("--turns", type=int, default=3)
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--kernel-memory", type=int, default=0, metavar="MB",
+                        help="for copies of the weights, as with -mem 4*MB; PyTorch takes what it wants")
     parser.add_argument("--json", help="write the rows to this file")
     args = parser.parse_args()
-    ours = Peer([args.engine, args.cfg, args.weights, str(args.threads)], args.threads)
+    ours = Peer([args.engine, args.cfg, args.weights, str(args.threads), str(args.kernel_memory)], args.threads)
     torch = Peer([sys.executable, os.path.join(HERE, "intgrad_torch.py"), args.cfg, args.weights, str(args.threads)] +
                  ours.hello[:2], args.threads)
     n = len(ours.hello) - 2

@@ -46,10 +46,11 @@ int main(int argc, char **argv)
     char line[256];
     int n, position, steps, heads;
     const int *head;
-    if (argc != 4)
+    if (argc != 5)
         return 2;
     one_thread = atoi(argv[3]) == 1;
     cp_set_threads(atoi(argv[3]));
+    cp_set_kernel_memory((size_t)atoi(argv[4]) << 20);
     check(cp_model_open(argv[1], argv[2], &model));
     float *input = make_input(model), *score = malloc(cp_model_neuron_count(model) * sizeof *score);
     const cp_neuron_layer *layers = cp_model_neuron_layers(model, &n);
