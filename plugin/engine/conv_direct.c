@@ -54,17 +54,25 @@ static inline __attribute__((always_inline)) void gather_row(const float *const 
 }
 
 /* One column after the other; the taps that leave the image are skipped. */
-static void gather_columns(const cp_window *g, const float *const *rows, const float *w, int from, int to, bool add, float *y)
+static inline __attribute__((always_inline)) void columns_of(const cp_window *g, int size, const float *const *rows,
+                                                             const float *w, int from, int to, bool add, float *y)
 {
     for (int ox = from; ox < to; ++ox) {
         float sum = add ? y[ox] : 0;
-        for (int ky = 0; ky < g->size; ++ky)
-            for (int kx = 0; kx < g->size; ++kx) {
+        for (int ky = 0; ky < size; ++ky)
+            for (int kx = 0; kx < size; ++kx) {
                 int ix = ox * g->stride + kx - g->pad;
-                if (ix >= 0 && ix < g->w) sum += w[ky * g->size + kx] * rows[ky][ox * g->stride + kx];
+                if (ix >= 0 && ix < g->w) sum += w[ky * size + kx] * rows[ky][ox * g->stride + kx];
             }
         y[ox] = sum;
     }
+}
+
+static void gather_columns(const cp_window *g, const float *const *rows, const float *w, int from, int to, bool add,
+                           float *y)
+{
+    if (g->size == 3) columns_of(g, 3, rows, w, from, to, add, y); /* unrolled */
+    else columns_of(g, g->size, rows, w, from, to, add, y);
 }
 
 /* y (=, +=) what the window sees, for sizes up to MOST_SIZE. */
