@@ -322,10 +322,13 @@ static cp_status measure(report *r, const float *score)
     return status;
 }
 
-static cp_status faithful_subject(cp_session *s, cp_item *item, const cp_subject *subject, float *score)
+static cp_status faithful_subject(cp_session *s, cp_item *item, const cp_subject *subject)
 {
     report r = {.session = s, .item = item, .subject = subject};
     cp_scoring scoring;
+    float *score = cp_alloc(cp_model_neuron_count(s->model), sizeof *score, "scores");
+    if (!score)
+        return CP_ERESOURCE;
     double began = cp_seconds();
     cp_status status = cp_method_score(s, cp_method_find(s->options->method), &subject->response, score, &scoring);
     r.scoring = cp_seconds() - began;
@@ -346,28 +349,13 @@ static cp_status faithful_subject(cp_session *s, cp_item *item, const cp_subject
                 item->path, item->read, item->forward, r.scoring, r.measuring, r.searching, cp_peak_memory() >> 20);
     cp_faithful_free(&r.faithful);
     cp_sparsest_free(&r.sparsest);
+    cp_free(score);
     return status;
 }
 
 static cp_status faithful_image(cp_session *s, cp_item *item, void *user)
 {
-    cp_prediction prediction = {0};
-    cp_subject *subjects = NULL;
-    int n = 0;
-    float *score = NULL;
-    cp_status status = cp_predict(s, item, &prediction);
-    if (!status)
-        status = cp_choose_subjects(s, item, user, &prediction, &subjects, &n);
-    if (!status && !(score = cp_alloc(cp_model_neuron_count(s->model), sizeof *score, "scores")))
-        status = CP_ERESOURCE;
-    if (!status && s->list && !s->options->json)
-        printf("%s\n", item->path);
-    for (int i = 0; i < n && !status; i++)
-        status = faithful_subject(s, item, &subjects[i], score);
-    cp_free(score);
-    cp_free(subjects);
-    cp_prediction_free(&prediction);
-    return status;
+    return cp_each_subject(s, item, user, faithful_subject);
 }
 
 cp_status cp_run_faithful(const cp_options *options) { return cp_run_on_images("faithful", options, faithful_image); }

@@ -240,19 +240,7 @@ static cp_status linearity_subject(cp_session *s, cp_item *item, const cp_subjec
 
 static cp_status linearity_image(cp_session *s, cp_item *item, void *user)
 {
-    cp_prediction prediction = {0};
-    cp_subject *subjects = NULL;
-    int n = 0;
-    cp_status status = cp_predict(s, item, &prediction);
-    if (!status)
-        status = cp_choose_subjects(s, item, user, &prediction, &subjects, &n);
-    if (!status && s->list && !s->options->json)
-        printf("%s\n", item->path);
-    for (int i = 0; i < n && !status; i++)
-        status = linearity_subject(s, item, &subjects[i]);
-    cp_free(subjects);
-    cp_prediction_free(&prediction);
-    return status;
+    return cp_each_subject(s, item, user, linearity_subject);
 }
 
 cp_status cp_run_linearity(const cp_options *options) { return cp_run_on_images("linearity", options, linearity_image); }

@@ -70,31 +70,24 @@ static cp_status write_one(const cp_session *s, const cp_item *item, const cp_su
     return status;
 }
 
+static cp_status path_subject(cp_session *s, cp_item *item, const cp_subject *subject)
+{
+    cp_pathways pathways;
+    cp_status status = cp_pathways_find(s, item, &subject->response, &pathways);
+    if (!status && !s->options->json)
+        cp_scoring_print(s, &pathways.report, false, s->out);
+    for (int k = 0; k < pathways.n && !status; k++)
+        status = write_one(s, item, subject, NULL, item, &pathways.pathway[k]);
+    if (!status)
+        cp_note(s, "%s: read %.3f, forward %.3f, score %.3f, select %.3f s; peak memory %zu MB", item->path, item->read,
+                item->forward, pathways.scoring, pathways.selecting, cp_peak_memory() >> 20);
+    cp_pathways_free(&pathways);
+    return status;
+}
+
 static cp_status path_image(cp_session *s, cp_item *item, void *user)
 {
-    cp_prediction prediction = {0};
-    cp_subject *subjects = NULL;
-    int n = 0;
-    cp_status status = cp_predict(s, item, &prediction);
-    if (!status)
-        status = cp_choose_subjects(s, item, user, &prediction, &subjects, &n);
-    if (!status && s->list && !s->options->json)
-        fprintf(s->out, "%s\n", item->path);
-    for (int i = 0; i < n && !status; i++) {
-        cp_pathways pathways;
-        status = cp_pathways_find(s, item, &subjects[i].response, &pathways);
-        if (!status && !s->options->json)
-            cp_scoring_print(s, &pathways.report, false, s->out);
-        for (int k = 0; k < pathways.n && !status; k++)
-            status = write_one(s, item, &subjects[i], NULL, item, &pathways.pathway[k]);
-        if (!status)
-            cp_note(s, "%s: read %.3f, forward %.3f, score %.3f, select %.3f s; peak memory %zu MB", item->path,
-                    item->read, item->forward, pathways.scoring, pathways.selecting, cp_peak_memory() >> 20);
-        cp_pathways_free(&pathways);
-    }
-    cp_free(subjects);
-    cp_prediction_free(&prediction);
-    return status;
+    return cp_each_subject(s, item, user, path_subject);
 }
 
 static cp_status path_from_scores(cp_session *s)

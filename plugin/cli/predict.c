@@ -397,6 +397,23 @@ cp_status cp_choose_subjects(const cp_session *s, const cp_item *item, const cp_
     return status;
 }
 
+cp_status cp_each_subject(cp_session *s, cp_item *item, const cp_wish *wish, cp_subject_visit visit)
+{
+    cp_prediction prediction = {0};
+    cp_subject *subjects = NULL;
+    int n = 0;
+    cp_status status = cp_predict(s, item, &prediction);
+    if (!status)
+        status = cp_choose_subjects(s, item, wish, &prediction, &subjects, &n);
+    if (!status && s->list && !s->options->json)
+        fprintf(s->out, "%s\n", item->path);
+    for (int i = 0; i < n && !status; i++)
+        status = visit(s, item, &subjects[i]);
+    cp_free(subjects);
+    cp_prediction_free(&prediction);
+    return status;
+}
+
 static cp_status run_on_images(const char *command, const cp_options *options, bool together, cp_visit visit)
 {
     cp_session session;

@@ -57,6 +57,10 @@ json_t *cp_prediction_json(const cp_session *session, const cp_item *item, const
 cp_status cp_choose_subjects(const cp_session *session, const cp_item *item, const cp_wish *wish,
                              const cp_prediction *prediction, cp_subject **subjects, int *count);
 
+/* Predicts and calls `visit` with each response the wish means; in a list the image's path is printed before them. */
+typedef cp_status (*cp_subject_visit)(cp_session *session, cp_item *item, const cp_subject *subject);
+cp_status cp_each_subject(cp_session *session, cp_item *item, const cp_wish *wish, cp_subject_visit visit);
+
 /* Corner and size of a detection's box in photo pixels, not clipped. */
 void cp_detection_rectangle(const cp_session *session, const cp_item *item, const cp_detection *detection, double *x,
                             double *y, double *w, double *h);

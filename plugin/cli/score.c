@@ -42,38 +42,31 @@ static cp_status report(const cp_session *s, const cp_item *item, const cp_subje
     return status;
 }
 
+static cp_status score_subject(cp_session *s, cp_item *item, const cp_subject *subject)
+{
+    char file[4096];
+    cp_scoring scoring;
+    float *score = cp_alloc(cp_model_neuron_count(s->model), sizeof *score, "scores");
+    if (!score)
+        return CP_ERESOURCE;
+    double began = cp_seconds();
+    cp_status status = cp_method_score(s, cp_method_find(s->options->method), &subject->response, score, &scoring);
+    double scored = cp_seconds() - began;
+    if (!status)
+        status = cp_write_score(s, item, subject, score, subject->tag, file);
+    if (!status)
+        status = report(s, item, subject, score, &scoring, file);
+    if (!status)
+        cp_note(s, "%s: read %.3f, forward %.3f, score %.3f s; peak memory %zu MB", item->path, item->read, item->forward,
+                scored, cp_peak_memory() >> 20);
+    cp_scoring_free(&scoring);
+    cp_free(score);
+    return status;
+}
+
 static cp_status score_image(cp_session *s, cp_item *item, void *user)
 {
-    cp_prediction prediction = {0};
-    cp_subject *subjects = NULL;
-    int n = 0;
-    char file[4096];
-    float *score = NULL;
-    cp_status status = cp_predict(s, item, &prediction);
-    if (!status)
-        status = cp_choose_subjects(s, item, user, &prediction, &subjects, &n);
-    if (!status && !(score = cp_alloc(cp_model_neuron_count(s->model), sizeof *score, "scores")))
-        status = CP_ERESOURCE;
-    if (!status && s->list && !s->options->json)
-        fprintf(s->out, "%s\n", item->path);
-    for (int i = 0; i < n && !status; i++) {
-        cp_scoring scoring;
-        double began = cp_seconds();
-        status = cp_method_score(s, cp_method_find(s->options->method), &subjects[i].response, score, &scoring);
-        double scored = cp_seconds() - began;
-        if (!status)
-            status = cp_write_score(s, item, &subjects[i], score, subjects[i].tag, file);
-        if (!status)
-            status = report(s, item, &subjects[i], score, &scoring, file);
-        cp_scoring_free(&scoring);
-        if (!status)
-            cp_note(s, "%s: read %.3f, forward %.3f, score %.3f s; peak memory %zu MB", item->path, item->read,
-                    item->forward, scored, cp_peak_memory() >> 20);
-    }
-    cp_free(score);
-    cp_free(subjects);
-    cp_prediction_free(&prediction);
-    return status;
+    return cp_each_subject(s, item, user, score_subject);
 }
 
 cp_status cp_run_score(const cp_options *options) { return cp_run_on_images_together("score", options, score_image); }

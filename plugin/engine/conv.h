@@ -19,6 +19,9 @@ typedef struct {
     int groups;
 } cp_window;
 
+/* Moves nothing: the input is its own im2col. */
+static inline bool cp_is_pointwise(const cp_window *g) { return g->size == 1 && g->stride == 1 && g->pad == 0; }
+
 typedef struct cp_onednn cp_onednn; /* a gather by oneDNN, see below */
 
 struct cp_conv {

@@ -16,7 +16,6 @@ enum {
 
 static int min(int a, int b) { return a < b ? a : b; }
 static int ceil_div(int a, int b) { return (a + b - 1) / b; }
-static bool is_pointwise(const cp_window *g) { return g->size == 1 && g->stride == 1 && g->pad == 0; }
 
 /* col (channels*size*size, p1-p0): what the window sees at output positions p0..p1. */
 static void im2col(const float *x, int channels, const cp_window *g, int p0, int p1, float *col)
@@ -99,7 +98,7 @@ void cp_gather_scratch(const cp_window *g, size_t *per_thread, size_t *shared)
 {
     int window = g->size * g->size, positions = g->out_h * g->out_w;
     *per_thread = *shared = 0;
-    if (is_pointwise(g)) return;
+    if (cp_is_pointwise(g)) return;
     if (positions <= SMALL_IMAGE) {
         size_t one = (size_t)g->c * g->groups * window * positions;
         *shared = one > SHARED_FLOATS ? one : SHARED_FLOATS;
@@ -113,7 +112,7 @@ static void gather_strip(const cp_window *g, const float *a, const float *x, int
                          const float *bias, ACTIVATION activation, float *col)
 {
     int window = g->size * g->size, k = g->c * window, positions = g->out_h * g->out_w, columns = p1 - p0;
-    if (is_pointwise(g)) {
+    if (cp_is_pointwise(g)) {
         cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, g->m, columns, k, 1, a, k, x + p0, positions, accumulate,
                     y + p0, positions);
     } else {
@@ -152,7 +151,7 @@ static void gather_small(const cp_window *g, const float *weights, int n, cp_bat
 {
     int positions = g->out_h * g->out_w, window = g->size * g->size, k = g->c * window;
     size_t plane = (size_t)g->h * g->w, image = (size_t)k * g->groups * positions;
-    bool pointwise = is_pointwise(g);
+    bool pointwise = cp_is_pointwise(g);
     int chunk = pointwise ? n : (int)(SHARED_FLOATS / image);
     if (chunk < 1) chunk = 1;
     int rows = g->m >= 2 * ROW_BLOCK ? ROW_BLOCK : ceil_div(g->m, 2), blocks = ceil_div(g->m, rows);
@@ -234,7 +233,7 @@ static void scatter_pointwise(const cp_window *g, const float *weights, int n, c
 
 void cp_scatter(const cp_window *g, const float *weights, int n, cp_batch y, cp_batch x, const cp_scratch *scratch)
 {
-    if (is_pointwise(g)) {
+    if (cp_is_pointwise(g)) {
         scatter_pointwise(g, weights, n, y, x);
         return;
     }

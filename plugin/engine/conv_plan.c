@@ -82,8 +82,8 @@ static const double sgemm_rate = 46, pointwise_rate = 41, onednn_rate[OFFERS] = 
 static double gemm_time(const cp_window *g)
 {
     double k = (double)g->c * g->size * g->size;
-    bool pointwise = g->size == 1 && g->stride == 1 && g->pad == 0; /* moves nothing, but is cut into thin products */
-    if (pointwise) return k * g->m / pointwise_rate * g->out_h * g->out_w;
+    if (cp_is_pointwise(g)) /* cut into thin products */
+        return k * g->m / pointwise_rate * g->out_h * g->out_w;
     return (k * g->m / sgemm_rate + .4 * k) * g->out_h * g->out_w;
 }
 
@@ -118,9 +118,13 @@ static cp_status add_offers(cp_op *op, bool backward, int wish, offer *offers, i
 {
     const cp_window *g = backward ? &op->conv->back_window : &op->conv->window;
     size_t flipped = backward && !is_large(g) ? sizeof(float) * g->c * g->m * g->size * g->size : 0; /* not needed then */
+    /* Areas of one colour stay exactly even under the first layer's other kernels, and with them the ties of max-pools that
+     * Darknet breaks by order; Winograd's tiles differ there by rounding. */
+    bool direct_only = op->source[0] < 0 && !backward;
     for (int k = 0; k < OFFERS; ++k) {
         cp_onednn *gather = NULL;
-        cp_status status = wish == FREE || wish == k ? cp_onednn_offer(g, (cp_kernel)k, &gather) : CP_OK;
+        bool asked = wish == FREE ? !direct_only || k == CP_KERNEL_DIRECT : wish == k;
+        cp_status status = asked ? cp_onednn_offer(g, (cp_kernel)k, &gather) : CP_OK;
         if (status) return status;
         if (!gather) continue;
         double saved = wish == k ? 1 : gemm_time(g) - onednn_time(g, (cp_kernel)k, cp_onednn_band_rows(gather));
@@ -267,8 +271,7 @@ cp_status cp_conv_plan(cp_op *ops, int n)
         const cp_window *g = &conv->window;
         /* A gather moves m*size*size floats per position, a scatter c*size*size: the flipped weights pay unless the layer
          * widens a lot, as the first one does. */
-        bool pointwise = g->size == 1 && g->stride == 1 && g->pad == 0; /* moves nothing, in either direction */
-        conv->back_gathers = pointwise || (g->stride == 1 && g->pad < g->size && g->m <= 2 * g->c);
+        conv->back_gathers = cp_is_pointwise(g) || (g->stride == 1 && g->pad < g->size && g->m <= 2 * g->c);
         if (conv->back_gathers) conv->back_window = back_window(g);
     }
     cp_status status = choose_kernels(ops, n);

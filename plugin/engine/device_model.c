@@ -38,8 +38,7 @@ static cp_status upload(const void *from, size_t count, size_t size, void **to)
 
 static size_t col_bytes(const cp_window *g)
 {
-    bool pointwise = g->size == 1 && g->stride == 1 && g->pad == 0;
-    return pointwise ? 0 : (size_t)g->groups * g->c * g->size * g->size * g->out_h * g->out_w * sizeof(float);
+    return cp_is_pointwise(g) ? 0 : (size_t)g->groups * g->c * g->size * g->size * g->out_h * g->out_w * sizeof(float);
 }
 
 static cp_status prepare(const cp_op *op, cp_device_op *to)

@@ -19,7 +19,6 @@ static void blas_failed(const call *c, cublasStatus_t error)
             cp_fail(CP_EINTERNAL, "layer %d: %s: cuBLAS status %d", c->op->info->index, c->op->info->type, (int)error);
 }
 
-static bool is_pointwise(const cp_window *g) { return g->size == 1 && g->stride == 1 && g->pad == 0; }
 
 /* ---------------------------------------------------------------- convolution */
 
@@ -44,7 +43,7 @@ static void gather(const call *c, const float *x, float *y, bool fresh)
 {
     const cp_window *g = &c->device->window;
     const float *col = x;
-    if (!is_pointwise(g)) {
+    if (!cp_is_pointwise(g)) {
         cp_kernel_im2col(g, x, c->lane->work, c->stream);
         col = c->lane->work;
     }
@@ -56,7 +55,7 @@ static void gather(const call *c, const float *x, float *y, bool fresh)
 static void scatter(const call *c, const float *y, float *x, bool fresh)
 {
     const cp_window *g = &c->device->window;
-    bool direct = is_pointwise(g);
+    bool direct = cp_is_pointwise(g);
     product(c, true, g->groups, g->c * g->size * g->size, g->out_h * g->out_w, g->m, c->device->weights, y,
             direct && !fresh ? 1 : 0, direct ? x : c->lane->work);
     if (!direct) cp_kernel_col2im(g, c->lane->work, x, fresh, c->stream);
