@@ -32,8 +32,9 @@ struct cp_model {
 };
 
 /* model/open.c, for whoever runs another network than the model's: Darknet's parser on the text of a checked cfg,
- * silent, with the same random start every time; and free_network with what that leaves behind. */
-cp_status cp_host_parse(const char *text, size_t length, network **net);
+ * silent; and free_network with what that leaves behind. `random`: weights start at random, each time the same; else
+ * at 0, for who fills in all of them, which saves half the time of opening a large network. */
+cp_status cp_host_parse(const char *text, size_t length, bool random, network **net);
 void cp_host_free(network *net);
 /* model/table.c: fills the layer table, neuron layers, dependencies and heads from net. */
 cp_status cp_model_build_table(cp_model *model);

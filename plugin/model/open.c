@@ -33,7 +33,7 @@ static void restore_stderr(int saved)
 }
 
 /* Darknet reads a cfg from a path, so the prepared text gets one: an anonymous file in memory. */
-cp_status cp_host_parse(const char *text, size_t length, network **net)
+cp_status cp_host_parse(const char *text, size_t length, bool random, network **net)
 {
     int file = memfd_create("cfg", MFD_CLOEXEC);
     if (file < 0) return cp_fail(CP_ERESOURCE, "cfg: no anonymous file for the prepared text");
@@ -50,7 +50,9 @@ cp_status cp_host_parse(const char *text, size_t length, network **net)
         snprintf(path, sizeof path, "/proc/self/fd/%d", file);
         int saved = silence_stderr();
         srand(2222222); /* the initial weights are the same each time */
+        random_weights = random;
         *net = parse_network_cfg(path);
+        random_weights = 1;
         restore_stderr(saved);
     }
     close(file);
@@ -107,7 +109,7 @@ static cp_status open_checked(cp_model *model, const char *weights)
     if (!status && net->n_layers == 0) status = cp_fail(CP_EINPUT, "cfg: %s has no layers", model->cfg_path);
     if (!status && weights) status = cp_weights_check(weights, net, model->cfg_path, NULL);
     if (!status) status = cp_cfg_render(cfg, &text, &length);
-    if (!status) status = cp_host_parse(text, length, &model->net);
+    if (!status) status = cp_host_parse(text, length, !weights, &model->net);
     if (!status) status = compare_shapes(model, net);
     if (!status && weights) cp_host_load_weights(model->net, weights);
     if (!status && !weights) neutral_batch_norm(model->net);

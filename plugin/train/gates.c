@@ -144,7 +144,7 @@ static cp_status open_network(gates_run *r)
     if (!status) status = cp_cfg_render(cfg, &text, &length);
     if (!status) {
         parse_pathmask = cp_pathmask_parse; /* in another program than Darknet nobody has */
-        status = cp_host_parse(text, length, &r->net);
+        status = cp_host_parse(text, length, true, &r->net);
     }
     if (!status) {
         cp_host_load_weights(r->net, r->model->weights_path); /* whose last layers the run does not have */
