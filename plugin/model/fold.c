@@ -6,26 +6,11 @@
 #include "io/error.h"
 #include "model/model.h"
 
-/* Denormals are zero in a stock -Ofast Darknet (it sets FTZ/DAZ) and not in a program linked otherwise: the bits decide,
- * so that both read the same weights. Real files hold them, in rolling variances above all. */
-static void flush_denormals(float *x, size_t n)
-{
-    for (size_t i = 0; i < n; ++i) {
-        uint32_t bits;
-        memcpy(&bits, &x[i], sizeof bits);
-        if (!(bits & 0x7f800000u)) bits = 0;
-        memcpy(&x[i], &bits, sizeof bits);
-    }
-}
-
 /* The CPU forward's normalisation is (x - mean) / (sqrt(var) + 1e-6), then scale and bias: factor[f] is what multiplies the
  * filter's weights. */
 static cp_status fold_arrays(int index, float *weights, size_t per_filter, int filters, float *biases, float *scales,
                              float *mean, float *variance)
 {
-    flush_denormals(scales, filters);
-    flush_denormals(mean, filters);
-    flush_denormals(variance, filters);
     for (int f = 0; f < filters; ++f) {
         double var = variance[f] > 0 ? variance[f] : 0;
         double factor = scales[f] / (sqrt(var) + .000001);
@@ -92,10 +77,6 @@ cp_status cp_model_fold(network *net)
         cp_status status = CP_OK;
         size_t weights, biases;
         cp_host_array_sizes(l, &weights, &biases);
-        if (weights) {
-            flush_denormals(l->weights, weights);
-            flush_denormals(l->biases, biases);
-        }
         if (weights && l->batch_normalize) {
             if (l->type == DECONVOLUTIONAL)
                 status = fold_deconvolutional(i, l);

@@ -33,19 +33,23 @@ struct cp_model {
 
 /* model/open.c, for whoever runs another network than the model's: Darknet's parser on the text of a checked cfg,
  * silent; and free_network with what that leaves behind. `random`: weights start at random, each time the same; else
- * at 0, for who fills in all of them, which saves half the time of opening a large network. */
+ * at 0, for who fills in all of them, which takes half as long. */
 cp_status cp_host_parse(const char *text, size_t length, bool random, network **net);
 void cp_host_free(network *net);
 /* model/table.c: fills the layer table, neuron layers, dependencies and heads from net. */
 cp_status cp_model_build_table(cp_model *model);
 /* model/predict.c: one head's forward over the output of its logit layer, one image; output has the head's outputs. */
 cp_status cp_model_run_head(const cp_model *model, int head, const float *logits, float *output);
-/* model/fold.c: flushes denormal weights, folds batch norm into weights and biases, drops training buffers. */
+/* model/fold.c: folds batch norm into weights and biases, drops training buffers. */
 cp_status cp_model_fold(network *net);
 /* model/fold.c: floats in the weights and in the biases of a layer; 0 where it has none. */
 void cp_host_array_sizes(const layer *l, size_t *weights, size_t *biases);
 /* model/open.c: Darknet's own reading of a file that cp_weights_check has accepted. */
 void cp_host_load_weights(network *net, const char *weights);
+/* model/load.c: ours, in one pass, which also checks and hashes: into the arrays of net, as parsed from the cfg that `file`
+ * was opened for. After an error some are filled and some are not. */
+cp_status cp_host_read_weights(network *net, const cp_cfg_net *shapes, cp_weights_file *file, char sha256[65],
+                               cp_weights_info *info);
 
 /* model/reload.c: other weights for an open model. No frame of the model may be alive, and no thread use it; after an
  * error the model can only be reloaded or freed. */

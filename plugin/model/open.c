@@ -103,18 +103,20 @@ static cp_status open_checked(cp_model *model, const char *weights)
     cp_cfg_net *net = NULL;
     char *text = NULL;
     size_t length;
+    cp_weights_file *file = NULL;
     cp_status status = cp_cfg_read(model->cfg_path, &cfg);
     if (!status) status = cp_cfg_prepare(cfg, 1, 0, 0);
     if (!status) status = cp_cfg_check(cfg, 0, &net);
     if (!status && net->n_layers == 0) status = cp_fail(CP_EINPUT, "cfg: %s has no layers", model->cfg_path);
-    if (!status && weights) status = cp_weights_check(weights, net, model->cfg_path, NULL);
+    if (!status && weights) status = cp_weights_open(weights, net, model->cfg_path, &file);
     if (!status) status = cp_cfg_render(cfg, &text, &length);
     if (!status) status = cp_host_parse(text, length, !weights, &model->net);
     if (!status) status = compare_shapes(model, net);
-    if (!status && weights) cp_host_load_weights(model->net, weights);
+    if (!status && weights) status = cp_host_read_weights(model->net, net, file, model->weights_sha256, NULL);
     if (!status && !weights) neutral_batch_norm(model->net);
     if (!status) status = cp_model_build_table(model);
     if (!status) status = cp_model_fold(model->net);
+    cp_weights_close(file);
     cp_free(text);
     cp_cfg_net_free(net);
     cp_cfg_free(cfg);
@@ -138,7 +140,6 @@ cp_status cp_model_open(const char *cfg, const char *weights, cp_model **out)
     if (!status) status = open_checked(model, weights);
     gpu_index = gpu;
     if (!status) status = cp_sha256_file(cfg, model->cfg_sha256);
-    if (!status && weights) status = cp_sha256_file(weights, model->weights_sha256);
     if (status) {
         cp_model_free(model);
         return status;

@@ -3,7 +3,6 @@
 #include <string.h>
 
 #include "io/error.h"
-#include "io/hash.h"
 #include "model/cfg.h"
 #include "model/model.h"
 
@@ -27,17 +26,18 @@ cp_status cp_model_load_weights(cp_model *model, const char *weights, cp_weights
 {
     cp_cfg *cfg = NULL;
     cp_cfg_net *net = NULL;
+    cp_weights_file *file = NULL;
     cp_status status = cp_cfg_read(model->cfg_path, &cfg);
     if (!status) status = cp_cfg_prepare(cfg, 1, 0, 0);
     if (!status) status = cp_cfg_check(cfg, 0, &net);
-    if (!status) status = cp_weights_check(weights, net, model->cfg_path, info);
-    if (!status) status = cp_sha256_file(weights, model->weights_sha256);
+    if (!status) status = cp_weights_open(weights, net, model->cfg_path, &file);
     if (!status) {
         drop_engine(model);
         unfold(model->net);
-        cp_host_load_weights(model->net, weights);
-        status = cp_model_fold(model->net);
+        status = cp_host_read_weights(model->net, net, file, model->weights_sha256, info);
     }
+    if (!status) status = cp_model_fold(model->net);
+    cp_weights_close(file);
     cp_cfg_net_free(net);
     cp_cfg_free(cfg);
     return status;
@@ -56,6 +56,7 @@ static cp_status copy_array(int index, const char *what, float *to, const float 
                            bits & 0x7fffffu ? "NaN" : "infinite");
     }
     memcpy(to, from, n * sizeof *to);
+    cp_weights_flush(to, n);
     return CP_OK;
 }
 

@@ -5,14 +5,18 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
+#include "io/error.h"
+#include "io/file.h"
+#include "io/hash.h"
 #include "model/model.h"
 
 static const char *const nets[] = {"activations", "deconv", "densenet", "depthwise", "odd",        "resnet", "resnext",
                                    "vgg",         "yolov1", "yolov2",   "yolov3",    "yolov3-tiny"};
-enum { NETS = sizeof nets / sizeof *nets };
+enum { NETS = sizeof nets / sizeof *nets, VGG = 7 }; /* VGG has connected layers */
 
 static char cfg[200], weights[200];
 
@@ -93,22 +97,53 @@ static void reloaded_is_fresh(void **state)
         if (cp_model_load_weights(random, weights, NULL)) fail_msg("%s", cp_error());
         check(k, "the file's after errors", random, expected, n);
 
-        for (int i = 0; i < live->n; i++) {
-            layer *l = &live->layers[i];
-            if (l->type == DROPOUT) l->output = l->delta = NULL; /* the previous layer's */
-            free(l->mask), l->mask = NULL; /* free_layer forgets these */
-            free(l->cost), l->cost = NULL;
-            free(l->loss), l->loss = NULL;
-        }
-        free(live->seen), free(live->t), free(live->cost), free(live->workspace), free(live->scales), free(live->steps);
-        free_network(live);
+        cp_host_free(live);
         cp_model_free(fresh), cp_model_free(model), cp_model_free(random);
         free(expected), free(other);
     }
 }
 
+/* Files of old versions hold connected weights the other way round: read as Darknet reads them, denormals apart. */
+static void old_file_is_turned(void **state)
+{
+    (void)state;
+    char path[] = P_tmpdir "/test_reload_XXXXXX", text[CP_SHA256_TEXT];
+    size_t bytes, n;
+    unsigned char *file;
+    cp_model *model, *expected;
+    choose(VGG);
+    assert_int_equal(cp_file_read(weights, "weights", 1 << 20, &file, &bytes), CP_OK);
+    const int32_t header[4] = {1001, 0, 0, 5};
+    const uint32_t denormal = 0x80000123;
+    memcpy(file + 20, &denormal, sizeof denormal);
+    int fd = mkstemp(path);
+    assert_int_equal(write(fd, header, sizeof header), sizeof header);
+    assert_int_equal(write(fd, file + 20, bytes - 20), bytes - 20);
+    close(fd);
+    cp_free(file);
+
+    network *live = parse_network_cfg(cfg);
+    cp_host_load_weights(live, path);
+    if (cp_model_open(cfg, NULL, &expected) || cp_model_copy_weights(expected, live)) fail_msg("%s", cp_error());
+    float *old = run(expected, &n);
+    if (cp_model_open(cfg, path, &model)) fail_msg("%s", cp_error());
+    check(VGG, "the old file's", model, old, n);
+    assert_int_equal(cp_sha256_file(path, text), CP_OK);
+    assert_string_equal(cp_model_weights_sha256(model), text);
+    uint32_t bits;
+    memcpy(&bits, model->net->layers[1].biases, sizeof bits);
+    assert_int_equal(bits, 0);
+    if (cp_model_load_weights(model, weights, NULL)) fail_msg("%s", cp_error());
+    float *today = run(model, &n);
+    assert_memory_not_equal(old, today, n * sizeof *old);
+    cp_host_free(live);
+    cp_model_free(model), cp_model_free(expected);
+    free(old), free(today);
+    unlink(path);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(reloaded_is_fresh)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(reloaded_is_fresh), cmocka_unit_test(old_file_is_turned)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
