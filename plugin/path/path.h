@@ -1,22 +1,11 @@
-/* What the files of this room share: the inside of a path, and the parts that work without a model. */
+/* What the files of this room share. */
 #ifndef CP_PATH_PATH_H
 #define CP_PATH_PATH_H
 
 #include <string.h>
 
 #include "critpath.h"
-
-struct cp_path {
-    const cp_model *model;          /* NULL for a path made by cp_path_create_over */
-    const cp_neuron_layer *layers;  /* the model's table, n_layers rows */
-    int n_layers;
-    size_t neurons;                 /* N */
-    size_t *first;                  /* n_layers + 1: first word of each layer, then the number of all words */
-    uint64_t *words;                /* bit i%64 of word first[l] + i/64 is neuron i of layer l; spare bits are 0 */
-};
-
-/* An empty path over a table of neuron layers, which must outlive it. */
-cp_status cp_path_create_over(const cp_model *model, const cp_neuron_layer *layers, int n_layers, cp_path **path);
+#include "model/path.h"
 
 /* K = round((1 - sparsity) * neurons), half away from zero (METHODS 1.4). */
 size_t cp_path_keep_count(size_t neurons, double sparsity);

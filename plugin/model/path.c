@@ -1,8 +1,7 @@
 /* Paths: one bit per neuron, packed in 64-bit words that start anew at each neuron layer, so that the engine can mask
  * a layer without shifting, and set algebra is word by word. */
-#include "path/path.h"
+#include "model/path.h"
 
-#include <math.h>
 #include <string.h>
 
 #include "io/error.h"
@@ -195,12 +194,3 @@ cp_status cp_path_overlap(const cp_path *a, const cp_path *b, int neuron_layer, 
     }
     return CP_OK;
 }
-
-cp_status cp_path_check_sparsity(double sparsity)
-{
-    if (!(sparsity >= 0 && sparsity < 1))
-        return cp_fail(CP_EINPUT, "sparsity: %g found, at least 0 and below 1 allowed", sparsity);
-    return CP_OK;
-}
-
-size_t cp_path_keep_count(size_t neurons, double sparsity) { return (size_t)round((1 - sparsity) * (double)neurons); }
