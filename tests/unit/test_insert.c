@@ -13,55 +13,32 @@
 
 #include "io/error.h"
 #include "io/npz.h"
+#include "mask_files.h"
+#include "model/model.h"
 #include "path/path_file.h"
 #include "train/insert.h"
-#include "train/pathmask.h"
 
-/* Darknet's start values cost most of its parsing time; linked with --wrap. Small, of both signs, repeatable. */
+/* From 0 to 1, repeatable. */
 static unsigned random_state;
 static float next_random(void)
 {
     random_state = random_state * 1664525u + 1013904223u;
     return (float)(random_state >> 8) / (1 << 24);
 }
-float __wrap_rand_normal(void) { return 2 * next_random() - 1; }
-float __wrap_rand_uniform(float min, float max) { return min + (max - min) * next_random(); }
 
-static char folder[] = P_tmpdir "/insert_XXXXXX", plain_cfg[64], masked_cfg[64], path_npz[64], off_npz[64];
-
-static int set_up(void **state)
-{
-    (void)state;
-    parse_pathmask = cp_pathmask_parse;
-    resize_pathmask = cp_pathmask_resize;
-    cp_set_threads(1);
-    if (!mkdtemp(folder)) return 1;
-    snprintf(plain_cfg, sizeof plain_cfg, "%s/plain.cfg", folder);
-    snprintf(masked_cfg, sizeof masked_cfg, "%s/masked.cfg", folder);
-    snprintf(path_npz, sizeof path_npz, "%s/path.npz", folder);
-    snprintf(off_npz, sizeof off_npz, "%s/off.npz", folder);
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    char command[80];
-    snprintf(command, sizeof command, "rm -r %s", folder);
-    return system(command);
-}
-
-static void done(cp_status status)
-{
-    if (status) fail_msg("status %d: %s", status, cp_error());
-}
-
+/* With weights of ours: Darknet's own random ones cost most of its parsing time. */
 static network *parse(const char *cfg)
 {
     random_state = 5;
+    random_weights = 0;
     network *net = parse_network_cfg((char *)cfg);
+    random_weights = 1;
     for (int i = 0; i < net->n; ++i) {
         layer l = net->layers[i];
+        size_t weights, filters;
+        cp_host_array_sizes(&l, &weights, &filters);
+        float scale = weights ? sqrtf(2.f * filters / weights) : 0;
+        for (size_t k = 0; k < weights; ++k) l.weights[k] = scale * (2 * next_random() - 1);
         for (int f = 0; l.batch_normalize && f < l.n; ++f) l.rolling_variance[f] = 1; /* Darknet starts with 0 */
     }
     return net;
@@ -322,6 +299,7 @@ static void test_refused(void **state)
 int main(void)
 {
     gpu_index = -1;
+    cp_set_threads(1);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_resnet50),
         cmocka_unit_test(test_densenet201),
@@ -332,5 +310,5 @@ int main(void)
         cmocka_unit_test(test_frozen_is_the_engines),
         cmocka_unit_test(test_refused),
     };
-    return cmocka_run_group_tests(tests, set_up, tear_down);
+    return cmocka_run_group_tests(tests, make_mask_folder, remove_mask_folder);
 }

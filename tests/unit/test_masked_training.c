@@ -12,39 +12,13 @@
 #include <cmocka.h>
 
 #include "io/npz.h"
+#include "mask_files.h"
 #include "model/cfg.h"
 #include "model/model.h"
 #include "tiny_net.h"
 #include "train/insert.h"
-#include "train/pathmask.h"
 
 enum { BATCH = 4, ITERATIONS = 20 };
-
-static char folder[] = P_tmpdir "/training_XXXXXX", path_npz[64], off_npz[64], masked_cfg[64];
-
-static int set_up(void **state)
-{
-    (void)state;
-    parse_pathmask = cp_pathmask_parse;
-    if (!mkdtemp(folder)) return 1;
-    snprintf(path_npz, sizeof path_npz, "%s/path.npz", folder);
-    snprintf(off_npz, sizeof off_npz, "%s/off.npz", folder);
-    snprintf(masked_cfg, sizeof masked_cfg, "%s/masked.cfg", folder);
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    char command[80];
-    snprintf(command, sizeof command, "rm -r %s", folder);
-    return system(command);
-}
-
-static void done(cp_status status)
-{
-    if (status) fail_msg("status %d: %s", status, cp_error());
-}
 
 static bool on_path(int layer, size_t channel) { return (channel * 7 + (size_t)layer) % 2 == 0; }
 
@@ -211,5 +185,5 @@ int main(void)
         cmocka_unit_test(a_small_network),
         cmocka_unit_test(resnet20),
     };
-    return cmocka_run_group_tests(tests, set_up, tear_down);
+    return cmocka_run_group_tests(tests, make_mask_folder, remove_mask_folder);
 }
