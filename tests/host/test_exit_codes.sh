@@ -30,16 +30,6 @@ printf 'classes=2\nnames=names\nlabels=names\ntrain=list\nvalid=list\nbackup=%s\
 printf 'BM\106\0\0\0\0\0\0\0\066\0\0\0\050\0\0\0\002\0\0\0\002\0\0\0\001\0\030\0\0\0\0\0\020\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0' >cat.bmp
 printf '\377\0\0\0\377\0\0\0\0\0\377\377\377\377\0\0' >>cat.bmp
 
-# run STATUS TEXT ARGUMENTS...: the status is exactly this one and the output holds TEXT
-run() {
-    status=$1 text=$2
-    shift 2
-    got=0
-    ASAN_OPTIONS=detect_leaks=0 "$CRITPATH_DARKNET" "$@" >out 2>&1 </dev/null || got=$?
-    [ "$got" = "$status" ] || fail "darknet $*: status $got, expected $status: $(tail -n 3 out)"
-    grep -q -- "$text" out || fail "darknet $*: no '$text' in: $(tail -n 3 out)"
-}
-
 run 0 'Saving weights' partial net.cfg '' net.weights 4
 size=$(wc -c <net.weights)
 [ "$size" = $((20 + 4 * (4 + 4 * 27 + 2 + 2 * 4))) ] || fail "net.weights has $size bytes"

@@ -23,14 +23,6 @@ cfg() {
     for key; do echo "$key" >>"$name"; done
     printf '[avgpool]\n[convolutional]\nfilters=2\nsize=1\nactivation=linear\n[softmax]\n' >>"$name"
 }
-run() {
-    status=$1 text=$2
-    shift 2
-    got=0
-    ASAN_OPTIONS=detect_leaks=0 "$CRITPATH_DARKNET" "$@" >out 2>&1 </dev/null || got=$?
-    [ "$got" = "$status" ] || fail "darknet $*: status $got, expected $status: $(tail -n 3 out)"
-    grep -q -- "$text" out || fail "darknet $*: no '$text' in: $(tail -n 3 out)"
-}
 
 # 2x2 pixels, a plain .bmp
 printf 'BM\106\0\0\0\0\0\0\0\066\0\0\0\050\0\0\0\002\0\0\0\002\0\0\0\001\0\030\0\0\0\0\0\020\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0' >cat.bmp

@@ -10,6 +10,8 @@
 
 #include <cmocka.h>
 
+#include "ref_model.h"
+
 static const double step = 1e-6, wanted_margin = 3e-4, tolerance = 1e-3;
 
 void ref_check(cp_status status)
@@ -41,23 +43,6 @@ static void build_clear_of_kinks(ref_net *net, const ref_case *which)
     fail_msg("%s: no seed keeps clear of kinks", which->name);
 }
 
-static void open_files(ref_pair *pair)
-{
-    const char *folder = getenv("TMPDIR");
-    char cfg[512], weights[520];
-    snprintf(cfg, sizeof cfg, "%s/critpath-XXXXXX", folder && *folder ? folder : "/tmp");
-    int fd = mkstemp(cfg);
-    assert_true(fd >= 0);
-    close(fd);
-    snprintf(weights, sizeof weights, "%s.w", cfg);
-    assert_int_equal(ref_net_write_cfg(&pair->net, cfg), 0);
-    assert_int_equal(ref_net_write_weights(&pair->net, weights), 0);
-    cp_status status = cp_model_open(cfg, weights, &pair->model);
-    unlink(cfg);
-    unlink(weights);
-    ref_check(status);
-}
-
 static void take_response(ref_pair *pair)
 {
     pair->last = pair->net.n - 1;
@@ -85,7 +70,7 @@ void ref_pair_open(ref_pair *pair, const ref_case *which)
     memset(pair, 0, sizeof *pair);
     pair->name = which->name;
     build_clear_of_kinks(&pair->net, which);
-    open_files(pair);
+    pair->model = ref_model_open(&pair->net);
     assert_int_equal(cp_model_layer_count(pair->model), pair->net.n);
     pair->layers = cp_model_neuron_layers(pair->model, &pair->n_layers);
     pair->neurons = cp_model_neuron_count(pair->model);

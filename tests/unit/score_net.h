@@ -17,7 +17,7 @@
 
 #include "critpath.h"
 #include "io/image.h"
-#include "../reference/ref_net.h"
+#include "../reference/ref_model.h"
 
 #define CONV(f, k, s, p, a) \
     {.type = REF_CONVOLUTIONAL, .filters = f, .size = k, .stride = s, .padding = p, .activation = a}
@@ -42,21 +42,6 @@ static inline void check(cp_status status)
         fail_msg("%s", cp_error());
 }
 
-static inline void pair_open_files(pair *p)
-{
-    char cfg[] = "/tmp/critpath-XXXXXX", weights[sizeof cfg + 2];
-    int fd = mkstemp(cfg);
-    assert_true(fd >= 0);
-    close(fd);
-    snprintf(weights, sizeof weights, "%s.w", cfg);
-    assert_int_equal(ref_net_write_cfg(&p->net, cfg), 0);
-    assert_int_equal(ref_net_write_weights(&p->net, weights), 0);
-    cp_status status = cp_model_open(cfg, weights, &p->model);
-    unlink(cfg);
-    unlink(weights);
-    check(status);
-}
-
 /* Random weights; without biases on wish. */
 static inline void pair_open(pair *p, int c, int h, int w, const ref_layer *layers, int n, uint64_t seed, bool biases)
 {
@@ -68,7 +53,7 @@ static inline void pair_open(pair *p, int c, int h, int w, const ref_layer *laye
         for (int k = 0; k < p->net.layer[i].n_biases; k++)
             p->net.layer[i].biases[k] = 0;
     ref_net_forward(&p->net, 0);
-    pair_open_files(p);
+    p->model = ref_model_open(&p->net);
     size_t inputs = (size_t)c * (size_t)h * (size_t)w;
     float *input = malloc(inputs * sizeof *input);
     assert_non_null(input);

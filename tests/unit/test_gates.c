@@ -10,7 +10,7 @@
 
 #include <cmocka.h>
 
-#include "io/npz.h"
+#include "golden_gates.h"
 #include "model/cfg.h"
 #include "model/model.h"
 #include "tiny_net.h"
@@ -130,18 +130,6 @@ static void first_steps(void **state)
     tiny_close(&net);
 }
 
-static float *golden_array(cp_npz *npz, const char *name, size_t floats)
-{
-    size_t index, bytes;
-    cp_array_type type;
-    assert_true(cp_npz_find(npz, name, &index));
-    done(cp_npz_type(npz, index, &type));
-    assert_true(cp_array_bytes(&type, &bytes) && bytes == floats * sizeof(float));
-    float *data = malloc(bytes);
-    done(cp_npz_read(npz, index, &type, data));
-    return data;
-}
-
 /* PyTorch's gates after 50 steps (tests/oracle/make_golden.py), by its own SGD in float64: our 51st iterate's. */
 static void golden(void **state)
 {
@@ -160,19 +148,7 @@ static void golden(void **state)
         options.steps = 51;
         done(cp_gates_train(model, input, 1, &options, 1, gate, &report));
         assert_true(report.run.kept && report.run.step == 50);
-        double worst = 0, moved = 0;
-        int n;
-        const cp_neuron_layer *layers = cp_model_neuron_layers(model, &n);
-        for (int l = 0; l < n; l++) {
-            snprintf(name, sizeof name, "dgr.%s", layers[l].name);
-            float *expected = golden_array(npz, name, layers[l].count);
-            for (size_t i = 0; i < layers[l].count; i++) {
-                worst = fmax(worst, fabs(expected[i] - gate[layers[l].offset + i]));
-                moved = fmax(moved, fabs(expected[i] - 1));
-            }
-            free(expected);
-        }
-        if (!(worst < 1e-3 && moved > .01)) fail_msg("%s: gates differ by %g, moved by %g", nets[k], worst, moved);
+        check_golden_gates(nets[k], model, npz, gate);
         free(input), free(gate);
         cp_npz_close(npz);
         cp_model_free(model);

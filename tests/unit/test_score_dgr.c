@@ -7,8 +7,8 @@
 
 #include <cmocka.h>
 
+#include "golden_gates.h"
 #include "io/error.h"
-#include "io/npz.h"
 #include "tiny_net.h"
 
 /* ---------------------------------------------------------------- by hand */
@@ -295,18 +295,6 @@ static void against_the_naive_descent(void **state)
     tiny_close(&net);
 }
 
-static float *golden_array(cp_npz *npz, const char *name, size_t floats)
-{
-    size_t index, bytes;
-    cp_array_type type;
-    assert_true(cp_npz_find(npz, name, &index));
-    assert_int_equal(cp_npz_type(npz, index, &type), CP_OK);
-    assert_true(cp_array_bytes(&type, &bytes) && bytes == floats * sizeof(float));
-    float *data = malloc(bytes);
-    assert_int_equal(cp_npz_read(npz, index, &type, data), CP_OK);
-    return data;
-}
-
 /* PyTorch's gates after 50 steps (tests/oracle/make_golden.py), by its own SGD in float64: those of our 51st iterate. */
 static void golden(void **state)
 {
@@ -318,7 +306,6 @@ static void golden(void **state)
         cp_npz *npz;
         cp_dgr_report report;
         size_t c, h, w;
-        int n;
         snprintf(name, sizeof name, "tests/oracle/cfg/%s.cfg", nets[k]);
         snprintf(weights, sizeof weights, "tests/oracle/%s.weights", nets[k]);
         assert_int_equal(cp_model_open(name, weights, &model), CP_OK);
@@ -332,19 +319,7 @@ static void golden(void **state)
         assert_int_equal(cp_score_dgr(model, input, &options, gate, &report), CP_OK);
         assert_true(report.kept && report.step == 50);
         assert_true(report.loss < losses[49]);
-        const cp_neuron_layer *layers = cp_model_neuron_layers(model, &n);
-        double worst = 0, moved = 0;
-        for (int l = 0; l < n; l++) {
-            snprintf(name, sizeof name, "dgr.%s", layers[l].name);
-            float *expected = golden_array(npz, name, layers[l].count);
-            for (size_t i = 0; i < layers[l].count; i++) {
-                worst = fmax(worst, fabs(expected[i] - gate[layers[l].offset + i]));
-                moved = fmax(moved, fabs(expected[i] - 1));
-            }
-            free(expected);
-        }
-        if (!(worst < 1e-3 && moved > .01))
-            fail_msg("%s: gates differ by up to %g, they moved by up to %g", nets[k], worst, moved);
+        check_golden_gates(nets[k], model, npz, gate);
         free(input), free(losses), free(gate);
         cp_npz_close(npz);
         cp_model_free(model);
