@@ -50,6 +50,12 @@ grep '%:' "$tmp/out" >"$tmp/none"
 cmp "$tmp/nogpu" "$tmp/none" || fail "-nogpu without a device differs from -nogpu with one")
 run 1 'Cannot use GPU 99: ' $predict -i 99
 
+# Where memory ends, as the emulator can say.
+got=0
+CUDA_EMULATE_MEMORY=1 "$CRITPATH_DARKNET" $predict >"$tmp/out" 2>"$tmp/err" || got=$?
+[ $got = 0 ] || { [ $got = 1 ] && grep -q 'CUDA Error: out of memory' "$tmp/err"; } ||
+    fail "without memory: status $got: $(tail -n 3 "$tmp/err")"
+
 # Training. The picture is its own mirror image and is neither turned, cropped nor coloured, so every batch is the same.
 cd "$tmp"
 "$PYTHON" - <<'PY'
