@@ -65,9 +65,10 @@ typedef struct {
 
 typedef enum { CP_OTHER, CP_CLASSIFIER, CP_DETECTOR } cp_model_kind;
 
-/* Opens cfg and weights after checking both (DESIGN 8); folds batch norm with the CPU forward's epsilon,
- * (x-mean)/(sqrt(var)+1e-6). weights = NULL keeps Darknet's random initial weights (seeded, same every time): for
- * timing and tests only. */
+/* Opens cfg and weights after checking both (DESIGN 8); folds batch norm with the epsilon that Darknet has on the device in
+ * use (cp_device): (x-mean)/(sqrt(var)+1e-6) on the CPU, (x-mean)/sqrt(var+1e-5) on a GPU. The model stays so: choose the
+ * device first. Frames of it may compute on the other one; they give what this one would, up to rounding.
+ * weights = NULL keeps Darknet's random initial weights (seeded, same every time): for timing and tests only. */
 cp_status cp_model_open(const char *cfg, const char *weights, cp_model **model);
 void cp_model_free(cp_model *model);
 
@@ -256,7 +257,8 @@ int cp_threads(void);
 void cp_set_kernel_memory(size_t bytes);
 
 /* Where frames made from now on compute: on GPU `index` of a GPU build, or (-1) on the CPU, as from the start, unless
- * the environment names one in CRITPATH_GPU. Results are the CPU's up to rounding, and read in the same way.
+ * the environment names one in CRITPATH_GPU. Results are read in the same way and are the CPU's up to rounding, where the
+ * model was opened for the same device (cp_model_open).
  * CP_EINPUT, and the choice stays, when there is no such GPU or the build has none. */
 cp_status cp_set_device(int index);
 /* The same for the calling thread alone: where frames that it makes compute. */

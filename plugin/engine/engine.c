@@ -18,11 +18,6 @@ int cp_threads(void)
     return threads > 0 ? threads : 1;
 }
 
-enum { UNASKED = -2 };
-static int device_index = UNASKED;
-
-static _Thread_local int thread_device = UNASKED;
-
 static cp_status check_device(int index)
 {
     if (index < 0) return CP_OK;
@@ -36,26 +31,15 @@ static cp_status check_device(int index)
 cp_status cp_set_device(int index)
 {
     cp_status status = check_device(index);
-    if (!status) device_index = index < 0 ? -1 : index;
+    if (!status) cp_device_choose(index, false);
     return status;
 }
 
 cp_status cp_set_thread_device(int index)
 {
     cp_status status = check_device(index);
-    if (!status) thread_device = index < 0 ? -1 : index;
+    if (!status) cp_device_choose(index, true);
     return status;
-}
-
-int cp_device(void)
-{
-    if (thread_device != UNASKED) return thread_device;
-    if (device_index == UNASKED) {
-        const char *wish = getenv("CRITPATH_GPU");
-        device_index = cp_device_builds() && wish && *wish ? atoi(wish) : -1; /* not there: no frame can be made */
-        if (device_index < 0) device_index = -1;
-    }
-    return device_index;
 }
 
 #ifndef GPU
@@ -65,18 +49,6 @@ cp_status cp_device_name(int index, char name[300])
     return cp_fail(CP_EINPUT, "GPU %d: this build computes on the CPU", index);
 }
 #endif
-
-bool cp_device_builds(void)
-{
-#ifdef GPU
-    return true;
-#else
-    return false;
-#endif
-}
-
-/* In a build without GPUs it is 0 until Darknet's main has run. */
-int cp_host_device(void) { return cp_device_builds() ? gpu_index : -1; }
 
 int cp_threads_for(double work) { return work < 1 << 16 ? 1 : cp_threads(); }
 

@@ -1,4 +1,4 @@
-/* Batch norm folded into the weights before it, exactly as Darknet's CPU forward computes it. */
+/* Batch norm folded into the weights before it, exactly as Darknet's forward computes it on the device in use. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -6,14 +6,19 @@
 #include "io/error.h"
 #include "model/model.h"
 
-/* The CPU forward's normalisation is (x - mean) / (sqrt(var) + 1e-6), then scale and bias: factor[f] is what multiplies the
- * filter's weights. */
-static cp_status fold_arrays(int index, float *weights, size_t per_filter, int filters, float *biases, float *scales,
-                             float *mean, float *variance)
+/* What Darknet's forward divides by: normalize_cpu() and normalize_kernel() disagree. */
+static double deviation(double variance, bool gpu)
+{
+    return gpu ? sqrt(variance + .00001) : sqrt(variance) + .000001;
+}
+
+/* (x - mean) / deviation, then scale and bias: `factor` is what multiplies a filter's weights. */
+static cp_status fold_arrays(int index, bool gpu, float *weights, size_t per_filter, int filters, float *biases,
+                             float *scales, float *mean, float *variance)
 {
     for (int f = 0; f < filters; ++f) {
         double var = variance[f] > 0 ? variance[f] : 0;
-        double factor = scales[f] / (sqrt(var) + .000001);
+        double factor = scales[f] / deviation(var, gpu);
         biases[f] = (float)(biases[f] - mean[f] * factor);
         for (size_t i = 0; i < per_filter; ++i) weights[f * per_filter + i] = (float)(weights[f * per_filter + i] * factor);
         if (!isfinite(factor) || !isfinite(biases[f]))
@@ -24,7 +29,7 @@ static cp_status fold_arrays(int index, float *weights, size_t per_filter, int f
 }
 
 /* Deconvolutional weights are (c, n*size*size): the filter is the second axis. */
-static cp_status fold_deconvolutional(int index, layer *l)
+static cp_status fold_deconvolutional(int index, bool gpu, layer *l)
 {
     size_t window = (size_t)l->size * l->size;
     float *column = cp_alloc(l->c * window, sizeof(float), "deconvolutional weights");
@@ -33,7 +38,7 @@ static cp_status fold_deconvolutional(int index, layer *l)
     for (int f = 0; f < l->n && !status; ++f) {
         for (int c = 0; c < l->c; ++c)
             memcpy(column + c * window, l->weights + ((size_t)c * l->n + f) * window, window * sizeof(float));
-        status = fold_arrays(index, column, l->c * window, 1, l->biases + f, l->scales + f, l->rolling_mean + f,
+        status = fold_arrays(index, gpu, column, l->c * window, 1, l->biases + f, l->scales + f, l->rolling_mean + f,
                              l->rolling_variance + f);
         for (int c = 0; c < l->c; ++c)
             memcpy(l->weights + ((size_t)c * l->n + f) * window, column + c * window, window * sizeof(float));
@@ -70,7 +75,7 @@ void cp_host_array_sizes(const layer *l, size_t *weights, size_t *biases)
     }
 }
 
-cp_status cp_model_fold(network *net)
+cp_status cp_model_fold(network *net, bool gpu)
 {
     for (int i = 0; i < net->n; ++i) {
         layer *l = &net->layers[i];
@@ -79,10 +84,10 @@ cp_status cp_model_fold(network *net)
         cp_host_array_sizes(l, &weights, &biases);
         if (weights && l->batch_normalize) {
             if (l->type == DECONVOLUTIONAL)
-                status = fold_deconvolutional(i, l);
+                status = fold_deconvolutional(i, gpu, l);
             else
-                status = fold_arrays(i, l->weights, weights / biases, (int)biases, l->biases, l->scales, l->rolling_mean,
-                                     l->rolling_variance);
+                status = fold_arrays(i, gpu, l->weights, weights / biases, (int)biases, l->biases, l->scales,
+                                     l->rolling_mean, l->rolling_variance);
             if (status) return status;
             l->batch_normalize = 0;
         }

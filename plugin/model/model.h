@@ -24,6 +24,7 @@ struct cp_model {
     int heads;
     int *head;
     char cfg_sha256[65], weights_sha256[65];
+    bool gpu; /* batch norm is folded as Darknet's forward on a GPU computes it, not as that on the CPU */
 
     /* What the engine prepares once per model (transposed weights, permutations); made under the lock. */
     pthread_mutex_t engine_lock;
@@ -40,10 +41,13 @@ void cp_host_free(network *net);
 cp_status cp_model_build_table(cp_model *model);
 /* model/predict.c: one head's forward over the output of its logit layer, one image; output has the head's outputs. */
 cp_status cp_model_run_head(const cp_model *model, int head, const float *logits, float *output);
-/* model/fold.c: folds batch norm into weights and biases, drops training buffers. */
-cp_status cp_model_fold(network *net);
+/* model/fold.c: folds batch norm into weights and biases, drops training buffers. gpu: with the epsilon of Darknet's
+ * kernels, sqrt(var+1e-5), in place of the CPU forward's, sqrt(var)+1e-6. */
+cp_status cp_model_fold(network *net, bool gpu);
 /* model/fold.c: floats in the weights and in the biases of a layer; 0 where it has none. */
 void cp_host_array_sizes(const layer *l, size_t *weights, size_t *biases);
+/* model/device.c: what cp_device() says from now on; `thread`: to the calling thread alone. */
+void cp_device_choose(int index, bool thread);
 /* model/open.c: Darknet's own reading of a file that cp_weights_check has accepted. */
 void cp_host_load_weights(network *net, const char *weights);
 /* model/load.c: ours, in one pass, which also checks and hashes: into the arrays of net, as parsed from the cfg that `file`
@@ -55,8 +59,8 @@ cp_status cp_host_read_weights(network *net, const cp_cfg_net *shapes, cp_weight
  * error the model can only be reloaded or freed. */
 /* Those of a checkpoint, checked first. `info` may be NULL. */
 cp_status cp_model_load_weights(cp_model *model, const char *weights, cp_weights_info *info);
-/* Those of another network of the same cfg, unfolded, in host memory; it is only read. CP_EINPUT: other layers or
- * sizes, or a number that is not finite. */
+/* Those of another network of the same cfg, unfolded, in host memory; it is only read. Folded as that network, on the CPU
+ * or a GPU, would predict. CP_EINPUT: other layers or sizes, or a number that is not finite. */
 cp_status cp_model_copy_weights(cp_model *model, const network *from);
 
 const char *cp_host_type_name(LAYER_TYPE type);

@@ -77,7 +77,7 @@ void cp_host_load_weights(network *net, const char *weights)
     for (int i = 0; i < net->n; ++i)
         if (net->layers[i].type == DECONVOLUTIONAL) net->layers[i].groups = 1;
     int saved = silence_stderr(), gpu = gpu_index;
-    gpu_index = -1; /* else a GPU build also pushes them to arrays on the GPU, which this network has not */
+    gpu_index = net->gpu_index; /* below 0 the network has no arrays on a GPU to push them to */
     load_weights(net, (char *)weights);
     gpu_index = gpu;
     restore_stderr(saved);
@@ -115,7 +115,7 @@ static cp_status open_checked(cp_model *model, const char *weights)
     if (!status && weights) status = cp_host_read_weights(model->net, net, file, model->weights_sha256, NULL);
     if (!status && !weights) neutral_batch_norm(model->net);
     if (!status) status = cp_model_build_table(model);
-    if (!status) status = cp_model_fold(model->net);
+    if (!status) status = cp_model_fold(model->net, model->gpu);
     cp_weights_close(file);
     cp_free(text);
     cp_cfg_net_free(net);
@@ -129,12 +129,13 @@ cp_status cp_model_open(const char *cfg, const char *weights, cp_model **out)
     cp_model *model = cp_alloc(1, sizeof *model, "model");
     if (!model) return CP_ERESOURCE;
     pthread_mutex_init(&model->engine_lock, NULL);
+    model->gpu = cp_device() >= 0;
     model->cfg_path = strdup(cfg);
     model->weights_path = weights ? strdup(weights) : NULL;
     cp_status status = model->cfg_path && (!weights || model->weights_path)
                            ? CP_OK
                            : cp_fail(CP_ERESOURCE, "model: out of memory");
-    /* The engine computes on the CPU: in a GPU build too, Darknet keeps this network off the GPU. */
+    /* The engine has frames of its own, on a GPU too: Darknet keeps this network off the GPU. */
     int gpu = gpu_index;
     gpu_index = -1;
     if (!status) status = open_checked(model, weights);
@@ -158,9 +159,15 @@ void cp_host_free(network *net)
         free(l->cost), l->cost = NULL;
         free(l->loss), l->loss = NULL;
     }
+    int gpu = gpu_index;
+    gpu_index = net->gpu_index;
+#ifdef GPU
+    if (gpu_index >= 0) cuda_free(net->workspace), net->workspace = NULL;
+#endif
     free(net->seen), free(net->t), free(net->cost), free(net->workspace);
     free(net->scales), free(net->steps);
     free_network(net);
+    gpu_index = gpu;
 }
 
 void cp_model_free(cp_model *model)

@@ -36,7 +36,7 @@ cp_status cp_model_load_weights(cp_model *model, const char *weights, cp_weights
         unfold(model->net);
         status = cp_host_read_weights(model->net, net, file, model->weights_sha256, info);
     }
-    if (!status) status = cp_model_fold(model->net);
+    if (!status) status = cp_model_fold(model->net, model->gpu);
     cp_weights_close(file);
     cp_cfg_net_free(net);
     cp_cfg_free(cfg);
@@ -86,5 +86,8 @@ cp_status cp_model_copy_weights(cp_model *model, const network *from)
         if (!status) status = copy_array(i, "rolling variance", to->rolling_variance, l->rolling_variance, biases);
     }
     model->weights_sha256[0] = 0;
-    return status ? status : cp_model_fold(net);
+#ifdef GPU
+    model->gpu = from->gpu_index >= 0;
+#endif
+    return status ? status : cp_model_fold(net, model->gpu);
 }

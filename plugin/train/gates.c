@@ -123,7 +123,10 @@ static cp_status edit_cfg(gates_run *r, cp_cfg *cfg)
     return status;
 }
 
-/* Real files hold rolling variances a little below zero, of which only a program that flushes them takes the root. */
+static bool on_gpu(const network *net) { return cp_device_builds() && net->gpu_index >= 0; }
+
+/* Real files hold rolling variances a little below zero, of which only a program that flushes them takes the root. The
+ * GPU's forward adds its epsilon first. */
 static void flush_variances(network *net)
 {
     for (int i = 0; i < net->n; ++i) {
@@ -132,6 +135,14 @@ static void flush_variances(network *net)
         for (int f = 0; l->batch_normalize && f < filters; ++f)
             if (!(l->rolling_variance[f] >= FLT_MIN)) l->rolling_variance[f] = 0;
     }
+}
+
+static void freeze(layer *l)
+{
+    l->update = NULL;
+#ifdef GPU
+    l->update_gpu = NULL;
+#endif
 }
 
 static cp_status open_network(gates_run *r)
@@ -148,9 +159,9 @@ static cp_status open_network(gates_run *r)
     }
     if (!status) {
         cp_host_load_weights(r->net, r->model->weights_path); /* whose last layers the run does not have */
-        flush_variances(r->net);
+        if (!on_gpu(r->net)) flush_variances(r->net);
         for (int i = 0; i < r->net->n; ++i)
-            if (r->net->layers[i].type != PATHMASK) r->net->layers[i].update = NULL;
+            if (r->net->layers[i].type != PATHMASK) freeze(&r->net->layers[i]);
         if (r->net->batch != 1 || (size_t)r->net->layers[r->net_logits].outputs != r->classes)
             status = cp_fail(CP_EINTERNAL, "gates: Darknet parsed a batch of %d and %d logits, expected are 1 and %zu",
                              r->net->batch, r->net->layers[r->net_logits].outputs, r->classes);
@@ -194,7 +205,11 @@ static const float *run_image(gates_run *r, size_t image, bool learn)
     *net->seen += 1;
     forward_network(net);
     if (learn) backward_network(net);
-    return net->layers[r->net_logits].output;
+    layer *logits = &net->layers[r->net_logits];
+#ifdef GPU
+    if (on_gpu(net)) cuda_pull_array(logits->output_gpu, logits->output, logits->outputs);
+#endif
+    return logits->output;
 }
 
 /* What the network says with every gate at 1, where it is the original one. */
@@ -341,7 +356,10 @@ cp_status cp_gates_train(const cp_model *model, const float *inputs, size_t imag
     *report = (cp_gates_report){.keeping = 0};
     cp_status status = prepare(&r, keep);
     int gpu = gpu_index;
-    gpu_index = -1; /* on the CPU, in a GPU build too */
+    gpu_index = cp_device(); /* where Darknet computes */
+#ifdef GPU
+    if (!status && gpu_index >= 0) cuda_set_device(gpu_index);
+#endif
     cp_blas_enter();
     if (!status) status = open_network(&r);
     if (!status) status = run_original(&r);

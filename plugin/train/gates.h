@@ -17,8 +17,8 @@ typedef struct {
  * qualifies when at least the share `keep`, in (0,1], of the images keeps its arg-max. With one image it is the
  * descent of cp_score_dgr, with the same options, start values, choice of the best iterate, and gate[] (N or
  * cp_model_channel_count; 0 where the logits do not pass, and for logits that are neurons themselves). Only [softmax],
- * the class's head, decides the loss. CP_EINPUT: no classifier, or a layer whose gradient Darknet has wrong. On one
- * thread. report may be NULL. */
+ * the class's head, decides the loss. CP_EINPUT: no classifier, or a layer whose gradient Darknet has wrong. On the
+ * device in use (cp_device), the model having been opened for it, or on one thread. report may be NULL. */
 cp_status cp_gates_train(const cp_model *model, const float *inputs, size_t images, const cp_dgr_options *options,
                          double keep, float *gate, cp_gates_report *report);
 

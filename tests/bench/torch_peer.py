@@ -25,7 +25,7 @@ class Net:
                 continue
             bias = l.biases
             if l.bn:
-                factor = l.scales / (l.variance.sqrt() + 1e-6)
+                factor = l.scales / oracle.deviation(l.variance)
                 bias = l.biases - l.mean * factor
                 l.weights = l.weights * factor.reshape([-1] + [1] * (l.weights.dim() - 1))
             l.fast_weights, l.fast_bias = l.weights.contiguous(), bias.contiguous()

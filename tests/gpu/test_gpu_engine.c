@@ -88,8 +88,9 @@ static side open_side(const char *cfg, const char *weights, int device, const fl
 {
     side s = {0};
     size_t c, h, w;
-    check(cp_set_device(device));
+    check(cp_set_device(0)); /* the device's epsilon for both */
     check(cp_model_open(cfg, weights, &s.model));
+    check(cp_set_device(device));
     cp_model_input_shape(s.model, &c, &h, &w);
     s.inputs = c * h * w;
     s.neurons = cp_model_neuron_count(s.model);

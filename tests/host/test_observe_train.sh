@@ -66,15 +66,26 @@ for state in net_4 net_8 net_24 net; do
 done
 cmp -s one/net_4.weights one/net_8.weights && fail "the training trains nothing"
 
-run 0 'files: seen.jsonl seen.csv seen.png' critpath watch two net.cfg -list probes -out seen -nogpu
+run 0 'files: seen.jsonl seen.csv seen.png' critpath watch two net.cfg -list probes -out seen
 grep -q 'is a copy of' err || fail "no word of the copy net.weights"
-run 0 'files: data.jsonl' critpath watch two/ net.cfg -data two.data -no-picture -out data -nogpu
+run 0 'files: data.jsonl' critpath watch two/ net.cfg -data two.data -no-picture -out data
 cmp seen.jsonl data.jsonl || fail "-data is not -list"
+# The recorder computes on the CPU, `watch` on the GPU where the build is for one.
+gpu=1
+"$CRITPATH_DARKNET" critpath explain net.cfg start.weights probe0.png -gpus 0 -nogpu 2>&1 | grep -q 'no GPU code' && gpu=0
 [ ! -e data.png ] || fail "-no-picture drew one"
 run 0 '"iteration": 6' critpath watch log.jsonl -json -out again
-"$PYTHON" - <<'PY'
-import json
+"$PYTHON" - $gpu <<'PY'
+import json, sys
 read = lambda name: [json.loads(line) for line in open(name)]
+def same(a, b, counts):  # on a GPU rounding may turn a neuron
+    if isinstance(a, dict):
+        return a.keys() == b.keys() and all(same(a[key], b[key], key in ("dead", "always_on")) for key in a)
+    if isinstance(a, list):
+        return len(a) == len(b) and all(same(x, y, counts) for x, y in zip(a, b))
+    if sys.argv[1] == "0" or not (counts or isinstance(a, float)):
+        return a == b
+    return abs(a - b) <= (2 if counts else .0015)
 log, seen, batch, again = (read(name) for name in ("log.jsonl", "seen.jsonl", "batch.jsonl", "out"))
 assert again == log
 assert [r["iteration"] for r in log] == [1, 2, 3, 4, 5, 6] and [r["images"] for r in log] == [4, 8, 12, 16, 20, 24]
@@ -88,7 +99,7 @@ for a, b in zip(log, seen):  # the same weights, so the same record
         del r["loss"], r["file"]
         for row in r["layers"]:
             del row["activation_gradient"], row["weight_gradient"]
-    assert a == b, (a, b)
+    assert same(a, b, False), (a, b)
 for i, r in enumerate(log):
     rows = r["layers"]
     assert [row["units"] for row in rows] == [2048, 2048, 768] and r["network"]["units"] == 4864 and r["pictures"] == 4

@@ -1,8 +1,9 @@
 """A Darknet network in PyTorch, written from the format alone, to check critpath against.
 
 Reads a cfg and a weights file itself and runs the network with inference semantics: batch norm with the rolling
-statistics and the CPU epsilon ((x - mean) / (sqrt(var) + 1e-6)), dropout the identity, heads (softmax, logistic, cost,
-yolo, region, detection) cut off. No code is shared with Darknet or with the plugin.
+statistics and the epsilon of the device that CRITPATH_GPU names for the engine ((x - mean) / (sqrt(var) + 1e-6) on the CPU,
+(x - mean) / sqrt(var + 1e-5) on a GPU), dropout the identity, heads (softmax, logistic, cost, yolo, region, detection)
+cut off. No code is shared with Darknet or with the plugin.
 
 Words: a neuron layer is a convolutional, connected, local, deconvolutional, shortcut or activation layer with a
 non-linear activation; a response is a list of (layer, index, weight); a path is one boolean array per neuron layer.
@@ -12,6 +13,7 @@ so that picture decoders do not matter. Maps are gradients at that input, in fro
 """
 import argparse
 import math
+import os
 import struct
 
 import numpy as np
@@ -23,6 +25,12 @@ NAMES = {"conv": "convolutional", "deconv": "deconvolutional", "conn": "connecte
          "avg": "avgpool", "soft": "softmax", "lrn": "normalization"}
 ACTIVATED = {"convolutional", "connected", "local", "deconvolutional", "shortcut", "activation"}
 DEFAULT_ACTIVATION = {"shortcut": "linear", "activation": "linear"}
+
+
+def deviation(variance):
+    """What batch norm divides by, in Darknet's forward."""
+    on_gpu = int(os.environ.get("CRITPATH_GPU") or -1) >= 0
+    return (variance + 1e-5).sqrt() if on_gpu else variance.sqrt() + 1e-6
 
 
 # Activations: value from z, gradient from the output y, as the host defines them (0 at z = 0 for relu).
@@ -366,7 +374,7 @@ class Network:
     def _batch_norm(self, l, x):
         if not l.bn:
             return x + l.biases[:, None]
-        x = (x - l.mean[:, None]) / (l.variance.sqrt() + 1e-6)[:, None]
+        x = (x - l.mean[:, None]) / deviation(l.variance)[:, None]
         return x * l.scales[:, None] + l.biases[:, None]
 
     def step(self, l, outputs):

@@ -148,7 +148,10 @@ static void open_golden(golden *gold, const char *name)
     snprintf(weights, sizeof weights, FOLDER "%s.weights", name);
     snprintf(npz, sizeof npz, FOLDER "%s.npz", name);
     check(gold, cp_npz_open(npz, &gold->npz));
+    int device = cp_device();
+    check(gold, cp_set_device(-1)); /* the files' epsilon */
     check(gold, cp_model_open(cfg, weights, &gold->model));
+    check(gold, cp_set_device(device));
     gold->layers = cp_model_neuron_layers(gold->model, &gold->n_layers);
     size_t neurons = cp_model_neuron_count(gold->model);
     gold->a = calloc(neurons, sizeof(float));

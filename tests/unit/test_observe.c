@@ -547,5 +547,6 @@ int main(void)
         cmocka_unit_test(a_log_that_was_cut_goes_on),
         cmocka_unit_test(options),
     };
+    gpu_index = -1; /* Darknet's own arrays are read */
     return cmocka_run_group_tests(tests, temp_enter, temp_leave);
 }

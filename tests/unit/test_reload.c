@@ -82,6 +82,7 @@ static void reloaded_is_fresh(void **state)
         check(k, "the file's, again", model, expected, n);
 
         /* From memory: Darknet's own network, batch norm unfolded. */
+        gpu_index = cp_device(); /* as which it would predict */
         network *live = parse_network_cfg(cfg);
         cp_host_load_weights(live, weights);
         if (cp_model_copy_weights(random, live)) fail_msg("%s", cp_error());
