@@ -130,6 +130,10 @@ static cp_status run(int argc, char **argv)
 {
     bool help = argc < 1 || !strcmp(argv[0], "help") || !strcmp(argv[0], "-h") || !strcmp(argv[0], "-help") ||
                 !strcmp(argv[0], "--help");
+    if (argc && (!strcmp(argv[0], "version") || !strcmp(argv[0], "-version") || !strcmp(argv[0], "--version"))) {
+        printf("critpath %s\n", CP_VERSION);
+        return CP_OK;
+    }
     const char *name = help && argc > 1 ? argv[1] : help ? NULL : argv[0];
     const cp_command *command = name ? cp_command_find(name) : NULL;
     cp_options options;

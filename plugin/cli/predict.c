@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MAX_HEADS = 64, MAX_SUBJECTS = 200 };
+enum { MAX_HEADS = 64, MAX_SUBJECTS = 200, MAX_LISTED = 20 };
 static const float LEAST_THRESH = .005f; /* how far down a hint looks for a detection */
 
 /* ---------------------------------------------------------------- the wish */
@@ -34,7 +34,10 @@ static cp_status read_class(const cp_session *s, cp_wish *wish)
                        text, classes - 1);
     int n = s->names->n < (size_t)classes ? (int)s->names->n : classes;
     const char *near = cp_nearest_name(text, (const char *const *)s->names->names, n);
-    return cp_fail(CP_EINPUT, "-class: \"%.60s\" is none of the %d classes%s%s%s", text, classes,
+    char all[300] = "";
+    for (int c = 0, length = 0; !near && c < n && n <= MAX_LISTED && length < (int)sizeof all; c++)
+        length += snprintf(all + length, sizeof all - (size_t)length, "%s%s", c ? ", " : ": ", s->names->names[c]);
+    return cp_fail(CP_EINPUT, "-class: \"%.60s\" is none of the %d classes%s%s%s%s", text, classes, all,
                    near ? "; did you mean \"" : "", near ? near : "", near ? "\"?" : "");
 }
 
@@ -113,10 +116,10 @@ static void sort_top(cp_prediction *p, int classes)
 static cp_status classify(const cp_session *s, const cp_item *item, cp_prediction *p)
 {
     const int *heads;
-    int classes = cp_model_classes(s->model), n_heads = cp_model_heads(s->model, &heads);
+    int classes = cp_model_classes(s->model);
     cp_response first;
     cp_status status = cp_response_class(s->model, 0, &first);
-    (void)n_heads;
+    p->bare = !cp_model_heads(s->model, &heads);
     if (status)
         return status;
     p->logits = cp_frame_output(s->frame, first.unit[0].layer, 0);
@@ -220,7 +223,7 @@ void cp_prediction_print(const cp_session *s, const cp_prediction *p, FILE *to)
 {
     char number[24];
     for (int k = 0; k < p->n_top; k++)
-        fprintf(to, "%5.2f%%: %s\n", (double)(p->probabilities[p->top[k]] * 100),
+        fprintf(to, p->bare ? "%.5g: %s\n" : "%5.2f%%: %s\n", (double)(p->probabilities[p->top[k]] * (p->bare ? 1 : 100)),
                 cp_session_class(s, p->top[k], number));
     for (int i = 0; i < p->n_detections; i++)
         fprintf(to, "%s: %.0f%%\n", cp_session_class(s, p->detections[i].class_id, number),
@@ -260,7 +263,7 @@ json_t *cp_prediction_json(const cp_session *s, const cp_item *item, const cp_pr
         json_t *object = json_object();
         bad |= cp_json_set(object, "class", json_integer(p->top[k]));
         bad |= cp_json_set(object, "name", cp_json_text(cp_session_class(s, p->top[k], number)));
-        bad |= cp_json_set(object, "probability", cp_json_float(p->probabilities[p->top[k]]));
+        bad |= cp_json_set(object, "probability", p->bare ? json_null() : cp_json_float(p->probabilities[p->top[k]]));
         bad |= cp_json_set(object, "logit", cp_json_float(p->logits[p->top[k]]));
         bad |= cp_json_append(array, object);
     }
@@ -364,8 +367,9 @@ static cp_status choose_class(const cp_session *s, const cp_wish *wish, const cp
         return status;
     snprintf(r->text, sizeof r->text, "logit of %.90s (layer %d, unit %zu)", name, r->unit[0].layer, r->unit[0].index);
     subject->class_id = class_id;
-    subject->probability = p->probabilities[class_id];
-    snprintf(subject->label, sizeof subject->label, "%.100s %.1f%%", name, (double)(p->probabilities[class_id] * 100));
+    subject->probability = p->bare ? NAN : p->probabilities[class_id];
+    snprintf(subject->label, sizeof subject->label, p->bare ? "%.100s %.4g" : "%.100s %.1f%%", name,
+             (double)(p->probabilities[class_id] * (p->bare ? 1 : 100)));
     return CP_OK;
 }
 

@@ -10,6 +10,7 @@
 typedef struct {
     cp_model_kind kind;
     float *probabilities; /* classifier: one per class */
+    bool bare;            /* classifier without a softmax or logistic: `probabilities` are its logits */
     const float *logits;  /* classifier: lives in the frame */
     int *top, n_top;      /* classifier: classes by descending probability */
     cp_detection *detections; /* detector: in the order `detector test` prints */
@@ -48,7 +49,7 @@ cp_status cp_run_on_images_together(const char *command, const cp_options *optio
 cp_status cp_predict(const cp_session *session, const cp_item *item, cp_prediction *prediction);
 void cp_prediction_free(cp_prediction *prediction);
 
-/* As `classifier predict` (%5.2f%%: name) and `detector test` (name: 87%). */
+/* As `classifier predict` (%5.2f%%: name; of a bare classifier the logit) and `detector test` (name: 87%). */
 void cp_prediction_print(const cp_session *session, const cp_prediction *prediction, FILE *to);
 json_t *cp_prediction_json(const cp_session *session, const cp_item *item, const cp_prediction *prediction);
 

@@ -118,6 +118,7 @@ static cp_status open_names(cp_session *s, const char *data_path)
 {
     cp_data *data = NULL;
     const char *path = s->options->names;
+    int classes = cp_model_classes(s->model);
     cp_status status = CP_OK;
     if (data_path) {
         status = cp_data_read(data_path, &data);
@@ -125,7 +126,12 @@ static cp_status open_names(cp_session *s, const char *data_path)
             path = data->names ? data->names : data->labels;
     }
     if (!status && path)
-        status = cp_names_read(path, cp_model_classes(s->model), &s->names);
+        status = cp_names_read(path, classes, &s->names);
+    if (!status && data && data->classes && classes && data->classes != classes)
+        cp_note(s, "%s: classes=%d, but %s has %d classes", data_path, data->classes, s->cfg_path, classes);
+    else if (!status && s->names && !data && classes && s->names->n > (size_t)classes)
+        cp_note(s, "names: %s has %zu names, %s has %d classes: the first %d are used", path, s->names->n, s->cfg_path,
+                classes, classes);
     cp_data_free(data);
     return status;
 }
@@ -338,9 +344,9 @@ cp_status cp_item_read(cp_session *s, const char *path, cp_item *item, float *in
     cp_free(bytes);
     if (!status)
         status = cp_choose_prefix(s, item);
-    if (!status)
-        status = cp_model_prepare(s->model, item->photo.rgb, (size_t)item->photo.w, (size_t)item->photo.h,
-                                  s->options->letterbox, input, &item->placement);
+    if (!status && (status = cp_model_prepare(s->model, item->photo.rgb, (size_t)item->photo.w, (size_t)item->photo.h,
+                                              s->options->letterbox, input, &item->placement)))
+        cp_fail_prefix(status, "%s", path);
     if (!status)
         status = cp_sha256_memory(input, s->c * s->h * s->w * sizeof *input, item->input_sha256);
     item->read = cp_seconds() - item->started;

@@ -190,6 +190,10 @@ static cp_status parse(const char *name, const char *text, size_t length, const 
     char *stripped = cp_alloc(CP_CFG_MAX_LINE, 1, "a line of the cfg");
     if (!stripped) status = CP_ERESOURCE;
     int number = 0;
+    const char *zero = memchr(text, 0, length); /* first of all: what a picture's lines end in does not matter */
+    for (const char *at = text; zero && at < zero; at++) number += *at == '\n';
+    if (zero && !status)
+        status = cp_fail(CP_EINPUT, "%s: line %d holds the byte 0x00, a cfg is a text file", name, number + 1);
     if (status == CP_OK && section) status = cp_cfg_add_section(c, 0, section, strlen(section), 0);
     for (size_t at = 0; status == CP_OK && at < length;) {
         const char *end = memchr(text + at, '\n', length - at);

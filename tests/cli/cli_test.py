@@ -41,6 +41,10 @@ class Usage(FolderTest):
         for command in COMMANDS:
             self.assertRegex(out, rf"\n  {command} +[A-Z]")
 
+    def test_version(self):
+        for ask in ("version", "-version", "--version"):
+            self.assertRegex(self.done(ask).out, r"^critpath \d+\.\d+\.\d+\n$")
+
     def test_stdout_that_is_full(self):
         if not os.path.exists("/dev/full"):
             self.skipTest("no /dev/full")
@@ -149,6 +153,34 @@ class Files(FolderTest):
         for each in wanted:
             self.assertEqual(each["responses"][0]["class"], 2)
         self.assertEqual(wanted[2]["responses"][0]["name"], "thing 2")
+
+    def test_names_of_another_network_are_said(self):
+        classes = len(json.loads(self.done("explain", *RESNET, "photo.png", "-top", "100", "-json").out)["prediction"])
+        write(self.path("more.names"), "".join(f"thing {i}\n" for i in range(classes + 2)))
+        for count in (classes, classes + 2):
+            write(self.path("some.data"), f"classes = {count}\nnames = more.names\n")
+            note = f"some.data: classes={count}, but {RESNET[0]} has {classes} classes\n"
+            self.assertEqual(note in self.done("explain", "some.data", *RESNET, "photo.png").err, count != classes)
+        self.assertIn(f"more.names has {classes + 2} names, {RESNET[0]} has {classes} classes: the first {classes} are "
+                      "used\n", self.done("explain", *RESNET, "photo.png", "-names", "more.names").err)
+        refused = self.critpath("explain", *RESNET, "photo.png", "-names", "more.names", "-class", "nothing like it")
+        self.assertEqual(refused.code, 2)
+        self.assertIn(f"of the {classes} classes: thing 0, thing 1, ", refused.err)
+        self.assertNotIn(f"thing {classes}", refused.err)
+
+    def test_logits_are_no_probabilities(self):
+        """A classifier without a softmax: its answer in logits, in text, summary and picture."""
+        with open(RESNET[0]) as file:
+            bare = write(self.path("bare.cfg"), file.read().split("[softmax]")[0])
+        whole = json.loads(self.done("explain", *RESNET, "photo.png", "-json").out)
+        result = self.done("explain", bare, RESNET[1], "photo.png", "-out", "b")
+        with open(self.path("b.json")) as file:
+            summary = json.load(file)
+        for of_whole, of_bare, line in zip(whole["prediction"], summary["prediction"], result.out.splitlines()):
+            self.assertIsNone(of_bare["probability"])
+            self.assertEqual((of_bare["class"], of_bare["logit"]), (of_whole["class"], of_whole["logit"]))
+            self.assertEqual(line, f"{of_bare['logit']:.5g}: class {of_bare['class']}")
+        self.assertIsNone(summary["responses"][0]["probability"])
 
     def test_unit_response_equals_class_response(self):
         a = json.loads(self.done("explain", *RESNET, "photo.png", "-json", "-out", "a").out)["responses"][0]

@@ -79,6 +79,7 @@ CFG = {
     "key of another Darknet": (GOOD.replace("size=3", "size=3\ndilation=2"), ["layer 0", "dilation=2", "1"]),
     "very long line": ("[net]\nwidth=" + "1" * 100000 + "\n", ["line 2", "65535"]),
     "binary": (bytes(range(256)) * 4, ["line 1"]),
+    "a picture": (png(20, 20), ["0x00", "text file"]),
     "many sections": (NET + "[dropout]\n" * 10001, ["10000"]),
 }
 
@@ -108,6 +109,7 @@ IMAGES = {
     "too many pixels": (png(2, 2, claimed=(60000, 60000)), ["60000"]),
     "claims more rows than it has": (png(2, 2, claimed=(2, 20000)), []),
     "JPEG of nothing": (b"\xff\xd8\xff\xe0" + b"\0" * 50, []),
+    "too narrow": (png(1, 5000), ["1x5000", "16x16"]),
     "shell": (b"$(touch hacked)", []),
 }
 
