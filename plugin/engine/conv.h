@@ -55,8 +55,11 @@ void cp_sparse_backward(const cp_window *window, const float *weights, const flo
 
 /* One input channel per group, computed without im2col. */
 void cp_depthwise_forward(const cp_window *window, const float *weights, int n, cp_batch x, cp_batch y, const float *bias,
-                          ACTIVATION activation);
-void cp_depthwise_backward(const cp_window *window, const float *weights, int n, cp_batch y, cp_batch x);
+                          ACTIVATION activation, const cp_scratch *scratch);
+/* x (=, +=) the data gradient. */
+void cp_depthwise_backward(const cp_window *window, const float *weights, int n, cp_batch y, cp_batch x, bool fresh,
+                           const cp_scratch *scratch);
+size_t cp_depthwise_scratch(const cp_window *window); /* per thread */
 
 /* The same for one image whose deltas are mostly zero. */
 void cp_depthwise_sparse_backward(const cp_window *window, const float *weights, const float *delta, float *x, bool fresh);

@@ -13,6 +13,7 @@ static cp_status prepare_convolutional(cp_op *op)
     conv->window = (cp_window){.c = l->c / groups, .h = l->h, .w = l->w, .m = l->n / groups, .size = l->size,
                                .stride = l->stride, .pad = l->pad, .out_h = l->out_h, .out_w = l->out_w, .groups = groups};
     conv->depthwise = groups > 1 && conv->window.c == 1;
+    if (conv->depthwise) op->per_thread = cp_depthwise_scratch(&conv->window);
     if (!cp_grouped_fits(&conv->window)) return CP_OK; /* cp_conv_plan does the rest */
     cp_status status = cp_grouped_prepare(&conv->window, l->weights, &conv->grouped);
     if (!status) op->per_thread = cp_grouped_scratch(conv->grouped);
@@ -26,7 +27,7 @@ static void forward_convolutional(const cp_op *op, int n, const cp_batch *in, cp
     const float *bias = linear ? NULL : op->l->biases;
     ACTIVATION activation = linear ? LINEAR : op->activation;
     if (op->conv->depthwise)
-        cp_depthwise_forward(&op->conv->window, op->l->weights, n, in[0], out, bias, activation);
+        cp_depthwise_forward(&op->conv->window, op->l->weights, n, in[0], out, bias, activation, scratch);
     else if (op->conv->grouped)
         cp_grouped_forward(&op->conv->window, op->conv->grouped, n, in[0], out, bias, activation, scratch);
     else if (op->conv->forward && !linear)
@@ -42,10 +43,12 @@ static void backward_dense(const cp_op *op, int n, cp_batch delta, cp_batch in_d
         cp_grouped_backward(&conv->window, conv->grouped, n, delta, in_delta, call->fresh, call->scratch);
         return;
     }
-    if (call->fresh && (conv->depthwise || !conv->back_gathers)) cp_batch_clear(in_delta, n, op->source_outputs[0]);
-    if (conv->depthwise)
-        cp_depthwise_backward(&conv->window, op->l->weights, n, delta, in_delta);
-    else if (conv->backward)
+    if (conv->depthwise) {
+        cp_depthwise_backward(&conv->window, op->l->weights, n, delta, in_delta, call->fresh, call->scratch);
+        return;
+    }
+    if (call->fresh && !conv->back_gathers) cp_batch_clear(in_delta, n, op->source_outputs[0]);
+    if (conv->backward)
         cp_onednn_gather(conv->backward, n, delta, in_delta, !call->fresh, NULL, LINEAR, call->scratch);
     else if (conv->back_gathers)
         cp_gather(&conv->back_window, conv->back_weights, n, delta, in_delta, !call->fresh, NULL, LINEAR, call->scratch);
