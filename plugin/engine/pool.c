@@ -1,5 +1,6 @@
 /* [maxpool] and [avgpool]. */
 #include <float.h>
+#include <omp.h>
 #include <string.h>
 
 #include "engine/ops.h"
@@ -7,6 +8,25 @@
 
 /* Winners are kept as window offsets ky*size + kx. */
 enum { NO_WINNER = 0xffff };
+
+enum { LANES = 16, WORK = 5 };
+
+/* Wide windows at stride 1 and small planes, as detectors have them: pool_separately. */
+static bool separates(const layer *l)
+{
+    return l->stride == 1 && l->size > 1 && (l->size > 3 || l->out_w < 2 * LANES);
+}
+
+/* A plane with its margins: floats of a line; of all, and as many more as whole vectors may touch. */
+typedef struct {
+    size_t line, positions;
+} margins;
+
+static margins margins_of(const layer *l)
+{
+    size_t line = (size_t)l->out_w + l->size - 1;
+    return (margins){line, line * (l->out_h + l->size - 1) + l->size + LANES};
+}
 
 static cp_status prepare_maxpool(cp_op *op)
 {
@@ -16,6 +36,7 @@ static cp_status prepare_maxpool(cp_op *op)
     int size = op->l->size;
     op->permutation = cp_alloc((size_t)size * size, sizeof *op->permutation, "maxpool");
     if (!op->permutation) return CP_ERESOURCE;
+    if (separates(op->l)) op->per_thread = WORK * margins_of(op->l).positions;
     for (int k = 0; k < size * size; ++k) op->permutation[k] = k / size * op->l->w + k % size;
     return CP_OK;
 }
@@ -61,9 +82,8 @@ CP_CLONES static void pool_columns(const layer *l, const float *restrict x, int 
 
 typedef float lanes __attribute__((vector_size(64), aligned(4), may_alias));
 typedef int32_t integers __attribute__((vector_size(64)));
+typedef int32_t tap_lanes __attribute__((vector_size(64), aligned(4), may_alias));
 typedef uint16_t shorts __attribute__((vector_size(32), aligned(2), may_alias));
-enum { LANES = 16 };
-
 /* LANES columns of one output row whose windows lie inside the image; the best and its tap stay in registers. Of every second
  * float none beyond the last is read. */
 static inline __attribute__((always_inline)) void pool_inside(int size, int stride, const float *x, size_t line, float *out,
@@ -121,19 +141,70 @@ static void pool_row(const layer *l, const float *x, int oy, float *out, uint16_
     pool_span(l, x, oy, to, l->out_w, out, winner);
 }
 
+/* n positions: the largest of `size` values `step` apart. first: their taps are their places, else each has one already,
+ * and its place counts `size` times. */
+static inline __attribute__((always_inline)) void take_largest(int size, const float *from, const int32_t *taps, size_t step,
+                                                               size_t n, bool first, float *best, int32_t *tap)
+{
+    for (size_t i = 0; i < n; i += LANES) {
+        lanes largest = {0};
+        integers tap_of = {0};
+        largest -= FLT_MAX;
+        tap_of += NO_WINNER;
+        for (int k = 0; k < size; ++k) {
+            lanes v = *(const lanes *)(from + k * step + i);
+            integers larger = v > largest, here = {0};
+            here += first ? k : k * size;
+            if (!first) here += *(const tap_lanes *)(taps + k * step + i);
+            largest = (lanes)((larger & (integers)v) | (~larger & (integers)largest));
+            tap_of = (larger & here) | (~larger & tap_of);
+        }
+        *(lanes *)(best + i) = largest;
+        *(tap_lanes *)(tap + i) = tap_of;
+    }
+}
+
+/* The plane is copied with its margins, so that it is one run of positions; then along its rows, then down its columns. Of
+ * equals the first row's first wins, as above. work: WORK times margins_of(l).positions floats. */
+CP_CLONES static void pool_separately(const layer *l, const float *restrict x, float *restrict out, uint16_t *restrict winner,
+                                      float *restrict work)
+{
+    margins m = margins_of(l);
+    float *plane = work, *along = plane + m.positions, *down = along + m.positions;
+    int32_t *along_tap = (int32_t *)(down + m.positions), *down_tap = along_tap + m.positions;
+    int size = l->size, before = l->pad / 2, from, to;
+    cp_valid_columns((int)m.line, 1, -before, l->w, &from, &to);
+    for (size_t i = 0; i < m.positions; ++i) plane[i] = -FLT_MAX;
+    for (int y = 0; y < l->h && y + before < l->out_h + size - 1; ++y)
+        for (int i = from; i < to; ++i) plane[(size_t)(y + before) * m.line + i] = x[(size_t)y * l->w + i - before];
+    take_largest(size, plane, NULL, 1, m.line * (l->out_h + size - 1), true, along, along_tap);
+    take_largest(size, along, along_tap, m.line, m.line * l->out_h, false, down, down_tap);
+    for (int oy = 0; oy < l->out_h; ++oy)
+        for (int ox = 0; ox < l->out_w; ++ox) {
+            out[(size_t)oy * l->out_w + ox] = down[oy * m.line + ox];
+            winner[(size_t)oy * l->out_w + ox] = (uint16_t)down_tap[oy * m.line + ox];
+        }
+}
+
 static void forward_maxpool(const cp_op *op, int n, const cp_batch *in, cp_batch out, uint16_t *index, bool linear,
                             const cp_scratch *scratch)
 {
-    (void)linear, (void)scratch;
+    (void)linear;
     const layer *l = op->l;
     size_t in_plane = (size_t)l->h * l->w, out_plane = (size_t)l->out_h * l->out_w, outputs = op->info->outputs;
 #pragma omp parallel for collapse(2) num_threads(cp_threads_for((double)n * outputs * l->size))
     for (int b = 0; b < n; ++b)
-        for (int c = 0; c < l->c; ++c)
-            for (int oy = 0; oy < l->out_h; ++oy) {
-                size_t row = c * out_plane + (size_t)oy * l->out_w;
-                pool_row(l, cp_at(in[0], b) + c * in_plane, oy, cp_at(out, b) + row, index + b * outputs + row);
+        for (int c = 0; c < l->c; ++c) {
+            const float *x = cp_at(in[0], b) + c * in_plane;
+            float *y = cp_at(out, b) + c * out_plane;
+            uint16_t *winner = index + b * outputs + c * out_plane;
+            if (separates(l)) {
+                pool_separately(l, x, y, winner, scratch->thread + omp_get_thread_num() * scratch->per_thread);
+                continue;
             }
+            for (int oy = 0; oy < l->out_h; ++oy)
+                pool_row(l, x, oy, y + (size_t)oy * l->out_w, winner + (size_t)oy * l->out_w);
+        }
 }
 
 /* Where each window offset lies from the window's corner, in floats. */
