@@ -53,11 +53,12 @@ static cp_status choose_outputs(job *j, const cp_options *o)
     if (!o->out)
         return cp_fail(CP_EINPUT, "prune: -out is missing, PREFIX of the .cfg and .weights to write");
     size_t length = strlen(o->out);
+    int prefix = (int)length - (length > 4 && !strcmp(o->out + length - 4, ".cfg") ? 4 : 0); /* of small.cfg, "small" */
     if (length > 3000 || o->out[length - 1] == '/')
         return cp_fail(CP_EINPUT, "-out: \"%.200s\" is no prefix of a file name", o->out);
     for (int k = 0; k < 2; k++) {
         struct stat there;
-        snprintf(names[k], sizeof j->out_cfg, "%s%s", o->out, endings[k]);
+        snprintf(names[k], sizeof j->out_cfg, "%.*s%s", prefix, o->out, endings[k]);
         if (!stat(names[k], &there) && !S_ISREG(there.st_mode)) /* before the other of the two is written */
             return cp_fail(CP_EINPUT, "-out: \"%.300s\" is there and no regular file", names[k]);
         for (int i = 0; i < o->n_arguments; i++)

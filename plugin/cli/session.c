@@ -212,6 +212,9 @@ cp_status cp_choose_prefix(cp_session *s, cp_item *item)
     bool is_npz;
     int length = stem_length(name, &is_npz);
     char base[MAX_PATH];
+    int prefix = out ? (int)strlen(out) : 0; /* of "-out dog.png", "dog" */
+    if (prefix > 4 && !strcmp(out + prefix - 4, ".png") && out[prefix - 5] != '/')
+        prefix -= 4;
     if (length > 200)
         return cp_fail(CP_EINPUT, "%.100s...: the file's name has %d bytes, allowed are 200", item->path, length);
     if (!out) /* "dog.critpath", so that dog.png stays what it is */
@@ -219,9 +222,9 @@ cp_status cp_choose_prefix(cp_session *s, cp_item *item)
     else if (out[strlen(out) - 1] == '/' || is_folder(out))
         snprintf(base, sizeof base, "%s%s%.*s", out, out[strlen(out) - 1] == '/' ? "" : "/", length, name);
     else if (s->list)
-        snprintf(base, sizeof base, "%s-%.*s", out, length, name);
+        snprintf(base, sizeof base, "%.*s-%.*s", prefix, out, length, name);
     else
-        snprintf(base, sizeof base, "%s", out);
+        snprintf(base, sizeof base, "%.*s", prefix, out);
     snprintf(item->prefix, sizeof item->prefix, "%s", base);
     return s->list ? claim_prefix(s, item, base) : CP_OK;
 }

@@ -325,6 +325,9 @@ class Lists(FolderTest):
         self.assertEqual(self.outputs(*three, "-out", "results/"),
                          ["results/cat.path.npz", "results/dog-2.path.npz", "results/dog.path.npz"])
         self.assertEqual(self.outputs("-out", "x", stdin=b"a/dog.png\n"), ["x-dog.path.npz"])
+        self.assertEqual(self.outputs("a/dog.png", "-out", "x.png"), ["x.path.npz"])
+        self.assertEqual(self.outputs("-out", "x.png", stdin=b"a/dog.png\n"), ["x-dog.path.npz"])
+        self.assertEqual(self.outputs("a/dog.png", "-out", "results/.png"), ["results/.png.path.npz"])
 
     def test_stdin_gives_one_json_object_per_image(self):
         result = self.done("explain", *RESNET, "-json", "-no-picture", stdin=b"a/dog.png\r\n\nb/dog.png\na/cat.png")

@@ -42,7 +42,7 @@ class Prune(FolderTest):
         return "ones.npz"
 
     def test_writes_what_it_says(self):
-        report = self.prune(*RESNET, self.make_path(), "-keep", ".5", "-out", "small")
+        report = self.prune(*RESNET, self.make_path(), "-keep", ".5", "-out", "small.cfg")
         self.assertEqual(self.files(), ["photo.path.npz", "photo.png", "small.cfg", "small.weights"])
         self.assertEqual((report["cfg"], report["weights"], report["paths"]), ("small.cfg", "small.weights", 1))
         self.assertEqual(os.path.getsize(self.path("small.weights")), 20 + 4 * report["parameters"])
