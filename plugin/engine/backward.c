@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "engine/device.h"
+#include "engine/points.h"
 #include "io/error.h"
 
 enum { CHUNK = 1 << 14, NO_TARGET = -2 }; /* neurons of one part; a multiple of 64, so that parts share no word */
@@ -24,11 +25,20 @@ typedef struct {
     size_t *nonzero;     /* by entry: deltas of the layer at hand that are not 0 */
     float *shown;        /* on a device: what the observer sees, a and g of a layer */
     const cp_device_products *products; /* on a device, in the observer's place */
+    cp_points_run *points; /* one entry with a path: which layers keep deltas at its neurons only; or NULL */
+    float **spare;       /* by layer, with points: dense deltas of a source that has points and no short way to them */
 } run;
 
 static size_t outputs_of(const cp_model *model, int layer)
 {
     return layer < 0 ? (size_t)model->net->inputs : model->layer[layer].outputs;
+}
+
+/* Floats of one entry's delta. */
+static size_t floats_of(const run *r, int layer)
+{
+    const cp_points *points = cp_points_of(r->points, layer);
+    return points ? points->n : outputs_of(r->frame->model, layer);
 }
 
 static int owner(const cp_model *model, int layer) { return layer < 0 ? -1 : model->layer[layer].value; }
@@ -87,11 +97,25 @@ static void join_routes(run *r, const int *reader)
         for (int s = 0; s < op->n_sources; at += op->source_outputs[s++]) {
             int source = op->source[s];
             if (source < 0 || source == r->target || reader[source + 1] != i || r->joined[source + 1] >= 0) continue;
+            if (cp_points_of(r->points, i) || cp_points_of(r->points, source)) continue;
             if (at % CP_ALIGNED_FLOATS) continue;
             r->joined[source + 1] = i;
             r->part[source + 1] = at;
         }
     }
+}
+
+/* What a layer needs to compute dense deltas of sources that have points, one after the other. */
+static size_t spare_floats(const run *r, int layer)
+{
+    size_t most = 0;
+    if (!r->points || layer < 0 || stops_at(r, layer)) return 0;
+    const cp_op *op = &r->frame->engine->op[layer];
+    for (int s = 0; s < op->n_sources; ++s) {
+        size_t floats = outputs_of(r->frame->model, op->source[s]);
+        if (r->active[op->source[s] + 1] && !cp_points_has_way(r->points, layer, s) && floats > most) most = floats;
+    }
+    return most;
 }
 
 /* A delta lives from its first reader's turn (or its own, if only a response unit is in it) to its own turn, or, at a stop,
@@ -100,10 +124,11 @@ static cp_status plan(run *r)
 {
     const cp_model *model = r->frame->model;
     int layers = model->layers, n = 0;
-    int *first = cp_alloc(layers + 1, sizeof *first, "deltas"), *last = cp_alloc(layers + 1, sizeof *last, "deltas");
-    int *which = cp_alloc(layers + 1, sizeof *which, "deltas"), *reader = cp_alloc(layers + 1, sizeof *reader, "deltas");
-    int *buffer = cp_alloc(layers + 1, sizeof *buffer, "deltas");
-    size_t *floats = cp_alloc(layers + 1, sizeof *floats, "deltas"), *offset = cp_alloc(layers + 1, sizeof *offset, "deltas");
+    size_t most = 2 * (size_t)layers + 2; /* deltas, and a spare of each layer */
+    int *first = cp_alloc(most, sizeof *first, "deltas"), *last = cp_alloc(most, sizeof *last, "deltas");
+    float ***which = cp_alloc(most, sizeof *which, "deltas");
+    int *reader = cp_alloc(layers + 1, sizeof *reader, "deltas"), *buffer = cp_alloc(layers + 1, sizeof *buffer, "deltas");
+    size_t *floats = cp_alloc(most, sizeof *floats, "deltas"), *offset = cp_alloc(most, sizeof *offset, "deltas");
     cp_status status = first && last && which && reader && buffer && floats && offset ? CP_OK : CP_ERESOURCE;
     if (status) goto done;
     for (int i = -1; i < layers; ++i) reader[i + 1] = i;
@@ -116,6 +141,10 @@ static cp_status plan(run *r)
     join_routes(r, reader);
     for (int i = layers - 1; i >= -1; --i) {
         if (!r->active[i + 1]) continue;
+        if ((floats[n] = spare_floats(r, i))) {
+            first[n] = last[n] = layers - 1 - i;
+            which[n++] = &r->spare[i];
+        }
         if (i == r->target && !cp_on_device(r->frame)) {
             r->delta[i + 1] = r->target_delta;
             continue;
@@ -128,14 +157,14 @@ static cp_status plan(run *r)
         buffer[i + 1] = n;
         first[n] = layers - 1 - reader[i + 1];
         last[n] = i >= 0 && stops_at(r, i) ? layers : layers - 1 - i;
-        if (!cp_mul(outputs_of(model, i), r->n, &floats[n])) {
+        if (!cp_mul(floats_of(r, i), r->n, &floats[n])) {
             status = cp_fail(CP_ERESOURCE, "layer %d: deltas of %d entries do not fit in memory", i, r->n);
             goto done;
         }
-        which[n++] = i;
+        which[n++] = &r->delta[i + 1];
     }
     status = cp_frame_arena(r->frame, cp_plan_buffers(n, first, last, floats, offset));
-    for (int k = 0; k < n && !status; ++k) r->delta[which[k] + 1] = r->frame->arena + offset[k];
+    for (int k = 0; k < n && !status; ++k) *which[k] = r->frame->arena + offset[k];
     for (int i = layers - 1; i >= 0 && !status; --i)
         if (r->joined[i + 1] >= 0 && r->active[i + 1])
             r->delta[i + 1] = r->delta[r->joined[i + 1] + 1] + r->part[i + 1];
@@ -157,7 +186,7 @@ void cp_batch_clear(cp_batch batch, int n, size_t count)
 
 static cp_batch delta_of(const run *r, int layer)
 {
-    return (cp_batch){r->delta[layer + 1], outputs_of(r->frame->model, layer)};
+    return (cp_batch){r->delta[layer + 1], floats_of(r, layer)};
 }
 
 static void touch(run *r, int layer)
@@ -166,7 +195,7 @@ static void touch(run *r, int layer)
     if (cp_on_device(r->frame))
         cp_device_clear(r->frame, r->delta[layer + 1], r->n * outputs_of(r->frame->model, layer));
     else
-        cp_batch_clear(delta_of(r, layer), r->n, outputs_of(r->frame->model, layer));
+        cp_batch_clear(delta_of(r, layer), r->n, floats_of(r, layer));
     r->touched[layer + 1] = true;
 }
 
@@ -313,6 +342,40 @@ static bool takes_fresh(const run *r, const cp_op *op)
     return op->type->takes_fresh && (!cp_on_device(r->frame) || op->conv || op->type->type == CONNECTED);
 }
 
+static cp_backward call_of(run *r, int layer, const cp_batch *in_delta, const bool *fresh)
+{
+    return (cp_backward){.n = r->n, .delta = delta_of(r, layer), .in_delta = in_delta, .fresh = fresh[0],
+                         .fresh_sources = fresh, .nonzero = r->nonzero, .index = r->frame->index[layer], .image = r->image,
+                         .scratch = &r->frame->scratch};
+}
+
+/* By way of the source's dense deltas. */
+static void backward_to_spare(run *r, int layer, int s)
+{
+    const cp_op *op = &r->frame->engine->op[layer];
+    int source = op->source[s];
+    cp_batch in_delta[CP_MAX_SOURCES] = {{0}};
+    bool fresh[CP_MAX_SOURCES] = {false};
+    in_delta[s] = (cp_batch){r->spare[layer], outputs_of(r->frame->model, source)};
+    fresh[s] = takes_fresh(r, op);
+    if (!fresh[s]) cp_batch_clear(in_delta[s], 1, in_delta[s].stride);
+    cp_backward call = call_of(r, layer, in_delta, fresh);
+    op->type->backward(op, &call);
+    cp_points_take(cp_points_of(r->points, source), r->spare[layer], r->delta[source + 1]);
+}
+
+/* The sources of a layer with points, and of any layer those that have points. */
+static bool through_points(run *r, int layer, int s)
+{
+    int source = r->frame->engine->op[layer].source[s];
+    const cp_points *from = cp_points_of(r->points, layer), *to = cp_points_of(r->points, source);
+    if (!from && !to) return false;
+    if ((from && !from->n) || (to && !to->n)) return true;
+    touch(r, source);
+    if (!cp_points_backward(r->points, layer, s, r->delta[layer + 1], r->delta[source + 1])) backward_to_spare(r, layer, s);
+    return true;
+}
+
 static void backward_layer(run *r, int layer)
 {
     const cp_op *op = &r->frame->engine->op[layer];
@@ -320,7 +383,7 @@ static void backward_layer(run *r, int layer)
     bool any = false, fresh[CP_MAX_SOURCES] = {false};
     for (int s = 0; s < op->n_sources; ++s) {
         int source = op->source[s];
-        if (!r->active[source + 1]) continue;
+        if (!r->active[source + 1] || through_points(r, layer, s)) continue;
         if (r->joined[source + 1] == layer && !r->touched[source + 1]) { /* it is there already */
             r->touched[source + 1] = true;
             continue;
@@ -334,10 +397,7 @@ static void backward_layer(run *r, int layer)
         any = true;
     }
     if (!any) return;
-    cp_backward call = {.n = r->n, .delta = delta_of(r, layer), .in_delta = in_delta, .fresh = fresh[0],
-                        .fresh_sources = fresh,
-                        .nonzero = r->nonzero, .index = r->frame->index[layer], .image = r->image,
-                        .scratch = &r->frame->scratch};
+    cp_backward call = call_of(r, layer, in_delta, fresh);
     if (cp_on_device(r->frame))
         cp_device_backward(r->frame, layer, &call);
     else
@@ -356,13 +416,17 @@ static void backward_from_the_response(run *r)
             continue;
         }
         bool neurons = position >= 0, reached = r->touched[i + 1], own = has_units(r, i);
-        if (neurons && reached) through_neurons(r, i, position, true, !own);
+        const cp_points *points = cp_points_of(r->points, i);
+        if (points && position >= 0 && reached)
+            cp_points_descend(points, activations(r, i, position, 0), r->frame->engine->op[i].activation, r->delta[i + 1]);
+        else if (neurons && reached)
+            through_neurons(r, i, position, true, !own);
         seed(r, i, AFTER_ACTIVATION);
         if (neurons && r->touched[i + 1] && (own || !reached)) through_neurons(r, i, position, false, true);
         seed(r, i, BEFORE_ACTIVATION);
         if (!r->touched[i + 1] || stops_at(r, i)) continue;
         bool asks = model->net->layers[i].type == CONVOLUTIONAL;
-        if ((!neurons || own) && asks) count_entries(r, i);
+        if ((!neurons || own) && asks && !points) count_entries(r, i);
         backward_layer(r, i);
     }
 }
@@ -397,6 +461,18 @@ static cp_status check_entries(const run *r)
     return CP_OK;
 }
 
+static cp_status choose_points(run *r)
+{
+    const cp_model *model = r->frame->model;
+    bool *open = cp_alloc(model->layers + 1, sizeof *open, "backward");
+    r->spare = cp_alloc(model->layers + 1, sizeof *r->spare, "backward");
+    cp_status status = open && r->spare ? CP_OK : CP_ERESOURCE;
+    for (int i = 0; i < model->layers && !status; ++i) open[i + 1] = r->active[i + 1] && !has_units(r, i);
+    if (!status) status = cp_points_choose(r->frame, r->entries->path, r->entries->image, open, r->points);
+    cp_free(open);
+    return status;
+}
+
 /* Works on the target and the stops that `r` names; delta: as cp_frame_backward_stops. */
 static cp_status backward(run r, float **delta)
 {
@@ -419,7 +495,8 @@ static cp_status backward(run r, float **delta)
     for (int i = -1; i < layers; ++i) r.joined[i + 1] = -2;
     for (int e = 0; e < n; ++e) r.image[e] = entries[e].image;
     mark_active(&r);
-    status = plan(&r);
+    if (r.points) status = choose_points(&r);
+    if (!status) status = plan(&r);
     if (!status && cp_on_device(frame) && r.observer) status = make_room_to_show(&r);
     if (!status) status = cp_frame_begin(frame);
     if (status) goto done;
@@ -433,17 +510,32 @@ static cp_status backward(run r, float **delta)
     status = cp_frame_end(frame);
 done:
     cp_free(r.active), cp_free(r.touched), cp_free(r.delta), cp_free(r.joined), cp_free(r.part);
-    cp_free(r.image), cp_free(r.nonzero), cp_free(r.shown);
+    cp_free(r.image), cp_free(r.nonzero), cp_free(r.shown), cp_free(r.spare);
+    if (r.points) cp_points_free(r.points);
     return status;
 }
+
+static bool along_path(const cp_entry *entry) { return entry->path && !entry->gates; }
 
 cp_status cp_frame_backward(cp_frame *frame, const cp_entry *entries, int n, const cp_observer *observer,
                             float *input_gradient)
 {
     if (input_gradient && frame->base && frame->branch_layer >= 0)
         return cp_fail(CP_EINTERNAL, "backward: a branch at layer %d does not reach the input", frame->branch_layer);
-    return backward((run){.frame = frame, .entries = entries, .n = n, .observer = observer,
-                          .target = input_gradient ? -1 : NO_TARGET, .target_delta = input_gradient}, NULL);
+    run all = {.frame = frame, .entries = entries, .n = n, .observer = observer,
+               .target = input_gradient ? -1 : NO_TARGET, .target_delta = input_gradient};
+    size_t inputs = outputs_of(frame->model, -1);
+    cp_status status = CP_OK;
+    if (!input_gradient || observer || frame->base || cp_on_device(frame)) return backward(all, NULL);
+    for (int first = 0, next; first < n && !status; first = next) {
+        cp_points_run points = {.frame = frame};
+        run part = all;
+        for (next = first; next < n && !along_path(&entries[next]);) ++next;
+        if (next == first) ++next, part.points = &points; /* one with a path runs alone */
+        part.entries += first, part.n = next - first, part.target_delta += first * inputs;
+        status = backward(part, NULL);
+    }
+    return status;
 }
 
 #ifdef GPU

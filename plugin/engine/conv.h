@@ -30,6 +30,8 @@ struct cp_conv {
     bool back_gathers;          /* by back_weights or `backward`; else the gradient is a scatter */
     float *back_weights;        /* (groups, C, M*size*size): flipped */
     cp_onednn *forward, *backward; /* NULL: im2col and sgemm */
+    double points_below;        /* fewer deltas than that are taken as points: engine/points.h */
+    double dense_time;          /* ns of a dense data gradient, as conv_plan.c counts them */
     double sparse_below;        /* fewer deltas than that go through cp_sparse_backward; 0: never */
     const float *turned_weights; /* (groups, M, size*size, C) for it; NULL: turned when they are needed */
     float *own_turned_weights;
@@ -52,6 +54,9 @@ cp_status cp_sparse_weights(const cp_window *window, const float *weights, float
 size_t cp_sparse_scratch(const cp_window *window, bool turned);
 void cp_sparse_backward(const cp_window *window, const float *weights, const float *turned, const float *delta, float *x,
                         bool fresh, const cp_scratch *scratch);
+
+/* conv_points.c: how many parts of a group's input channels it works on one after the other. */
+int cp_conv_points_blocks(const cp_window *window);
 
 /* One input channel per group, computed without im2col. */
 void cp_depthwise_forward(const cp_window *window, const float *weights, int n, cp_batch x, cp_batch y, const float *bias,

@@ -49,7 +49,8 @@ static cp_window back_window(const cp_window *g)
 }
 
 enum { LARGE_WEIGHTS = 1 << 20 }; /* floats: no rearranged copy of those but oneDNN's */
-static const double depthwise_sparse_below = .06; /* deltas per output */
+static const double depthwise_sparse_below = .06, depthwise_points_below = .15; /* deltas per output */
+static const double points_rate = 13, position_cost = 60, pass_cost = .5;
 
 static bool is_large(const cp_window *g) { return (double)g->groups * g->m * g->c * g->size * g->size > LARGE_WEIGHTS; }
 
@@ -203,13 +204,26 @@ static double sparse_limit(const cp_conv *conv, double dense_time)
     return deltas > 0 ? deltas : 0;
 }
 
+/* Taken one by one, deltas cost their filter's window each, and every position among them its share of the bookkeeping; they
+ * save the passes over a dense layer. */
+static double points_limit(const cp_window *g, double dense_time)
+{
+    double positions = (double)g->groups * g->out_h * g->out_w, delta = (double)g->c * g->size * g->size / points_rate;
+    double position = position_cost * cp_conv_points_blocks(g), time = dense_time + pass_cost * positions * g->m;
+    double fewer = time / (delta + position);
+    return fewer < positions ? fewer : (time - positions * position) / delta;
+}
+
 static cp_status load_sparse(cp_op *op)
 {
     cp_conv *conv = op->conv;
     const cp_window *g = &conv->window;
     cp_onednn *o = conv->backward;
-    conv->sparse_below = sparse_limit(conv, o ? onednn_time(&conv->back_window, cp_onednn_kernel(o), cp_onednn_band_rows(o))
-                                              : gemm_time(g) * g->groups);
+    conv->dense_time = o ? onednn_time(&conv->back_window, cp_onednn_kernel(o), cp_onednn_band_rows(o))
+                         : gemm_time(g) * g->groups;
+    conv->sparse_below = sparse_limit(conv, conv->dense_time);
+    conv->points_below = points_limit(g, conv->dense_time);
+    if (getenv("PTS")) conv->points_below = atof(getenv("PTS")) * op->info->outputs;
     conv->turned_weights = op->l->weights; /* with one tap there is nothing to turn */
     if (g->size > 1) {
         cp_status status = is_large(g) ? CP_OK : cp_sparse_weights(g, op->l->weights, &conv->own_turned_weights);
@@ -266,7 +280,10 @@ cp_status cp_conv_plan(cp_op *ops, int n)
 {
     for (int i = 0; i < n; ++i) {
         cp_conv *conv = ops[i].conv;
-        if (conv && conv->depthwise) conv->sparse_below = depthwise_sparse_below * ops[i].info->outputs;
+        if (conv && conv->depthwise) {
+            conv->sparse_below = depthwise_sparse_below * ops[i].info->outputs;
+            conv->points_below = depthwise_points_below * ops[i].info->outputs;
+        }
         if (!is_planned(&ops[i])) continue;
         const cp_window *g = &conv->window;
         /* A gather moves m*size*size floats per position, a scatter c*size*size: the flipped weights pay unless the layer

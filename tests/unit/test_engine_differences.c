@@ -81,7 +81,7 @@ static void check_frozen(ref_pair *pair)
     compare_neuron_gradients(pair);
     float *map = malloc(pair->inputs * sizeof *map);
     ref_check(cp_map_frozen(pair->frame, REF_IMAGE, &pair->response, (const cp_path *const *)&pair->path, 1, map));
-    assert_memory_equal(map, pair->map, pair->inputs * sizeof *map);
+    compare_map(pair, map, "frozen map, nobody looking on"); /* by another way: engine/points.c */
     free(map);
 }
 

@@ -276,15 +276,19 @@ static void check_entries(ref_pair *pair)
     free(alone);
 }
 
-/* Outputs and map at 1 and 2 threads, byte for byte. */
+/* Outputs and maps, a path's too, at 1 and 2 threads, byte for byte. */
 static void check_threads(ref_pair *pair)
 {
     float *map = malloc(pair->inputs * sizeof *map), *outputs = NULL;
+    float *along = malloc(2 * pair->inputs * sizeof *along);
     cp_entry entry = {.image = REF_IMAGE, .response = &pair->response};
+    ref_pair_random_path(pair, .1, .5);
+    cp_entry on_path = {.image = REF_IMAGE, .response = &pair->response, .path = pair->path};
     for (int threads = 1; threads <= 2; ++threads) {
         size_t at = 0;
         cp_set_threads(threads);
         ref_check(cp_frame_forward(pair->frame, pair->input, REF_BATCH, NULL));
+        ref_check(cp_frame_backward(pair->frame, &on_path, 1, NULL, along + (threads - 1) * pair->inputs));
         ref_pair_backward(pair, pair->frame, &entry);
         if (threads == 1) {
             size_t total = 0;
@@ -303,8 +307,10 @@ static void check_threads(ref_pair *pair)
             at += bytes / sizeof(float);
         }
     }
+    assert_memory_equal(along, along + pair->inputs, pair->inputs * sizeof *along);
     cp_set_threads(1);
     free(outputs);
+    free(along);
     free(map);
 }
 
