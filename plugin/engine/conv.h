@@ -32,9 +32,7 @@ struct cp_conv {
     cp_onednn *forward, *backward; /* NULL: im2col and sgemm */
     double points_below;        /* fewer deltas than that are taken as points: engine/points.h */
     double dense_time;          /* ns of a dense data gradient, as conv_plan.c counts them */
-    double sparse_below;        /* fewer deltas than that go through cp_sparse_backward; 0: never */
-    const float *turned_weights; /* (groups, M, size*size, C) for it; NULL: turned when they are needed */
-    float *own_turned_weights;
+    double sparse_below;        /* the same among dense deltas, which have to be picked out */
     bool depthwise;
     struct cp_grouped *grouped; /* small groups, computed directly; NULL: not that */
 };
@@ -48,13 +46,6 @@ void cp_gather(const cp_window *window, const float *weights, int n, cp_batch x,
                const float *bias, ACTIVATION activation, const cp_scratch *scratch);
 void cp_scatter(const cp_window *window, const float *weights, int n, cp_batch y, cp_batch x, const cp_scratch *scratch);
 
-/* The data gradient of one image from sparse deltas: x (=, +=) col2im(A^T y) by the deltas that are not zero. `turned`
- * is made from `weights` by cp_sparse_weights, or NULL, for less memory and more time. */
-cp_status cp_sparse_weights(const cp_window *window, const float *weights, float **turned);
-size_t cp_sparse_scratch(const cp_window *window, bool turned);
-void cp_sparse_backward(const cp_window *window, const float *weights, const float *turned, const float *delta, float *x,
-                        bool fresh, const cp_scratch *scratch);
-
 /* conv_points.c: how many parts of a group's input channels it works on one after the other. */
 int cp_conv_points_blocks(const cp_window *window);
 
@@ -65,9 +56,6 @@ void cp_depthwise_forward(const cp_window *window, const float *weights, int n, 
 void cp_depthwise_backward(const cp_window *window, const float *weights, int n, cp_batch y, cp_batch x, bool fresh,
                            const cp_scratch *scratch);
 size_t cp_depthwise_scratch(const cp_window *window); /* per thread */
-
-/* The same for one image whose deltas are mostly zero. */
-void cp_depthwise_sparse_backward(const cp_window *window, const float *weights, const float *delta, float *x, bool fresh);
 
 /* Several input channels per group, but few: without im2col as well, from weights in an order of their own. After a failed
  * prepare *grouped is to be freed too. */

@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "engine/conv.h"
+#include "engine/points.h"
 #include "io/error.h"
 
 static cp_status prepare_convolutional(cp_op *op)
@@ -56,13 +57,15 @@ static void backward_dense(const cp_op *op, int n, cp_batch delta, cp_batch in_d
         cp_scatter(&conv->window, op->l->weights, n, delta, in_delta, call->scratch);
 }
 
-static void backward_sparse(const cp_op *op, const float *delta, float *in_delta, const cp_backward *call)
+/* The few deltas as points: their places, then their values, then work memory. */
+static void backward_sparse(const cp_op *op, const float *delta, size_t nonzero, float *in_delta, const cp_backward *call)
 {
-    const cp_conv *conv = op->conv;
-    if (conv->depthwise)
-        cp_depthwise_sparse_backward(&conv->window, op->l->weights, delta, in_delta, call->fresh);
-    else
-        cp_sparse_backward(&conv->window, op->l->weights, conv->turned_weights, delta, in_delta, call->fresh, call->scratch);
+    uint32_t *words = (uint32_t *)call->scratch->shared;
+    float *value = (float *)(words + nonzero);
+    cp_points points = {.n = nonzero, .index = words};
+    cp_points_pick(delta, op->info->outputs, nonzero, words, value);
+    if (call->fresh) cp_batch_clear((cp_batch){in_delta, 0}, 1, op->source_outputs[0]);
+    cp_conv_from_points(op, &points, value, NULL, in_delta, words + 2 * nonzero);
 }
 
 /* Entries differ in how sparse they are: the dense ones between two sparse ones go together. */
@@ -78,7 +81,7 @@ static void backward_convolutional(const cp_op *op, const cp_backward *call)
         if (end > b) backward_dense(op, end - b, delta, in_delta, call);
         b = end;
         if (b < call->n) {
-            backward_sparse(op, cp_at(call->delta, b), cp_at(call->in_delta[0], b), call);
+            backward_sparse(op, cp_at(call->delta, b), call->nonzero[b], cp_at(call->in_delta[0], b), call);
             ++b;
         }
     }

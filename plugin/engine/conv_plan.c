@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "engine/conv.h"
+#include "engine/points.h"
 #include "io/error.h"
 
 static bool is_planned(const cp_op *op)
@@ -50,6 +51,7 @@ static cp_window back_window(const cp_window *g)
 
 enum { LARGE_WEIGHTS = 1 << 20 }; /* floats: no rearranged copy of those but oneDNN's */
 static const double depthwise_sparse_below = .06, depthwise_points_below = .15; /* deltas per output */
+enum { MOST_PICKED = 1 << 18 }; /* of a dense layer's deltas: 5 MB of work memory */
 static const double points_rate = 13, position_cost = 60, pass_cost = .5;
 
 static bool is_large(const cp_window *g) { return (double)g->groups * g->m * g->c * g->size * g->size > LARGE_WEIGHTS; }
@@ -192,26 +194,23 @@ static cp_status choose_kernels(cp_op *ops, int n)
     cp_free(offers);
     return status;
 }
-/* The sparse gradient costs what it takes to clear and to turn the input's deltas (and the weights, if they are not turned
- * yet) and one window of filters per delta; constants as above. */
-static double sparse_limit(const cp_conv *conv, double dense_time)
-{
-    const cp_window *g = &conv->window;
-    double filter = (double)g->c * g->size * g->size;
-    double fixed = 1.3 * g->groups * g->c * g->h * g->w;
-    if (g->size > 1 && is_large(g)) fixed += filter * g->m * g->groups;
-    double deltas = (dense_time - fixed) / (filter / 9 + 3 * g->size); /* a run per row of the window */
-    return deltas > 0 ? deltas : 0;
-}
-
-/* Taken one by one, deltas cost their filter's window each, and every position among them its share of the bookkeeping; they
- * save the passes over a dense layer. */
-static double points_limit(const cp_window *g, double dense_time)
+/* Taken one by one, deltas cost their filter's window each, and every position among them its share of the bookkeeping. Returns how
+ * many take that time. */
+static double points_limit(const cp_window *g, double time)
 {
     double positions = (double)g->groups * g->out_h * g->out_w, delta = (double)g->c * g->size * g->size / points_rate;
-    double position = position_cost * cp_conv_points_blocks(g), time = dense_time + pass_cost * positions * g->m;
+    double position = position_cost * cp_conv_points_blocks(g);
     double fewer = time / (delta + position);
     return fewer < positions ? fewer : (time - positions * position) / delta;
+}
+
+/* Work memory for the deltas of a dense layer that are fewer than sparse_below. */
+static cp_status need_points(cp_op *op)
+{
+    size_t few = (size_t)op->conv->sparse_below + 1, words;
+    cp_status status = cp_conv_points_work(op, few, 0, &words);
+    if (!status) need_scratch(op, 0, words + 2 * few);
+    return status;
 }
 
 static cp_status load_sparse(cp_op *op)
@@ -221,17 +220,11 @@ static cp_status load_sparse(cp_op *op)
     cp_onednn *o = conv->backward;
     conv->dense_time = o ? onednn_time(&conv->back_window, cp_onednn_kernel(o), cp_onednn_band_rows(o))
                          : gemm_time(g) * g->groups;
-    conv->sparse_below = sparse_limit(conv, conv->dense_time);
-    conv->points_below = points_limit(g, conv->dense_time);
-    if (getenv("PTS")) conv->points_below = atof(getenv("PTS")) * op->info->outputs;
-    conv->turned_weights = op->l->weights; /* with one tap there is nothing to turn */
-    if (g->size > 1) {
-        cp_status status = is_large(g) ? CP_OK : cp_sparse_weights(g, op->l->weights, &conv->own_turned_weights);
-        if (status) return status;
-        conv->turned_weights = conv->own_turned_weights;
-    }
-    need_scratch(op, cp_sparse_scratch(g, conv->turned_weights), 0);
-    return CP_OK;
+    double outputs = (double)op->info->outputs;
+    conv->points_below = points_limit(g, conv->dense_time + pass_cost * outputs);
+    double sparse = points_limit(g, conv->dense_time - pass_cost * (double)op->source_outputs[0]);
+    conv->sparse_below = sparse < 0 ? 0 : sparse < MOST_PICKED ? sparse : MOST_PICKED;
+    return need_points(op);
 }
 
 static cp_status load_forward(cp_op *op)
@@ -283,6 +276,8 @@ cp_status cp_conv_plan(cp_op *ops, int n)
         if (conv && conv->depthwise) {
             conv->sparse_below = depthwise_sparse_below * ops[i].info->outputs;
             conv->points_below = depthwise_points_below * ops[i].info->outputs;
+            cp_status status = need_points(&ops[i]);
+            if (status) return status;
         }
         if (!is_planned(&ops[i])) continue;
         const cp_window *g = &conv->window;
@@ -306,7 +301,6 @@ void cp_conv_free(cp_conv *conv)
 {
     if (!conv) return;
     cp_free(conv->back_weights);
-    cp_free(conv->own_turned_weights);
     cp_grouped_free(conv->grouped);
     cp_onednn_free(conv->forward);
     cp_onednn_free(conv->backward);

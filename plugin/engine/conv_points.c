@@ -64,9 +64,10 @@ cp_status cp_conv_points_work(const cp_op *op, size_t from, size_t to, size_t *w
     const cp_window *g = &op->conv->window;
     size_t in_plane = (size_t)g->h * g->w, out_plane = (size_t)g->out_h * g->out_w, keys = g->groups * out_plane, most = 0;
     size_t taps = (size_t)g->size * g->size, threads = cp_threads();
-    if (from) most = keys + 2 + 3 * from + g->groups + 1 + g->groups * (size_t)cp_conv_points_blocks(g) + 1 + 2 * to + threads * (in_plane + 2);
-    size_t column = is_depthwise(op) ? out_plane : g->m * taps;
-    if (most < threads * column) most = threads * column;
+    size_t column = is_depthwise(op) ? out_plane : g->m * taps; /* the depthwise plane, or the filters of one input channel */
+    if (from) most = keys + 2 + 3 * from + g->groups + 1 + g->groups * (size_t)cp_conv_points_blocks(g) + 1 + 2 * to;
+    if (from && to) most += threads * (in_plane + 2);
+    if (to && most < threads * column) most = threads * column;
     *words = most;
     return from < UINT32_MAX / 4 && keys < UINT32_MAX / 4 && to < UINT32_MAX / 4
                ? CP_OK : cp_fail(CP_ERESOURCE, "layer %d: too many deltas", op->info->index);
@@ -388,7 +389,7 @@ static void depthwise_from_points(const cp_op *op, const cp_points *from, const 
 #pragma omp parallel num_threads(cp_threads_for(9. * (double)from->n))
     {
         float *plane = (float *)work + omp_get_thread_num() * out_plane;
-        memset(plane, 0, out_plane * sizeof *plane);
+        if (to) memset(plane, 0, out_plane * sizeof *plane);
 #pragma omp for
         for (int c = 0; c < g->groups; ++c) depthwise_channel(op, c, from, delta, to, in_delta, plane);
     }
