@@ -333,18 +333,26 @@ static void channel_range(const cp_points *points, size_t channel, size_t plane,
     *last = low;
 }
 
+/* Taps [*first, *last) in steps of the stride through which output positions read input position i; tap k is that of output
+ * (i + pad - k) / stride. */
+static void taps_at(const cp_window *g, int i, int outputs, int *first, int *last)
+{
+    int most = (i + g->pad) / g->stride, k = (i + g->pad) % g->stride;
+    *first = most < outputs ? k : k + (most - outputs + 1) * g->stride;
+    *last = min(g->size, i + g->pad + 1);
+}
+
 /* The sum over the taps for one input of a channel. y: its dense deltas. */
 static float depthwise_sum(const cp_window *g, const float *weights, const float *y, int iy, int ix)
 {
+    int ky0, ky1, kx0, kx1;
     float sum = 0;
-    for (int ky = 0; ky < g->size; ++ky) {
-        int oy = iy + g->pad - ky;
-        if (oy < 0 || oy % g->stride || oy / g->stride >= g->out_h) continue;
-        for (int kx = 0; kx < g->size; ++kx) {
-            int ox = ix + g->pad - kx;
-            if (ox < 0 || ox % g->stride || ox / g->stride >= g->out_w) continue;
-            sum += weights[ky * g->size + kx] * y[(size_t)(oy / g->stride) * g->out_w + ox / g->stride];
-        }
+    taps_at(g, iy, g->out_h, &ky0, &ky1);
+    taps_at(g, ix, g->out_w, &kx0, &kx1);
+    for (int ky = ky0; ky < ky1; ky += g->stride) {
+        const float *line = y + (size_t)(iy + g->pad - ky) / g->stride * g->out_w, *w = weights + ky * g->size;
+        int ox = (ix + g->pad - kx0) / g->stride;
+        for (int kx = kx0; kx < kx1; kx += g->stride) sum += w[kx] * line[ox--];
     }
     return sum;
 }
@@ -411,18 +419,16 @@ static void read_column(const cp_window *g, const float *weights, size_t channel
 static float sum_at(const cp_window *g, const float *column, const float *delta, int iy, int ix)
 {
     size_t plane = (size_t)g->out_h * g->out_w;
+    int ky0, ky1, kx0, kx1;
     float sum = 0;
-    for (int ky = 0; ky < g->size; ++ky) {
-        int oy = iy + g->pad - ky;
-        if (oy < 0 || oy % g->stride || oy / g->stride >= g->out_h) continue;
-        for (int kx = 0; kx < g->size; ++kx) {
-            int ox = ix + g->pad - kx;
-            if (ox < 0 || ox % g->stride || ox / g->stride >= g->out_w) continue;
+    taps_at(g, iy, g->out_h, &ky0, &ky1);
+    taps_at(g, ix, g->out_w, &kx0, &kx1);
+    for (int ky = ky0; ky < ky1; ky += g->stride)
+        for (int kx = kx0; kx < kx1; kx += g->stride) {
             const float *w = column + (size_t)(ky * g->size + kx) * g->m;
-            const float *d = delta + (size_t)(oy / g->stride) * g->out_w + ox / g->stride;
+            const float *d = delta + (size_t)(iy + g->pad - ky) / g->stride * g->out_w + (ix + g->pad - kx) / g->stride;
             for (int m = 0; m < g->m; ++m) sum += w[m] * d[m * plane];
         }
-    }
     return sum;
 }
 
