@@ -55,15 +55,48 @@ cp_status cp_device_name(int index, char name[300])
 
 /* ---------------------------------------------------------------- lanes */
 
+static void arm_free(cp_arm *arm)
+{
+#ifdef CUDNN
+    if (arm->dnn) cudnnDestroy(arm->dnn);
+#endif
+    if (arm->blas) cublasDestroy(arm->blas);
+    if (arm->done) cudaEventDestroy(arm->done);
+    if (arm->stream) cudaStreamDestroy(arm->stream);
+    cudaFree(arm->work);
+    *arm = (cp_arm){0};
+}
+
 static void lane_free(cp_lane *lane)
 {
     if (!lane) return;
-#ifdef CUDNN
-    if (lane->dnn) cudnnDestroy(lane->dnn);
-#endif
-    if (lane->blas) cublasDestroy(lane->blas);
-    if (lane->stream) cudaStreamDestroy(lane->stream);
+    for (int k = 0; k < lane->arms; ++k) arm_free(&lane->arm[k]);
+    if (lane->ready) cudaEventDestroy(lane->ready);
     cp_free(lane);
+}
+
+static cp_status arm_create(cp_arm *arm)
+{
+    cudaError_t error = cudaStreamCreateWithFlags(&arm->stream, cudaStreamNonBlocking);
+    if (!error) error = cudaEventCreateWithFlags(&arm->done, cudaEventDisableTiming);
+    cp_status status = error ? cp_cuda_fail(error, "stream") : CP_OK;
+    cublasStatus_t blas = CUBLAS_STATUS_SUCCESS;
+    if (!status) blas = cublasCreate(&arm->blas);
+    if (!status && !blas) blas = cublasSetStream(arm->blas, arm->stream);
+    /* Full precision: the default keeps TF32 out of it, unless NVIDIA_TF32_OVERRIDE is set. */
+    if (!status && !blas) blas = cublasSetMathMode(arm->blas, CUBLAS_DEFAULT_MATH);
+    if (blas) status = cp_fail(CP_ERESOURCE, "GPU: cuBLAS does not start: status %d", (int)blas);
+#ifdef CUDNN
+    cudnnStatus_t dnn = CUDNN_STATUS_SUCCESS;
+    if (!status) dnn = cudnnCreate(&arm->dnn);
+    if (!status && !dnn) dnn = cudnnSetStream(arm->dnn, arm->stream);
+    if (dnn) status = cp_fail(CP_ERESOURCE, "GPU: cuDNN does not start: %s", cudnnGetErrorString(dnn));
+#endif
+    if (status) {
+        arm_free(arm);
+        cudaGetLastError(); /* it would be taken for the next launch's */
+    }
+    return status;
 }
 
 static cp_status lane_create(int device, cp_lane **out)
@@ -71,20 +104,9 @@ static cp_status lane_create(int device, cp_lane **out)
     cp_lane *lane = cp_alloc(1, sizeof *lane, "GPU");
     if (!lane) return CP_ERESOURCE;
     lane->device = device;
-    cudaError_t error = cudaStreamCreateWithFlags(&lane->stream, cudaStreamNonBlocking);
-    cp_status status = error ? cp_cuda_fail(error, "stream") : CP_OK;
-    cublasStatus_t blas = CUBLAS_STATUS_SUCCESS;
-    if (!status) blas = cublasCreate(&lane->blas);
-    if (!status && !blas) blas = cublasSetStream(lane->blas, lane->stream);
-    /* Full precision: the default keeps TF32 out of it. */
-    if (!status && !blas) blas = cublasSetMathMode(lane->blas, CUBLAS_DEFAULT_MATH);
-    if (blas) status = cp_fail(CP_ERESOURCE, "GPU: cuBLAS does not start: status %d", (int)blas);
-#ifdef CUDNN
-    cudnnStatus_t dnn = CUDNN_STATUS_SUCCESS;
-    if (!status) dnn = cudnnCreate(&lane->dnn);
-    if (!status && !dnn) dnn = cudnnSetStream(lane->dnn, lane->stream);
-    if (dnn) status = cp_fail(CP_ERESOURCE, "GPU: cuDNN does not start: %s", cudnnGetErrorString(dnn));
-#endif
+    cudaError_t error = cudaEventCreateWithFlags(&lane->ready, cudaEventDisableTiming);
+    cp_status status = error ? cp_cuda_fail(error, "stream") : arm_create(lane->arm);
+    if (!status) lane->arms = 1;
     if (status)
         lane_free(lane);
     else
@@ -121,6 +143,30 @@ static cp_status grow(void **memory, size_t *bytes, size_t needed, const char *w
     cp_status status = cp_device_malloc(memory, needed, what);
     if (!status) *bytes = needed;
     return status;
+}
+
+enum { LEAST_SHARE = 16 }; /* one more arm takes no more than that part of what is free */
+
+static bool can_help(cp_lane *lane, int k, size_t work_bytes)
+{
+    size_t free, total;
+    if (lane->arms == k) {
+        if (arm_create(&lane->arm[k])) return false;
+        lane->arms++;
+    }
+    cp_arm *arm = &lane->arm[k];
+    if (arm->work_bytes >= work_bytes) return true;
+    if (cudaMemGetInfo(&free, &total) != cudaSuccess || work_bytes > free / LEAST_SHARE) return false;
+    return !grow(&arm->work, &arm->work_bytes, work_bytes, "work memory");
+}
+
+int cp_lane_arms(cp_frame *frame, int n)
+{
+    cp_lane *lane = frame->device->lane;
+    int arms = 1;
+    if (frame->device->status) return 1;
+    while (arms < n && arms < CP_ARMS && can_help(lane, arms, frame->device->model->work_bytes)) ++arms;
+    return arms;
 }
 
 /* ---------------------------------------------------------------- frames */
@@ -244,7 +290,8 @@ cp_status cp_device_begin(cp_frame *frame)
     if (error) return cp_cuda_fail(error, "run");
     cp_status status = lane_take(device->device, &device->lane);
     if (status) return status;
-    status = grow(&device->lane->work, &device->lane->work_bytes, device->model->work_bytes, "work memory");
+    cp_arm *arm = device->lane->arm;
+    status = grow(&arm->work, &arm->work_bytes, device->model->work_bytes, "work memory");
     if (status) lane_give_back(device->lane), device->lane = NULL;
     return status;
 }
@@ -252,7 +299,9 @@ cp_status cp_device_begin(cp_frame *frame)
 cp_status cp_device_end(cp_frame *frame)
 {
     cp_device_frame *device = frame->device;
-    cp_device_failed(frame, cudaStreamSynchronize(device->lane->stream), "run");
+    /* The others' work comes before the first's end, unless a fault came between. */
+    for (int k = 0; k < (device->status ? device->lane->arms : 1); ++k)
+        cp_device_failed(frame, cudaStreamSynchronize(device->lane->arm[k].stream), "run");
     cp_device_failed(frame, cudaGetLastError(), "launch");
     lane_give_back(device->lane);
     device->lane = NULL;
@@ -266,7 +315,7 @@ void *cp_device_side(cp_frame *frame, size_t bytes)
     cp_lane *lane = frame->device->lane;
     if (frame->device->status) return NULL;
     if (lane->side_bytes < bytes) { /* nothing may still read the old piece */
-        if (cp_device_failed(frame, cudaStreamSynchronize(lane->stream), "run")) return NULL;
+        if (cp_device_failed(frame, cudaStreamSynchronize(lane->arm->stream), "run")) return NULL;
         cp_status status = grow(&lane->side, &lane->side_bytes, bytes, "work memory");
         if (status) {
             frame->device->status = status;
@@ -280,7 +329,7 @@ static void *to_side(cp_frame *frame, const void *from, size_t bytes)
 {
     void *side = cp_device_side(frame, bytes);
     if (!side) return NULL;
-    cudaError_t error = cudaMemcpyAsync(side, from, bytes, cudaMemcpyHostToDevice, frame->device->lane->stream);
+    cudaError_t error = cudaMemcpyAsync(side, from, bytes, cudaMemcpyHostToDevice, frame->device->lane->arm->stream);
     return cp_device_failed(frame, error, "copy to the device") ? NULL : side;
 }
 
@@ -288,13 +337,13 @@ void cp_device_upload(cp_frame *frame, const float *from, float *to, size_t coun
 {
     if (frame->device->status) return;
     cp_device_failed(frame,
-                     cudaMemcpyAsync(to, from, count * sizeof *to, cudaMemcpyHostToDevice, frame->device->lane->stream),
+                     cudaMemcpyAsync(to, from, count * sizeof *to, cudaMemcpyHostToDevice, frame->device->lane->arm->stream),
                      "copy to the device");
 }
 
 void cp_device_download(cp_frame *frame, const float *from, float *to, size_t count)
 {
-    cudaStream_t stream = frame->device->lane->stream;
+    cudaStream_t stream = frame->device->lane->arm->stream;
     if (frame->device->status) return;
     if (!cp_device_failed(frame, cudaMemcpyAsync(to, from, count * sizeof *to, cudaMemcpyDeviceToHost, stream),
                           "copy to the host"))
@@ -304,36 +353,36 @@ void cp_device_download(cp_frame *frame, const float *from, float *to, size_t co
 void cp_device_clear(cp_frame *frame, float *x, size_t count)
 {
     if (!frame->device->status)
-        cp_device_failed(frame, cudaMemsetAsync(x, 0, count * sizeof *x, frame->device->lane->stream), "clear");
+        cp_device_failed(frame, cudaMemsetAsync(x, 0, count * sizeof *x, frame->device->lane->arm->stream), "clear");
 }
 
 void cp_device_add(cp_frame *frame, const float *host, float *x, size_t count)
 {
     float *from = to_side(frame, host, count * sizeof *host);
-    if (from) cp_kernel_copy(1, count, (cp_batch){from, 0}, (cp_batch){x, 0}, true, frame->device->lane->stream);
+    if (from) cp_kernel_copy(1, count, (cp_batch){from, 0}, (cp_batch){x, 0}, true, frame->device->lane->arm->stream);
 }
 
 void cp_device_add_at(cp_frame *frame, float *x, float value)
 {
-    if (!frame->device->status) cp_kernel_add_at(x, value, frame->device->lane->stream);
+    if (!frame->device->status) cp_kernel_add_at(x, value, frame->device->lane->arm->stream);
 }
 
 void cp_device_restrict(cp_frame *frame, size_t count, const uint64_t *words, const float *constant, float *a)
 {
     const uint64_t *bits = to_side(frame, words, (count + 63) / 64 * sizeof *words);
-    if (bits) cp_kernel_restrict(count, bits, constant, a, frame->device->lane->stream);
+    if (bits) cp_kernel_restrict(count, bits, constant, a, frame->device->lane->arm->stream);
 }
 
 void cp_device_gate(cp_frame *frame, size_t count, const float *gates, float *before, float *a)
 {
     const float *factors = to_side(frame, gates, count * sizeof *gates);
-    if (factors) cp_kernel_gate(count, factors, before, a, frame->device->lane->stream);
+    if (factors) cp_kernel_gate(count, factors, before, a, frame->device->lane->arm->stream);
 }
 
 void cp_device_through(cp_frame *frame, size_t count, const float *a, const uint64_t *words, const float *gates,
                        ACTIVATION activation, float *g)
 {
-    cudaStream_t stream = frame->device->lane->stream;
+    cudaStream_t stream = frame->device->lane->arm->stream;
     if (words) {
         words = to_side(frame, words, (count + 63) / 64 * sizeof *words);
         if (!words) return;
@@ -404,10 +453,10 @@ void cp_device_scale(cp_frame *branch, int entry, float factor)
     cp_device_push(branch, layer, NULL, 0, false);
     branch->device->known[(size_t)(layer + 1) * branch->batch + entry] = 0;
     if (!branch->device->status)
-        cp_kernel_scale(count, factor, from, branch->value[layer + 1] + entry * count, branch->device->lane->stream);
+        cp_kernel_scale(count, factor, from, branch->value[layer + 1] + entry * count, branch->device->lane->arm->stream);
 }
 
 void cp_device_add_deltas(cp_frame *frame, const float *delta, size_t outputs, int n, double weight, double *sum)
 {
-    if (!frame->device->status) cp_kernel_add_deltas(outputs, n, delta, weight, sum, frame->device->lane->stream);
+    if (!frame->device->status) cp_kernel_add_deltas(outputs, n, delta, weight, sum, frame->device->lane->arm->stream);
 }

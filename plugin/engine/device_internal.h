@@ -5,18 +5,28 @@
 #include "engine/device.h"
 #include "engine/device_kernels.h"
 
-/* What one run at a time uses: a stream, its handles, work memory that only grows. */
-typedef struct cp_lane {
-    struct cp_lane *next;
-    int device;
+/* A stream with what the libraries need for it: each its own, as results may depend on which of several streams shares a
+ * handle's workspace. */
+typedef struct {
     cudaStream_t stream;
+    cudaEvent_t done;
     cublasHandle_t blas;
 #ifdef CUDNN
     cudnnHandle_t dnn;
 #endif
-    void *work; /* im2col of one image; cuDNN's workspace */
+    void *work; /* im2col of one image; cuDNN's workspace; only grows */
     size_t work_bytes;
-    void *side; /* what a step brings from the host: words, gates, a seed */
+} cp_arm;
+
+enum { CP_ARMS = 8 }; /* as many queues as a card has unless CUDA_DEVICE_MAX_CONNECTIONS says otherwise */
+
+/* What one run at a time uses. */
+typedef struct cp_lane {
+    struct cp_lane *next;
+    int device, arms;     /* that are there, at least 1 */
+    cp_arm arm[CP_ARMS];  /* the first is the run's stream, the others help with the images of a batch */
+    cudaEvent_t ready;    /* recorded on that stream for them */
+    void *side;           /* what a step brings from the host: words, gates, a seed */
     size_t side_bytes;
 } cp_lane;
 
@@ -57,6 +67,8 @@ cp_status cp_device_malloc(void **memory, size_t bytes, const char *what);
 
 /* Keeps the first fault of a run; true once there is one. */
 bool cp_device_failed(cp_frame *frame, cudaError_t error, const char *what);
+/* How many arms of the run's lane can share n images, at least 1; made at the first use, fewer where memory is short. */
+int cp_lane_arms(cp_frame *frame, int n);
 /* Memory that one step uses, of a run's lane; NULL after a fault. */
 void *cp_device_side(cp_frame *frame, size_t bytes);
 
@@ -68,9 +80,9 @@ cp_status cp_device_model_get(const cp_model *model, const cp_engine *engine, in
  * the shape. */
 cp_status cp_dnn_create(cudnnHandle_t handle, const cp_window *window, struct cp_dnn **dnn, size_t *work_bytes);
 void cp_dnn_free(struct cp_dnn *dnn);
-cudnnStatus_t cp_dnn_forward(const struct cp_dnn *dnn, const cp_lane *lane, const float *weights, const float *x,
+cudnnStatus_t cp_dnn_forward(const struct cp_dnn *dnn, const cp_arm *arm, const float *weights, const float *x,
                              float *y);
-cudnnStatus_t cp_dnn_backward(const struct cp_dnn *dnn, const cp_lane *lane, const float *weights, const float *y,
+cudnnStatus_t cp_dnn_backward(const struct cp_dnn *dnn, const cp_arm *arm, const float *weights, const float *y,
                               float *x, bool fresh);
 #endif
 

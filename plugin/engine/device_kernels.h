@@ -25,9 +25,11 @@ void cp_kernel_local(const layer *l, const float *weights, int n, cp_batch x, cp
 void cp_kernel_local_backward(const layer *l, const float *weights, int n, cp_batch y, cp_batch x, cudaStream_t stream);
 /* index (n, outputs): window offsets of the winners. */
 void cp_kernel_maxpool(const layer *l, int n, cp_batch x, cp_batch y, uint16_t *index, cudaStream_t stream);
-/* Of one entry, whose winners are `index` (outputs). */
-void cp_kernel_maxpool_backward(const layer *l, const float *y, const uint16_t *index, float *x, cudaStream_t stream);
-void cp_kernel_maxpool_tangent(const layer *l, const float *x, const uint16_t *index, float *y, cudaStream_t stream);
+/* index (images, outputs): entry e has the winners of image first + e * step. */
+void cp_kernel_maxpool_backward(const layer *l, int n, cp_batch y, const uint16_t *index, int first, int step,
+                                cp_batch x, cudaStream_t stream);
+void cp_kernel_maxpool_tangent(const layer *l, int n, cp_batch x, const uint16_t *index, int first, int step, cp_batch y,
+                               cudaStream_t stream);
 void cp_kernel_avgpool(int n, cp_batch x, cp_batch y, size_t channels, size_t plane, cudaStream_t stream);
 void cp_kernel_avgpool_backward(int n, cp_batch y, cp_batch x, size_t channels, size_t plane, cudaStream_t stream);
 void cp_kernel_shortcut(const layer *l, int n, cp_batch in, cp_batch from, cp_batch y, cudaStream_t stream);
@@ -43,6 +45,13 @@ void cp_kernel_crop(const layer *l, int n, cp_batch x, cp_batch y, float scale, 
 void cp_kernel_crop_backward(const layer *l, int n, cp_batch y, cp_batch x, float scale, cudaStream_t stream);
 /* to = or += from. */
 void cp_kernel_copy(int n, size_t count, cp_batch from, cp_batch to, bool add, cudaStream_t stream);
+
+/* ---- device_connected.cu: y = W x and x = (fresh) or += W^T y for each entry; W (outputs, inputs), row by row. */
+
+void cp_kernel_connected(int n, size_t inputs, size_t outputs, const float *weights, cp_batch x, cp_batch y,
+                         cudaStream_t stream);
+void cp_kernel_connected_backward(int n, size_t inputs, size_t outputs, const float *weights, cp_batch y, cp_batch x,
+                                  bool fresh, cudaStream_t stream);
 
 /* ---- device_paths.cu: restrictions, gradients at the neurons, scores, selection. */
 

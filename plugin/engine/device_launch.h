@@ -1,4 +1,5 @@
-/* How kernels are launched: one grid row per entry, enough blocks to fill a card, the rest by stride. */
+/* How kernels are launched: one grid row per entry, enough blocks to fill a card, the rest by stride. A layer's outputs are
+ * an int in Darknet, so that within one entry 32 bits count them: divisions by 64 bits cost several times more. */
 #ifndef CP_ENGINE_DEVICE_LAUNCH_H
 #define CP_ENGINE_DEVICE_LAUNCH_H
 
@@ -13,6 +14,9 @@ static inline unsigned cp_blocks_for(size_t count)
 
 #define CP_GRID(count, entries) dim3(cp_blocks_for(count), (unsigned)(entries))
 #define CP_EACH(i, count)                                                                                              \
+    for (unsigned i = blockIdx.x * blockDim.x + threadIdx.x; i < (unsigned)(count); i += gridDim.x * blockDim.x)
+/* Of what may be more than 2^31. */
+#define CP_EACH_OF_MANY(i, count)                                                                                      \
     for (size_t i = (size_t)blockIdx.x * blockDim.x + threadIdx.x; i < (count); i += (size_t)gridDim.x * blockDim.x)
 
 #endif

@@ -39,7 +39,7 @@ __device__ static float activate(float x, int activation)
     }
 }
 
-__global__ static void activate_kernel(cp_batch y, size_t count, size_t plane, const float *bias, int activation)
+__global__ static void activate_kernel(cp_batch y, size_t count, unsigned plane, const float *bias, int activation)
 {
     float *v = y.base + blockIdx.y * y.stride;
     CP_EACH(i, count) v[i] = activate(v[i] + (bias ? bias[i / plane] : 0), activation);
@@ -50,7 +50,7 @@ void cp_kernel_activate(int n, cp_batch y, size_t channels, size_t plane, const 
 {
     size_t count = channels * plane;
     if (bias || activation != LINEAR)
-        activate_kernel<<<CP_GRID(count, n), CP_BLOCK, 0, stream>>>(y, count, plane, bias, activation);
+        activate_kernel<<<CP_GRID(count, n), CP_BLOCK, 0, stream>>>(y, count, (unsigned)plane, bias, activation);
 }
 
 /* ---------------------------------------------------------------- convolution */
@@ -58,12 +58,12 @@ void cp_kernel_activate(int n, cp_batch y, size_t channels, size_t plane, const 
 /* One thread per channel and position. */
 __global__ static void im2col_kernel(cp_window g, size_t count, const float *x, float *col)
 {
-    size_t positions = (size_t)g.out_h * g.out_w;
-    CP_EACH(i, count) {
-        size_t c = i / positions, p = i % positions;
+    unsigned positions = g.out_h * g.out_w;
+    CP_EACH_OF_MANY(i, count) {
+        unsigned c = (unsigned)(i / positions), p = (unsigned)(i % positions);
         int iy0 = (int)(p / g.out_w) * g.stride - g.pad, ix0 = (int)(p % g.out_w) * g.stride - g.pad;
-        const float *plane = x + c * g.h * g.w;
-        float *to = col + c * g.size * g.size * positions + p;
+        const float *plane = x + (size_t)c * g.h * g.w;
+        float *to = col + (size_t)c * g.size * g.size * positions + p;
         for (int ky = 0; ky < g.size; ++ky)
             for (int kx = 0; kx < g.size; ++kx, to += positions) {
                 int iy = iy0 + ky, ix = ix0 + kx;
@@ -90,18 +90,18 @@ __device__ static void windows_over(int i, int size, int stride, int pad, int ou
 
 __global__ static void col2im_kernel(cp_window g, size_t count, const float *col, float *x, bool fresh)
 {
-    size_t positions = (size_t)g.out_h * g.out_w, plane = (size_t)g.h * g.w;
+    unsigned positions = g.out_h * g.out_w, plane = g.h * g.w;
     CP_EACH(i, count) {
-        size_t c = i / plane, p = i % plane;
+        unsigned c = i / plane, p = i % plane;
         int iy = (int)(p / g.w), ix = (int)(p % g.w), y0, y1, x0, x1;
         windows_over(iy, g.size, g.stride, g.pad, g.out_h, &y0, &y1);
         windows_over(ix, g.size, g.stride, g.pad, g.out_w, &x0, &x1);
-        const float *from = col + c * g.size * g.size * positions;
+        const float *from = col + (size_t)c * g.size * g.size * positions;
         float sum = 0;
         for (int oy = y0; oy < y1; ++oy)
             for (int ox = x0; ox < x1; ++ox) {
                 int tap = (iy + g.pad - oy * g.stride) * g.size + ix + g.pad - ox * g.stride;
-                sum += from[tap * positions + (size_t)oy * g.out_w + ox];
+                sum += from[(size_t)tap * positions + oy * g.out_w + ox];
             }
         x[i] = fresh ? sum : x[i] + sum;
     }
@@ -117,7 +117,7 @@ __global__ static void depthwise_kernel(cp_window g, size_t count, const float *
 {
     const float *x = in.base + blockIdx.y * in.stride;
     float *y = out.base + blockIdx.y * out.stride;
-    size_t positions = (size_t)g.out_h * g.out_w;
+    unsigned positions = g.out_h * g.out_w;
     CP_EACH(i, count) {
         int f = (int)(i / positions), p = (int)(i % positions);
         int iy0 = p / g.out_w * g.stride - g.pad, ix0 = p % g.out_w * g.stride - g.pad;
@@ -144,7 +144,7 @@ __global__ static void depthwise_backward_kernel(cp_window g, size_t count, cons
 {
     const float *y = out.base + blockIdx.y * out.stride;
     float *x = in.base + blockIdx.y * in.stride;
-    size_t positions = (size_t)g.out_h * g.out_w, plane = (size_t)g.h * g.w;
+    unsigned positions = g.out_h * g.out_w, plane = g.h * g.w;
     CP_EACH(i, count) {
         int c = (int)(i / plane), p = (int)(i % plane), iy = p / g.w, ix = p % g.w, y0, y1, x0, x1;
         windows_over(iy, g.size, g.stride, g.pad, g.out_h, &y0, &y1);
@@ -180,11 +180,12 @@ __global__ static void local_kernel(cp_window g, size_t count, const float *weig
 {
     const float *x = in.base + blockIdx.y * in.stride;
     float *y = out.base + blockIdx.y * out.stride;
-    size_t positions = (size_t)g.out_h * g.out_w, k = (size_t)g.c * g.size * g.size;
+    unsigned positions = g.out_h * g.out_w;
+    size_t k = (size_t)g.c * g.size * g.size;
     CP_EACH(i, count) {
-        size_t f = i / positions, p = i % positions;
+        unsigned f = i / positions, p = i % positions;
         int iy0 = (int)(p / g.out_w) * g.stride - g.pad, ix0 = (int)(p % g.out_w) * g.stride - g.pad;
-        const float *kernel = weights + (p * g.m + f) * k;
+        const float *kernel = weights + ((size_t)p * g.m + f) * k;
         float sum = 0;
         for (int c = 0; c < g.c; ++c)
             for (int ky = 0; ky < g.size; ++ky)
@@ -208,9 +209,10 @@ __global__ static void local_backward_kernel(cp_window g, size_t count, const fl
 {
     const float *y = out.base + blockIdx.y * out.stride;
     float *x = in.base + blockIdx.y * in.stride;
-    size_t positions = (size_t)g.out_h * g.out_w, plane = (size_t)g.h * g.w, k = (size_t)g.c * g.size * g.size;
+    unsigned positions = g.out_h * g.out_w, plane = g.h * g.w;
+    size_t k = (size_t)g.c * g.size * g.size;
     CP_EACH(i, count) {
-        size_t c = i / plane, q = i % plane;
+        unsigned c = i / plane, q = i % plane;
         int iy = (int)(q / g.w), ix = (int)(q % g.w), y0, y1, x0, x1;
         windows_over(iy, g.size, g.stride, g.pad, g.out_h, &y0, &y1);
         windows_over(ix, g.size, g.stride, g.pad, g.out_w, &x0, &x1);
@@ -252,9 +254,9 @@ __global__ static void maxpool_kernel(cp_window g, size_t count, cp_batch in, cp
     const float *x = in.base + blockIdx.y * in.stride;
     float *y = out.base + blockIdx.y * out.stride;
     uint16_t *winners = index + blockIdx.y * count;
-    size_t positions = (size_t)g.out_h * g.out_w;
+    unsigned positions = g.out_h * g.out_w;
     CP_EACH(i, count) {
-        size_t c = i / positions, p = i % positions;
+        unsigned c = i / positions, p = i % positions;
         int iy0 = (int)(p / g.out_w) * g.stride - g.pad, ix0 = (int)(p % g.out_w) * g.stride - g.pad;
         const float *plane = x + c * g.h * g.w;
         float best = -3.402823466e+38f;
@@ -278,12 +280,25 @@ void cp_kernel_maxpool(const layer *l, int n, cp_batch x, cp_batch y, uint16_t *
     maxpool_kernel<<<CP_GRID(count, n), CP_BLOCK, 0, stream>>>(g, count, x, y, index);
 }
 
-__global__ static void maxpool_backward_kernel(cp_window g, size_t count, const float *y, const uint16_t *index,
-                                               float *x)
+/* Entry e has the winners of image first + e * step. */
+typedef struct {
+    const uint16_t *index;
+    int first, step;
+} winners;
+
+__device__ static const uint16_t *winners_of(winners w, unsigned entry, size_t outputs)
 {
-    size_t positions = (size_t)g.out_h * g.out_w, plane = (size_t)g.h * g.w;
+    return w.index + (size_t)(w.first + (int)entry * w.step) * outputs;
+}
+
+__global__ static void maxpool_backward_kernel(cp_window g, size_t count, cp_batch out, winners w, cp_batch in)
+{
+    const float *y = out.base + blockIdx.y * out.stride;
+    float *x = in.base + blockIdx.y * in.stride;
+    const uint16_t *index = winners_of(w, blockIdx.y, (size_t)g.c * g.out_h * g.out_w);
+    unsigned positions = g.out_h * g.out_w, plane = g.h * g.w;
     CP_EACH(i, count) {
-        size_t c = i / plane, p = i % plane;
+        unsigned c = i / plane, p = i % plane;
         int iy = (int)(p / g.w), ix = (int)(p % g.w), y0, y1, x0, x1;
         windows_over(iy, g.size, g.stride, g.pad, g.out_h, &y0, &y1);
         windows_over(ix, g.size, g.stride, g.pad, g.out_w, &x0, &x1);
@@ -298,19 +313,23 @@ __global__ static void maxpool_backward_kernel(cp_window g, size_t count, const 
     }
 }
 
-void cp_kernel_maxpool_backward(const layer *l, const float *y, const uint16_t *index, float *x, cudaStream_t stream)
+void cp_kernel_maxpool_backward(const layer *l, int n, cp_batch y, const uint16_t *index, int first, int step,
+                                cp_batch x, cudaStream_t stream)
 {
     cp_window g = pool_window(l);
     size_t count = (size_t)g.c * g.h * g.w;
-    maxpool_backward_kernel<<<CP_GRID(count, 1), CP_BLOCK, 0, stream>>>(g, count, y, index, x);
+    winners w = {index, first, step};
+    maxpool_backward_kernel<<<CP_GRID(count, n), CP_BLOCK, 0, stream>>>(g, count, y, w, x);
 }
 
-__global__ static void maxpool_tangent_kernel(cp_window g, size_t count, const float *x, const uint16_t *index,
-                                              float *y)
+__global__ static void maxpool_tangent_kernel(cp_window g, size_t count, cp_batch in, winners w, cp_batch out)
 {
-    size_t positions = (size_t)g.out_h * g.out_w;
+    const float *x = in.base + blockIdx.y * in.stride;
+    float *y = out.base + blockIdx.y * out.stride;
+    const uint16_t *index = winners_of(w, blockIdx.y, count);
+    unsigned positions = g.out_h * g.out_w;
     CP_EACH(i, count) {
-        size_t c = i / positions, p = i % positions;
+        unsigned c = i / positions, p = i % positions;
         int tap = index[i];
         int iy = (int)(p / g.out_w) * g.stride - g.pad + tap / g.size,
             ix = (int)(p % g.out_w) * g.stride - g.pad + tap % g.size;
@@ -318,29 +337,36 @@ __global__ static void maxpool_tangent_kernel(cp_window g, size_t count, const f
     }
 }
 
-void cp_kernel_maxpool_tangent(const layer *l, const float *x, const uint16_t *index, float *y, cudaStream_t stream)
+void cp_kernel_maxpool_tangent(const layer *l, int n, cp_batch x, const uint16_t *index, int first, int step, cp_batch y,
+                               cudaStream_t stream)
 {
     cp_window g = pool_window(l);
     size_t count = (size_t)g.c * g.out_h * g.out_w;
-    maxpool_tangent_kernel<<<CP_GRID(count, 1), CP_BLOCK, 0, stream>>>(g, count, x, index, y);
+    winners w = {index, first, step};
+    maxpool_tangent_kernel<<<CP_GRID(count, n), CP_BLOCK, 0, stream>>>(g, count, x, w, y);
 }
 
-__global__ static void avgpool_kernel(cp_batch in, cp_batch out, size_t channels, size_t plane)
+enum { WARP = 32 };
+
+/* A warp to a channel: its lanes read neighbours, and add in an order that the plane alone gives. */
+__global__ static void avgpool_kernel(cp_batch in, cp_batch out, unsigned channels, unsigned plane)
 {
-    CP_EACH(c, channels) {
-        const float *x = in.base + blockIdx.y * in.stride + c * plane;
+    unsigned lane = threadIdx.x % WARP, warps = gridDim.x * (blockDim.x / WARP);
+    for (unsigned c = blockIdx.x * (blockDim.x / WARP) + threadIdx.x / WARP; c < channels; c += warps) {
+        const float *x = in.base + blockIdx.y * in.stride + (size_t)c * plane;
         float sum = 0;
-        for (size_t i = 0; i < plane; ++i) sum += x[i];
-        out.base[blockIdx.y * out.stride + c] = sum / plane;
+        for (unsigned i = lane; i < plane; i += WARP) sum += x[i];
+        for (int by = WARP / 2; by; by /= 2) sum += __shfl_down_sync(0xffffffffu, sum, by);
+        if (!lane) out.base[blockIdx.y * out.stride + c] = sum / plane;
     }
 }
 
 void cp_kernel_avgpool(int n, cp_batch x, cp_batch y, size_t channels, size_t plane, cudaStream_t stream)
 {
-    avgpool_kernel<<<CP_GRID(channels, n), CP_BLOCK, 0, stream>>>(x, y, channels, plane);
+    avgpool_kernel<<<CP_GRID(channels * WARP, n), CP_BLOCK, 0, stream>>>(x, y, (unsigned)channels, (unsigned)plane);
 }
 
-__global__ static void avgpool_backward_kernel(cp_batch out, cp_batch in, size_t count, size_t plane)
+__global__ static void avgpool_backward_kernel(cp_batch out, cp_batch in, size_t count, unsigned plane)
 {
     const float *y = out.base + blockIdx.y * out.stride;
     float *x = in.base + blockIdx.y * in.stride;
@@ -350,7 +376,7 @@ __global__ static void avgpool_backward_kernel(cp_batch out, cp_batch in, size_t
 void cp_kernel_avgpool_backward(int n, cp_batch y, cp_batch x, size_t channels, size_t plane, cudaStream_t stream)
 {
     size_t count = channels * plane;
-    avgpool_backward_kernel<<<CP_GRID(count, n), CP_BLOCK, 0, stream>>>(y, x, count, plane);
+    avgpool_backward_kernel<<<CP_GRID(count, n), CP_BLOCK, 0, stream>>>(y, x, count, (unsigned)plane);
 }
 
 /* ---------------------------------------------------------------- layers that only move values */
@@ -387,7 +413,7 @@ __global__ static void shortcut_kernel(shortcut s, size_t count, cp_batch in, cp
     const float *a = in.base + blockIdx.y * in.stride, *b = from.base + blockIdx.y * from.stride;
     float *y = out.base + blockIdx.y * out.stride;
     CP_EACH(i, count) {
-        int p = (int)(i % ((size_t)s.out_h * s.out_w)), c = (int)(i / ((size_t)s.out_h * s.out_w));
+        int p = (int)(i % (s.out_h * s.out_w)), c = (int)(i / (s.out_h * s.out_w));
         int oy = p / s.out_w, ox = p % s.out_w, v = oy / s.sample, u = ox / s.sample;
         bool shared = c < s.c && oy % s.sample == 0 && ox % s.sample == 0 && v < s.h && u < s.w;
         y[i] = shared ? s.alpha * a[i] + s.beta * b[((size_t)c * s.from_h + v * s.stride) * s.from_w + u * s.stride]
@@ -414,8 +440,8 @@ __global__ static void shortcut_backward_kernel(shortcut s, size_t count, cp_bat
     const float *y = out.base + blockIdx.y * out.stride;
     float *x = from.base + blockIdx.y * from.stride;
     CP_EACH(i, count) {
-        int p = (int)(i % ((size_t)s.h * s.w)), v = p / s.w, u = p % s.w;
-        size_t c = i / ((size_t)s.h * s.w);
+        int p = (int)(i % (s.h * s.w)), v = p / s.w, u = p % s.w;
+        size_t c = i / (s.h * s.w);
         x[(c * s.from_h + v * s.stride) * s.from_w + u * s.stride] +=
             s.beta * y[(c * s.out_h + v * s.sample) * s.out_w + u * s.sample];
     }
@@ -437,8 +463,7 @@ __global__ static void spread_kernel(int stride, int w, size_t count, cp_batch s
     float *to = large.base + blockIdx.y * large.stride;
     int wide = w * stride;
     CP_EACH(i, count) {
-        size_t row = i / wide,
-               x = i % wide; /* rows of one channel are a multiple of the stride: channels need no care */
+        unsigned row = i / wide, x = i % wide; /* rows of one channel are a multiple of the stride: channels need no care */
         float value = scale * from[row / stride * w + x / stride];
         to[i] = add ? to[i] + value : value;
     }
@@ -505,7 +530,7 @@ void cp_kernel_permute_backward(int n, size_t count, const int32_t *permutation,
 }
 
 /* Where value i of a crop's output lies in its input. */
-__device__ static size_t cropped(size_t i, int h, int w, int out_h, int out_w)
+__device__ static size_t cropped(unsigned i, int h, int w, int out_h, int out_w)
 {
     size_t x = i % out_w, y = i / out_w % out_h, c = i / out_w / out_h;
     return (c * h + y + (h - out_h) / 2) * w + (w - out_w) / 2 + x;

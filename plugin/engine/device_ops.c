@@ -1,5 +1,8 @@
-/* One row per layer type on a device. Images one at a time where a library's kernel could be another for another batch:
- * an image's bytes do not depend on the batch that it is in. */
+/* One row per layer type on a device. Our kernels take a whole batch. A library's matrix product or convolution may choose
+ * another kernel for another batch, and so other sums: it gets one image at a time, always by the same call, and the images
+ * of a batch run side by side on the arms of the lane. So an image's bytes do not depend on the batch that it is in. */
+#include <stdio.h>
+
 #include "engine/device_internal.h"
 #include "io/error.h"
 
@@ -9,7 +12,8 @@ typedef struct {
     const cp_op *op;
     const cp_device_op *device;
     cp_lane *lane;
-    cudaStream_t stream;
+    cudaStream_t stream; /* of the lane: what takes the whole batch */
+    cp_arm *arm;         /* what takes one image */
 } call;
 
 static void blas_failed(const call *c, cublasStatus_t error)
@@ -19,6 +23,28 @@ static void blas_failed(const call *c, cublasStatus_t error)
             cp_fail(CP_EINTERNAL, "layer %d: %s: cuBLAS status %d", c->op->info->index, c->op->info->type, (int)error);
 }
 
+/* ---------------------------------------------------------------- image by image */
+
+/* What the images of a batch do side by side: the arms wait for what the stream has been given so far, it waits for them.
+ */
+static int spread(const call *c, int n)
+{
+    int arms = cp_lane_arms(c->frame, n);
+    if (arms < 2) return 1;
+    cudaError_t error = cudaEventRecord(c->lane->ready, c->stream);
+    for (int k = 1; k < arms && !error; ++k) error = cudaStreamWaitEvent(c->lane->arm[k].stream, c->lane->ready, 0);
+    cp_device_failed(c->frame, error, "run");
+    return arms;
+}
+
+static void gather_arms(const call *c, int arms)
+{
+    for (int k = 1; k < arms; ++k) {
+        cudaError_t error = cudaEventRecord(c->lane->arm[k].done, c->lane->arm[k].stream);
+        if (!error) error = cudaStreamWaitEvent(c->stream, c->lane->arm[k].done, 0);
+        cp_device_failed(c->frame, error, "run");
+    }
+}
 
 /* ---------------------------------------------------------------- convolution */
 
@@ -32,9 +58,9 @@ static void product(const call *c, bool transposed, int groups, int m, int n, in
     int lda = transposed ? m : k;
     if (c->frame->device->status) return;
     if (groups == 1)
-        blas_failed(c, cublasSgemm(c->lane->blas, CUBLAS_OP_N, op, n, m, k, &one, b, n, a, lda, &beta, out, n));
+        blas_failed(c, cublasSgemm(c->arm->blas, CUBLAS_OP_N, op, n, m, k, &one, b, n, a, lda, &beta, out, n));
     else
-        blas_failed(c, cublasSgemmStridedBatched(c->lane->blas, CUBLAS_OP_N, op, n, m, k, &one, b, n, (long long)k * n,
+        blas_failed(c, cublasSgemmStridedBatched(c->arm->blas, CUBLAS_OP_N, op, n, m, k, &one, b, n, (long long)k * n,
                                                  a, lda, (long long)m * k, &beta, out, n, (long long)m * n, groups));
 }
 
@@ -44,8 +70,8 @@ static void gather(const call *c, const float *x, float *y, bool fresh)
     const cp_window *g = &c->device->window;
     const float *col = x;
     if (!cp_is_pointwise(g)) {
-        cp_kernel_im2col(g, x, c->lane->work, c->stream);
-        col = c->lane->work;
+        cp_kernel_im2col(g, x, c->arm->work, c->arm->stream);
+        col = c->arm->work;
     }
     product(c, false, g->groups, g->m, g->out_h * g->out_w, g->c * g->size * g->size, c->device->weights, col,
             fresh ? 0 : 1, y);
@@ -57,8 +83,8 @@ static void scatter(const call *c, const float *y, float *x, bool fresh)
     const cp_window *g = &c->device->window;
     bool direct = cp_is_pointwise(g);
     product(c, true, g->groups, g->c * g->size * g->size, g->out_h * g->out_w, g->m, c->device->weights, y,
-            direct && !fresh ? 1 : 0, direct ? x : c->lane->work);
-    if (!direct) cp_kernel_col2im(g, c->lane->work, x, fresh, c->stream);
+            direct && !fresh ? 1 : 0, direct ? x : c->arm->work);
+    if (!direct) cp_kernel_col2im(g, c->arm->work, x, fresh, c->arm->stream);
 }
 
 #ifdef CUDNN
@@ -76,80 +102,91 @@ static void finish(const call *c, int n, cp_batch out, size_t plane, bool linear
         cp_kernel_activate(n, out, c->op->info->outputs / plane, plane, c->device->biases, activation, c->stream);
 }
 
+/* Of one image, by cuDNN where it takes the shape. */
+static void convolve(const call *c, const float *x, float *y)
+{
+#ifdef CUDNN
+    if (c->device->dnn) {
+        dnn_failed(c, cp_dnn_forward(c->device->dnn, c->arm, c->device->weights, x, y));
+        return;
+    }
+#endif
+    gather(c, x, y, true);
+}
+
+static void convolve_back(const call *c, const float *y, float *x, bool fresh)
+{
+#ifdef CUDNN
+    if (c->device->dnn) {
+        dnn_failed(c, cp_dnn_backward(c->device->dnn, c->arm, c->device->weights, y, x, fresh));
+        return;
+    }
+#endif
+    scatter(c, y, x, fresh);
+}
+
+/* The window of a deconvolution is that of the convolution whose data gradient it is. */
+static void forward_each(const call *c, int n, cp_batch in, cp_batch out)
+{
+    call one = *c;
+    int arms = spread(c, n);
+    for (int b = 0; b < n; ++b) {
+        one.arm = &c->lane->arm[b % arms];
+        if (c->op->l->type == DECONVOLUTIONAL)
+            scatter(&one, cp_at(in, b), cp_at(out, b), true);
+        else
+            convolve(&one, cp_at(in, b), cp_at(out, b));
+    }
+    gather_arms(c, arms);
+}
+
 static void forward_convolutional(const call *c, int n, const cp_batch *in, cp_batch out, uint16_t *index, bool linear,
                                   ACTIVATION activation)
 {
-    const cp_window *g = &c->device->window;
     (void)index;
-    if (c->device->depthwise) cp_kernel_depthwise(g, c->device->weights, n, in[0], out, c->stream);
-    for (int b = 0; b < n && !c->device->depthwise; ++b) {
-#ifdef CUDNN
-        if (c->device->dnn) {
-            dnn_failed(c, cp_dnn_forward(c->device->dnn, c->lane, c->device->weights, cp_at(in[0], b), cp_at(out, b)));
-            continue;
-        }
-#endif
-        gather(c, cp_at(in[0], b), cp_at(out, b), true);
-    }
-    finish(c, n, out, (size_t)g->out_h * g->out_w, linear, activation);
+    if (c->device->depthwise)
+        cp_kernel_depthwise(&c->device->window, c->device->weights, n, in[0], out, c->stream);
+    else
+        forward_each(c, n, in[0], out);
+    finish(c, n, out, (size_t)c->op->l->out_h * c->op->l->out_w, linear, activation);
 }
 
 static void backward_convolutional(const call *c, const cp_backward *run)
 {
     cp_batch x = run->in_delta[0];
+    call one = *c;
     if (!x.base) return;
-    if (c->device->depthwise)
+    if (c->device->depthwise) {
         cp_kernel_depthwise_backward(&c->device->window, c->device->weights, run->n, run->delta, x, run->fresh,
                                      c->stream);
-    for (int b = 0; b < run->n && !c->device->depthwise; ++b) {
-#ifdef CUDNN
-        if (c->device->dnn) {
-            dnn_failed(c, cp_dnn_backward(c->device->dnn, c->lane, c->device->weights, cp_at(run->delta, b),
-                                          cp_at(x, b), run->fresh));
-            continue;
-        }
-#endif
-        scatter(c, cp_at(run->delta, b), cp_at(x, b), run->fresh);
+        return;
     }
-}
-
-/* The window of a deconvolution is that of the convolution whose data gradient it is. */
-static void forward_deconvolutional(const call *c, int n, const cp_batch *in, cp_batch out, uint16_t *index,
-                                    bool linear, ACTIVATION activation)
-{
-    (void)index;
-    for (int b = 0; b < n; ++b) scatter(c, cp_at(in[0], b), cp_at(out, b), true);
-    finish(c, n, out, (size_t)c->op->l->out_h * c->op->l->out_w, linear, activation);
-}
-
-static void backward_deconvolutional(const call *c, const cp_backward *run)
-{
-    for (int b = 0; b < run->n && run->in_delta[0].base; ++b)
-        gather(c, cp_at(run->delta, b), cp_at(run->in_delta[0], b), run->fresh);
+    int arms = spread(c, run->n);
+    for (int b = 0; b < run->n; ++b) {
+        one.arm = &c->lane->arm[b % arms];
+        if (c->op->l->type == DECONVOLUTIONAL)
+            gather(&one, cp_at(run->delta, b), cp_at(x, b), run->fresh);
+        else
+            convolve_back(&one, cp_at(run->delta, b), cp_at(x, b), run->fresh);
+    }
+    gather_arms(c, arms);
 }
 
 /* ---------------------------------------------------------------- connected, local */
 
-/* W (outputs, inputs) is, by columns, its transpose. */
 static void forward_connected(const call *c, int n, const cp_batch *in, cp_batch out, uint16_t *index, bool linear,
                               ACTIVATION activation)
 {
-    const float one = 1, zero = 0;
-    int inputs = c->op->l->inputs, outputs = c->op->l->outputs;
     (void)index;
-    for (int b = 0; b < n; ++b)
-        blas_failed(c, cublasSgemv(c->lane->blas, CUBLAS_OP_T, inputs, outputs, &one, c->device->weights, inputs,
-                                   cp_at(in[0], b), 1, &zero, cp_at(out, b), 1));
+    cp_kernel_connected(n, c->op->l->inputs, c->op->l->outputs, c->device->weights, in[0], out, c->stream);
     finish(c, n, out, 1, linear, activation);
 }
 
 static void backward_connected(const call *c, const cp_backward *run)
 {
-    const float one = 1, beta = run->fresh ? 0 : 1;
-    int inputs = c->op->l->inputs, outputs = c->op->l->outputs;
-    for (int b = 0; b < run->n && run->in_delta[0].base; ++b)
-        blas_failed(c, cublasSgemv(c->lane->blas, CUBLAS_OP_N, inputs, outputs, &one, c->device->weights, inputs,
-                                   cp_at(run->delta, b), 1, &beta, cp_at(run->in_delta[0], b), 1));
+    if (run->in_delta[0].base)
+        cp_kernel_connected_backward(run->n, c->op->l->inputs, c->op->l->outputs, c->device->weights, run->delta,
+                                     run->in_delta[0], run->fresh, c->stream);
 }
 
 static void forward_local(const call *c, int n, const cp_batch *in, cp_batch out, uint16_t *index, bool linear,
@@ -175,19 +212,34 @@ static void forward_maxpool(const call *c, int n, const cp_batch *in, cp_batch o
     cp_kernel_maxpool(c->op->l, n, in[0], out, index, c->stream);
 }
 
+/* The entries' images, from entry `from` on, as first + e * step: mostly all of one image or each of its own. Returns how
+ * many entries that holds for. */
+static int images_of(const int *image, int from, int n, int *step)
+{
+    int to = from + 1;
+    *step = to < n ? image[to] - image[from] : 0;
+    while (to < n && image[to] == image[from] + (to - from) * *step) ++to;
+    return to - from;
+}
+
+static cp_batch after(cp_batch batch, int entry) { return (cp_batch){cp_at(batch, entry), batch.stride}; }
+
 static void backward_maxpool(const call *c, const cp_backward *run)
 {
-    for (int b = 0; b < run->n && run->in_delta[0].base; ++b)
-        cp_kernel_maxpool_backward(c->op->l, cp_at(run->delta, b), run->index + run->image[b] * c->op->info->outputs,
-                                   cp_at(run->in_delta[0], b), c->stream);
+    for (int b = 0, step, n; b < run->n && run->in_delta[0].base; b += n) {
+        n = images_of(run->image, b, run->n, &step);
+        cp_kernel_maxpool_backward(c->op->l, n, after(run->delta, b), run->index, run->image[b], step,
+                                   after(run->in_delta[0], b), c->stream);
+    }
 }
 
 static void tangent_maxpool(const call *c, int n, const cp_batch *in, cp_batch out, const uint16_t *index,
                             const int *image)
 {
-    for (int b = 0; b < n; ++b)
-        cp_kernel_maxpool_tangent(c->op->l, cp_at(in[0], b), index + image[b] * c->op->info->outputs, cp_at(out, b),
-                                  c->stream);
+    for (int b = 0, step, same; b < n; b += same) {
+        same = images_of(image, b, n, &step);
+        cp_kernel_maxpool_tangent(c->op->l, same, after(in[0], b), index, image[b], step, after(out, b), c->stream);
+    }
 }
 
 static void forward_avgpool(const call *c, int n, const cp_batch *in, cp_batch out, uint16_t *index, bool linear,
@@ -303,7 +355,7 @@ static const row *find(LAYER_TYPE type)
 {
     static const row table[] = {
         {CONVOLUTIONAL, forward_convolutional, backward_convolutional, NULL},
-        {DECONVOLUTIONAL, forward_deconvolutional, backward_deconvolutional, NULL},
+        {DECONVOLUTIONAL, forward_convolutional, backward_convolutional, NULL},
         {CONNECTED, forward_connected, backward_connected, NULL},
         {LOCAL, forward_local, backward_local, NULL},
         {MAXPOOL, forward_maxpool, backward_maxpool, tangent_maxpool},
@@ -323,15 +375,30 @@ static const row *find(LAYER_TYPE type)
 static call call_of(cp_frame *frame, int layer)
 {
     const cp_device_frame *device = frame->device;
-    return (call){frame, &frame->engine->op[layer], &device->model->op[layer], device->lane, device->lane->stream};
+    cp_lane *lane = device->lane;
+    return (call){frame, &frame->engine->op[layer], &device->model->op[layer], lane, lane->arm->stream, lane->arm};
 }
 
-static bool ready(cp_frame *frame, const row *row, int layer)
+enum { MOST_ENTRIES = 65535 }; /* rows of a grid */
+
+static bool ready(cp_frame *frame, const row *row, int layer, int n)
 {
     if (!row && !frame->device->status)
         frame->device->status =
             cp_fail(CP_EINTERNAL, "layer %d: %s has no GPU code", layer, frame->model->layer[layer].type);
+    if (n > MOST_ENTRIES && !frame->device->status)
+        frame->device->status = cp_fail(CP_ERESOURCE, "GPU: a batch of %d, allowed are %d", n, (int)MOST_ENTRIES);
     return !frame->device->status;
+}
+
+/* What a launch refuses is known at once, and a library may clear it later. */
+static void look_at_launches(cp_frame *frame, int layer)
+{
+    cudaError_t error = cudaGetLastError();
+    char what[60];
+    if (!error) return;
+    snprintf(what, sizeof what, "layer %d: %s", layer, frame->model->layer[layer].type);
+    cp_device_failed(frame, error, what);
 }
 
 void cp_device_forward(cp_frame *frame, int layer, int n, const cp_batch *in, cp_batch out, uint16_t *index,
@@ -339,14 +406,18 @@ void cp_device_forward(cp_frame *frame, int layer, int n, const cp_batch *in, cp
 {
     call c = call_of(frame, layer);
     const row *row = find(c.op->l->type);
-    if (ready(frame, row, layer)) row->forward(&c, n, in, out, index, linear, activation);
+    if (!ready(frame, row, layer, n)) return;
+    row->forward(&c, n, in, out, index, linear, activation);
+    look_at_launches(frame, layer);
 }
 
 void cp_device_backward(cp_frame *frame, int layer, const cp_backward *run)
 {
     call c = call_of(frame, layer);
     const row *row = find(c.op->l->type);
-    if (ready(frame, row, layer)) row->backward(&c, run);
+    if (!ready(frame, row, layer, run->n)) return;
+    row->backward(&c, run);
+    look_at_launches(frame, layer);
 }
 
 void cp_device_tangent(cp_frame *frame, int layer, int n, const cp_batch *in, cp_batch out, const uint16_t *index,
@@ -354,9 +425,10 @@ void cp_device_tangent(cp_frame *frame, int layer, int n, const cp_batch *in, cp
 {
     call c = call_of(frame, layer);
     const row *row = find(c.op->l->type);
-    if (!ready(frame, row, layer)) return;
+    if (!ready(frame, row, layer, n)) return;
     if (row->tangent)
         row->tangent(&c, n, in, out, index, image);
     else
         row->forward(&c, n, in, out, NULL, true, LINEAR);
+    look_at_launches(frame, layer);
 }

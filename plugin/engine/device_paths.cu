@@ -12,7 +12,7 @@ __device__ static bool on_path(const uint64_t *words, size_t i) { return words[i
 
 __global__ static void restrict_kernel(size_t count, const uint64_t *words, const float *constant, float *a)
 {
-    CP_EACH(i, count)
+    CP_EACH_OF_MANY(i, count)
         if (!on_path(words, i)) a[i] = constant ? constant[i] : 0;
 }
 
@@ -23,7 +23,7 @@ void cp_kernel_restrict(size_t count, const uint64_t *words, const float *consta
 
 __global__ static void gate_kernel(size_t count, const float *gates, float *before, float *a)
 {
-    CP_EACH(i, count) {
+    CP_EACH_OF_MANY(i, count) {
         before[i] = a[i];
         a[i] *= gates[i];
     }
@@ -59,7 +59,7 @@ __device__ static float slope(float y, int activation)
 __global__ static void through_neurons_kernel(size_t count, const float *a, const uint64_t *words, const float *gates,
                                               int activation, float *g)
 {
-    CP_EACH(i, count) {
+    CP_EACH_OF_MANY(i, count) {
         float delta = words && !on_path(words, i) ? 0 : g[i];
         if (gates) delta *= gates[i];
         g[i] = activation == LINEAR ? delta : delta * slope(a[i], activation);
@@ -81,7 +81,7 @@ void cp_kernel_add_at(float *x, float value, cudaStream_t stream) { add_at_kerne
 __global__ static void product_kernel(size_t count, const float *a, const float *g, bool magnitude, float *product,
                                       unsigned *not_finite)
 {
-    CP_EACH(i, count) {
+    CP_EACH_OF_MANY(i, count) {
         float p = a[i] * g[i];
         product[i] = magnitude ? fabsf(p) : p;
         if (!isfinite(p)) *not_finite = 1;
@@ -96,7 +96,7 @@ void cp_kernel_product(size_t count, const float *a, const float *g, bool magnit
 
 __global__ static void scale_kernel(size_t count, float alpha, const float *x, float *y)
 {
-    CP_EACH(i, count) y[i] = alpha * x[i];
+    CP_EACH_OF_MANY(i, count) y[i] = alpha * x[i];
 }
 
 void cp_kernel_scale(size_t count, float alpha, const float *x, float *y, cudaStream_t stream)
@@ -106,7 +106,7 @@ void cp_kernel_scale(size_t count, float alpha, const float *x, float *y, cudaSt
 
 __global__ static void add_deltas_kernel(size_t count, int n, const float *delta, double weight, double *sum)
 {
-    CP_EACH(i, count) {
+    CP_EACH_OF_MANY(i, count) {
         double total = sum[i];
         for (int e = 0; e < n; ++e) total += weight * delta[e * count + i];
         sum[i] = total;
@@ -137,7 +137,7 @@ __global__ static void count_digits_kernel(size_t count, const float *score, uns
     for (int d = threadIdx.x; d <= digits; d += blockDim.x) table[d] = 0;
     __syncthreads();
     unsigned zeros = 0;
-    CP_EACH(i, count) {
+    CP_EACH_OF_MANY(i, count) {
         unsigned bits = bits_of(score, i);
         if (digits == FIRST) {
             if (bits)
@@ -169,7 +169,7 @@ void cp_kernel_count_digits(size_t count, const float *score, uint32_t prefix, i
 
 __global__ static void select_kernel(size_t count, const float *score, int lowest, uint64_t *words)
 {
-    CP_EACH(w, (count + 63) / 64) {
+    CP_EACH_OF_MANY(w, (count + 63) / 64) {
         size_t first = w * 64, end = first + 64 < count ? first + 64 : count;
         uint64_t word = 0;
         for (size_t i = first; i < end; ++i) word |= (uint64_t)((int)bits_of(score, i) >= lowest) << (i - first);
@@ -185,7 +185,7 @@ void cp_kernel_select(size_t count, const float *score, uint32_t lowest, uint64_
 __global__ static void find_equal_kernel(size_t count, const float *score, unsigned value, uint32_t *at, uint32_t room,
                                          unsigned *found)
 {
-    CP_EACH(i, count) {
+    CP_EACH_OF_MANY(i, count) {
         if (bits_of(score, i) != value) continue;
         unsigned k = atomicAdd(found, 1u);
         if (k < room) at[k] = (uint32_t)i;

@@ -13,18 +13,18 @@ void cp_device_product(cp_frame *frame, const cp_neuron_layer *neuron, const flo
 {
     if (!frame->device->status)
         cp_kernel_product(neuron->count, a, g, to->magnitude, to->product + neuron->offset, to->not_finite,
-                          frame->device->lane->stream);
+                          frame->device->lane->arm->stream);
 }
 
 static void clear(cp_frame *frame, void *x, size_t bytes)
 {
     if (!frame->device->status)
-        cp_device_failed(frame, cudaMemsetAsync(x, 0, bytes, frame->device->lane->stream), "clear");
+        cp_device_failed(frame, cudaMemsetAsync(x, 0, bytes, frame->device->lane->arm->stream), "clear");
 }
 
 static void fetch(cp_frame *frame, const void *from, void *to, size_t bytes)
 {
-    cudaStream_t stream = frame->device->lane->stream;
+    cudaStream_t stream = frame->device->lane->arm->stream;
     if (frame->device->status) return;
     if (!cp_device_failed(frame, cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToHost, stream), "copy to the host"))
         cp_device_failed(frame, cudaStreamSynchronize(stream), "run");
@@ -74,7 +74,7 @@ static cp_status count(cp_frame *frame, uint32_t prefix, int shift, size_t n, si
     if (there) clear(frame, there, bytes);
     if (!frame->device->status)
         cp_kernel_count_digits(frame->model->neurons, frame->device->scores, prefix, shift, there,
-                               frame->device->lane->stream);
+                               frame->device->lane->arm->stream);
     if (here) fetch(frame, there, here, bytes);
     for (size_t d = 0; here && d < n; ++d) total[d] = here[d];
     cp_free(here);
@@ -106,7 +106,7 @@ cp_status cp_device_scores_bits(cp_frame *frame, uint32_t lowest, const size_t *
     uint64_t *there = cp_device_side(frame, bytes);
     for (int l = 0; l < n && !frame->device->status; ++l)
         cp_kernel_select(model->neuron[l].count, frame->device->scores + model->neuron[l].offset, lowest,
-                         there + first[l], frame->device->lane->stream);
+                         there + first[l], frame->device->lane->arm->stream);
     fetch(frame, there, words, bytes);
     return cp_device_end(frame);
 }
@@ -129,7 +129,7 @@ cp_status cp_device_scores_equal(cp_frame *frame, uint32_t value, size_t n, uint
     if (there) clear(frame, there, sizeof *there);
     if (!frame->device->status)
         cp_kernel_find_equal(frame->model->neurons, frame->device->scores, value, there + 1, (uint32_t)n, there,
-                             frame->device->lane->stream);
+                             frame->device->lane->arm->stream);
     fetch(frame, there, &found, sizeof found);
     fetch(frame, there + 1, neuron, n * sizeof *neuron);
     status = cp_device_end(frame);
