@@ -88,7 +88,7 @@ static cp_status write_pathway(const cp_explanation *e, const cp_pathway *pathwa
     char npy[4096], png[4096], npz[4096], tag[64], text[3][256];
     const char *lines[] = {text[0], text[1], text[2]};
     snprintf(tag, sizeof tag, "%s%s", e->subject->tag, pathway->tag);
-    cp_status status = cp_summary_make(s, e->item, pathway->path, e->pathways->score, &summary);
+    cp_status status = cp_summary_make(s, e->item, pathway->path, e->pathways->scores, &summary);
     picture_lines(e, pathway, text);
     if (!status)
         status = cp_write_map(s, e->item, e->subject, pathway->map, tag, lines, text[2][0] ? 3 : 2, npy, png);

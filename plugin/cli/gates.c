@@ -244,14 +244,17 @@ static cp_status write_paths(outcome *o, const float *gate)
     cp_response response;
     json_t *object = NULL, *paths = NULL;
     cp_status status = describe(o, &response);
-    if (!status && !(pathways.score = cp_alloc(cp_model_neuron_count(s->model), sizeof(float), "scores")))
-        status = CP_ERESOURCE;
     if (status)
         return status;
+    float *score = cp_alloc(cp_model_neuron_count(s->model), sizeof *score, "scores");
+    if (!score)
+        return CP_ERESOURCE;
     if (o->options->granularity == CP_CHANNEL)
-        cp_spread_channels(s->model, gate, pathways.score);
+        cp_spread_channels(s->model, gate, score);
     else
-        memcpy(pathways.score, gate, cp_model_neuron_count(s->model) * sizeof *gate);
+        memcpy(score, gate, cp_model_neuron_count(s->model) * sizeof *gate);
+    if ((status = cp_scores_take(NULL, 0, score, &pathways.scores)))
+        return status;
     if (s->options->json && (!(object = outcome_json(o)) || !(paths = json_object_get(object, "paths"))))
         status = CP_ERESOURCE;
     if (!status && !s->options->json)

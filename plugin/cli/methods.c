@@ -142,15 +142,15 @@ bool cp_by_channel(const cp_options *options)
 
 /* A new method is a row here and a word in CP_METHODS. */
 static const cp_method methods[] = {
-    {"mct", score_mct},
-    {"intgrad", cp_method_intgrad},
-    {"ablation", cp_method_ablation},
-    {"shapley", cp_method_shapley},
-    {"greedy", score_greedy},
-    {"dgr", score_dgr},
-    {"dgr-random", score_dgr_random},
-    {"random", score_random},
-    {"active", score_active},
+    {"mct", score_mct, cp_scores_mct},
+    {"intgrad", cp_method_intgrad, NULL},
+    {"ablation", cp_method_ablation, NULL},
+    {"shapley", cp_method_shapley, NULL},
+    {"greedy", score_greedy, NULL},
+    {"dgr", score_dgr, NULL},
+    {"dgr-random", score_dgr_random, NULL},
+    {"random", score_random, NULL},
+    {"active", score_active, NULL},
 };
 
 cp_status cp_method_score(cp_session *s, const cp_method *method, const cp_response *response, float *score,

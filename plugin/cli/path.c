@@ -103,12 +103,17 @@ static cp_status path_from_scores(cp_session *s)
     cp_status status = cp_choose_prefix(s, &item);
     if (status)
         return status;
-    if (!(pathways.score = cp_alloc(cp_model_neuron_count(s->model), sizeof(float), "scores")))
+    float *score = cp_alloc(cp_model_neuron_count(s->model), sizeof *score, "scores");
+    if (!score)
         return CP_ERESOURCE;
-    status = cp_score_read(o->score, s->model, NULL, pathways.score, &meta);
-    if (!status && meta.signed_scores)
-        for (size_t i = 0; i < cp_model_neuron_count(s->model); i++)
-            pathways.score[i] = fabsf(pathways.score[i]);
+    status = cp_score_read(o->score, s->model, NULL, score, &meta);
+    if (status) {
+        cp_free(score);
+        return status;
+    }
+    for (size_t i = 0; i < cp_model_neuron_count(s->model) && meta.signed_scores; i++)
+        score[i] = fabsf(score[i]);
+    status = cp_scores_take(NULL, 0, score, &pathways.scores);
     if (!status)
         status = cp_pathways_select(s, o->score, &meta.response, &pathways);
     for (int k = 0; k < pathways.n && !status; k++)

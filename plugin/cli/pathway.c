@@ -62,8 +62,15 @@ static cp_status select_one(cp_session *s, const cp_pathways *p, const cp_respon
 {
     pathway->asked = sparsity;
     pathway->channels = cp_by_channel(s->options);
-    return cp_select_path(s, p->score, p->report.least_share, sparsity, response, pathway->path, &pathway->selection,
-                          &pathway->cut);
+    if (pathway->channels) {
+        const float *score;
+        cp_status status = cp_scores_array(p->scores, &score);
+        return status ? status : cp_select_path(s, score, p->report.least_share, sparsity, response, pathway->path,
+                                                &pathway->selection, &pathway->cut);
+    }
+    sparsity = sparsity < 1 - p->report.least_share ? sparsity : 1 - p->report.least_share;
+    cp_status status = cp_scores_select(p->scores, sparsity, s->options->floor, pathway->path, &pathway->selection);
+    return status ? status : cp_scores_find_cut(p->scores, pathway->path, response, &pathway->cut);
 }
 
 /* Shown with six digits, and never above the value: a higher sparsity would be cut. */
@@ -115,15 +122,28 @@ cp_status cp_pathways_select(cp_session *s, const char *source, const cp_respons
     return CP_OK;
 }
 
+static cp_status find_scores(cp_session *s, const cp_method *method, const cp_response *response, cp_pathways *p)
+{
+    if (method->leave) {
+        p->report = (cp_scoring){.with_mct = NAN, .with_intgrad = NAN};
+        return method->leave(s->frame, 0, response, &p->scores);
+    }
+    float *score = cp_alloc(cp_model_neuron_count(s->model), sizeof *score, "scores");
+    if (!score)
+        return CP_ERESOURCE;
+    cp_status status = cp_method_score(s, method, response, score, &p->report);
+    if (!status)
+        return cp_scores_take(s->frame, 0, score, &p->scores);
+    cp_free(score);
+    return status;
+}
+
 cp_status cp_pathways_find(cp_session *s, const cp_item *item, const cp_response *response, cp_pathways *p)
 {
     const cp_method *method = cp_method_find(s->options->method);
     *p = (cp_pathways){0};
-    p->score = cp_alloc(cp_model_neuron_count(s->model), sizeof(float), "scores");
-    if (!p->score)
-        return CP_ERESOURCE;
     double began = cp_seconds();
-    cp_status status = cp_method_score(s, method, response, p->score, &p->report);
+    cp_status status = find_scores(s, method, response, p);
     p->scoring = cp_seconds() - began;
     return status ? status : cp_pathways_select(s, item->path, response, p);
 }
@@ -133,7 +153,7 @@ void cp_pathways_free(cp_pathways *p)
     for (int i = 0; i < p->n && p->pathway; i++)
         cp_path_free(p->pathway[i].path);
     cp_free(p->pathway);
-    cp_free(p->score);
+    cp_scores_free(p->scores);
     cp_scoring_free(&p->report);
     cp_free(p->maps);
     *p = (cp_pathways){0};

@@ -4,12 +4,15 @@
 
 #include "cli/predict.h"
 #include "cli/scoring.h"
+#include "path/scores.h"
 
 /* One way to score neurons; -method chooses among them. */
 typedef struct {
     const char *name;
     /* score[N] >= 0 for image 0 of the session's frame; `scoring` comes empty */
     cp_status (*score)(cp_session *session, const cp_response *response, float *score, cp_scoring *scoring);
+    /* The same, left where they are computed; NULL: an array it is. */
+    cp_status (*leave)(cp_frame *frame, int image, const cp_response *response, cp_scores **scores);
 } cp_method;
 
 /* -granularity channel, or the default of -preset wang. */
@@ -39,7 +42,7 @@ typedef struct {
 } cp_pathway;
 
 typedef struct {
-    float *score;           /* N; NULL when the path came from a file */
+    cp_scores *scores;      /* NULL when the path came from a file */
     cp_scoring report;      /* of the method */
     cp_pathway *pathway;
     int n;
@@ -51,7 +54,7 @@ typedef struct {
  * stderr. */
 cp_status cp_pathways_find(cp_session *session, const cp_item *item, const cp_response *response,
                            cp_pathways *pathways);
-/* The selection alone, from scores in pathways->score; `source` is named in messages. */
+/* The selection alone, from pathways->scores; `source` is named in messages. */
 cp_status cp_pathways_select(cp_session *session, const char *source, const cp_response *response,
                              cp_pathways *pathways);
 /* The pathway gradients, -offpath frozen or zeroed, as many at a time as -mem allows. A zero map is said on stderr. */

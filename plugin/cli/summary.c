@@ -1,7 +1,6 @@
 #include "cli/summary.h"
 #include "io/error.h"
 #include "io/json.h"
-#include "path/statistics.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -9,7 +8,7 @@
 
 /* ---------------------------------------------------------------- counting */
 
-/* Both keep a list sorted by descending score; of equals the first stays in front. */
+/* Keeps the list sorted by descending score; of equals the first stays in front. */
 static void rank_channel(cp_summary *m, const cp_channel_summary *candidate)
 {
     int at = m->n_channels;
@@ -24,49 +23,32 @@ static void rank_channel(cp_summary *m, const cp_channel_summary *candidate)
     m->channel[at] = *candidate;
 }
 
-static void rank_neuron(cp_summary *m, const cp_neuron_layer *layer, size_t index, float score, float activation)
+/* The layer's row and its channels. */
+static void add_layer(cp_summary *m, const cp_neuron_layer *layer, const cp_channel_sum *sum)
 {
-    size_t plane = layer->h * layer->w;
-    int at = m->n_neurons;
-    if (at == CP_TOP_NEURONS && m->neuron[at - 1].score >= score)
-        return;
-    if (at == CP_TOP_NEURONS)
-        at--;
-    else
-        m->n_neurons++;
-    for (; at > 0 && m->neuron[at - 1].score < score; at--)
-        m->neuron[at] = m->neuron[at - 1];
-    m->neuron[at] = (cp_neuron_summary){.layer = layer->layer, .channel = index / plane, .y = index % plane / layer->w,
-                                        .x = index % layer->w, .score = score, .activation = activation};
+    cp_layer_summary *row = &m->layers[m->n_layers++];
+    *row = (cp_layer_summary){.layer = layer};
+    for (size_t c = 0; c < layer->c; c++) {
+        const cp_channel_summary channel = {layer->layer, c, sum[c].kept, sum[c].score};
+        row->kept += sum[c].kept;
+        row->dead += sum[c].dead;
+        row->score += sum[c].score;
+        if (sum[c].kept)
+            rank_channel(m, &channel);
+    }
+    m->kept += row->kept;
+    m->dead += row->dead;
+    m->score += row->score;
 }
 
-static void end_channel(cp_layer_summary *row, const cp_channel_summary *channel, cp_summary *m)
+static void add_neuron(cp_summary *m, const cp_neuron_layer *layers, const cp_scored_neuron *top)
 {
-    row->score += channel->score;
-    if (channel->kept)
-        rank_channel(m, channel);
-}
-
-static void rank_layer(const cp_session *s, const cp_path *path, int position, const float *score, cp_summary *m)
-{
-    cp_layer_summary *row = &m->layers[position];
-    const cp_neuron_layer *layer = row->layer;
-    const float *a = cp_frame_output(s->frame, layer->layer, 0);
-    const uint64_t *words = cp_path_words(path, position);
-    size_t plane = layer->h * layer->w;
-    cp_channel_summary channel = {.layer = layer->layer};
-    for (size_t w = 0; w * 64 < layer->count; w++)
-        for (uint64_t left = words[w]; left; left &= left - 1) {
-            size_t i = w * 64 + (size_t)__builtin_ctzll(left);
-            if (i >= (channel.channel + 1) * plane) {
-                end_channel(row, &channel, m);
-                channel = (cp_channel_summary){.layer = layer->layer, .channel = i / plane};
-            }
-            channel.kept++;
-            channel.score += score[layer->offset + i];
-            rank_neuron(m, layer, i, score[layer->offset + i], a[i]);
-        }
-    end_channel(row, &channel, m);
+    while (top->neuron >= layers->offset + layers->count)
+        layers++;
+    size_t index = top->neuron - layers->offset, plane = layers->h * layers->w;
+    m->neuron[m->n_neurons++] = (cp_neuron_summary){
+        .layer = layers->layer, .channel = index / plane, .y = index % plane / layers->w, .x = index % layers->w,
+        .score = top->score, .activation = top->activation};
 }
 
 /* The part of the photo that a neuron can read, clipped; false when its layer is no image or it reads bars alone. */
@@ -88,32 +70,24 @@ static cp_status photo_field(const cp_session *s, const cp_item *item, cp_neuron
     return CP_OK;
 }
 
-cp_status cp_summary_make(const cp_session *s, const cp_item *item, const cp_path *path, const float *score,
+cp_status cp_summary_make(const cp_session *s, const cp_item *item, const cp_path *path, cp_scores *scores,
                           cp_summary *m)
 {
-    *m = (cp_summary){0};
-    const cp_neuron_layer *layers = cp_model_neuron_layers(s->model, &m->n_layers);
-    m->layers = cp_alloc((size_t)m->n_layers, sizeof *m->layers, "summary");
-    cp_layer_statistics *rows = cp_alloc((size_t)m->n_layers, sizeof *rows, "summary");
-    if (!m->layers || !rows) {
-        cp_free(rows);
-        return CP_ERESOURCE;
-    }
-    cp_path_layer_statistics(path, s->frame, 0, NULL, rows);
-    for (int i = 0; i < m->n_layers; i++) {
-        m->layers[i] = (cp_layer_summary){&layers[i], rows[i].kept, rows[i].kept_dead, 0};
-        if (score)
-            rank_layer(s, path, i, score, m);
-        m->kept += m->layers[i].kept;
-        m->dead += m->layers[i].dead;
-        m->score += m->layers[i].score;
-    }
-    cp_free(rows);
-    if (!score)
-        m->score = NAN;
-    cp_status status = CP_OK;
-    for (int i = 0; i < m->n_neurons && !status; i++)
+    int n, n_top;
+    const cp_neuron_layer *layers = cp_model_neuron_layers(s->model, &n);
+    cp_scored_neuron top[CP_TOP_NEURONS];
+    cp_channel_sum *channel = cp_alloc(cp_model_channel_count(s->model), sizeof *channel, "summary");
+    *m = (cp_summary){.layers = cp_alloc((size_t)n, sizeof *m->layers, "summary")};
+    cp_status status = CP_ERESOURCE;
+    if (m->layers && channel)
+        status = cp_scores_describe(scores, path, channel, CP_TOP_NEURONS, top, &n_top);
+    for (int l = 0; l < n && !status; l++)
+        add_layer(m, &layers[l], channel + cp_model_channel_offset(s->model, l));
+    for (int i = 0; !status && i < n_top; i++) {
+        add_neuron(m, layers, &top[i]);
         status = photo_field(s, item, &m->neuron[i]);
+    }
+    cp_free(channel);
     return status;
 }
 

@@ -34,14 +34,14 @@ typedef struct {
     cp_layer_summary *layers;
     int n_layers;
     size_t kept, dead;
-    double score;        /* on the path; NAN without scores */
+    double score;        /* on the path */
     cp_channel_summary channel[CP_TOP_CHANNELS];
     cp_neuron_summary neuron[CP_TOP_NEURONS];
     int n_channels, n_neurons;
 } cp_summary;
 
-/* score NULL: counts only, no channels and neurons. The frame holds the original run. */
-cp_status cp_summary_make(const cp_session *session, const cp_item *item, const cp_path *path, const float *score,
+/* The path was selected from the scores, of the run that the frame holds. */
+cp_status cp_summary_make(const cp_session *session, const cp_item *item, const cp_path *path, cp_scores *scores,
                           cp_summary *summary);
 void cp_summary_free(cp_summary *summary);
 

@@ -71,11 +71,36 @@ void cp_kernel_product(size_t count, const float *a, const float *g, bool magnit
  * bits all count, and total[4096] += those that are 0. */
 void cp_kernel_count_digits(size_t count, const float *score, uint32_t prefix, int shift, unsigned long long *total,
                             cudaStream_t stream);
-/* words of one layer: the bits of scores that are at least `lowest`, as signed integers. */
-void cp_kernel_select(size_t count, const float *score, uint32_t lowest, uint64_t *words, cudaStream_t stream);
-/* Where scores equal `value`, in any order, at most `room`; *found: how many there are. */
-void cp_kernel_find_equal(size_t count, const float *score, uint32_t value, uint32_t *at, uint32_t room,
-                          unsigned *found, cudaStream_t stream);
+/* What kernels know of a neuron layer. */
+typedef struct {
+    size_t offset, count;  /* its neurons in score[N] */
+    size_t word;           /* its first in a path's words */
+    size_t channel, plane; /* its first among all channels; neurons of one */
+    const float *a;        /* its activations */
+    float dead;            /* the highest of these that is dead */
+} cp_span;
+/* words: the bits of scores that are at least `lowest`, as signed integers; spare bits 0. */
+void cp_kernel_select(int layers, const cp_span *span, size_t n_words, const float *score, uint32_t lowest,
+                      uint64_t *words, cudaStream_t stream);
+/* Where scores are from `lowest` to `highest` as integers, in any order, at most `room`; *found: how many there are. */
+void cp_kernel_find(size_t count, const float *score, uint32_t lowest, uint32_t highest, uint32_t *at, uint32_t room,
+                    unsigned *found, cudaStream_t stream);
+/* best[l], cleared before: the largest score of the layer << 32 | 2^32 - 1 - the first neuron that has it, counted in the
+ * layer. */
+void cp_kernel_best(int layers, const cp_span *span, const float *score, unsigned long long *best, cudaStream_t stream);
+/* *total += the neurons that selection takes before that one, which scores `value`. */
+void cp_kernel_rank(size_t count, const float *score, uint32_t value, size_t neuron, unsigned long long *total,
+                    cudaStream_t stream);
+/* By channel: how many of its neurons are on the path, how many of these are dead, and the sum of their scores. */
+typedef struct {
+    double score;
+    unsigned kept, dead;
+} cp_channel_part;
+void cp_kernel_parts(size_t channels, int layers, const cp_span *span, const float *score, const uint64_t *words,
+                     cp_channel_part *part, cudaStream_t stream);
+/* score and activation of n neurons. */
+void cp_kernel_look(int n, const uint32_t *neuron, int layers, const cp_span *span, const float *score, float *seen,
+                    cudaStream_t stream);
 /* sum += weight * the sum over n entries of delta (n, count). */
 void cp_kernel_add_deltas(size_t count, int n, const float *delta, double weight, double *sum, cudaStream_t stream);
 /* y = alpha * x. */

@@ -167,33 +167,165 @@ void cp_kernel_count_digits(size_t count, const float *score, uint32_t prefix, i
     count_digits_kernel<<<blocks, CP_BLOCK, 0, stream>>>(count, score, prefix, shift, digits, total);
 }
 
-__global__ static void select_kernel(size_t count, const float *score, int lowest, uint64_t *words)
+enum { WARP = 32, BEST_BLOCKS = 16 };
+
+/* The layer whose part of an axis, all neurons, words or channels, holds `at`. */
+__device__ static int layer_at(int layers, const cp_span *span, size_t cp_span::*axis, size_t at)
 {
-    CP_EACH_OF_MANY(w, (count + 63) / 64) {
-        size_t first = w * 64, end = first + 64 < count ? first + 64 : count;
-        uint64_t word = 0;
-        for (size_t i = first; i < end; ++i) word |= (uint64_t)((int)bits_of(score, i) >= lowest) << (i - first);
-        words[w] = word;
+    int low = 0, high = layers;
+    while (high - low > 1) {
+        int middle = (low + high) / 2;
+        if (span[middle].*axis <= at)
+            low = middle;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+/* A thread to a byte: neighbours read what lies side by side, and nobody waits. */
+__global__ static void select_kernel(int layers, const cp_span *span, size_t n_bytes, const float *score, int lowest,
+                                     uint8_t *bytes)
+{
+    CP_EACH_OF_MANY(k, n_bytes) {
+        const cp_span *s = &span[layer_at(layers, span, &cp_span::word, k / 8)];
+        size_t first = k * 8 - s->word * 64;
+        unsigned byte = 0;
+        for (int b = 0; b < 8; ++b)
+            if (first + b < s->count) byte |= (unsigned)((int)bits_of(score, s->offset + first + b) >= lowest) << b;
+        bytes[k] = (uint8_t)byte;
     }
 }
 
-void cp_kernel_select(size_t count, const float *score, uint32_t lowest, uint64_t *words, cudaStream_t stream)
+void cp_kernel_select(int layers, const cp_span *span, size_t n_words, const float *score, uint32_t lowest,
+                      uint64_t *words, cudaStream_t stream)
 {
-    select_kernel<<<CP_GRID((count + 63) / 64, 1), CP_BLOCK, 0, stream>>>(count, score, (int)lowest, words);
+    select_kernel<<<CP_GRID(n_words * 8, 1), CP_BLOCK, 0, stream>>>(layers, span, n_words * 8, score, (int)lowest,
+                                                                    (uint8_t *)words);
 }
 
-__global__ static void find_equal_kernel(size_t count, const float *score, unsigned value, uint32_t *at, uint32_t room,
-                                         unsigned *found)
+__global__ static void find_kernel(size_t count, const float *score, unsigned lowest, unsigned highest, uint32_t *at,
+                                   uint32_t room, unsigned *found)
 {
     CP_EACH_OF_MANY(i, count) {
-        if (bits_of(score, i) != value) continue;
+        unsigned bits = bits_of(score, i);
+        if (bits < lowest || bits > highest) continue;
         unsigned k = atomicAdd(found, 1u);
         if (k < room) at[k] = (uint32_t)i;
     }
 }
 
-void cp_kernel_find_equal(size_t count, const float *score, uint32_t value, uint32_t *at, uint32_t room,
-                          unsigned *found, cudaStream_t stream)
+void cp_kernel_find(size_t count, const float *score, uint32_t lowest, uint32_t highest, uint32_t *at, uint32_t room,
+                    unsigned *found, cudaStream_t stream)
 {
-    find_equal_kernel<<<CP_GRID(count, 1), CP_BLOCK, 0, stream>>>(count, score, value, at, room, found);
+    find_kernel<<<CP_GRID(count, 1), CP_BLOCK, 0, stream>>>(count, score, lowest, highest, at, room, found);
+}
+
+/* ---------------------------------------------------------------- what a selection consists of */
+
+/* Of a block's threads; the result is the first thread's. The first warp joins them: eight each, then its own. Once in a
+ * kernel. */
+template <class T, class Join> __device__ static T join_block(T value, Join join)
+{
+    __shared__ T part[CP_BLOCK];
+    part[threadIdx.x] = value;
+    __syncthreads();
+    if (threadIdx.x >= WARP) return value;
+    for (unsigned k = threadIdx.x + WARP; k < CP_BLOCK; k += WARP) value = join(value, part[k]);
+    for (int by = WARP / 2; by; by /= 2) value = join(value, __shfl_down_sync(0xffffffffu, value, by));
+    return value;
+}
+
+struct add {
+    template <class T> __device__ T operator()(T a, T b) const { return a + b; }
+};
+struct larger {
+    template <class T> __device__ T operator()(T a, T b) const { return a > b ? a : b; }
+};
+
+__global__ static void best_kernel(const cp_span *span, const float *score, unsigned long long *best)
+{
+    const cp_span *s = &span[blockIdx.y];
+    unsigned long long own = 0;
+    CP_EACH(i, s->count) {
+        unsigned long long key = (unsigned long long)bits_of(score, s->offset + i) << 32 | (0xffffffffu - i);
+        own = key > own ? key : own;
+    }
+    own = join_block(own, larger());
+    if (!threadIdx.x) atomicMax(&best[blockIdx.y], own);
+}
+
+void cp_kernel_best(int layers, const cp_span *span, const float *score, unsigned long long *best, cudaStream_t stream)
+{
+    best_kernel<<<dim3(BEST_BLOCKS, layers), CP_BLOCK, 0, stream>>>(span, score, best);
+}
+
+__global__ static void rank_kernel(size_t count, const float *score, unsigned value, size_t neuron,
+                                   unsigned long long *total)
+{
+    unsigned long long before = 0;
+    CP_EACH_OF_MANY(i, count) {
+        unsigned bits = bits_of(score, i);
+        before += i < neuron ? bits >= value : bits > value;
+    }
+    before = join_block(before, add());
+    if (!threadIdx.x) atomicAdd(total, before);
+}
+
+void cp_kernel_rank(size_t count, const float *score, uint32_t value, size_t neuron, unsigned long long *total,
+                    cudaStream_t stream)
+{
+    unsigned blocks = cp_blocks_for(count);
+    if (blocks > FEW_BLOCKS) blocks = FEW_BLOCKS;
+    rank_kernel<<<blocks, CP_BLOCK, 0, stream>>>(count, score, value, neuron, total);
+}
+
+/* A block to a channel. */
+__global__ static void parts_kernel(int layers, const cp_span *span, const float *score, const uint64_t *words,
+                                    cp_channel_part *part)
+{
+    const cp_span *s = &span[layer_at(layers, span, &cp_span::channel, blockIdx.x)];
+    size_t first = (blockIdx.x - s->channel) * s->plane;
+    __shared__ unsigned kept, dead;
+    double sum = 0;
+    unsigned own_kept = 0, own_dead = 0;
+    if (!threadIdx.x) kept = dead = 0;
+    __syncthreads();
+    for (size_t k = threadIdx.x; k < s->plane; k += blockDim.x) {
+        size_t i = first + k;
+        if (!on_path(words + s->word, i)) continue;
+        sum += score[s->offset + i];
+        own_dead += !(s->a[i] > s->dead);
+        ++own_kept;
+    }
+    if (own_kept) atomicAdd(&kept, own_kept);
+    if (own_dead) atomicAdd(&dead, own_dead);
+    sum = join_block(sum, add());
+    if (threadIdx.x) return;
+    part[blockIdx.x].score = sum;
+    part[blockIdx.x].kept = kept;
+    part[blockIdx.x].dead = dead;
+}
+
+void cp_kernel_parts(size_t channels, int layers, const cp_span *span, const float *score, const uint64_t *words,
+                     cp_channel_part *part, cudaStream_t stream)
+{
+    if (channels)
+        parts_kernel<<<(unsigned)channels, CP_BLOCK, 0, stream>>>(layers, span, score, words, part);
+}
+
+__global__ static void look_kernel(int n, const uint32_t *neuron, int layers, const cp_span *span, const float *score,
+                                   float *seen)
+{
+    CP_EACH(k, n) {
+        const cp_span *s = &span[layer_at(layers, span, &cp_span::offset, neuron[k])];
+        seen[2 * k] = score[neuron[k]];
+        seen[2 * k + 1] = s->a[neuron[k] - s->offset];
+    }
+}
+
+void cp_kernel_look(int n, const uint32_t *neuron, int layers, const cp_span *span, const float *score, float *seen,
+                    cudaStream_t stream)
+{
+    look_kernel<<<CP_GRID(n, 1), CP_BLOCK, 0, stream>>>(n, neuron, layers, span, score, seen);
 }

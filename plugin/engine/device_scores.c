@@ -96,18 +96,129 @@ cp_status cp_device_scores_next(cp_frame *frame, uint32_t prefix, int shift, siz
     return count(frame, prefix, shift, CP_SCORE_NEXT_DIGITS, total);
 }
 
-cp_status cp_device_scores_bits(cp_frame *frame, uint32_t lowest, const size_t *first, uint64_t *words)
+/* ---------------------------------------------------------------- with the layers' table */
+
+enum { ALIGN = 256 };
+
+static size_t aligned(size_t bytes) { return (bytes + ALIGN - 1) / ALIGN * ALIGN; }
+
+/* The table, on the device, and behind it `bytes` of room. image < 0: no activations; first, dead: NULL, where nobody
+ * asks. NULL after a fault. */
+static cp_span *open_table(cp_frame *frame, int image, const size_t *first, const float *dead, size_t bytes, void **room)
 {
     const cp_model *model = frame->model;
     int n = model->neuron_layers;
+    size_t table = aligned(n * sizeof(cp_span)), channel = 0;
+    cp_span *here = cp_alloc(n, sizeof *here, "selection"), *there = cp_device_side(frame, table + bytes);
+    if (!here && !frame->device->status) frame->device->status = CP_ERESOURCE;
+    for (int l = 0; here && l < n; ++l) {
+        const cp_neuron_layer *neuron = &model->neuron[l];
+        here[l] = (cp_span){.offset = neuron->offset, .count = neuron->count, .word = first ? first[l] : 0,
+                            .channel = channel, .plane = neuron->h * neuron->w, .dead = dead ? dead[l] : 0};
+        if (image >= 0) here[l].a = cp_at(cp_frame_batch(frame, neuron->layer), image);
+        channel += neuron->c;
+    }
+    if (!frame->device->status)
+        cp_device_failed(frame, cudaMemcpyAsync(there, here, n * sizeof *here, cudaMemcpyHostToDevice,
+                                                frame->device->lane->arm->stream), "copy to the device");
+    cp_free(here);
+    *room = (char *)there + table;
+    return frame->device->status ? NULL : there;
+}
+
+cp_status cp_device_scores_bits(cp_frame *frame, uint32_t lowest, const size_t *first, uint64_t *words)
+{
+    int n = frame->model->neuron_layers;
     size_t bytes = first[n] * sizeof *words;
+    void *there;
     cp_status status = cp_device_begin(frame);
     if (status) return status;
-    uint64_t *there = cp_device_side(frame, bytes);
-    for (int l = 0; l < n && !frame->device->status; ++l)
-        cp_kernel_select(model->neuron[l].count, frame->device->scores + model->neuron[l].offset, lowest,
-                         there + first[l], frame->device->lane->arm->stream);
+    const cp_span *span = open_table(frame, -1, first, NULL, bytes, &there);
+    if (span)
+        cp_kernel_select(n, span, first[n], frame->device->scores, lowest, there, frame->device->lane->arm->stream);
     fetch(frame, there, words, bytes);
+    return cp_device_end(frame);
+}
+
+cp_status cp_device_scores_best(cp_frame *frame, uint32_t *score, size_t *neuron)
+{
+    const cp_model *model = frame->model;
+    int n = model->neuron_layers;
+    void *there;
+    unsigned long long *key = cp_alloc(n, sizeof *key, "cut");
+    if (!key) return CP_ERESOURCE;
+    cp_status status = cp_device_begin(frame);
+    if (status) goto done;
+    const cp_span *span = open_table(frame, -1, NULL, NULL, n * sizeof *key, &there);
+    if (span) clear(frame, there, n * sizeof *key);
+    if (span && n) cp_kernel_best(n, span, frame->device->scores, there, frame->device->lane->arm->stream);
+    fetch(frame, there, key, n * sizeof *key);
+    status = cp_device_end(frame);
+    for (int l = 0; l < n && !status; ++l) {
+        score[l] = (uint32_t)(key[l] >> 32);
+        neuron[l] = model->neuron[l].offset + (UINT32_MAX - (uint32_t)key[l]);
+    }
+done:
+    cp_free(key);
+    return status;
+}
+
+cp_status cp_device_scores_rank(cp_frame *frame, uint32_t score, size_t neuron, size_t *before)
+{
+    unsigned long long total = 0;
+    cp_status status = cp_device_begin(frame);
+    if (status) return status;
+    unsigned long long *there = cp_device_side(frame, sizeof *there);
+    if (there) clear(frame, there, sizeof *there);
+    if (!frame->device->status)
+        cp_kernel_rank(frame->model->neurons, frame->device->scores, score, neuron, there,
+                       frame->device->lane->arm->stream);
+    fetch(frame, there, &total, sizeof total);
+    *before = total;
+    return cp_device_end(frame);
+}
+
+cp_status cp_device_scores_channels(cp_frame *frame, int image, const uint64_t *words, const size_t *first,
+                                    const float *dead, cp_channel_sum *channel)
+{
+    int layers = frame->model->neuron_layers;
+    size_t n = cp_model_channel_count(frame->model), bytes = aligned(n * sizeof(cp_channel_part));
+    void *there;
+    cp_channel_part *part = cp_alloc(n, sizeof *part, "channels");
+    if (!part) return CP_ERESOURCE;
+    cp_status status = cp_device_begin(frame);
+    if (status) goto done;
+    const cp_span *span = open_table(frame, image, first, dead, bytes + first[layers] * sizeof *words, &there);
+    uint64_t *bits = (uint64_t *)((char *)there + bytes);
+    if (span)
+        cp_device_failed(frame, cudaMemcpyAsync(bits, words, first[layers] * sizeof *words, cudaMemcpyHostToDevice,
+                                                frame->device->lane->arm->stream), "copy to the device");
+    if (!frame->device->status)
+        cp_kernel_parts(n, layers, span, frame->device->scores, bits, there, frame->device->lane->arm->stream);
+    fetch(frame, there, part, n * sizeof *part);
+    status = cp_device_end(frame);
+    for (size_t c = 0; c < n && !status; ++c)
+        channel[c] = (cp_channel_sum){part[c].score, part[c].kept, part[c].dead};
+done:
+    cp_free(part);
+    return status;
+}
+
+cp_status cp_device_scores_look(cp_frame *frame, int image, const uint32_t *neuron, int n, float *seen)
+{
+    size_t bytes = aligned(n * sizeof *neuron);
+    void *there;
+    cp_status status = cp_device_begin(frame);
+    if (status) return status;
+    const cp_span *span = open_table(frame, image, NULL, NULL, bytes + 2 * n * sizeof *seen, &there);
+    float *values = (float *)((char *)there + bytes);
+    if (span)
+        cp_device_failed(frame, cudaMemcpyAsync(there, neuron, n * sizeof *neuron, cudaMemcpyHostToDevice,
+                                                frame->device->lane->arm->stream), "copy to the device");
+    if (!frame->device->status)
+        cp_kernel_look(n, there, frame->model->neuron_layers, span, frame->device->scores, values,
+                       frame->device->lane->arm->stream);
+    fetch(frame, values, seen, 2 * n * sizeof *seen);
     return cp_device_end(frame);
 }
 
@@ -117,7 +228,7 @@ static int ascending(const void *a, const void *b)
     return x < y ? -1 : x > y;
 }
 
-cp_status cp_device_scores_equal(cp_frame *frame, uint32_t value, size_t n, uint32_t *neuron)
+cp_status cp_device_scores_find(cp_frame *frame, uint32_t lowest, uint32_t highest, size_t n, uint32_t *neuron)
 {
     unsigned found = 0;
     if (frame->model->neurons > UINT32_MAX)
@@ -128,13 +239,13 @@ cp_status cp_device_scores_equal(cp_frame *frame, uint32_t value, size_t n, uint
     uint32_t *there = cp_device_side(frame, (n + 1) * sizeof *there); /* the counter first */
     if (there) clear(frame, there, sizeof *there);
     if (!frame->device->status)
-        cp_kernel_find_equal(frame->model->neurons, frame->device->scores, value, there + 1, (uint32_t)n, there,
-                             frame->device->lane->arm->stream);
+        cp_kernel_find(frame->model->neurons, frame->device->scores, lowest, highest, there + 1, (uint32_t)n, there,
+                       frame->device->lane->arm->stream);
     fetch(frame, there, &found, sizeof found);
     fetch(frame, there + 1, neuron, n * sizeof *neuron);
     status = cp_device_end(frame);
     if (!status && found != n)
-        status = cp_fail(CP_EINTERNAL, "GPU: %u scores of one value, %zu were counted", found, n);
+        status = cp_fail(CP_EINTERNAL, "GPU: found %u of %zu scores", found, n);
     qsort(neuron, n, sizeof *neuron, ascending);
     return status;
 }

@@ -25,7 +25,24 @@ cp_status cp_device_scores_first(cp_frame *frame, size_t total[CP_SCORE_FIRST_DI
 cp_status cp_device_scores_next(cp_frame *frame, uint32_t prefix, int shift, size_t total[CP_SCORE_NEXT_DIGITS]);
 /* words: bit i%64 of word first[l] + i/64 says whether neuron i of layer l scores at least `lowest`; spare bits 0. */
 cp_status cp_device_scores_bits(cp_frame *frame, uint32_t lowest, const size_t *first, uint64_t *words);
-/* Indices in score[N], ascending, of the `count` scores that equal `value`. */
-cp_status cp_device_scores_equal(cp_frame *frame, uint32_t value, size_t count, uint32_t *neuron);
+/* Indices in score[N], ascending, of the `count` scores from `lowest` to `highest`. */
+cp_status cp_device_scores_find(cp_frame *frame, uint32_t lowest, uint32_t highest, size_t count, uint32_t *neuron);
+/* By neuron layer: its largest score, and the first neuron in score[N] that has it. */
+cp_status cp_device_scores_best(cp_frame *frame, uint32_t *score, size_t *neuron);
+/* *before: how many neurons the selection takes before `neuron`, whose score is `score`. */
+cp_status cp_device_scores_rank(cp_frame *frame, uint32_t score, size_t neuron, size_t *before);
+
+/* What of one channel is on a path. */
+typedef struct {
+    double score; /* sum of the scores */
+    size_t kept, dead;
+} cp_channel_sum;
+
+/* For all channels (cp_model_channel_count) and image `image` of the frame; words, first: as cp_device_scores_bits. dead: by
+ * neuron layer, the highest activation that is dead. */
+cp_status cp_device_scores_channels(cp_frame *frame, int image, const uint64_t *words, const size_t *first,
+                                    const float *dead, cp_channel_sum *channel);
+/* seen (n, 2): score and activation of neurons of that image. */
+cp_status cp_device_scores_look(cp_frame *frame, int image, const uint32_t *neuron, int n, float *seen);
 
 #endif

@@ -8,6 +8,7 @@
 
 #include <math.h>
 
+#include "engine/scores.h"
 #include "io/clones.h"
 #include "io/error.h"
 
@@ -61,6 +62,48 @@ static cp_status best_of_layer(const cp_neuron_layer *layer, const float *score,
         first++;
     best->neuron = best->blocked ? 0 : layer->offset + first;
     return best->score > CP_LARGEST_SCORE ? cp_path_check_scores(layer, score) : CP_OK;
+}
+
+/* One of the two: an array, or what a frame's device holds. */
+typedef struct {
+    const float *score;
+    cp_frame *frame;
+} source;
+
+static cp_status best_there(cp_frame *frame, int n, width *best)
+{
+    uint32_t *score = cp_alloc((size_t)n, sizeof *score, "cut");
+    size_t *neuron = cp_alloc((size_t)n, sizeof *neuron, "cut");
+    cp_status status = score && neuron ? cp_device_scores_best(frame, score, neuron) : CP_ERESOURCE;
+    for (int l = 0; l < n && !status; l++)
+        best[l] = (width){.gated = true, .blocked = score[l] == 0, .score = score[l], .neuron = score[l] ? neuron[l] : 0};
+    cp_free(score);
+    cp_free(neuron);
+    return status;
+}
+
+static cp_status best_of_layers(const cp_path *path, source scores, width *best)
+{
+    cp_status status = CP_OK;
+    if (scores.frame && cp_frame_on_device(scores.frame))
+        return best_there(scores.frame, path->n_layers, best);
+    for (int l = 0; !status && l < path->n_layers; l++)
+        status = best_of_layer(&path->layers[l], scores.score, &best[l]);
+    return status;
+}
+
+/* How many neurons are kept no later than the widest way's. */
+static cp_status rank_of(const cp_path *path, source scores, width widest, size_t *rank)
+{
+    cp_status status = CP_OK;
+    *rank = 0;
+    if (widest.gated && scores.frame && cp_frame_on_device(scores.frame))
+        status = cp_device_scores_rank(scores.frame, widest.score, widest.neuron, rank);
+    else if (widest.gated)
+        *rank = count_from(scores.score, widest.neuron, widest.score) +
+                count_from(scores.score + widest.neuron, path->neurons - widest.neuron, widest.score + 1);
+    ++*rank;
+    return status;
 }
 
 /* Widest way from the starts to the input; best: one width per neuron layer. below and above hold n_layers each: the
@@ -124,8 +167,8 @@ static double sparsity_that_keeps(size_t neurons, size_t kept)
     return sparsity;
 }
 
-cp_status cp_path_find_cut_in(const cp_cut_layer *layers, int n_layers, const cp_cut_start *starts, int n_starts,
-                              const cp_path *path, const float *score, cp_cut *cut)
+static cp_status find_cut_in(const cp_cut_layer *layers, int n_layers, const cp_cut_start *starts, int n_starts,
+                             const cp_path *path, source scores, cp_cut *cut)
 {
     cp_status status = CP_ERESOURCE;
     size_t n = (size_t)n_layers, n_gates = (size_t)path->n_layers;
@@ -155,19 +198,12 @@ cp_status cp_path_find_cut_in(const cp_cut_layer *layers, int n_layers, const cp
         if (cut->layer < 0)
             cut->layer = first_empty_layer(layers, n_layers, starts, n_starts, gate, reached);
     }
-    if (!score || !path->neurons)
-        goto done;
-    for (int l = 0; !status && l < path->n_layers; l++)
-        status = best_of_layer(&path->layers[l], score, &gate[l]);
-    if (status)
+    if ((!scores.score && !scores.frame) || !path->neurons || (status = best_of_layers(path, scores, gate)))
         goto done;
     width widest = widest_way(layers, n_layers, starts, n_starts, gate, below, above);
-    if (widest.blocked)
+    size_t rank;
+    if (widest.blocked || (status = rank_of(path, scores, widest, &rank)))
         goto done;
-    size_t rank = 1;
-    if (widest.gated)
-        rank += count_from(score, widest.neuron, widest.score) +
-                count_from(score + widest.neuron, path->neurons - widest.neuron, widest.score + 1);
     cut->sparsest_uncut = sparsity_that_keeps(path->neurons, rank);
 done:
     cp_free(below);
@@ -178,7 +214,13 @@ done:
     return status;
 }
 
-cp_status cp_path_find_cut(const cp_path *path, const float *score, const cp_response *response, cp_cut *cut)
+cp_status cp_path_find_cut_in(const cp_cut_layer *layers, int n_layers, const cp_cut_start *starts, int n_starts,
+                              const cp_path *path, const float *score, cp_cut *cut)
+{
+    return find_cut_in(layers, n_layers, starts, n_starts, path, (source){.score = score}, cut);
+}
+
+static cp_status find_cut(const cp_path *path, source scores, const cp_response *response, cp_cut *cut)
 {
     const cp_model *model = path->model;
     int n_layers = cp_model_layer_count(model), n_starts = 0;
@@ -195,7 +237,17 @@ cp_status cp_path_find_cut(const cp_path *path, const float *score, const cp_res
             int layer = cp_model_layer(model, response->unit[u].layer)->value;
             starts[n_starts++] = (cp_cut_start){layer, layers[layer].neuron >= 0};
         }
-    cp_status status = cp_path_find_cut_in(layers, n_layers, starts, n_starts, path, score, cut);
+    cp_status status = find_cut_in(layers, n_layers, starts, n_starts, path, scores, cut);
     cp_free(layers);
     return status;
+}
+
+cp_status cp_path_find_cut(const cp_path *path, const float *score, const cp_response *response, cp_cut *cut)
+{
+    return find_cut(path, (source){.score = score}, response, cut);
+}
+
+cp_status cp_path_find_cut_there(const cp_path *path, cp_frame *frame, const cp_response *response, cp_cut *cut)
+{
+    return find_cut(path, (source){.frame = frame}, response, cut);
 }

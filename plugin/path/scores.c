@@ -1,0 +1,284 @@
+/* NeuronMCT and selection in one (METHODS 1.1, 1.4). On a GPU the K-th largest score is found there, digit by digit, as
+ * on the CPU (select.c): the same K, the same ties, the same bits for the same scores. */
+#include <math.h>
+#include <string.h>
+
+#include "io/error.h"
+#include "path/path.h"
+#include "path/scores.h"
+#include "path/statistics.h"
+
+enum { INFINITE_DIGIT = 0x7f8 }; /* of inf and NaN; signed numbers are above */
+
+/* What all sparsities share. */
+typedef struct {
+    size_t first[CP_SCORE_FIRST_DIGITS], zeros, positive;
+} histogram;
+
+struct cp_scores {
+    cp_frame *frame;
+    int image;
+    float *array;   /* NULL: on the frame's device alone */
+    histogram *all; /* of what is there */
+};
+
+static uint32_t pick_digit(const size_t *total, uint32_t digits, size_t *k)
+{
+    uint32_t d = digits - 1;
+    while (total[d] < *k)
+        *k -= total[d--];
+    return d;
+}
+
+/* Of equal scores the first `ties`, in the order of the neurons. */
+static cp_status keep_ties(cp_frame *frame, uint32_t value, size_t equal, size_t ties, cp_path *path)
+{
+    uint32_t *neuron = cp_alloc(equal, sizeof *neuron, "selection");
+    cp_status status = neuron ? cp_device_scores_find(frame, value, value, equal, neuron) : CP_ERESOURCE;
+    for (size_t i = 0; i < ties && !status; i++)
+        cp_path_set(path, neuron[i], true);
+    cp_free(neuron);
+    return status;
+}
+
+/* The k-th largest score, k at most all->positive; *k becomes its rank among the *equal that have its value. */
+static cp_status find_value(cp_frame *frame, const histogram *all, size_t *k, uint32_t *value, size_t *equal)
+{
+    size_t next[CP_SCORE_NEXT_DIGITS];
+    *value = pick_digit(all->first, CP_SCORE_FIRST_DIGITS, k);
+    for (int shift = 10; shift >= 0; shift -= 10) {
+        cp_status status = cp_device_scores_next(frame, *value, shift, next);
+        if (status)
+            return status;
+        if (*value == 0)
+            next[0] -= all->zeros;
+        *value = *value << 10 | pick_digit(next, CP_SCORE_NEXT_DIGITS, k);
+    }
+    *equal = next[*value & (CP_SCORE_NEXT_DIGITS - 1)];
+    return CP_OK;
+}
+
+static cp_status select_on_device(cp_frame *frame, const histogram *all, double sparsity, cp_path *path,
+                                  cp_selection *selection)
+{
+    size_t k, equal;
+    uint32_t value;
+    *selection = (cp_selection){.asked = cp_path_keep_count(path->neurons, sparsity)};
+    selection->kept = k = selection->asked < all->positive ? selection->asked : all->positive;
+    selection->sparsity = path->neurons ? 1 - (double)k / (double)path->neurons : 0;
+    if (!k) {
+        cp_path_fill(path, false);
+        return CP_OK;
+    }
+    cp_status status = find_value(frame, all, &k, &value, &equal);
+    if (status)
+        return status;
+    memcpy(&selection->threshold, &value, sizeof value);
+    status = cp_device_scores_bits(frame, equal == k ? value : value + 1, path->first, path->words);
+    return status || equal == k ? status : keep_ties(frame, value, equal, k, path);
+}
+
+static cp_status mct_on_device(cp_frame *frame, int image, const cp_response *response, histogram *all)
+{
+    const cp_entry entry = {.image = image, .response = response};
+    bool finite;
+    cp_status status = cp_device_scores_products(frame, &entry, true, &finite);
+    if (!status && !finite) { /* the CPU's way names the neuron */
+        float *score = cp_alloc(cp_model_neuron_count(cp_frame_model(frame)), sizeof *score, "scores");
+        status = score ? cp_score_mct(frame, image, response, false, score) : CP_ERESOURCE;
+        cp_free(score);
+    }
+    if (!status)
+        status = cp_device_scores_first(frame, all->first, &all->zeros);
+    all->positive = 0;
+    for (int d = 0; d < INFINITE_DIGIT; d++)
+        all->positive += all->first[d];
+    all->positive -= all->zeros;
+    all->first[0] -= all->zeros;
+    return status;
+}
+
+/* ---------------------------------------------------------------- scores where they were computed */
+
+static bool is_there(const cp_scores *scores) { return !scores->array && cp_frame_on_device(scores->frame); }
+
+cp_status cp_scores_take(cp_frame *frame, int image, float *array, cp_scores **out)
+{
+    cp_scores *scores = *out = cp_alloc(1, sizeof *scores, "scores");
+    if (!scores) {
+        cp_free(array);
+        return CP_ERESOURCE;
+    }
+    *scores = (cp_scores){.frame = frame, .image = image, .array = array};
+    return CP_OK;
+}
+
+void cp_scores_free(cp_scores *scores)
+{
+    if (!scores)
+        return;
+    cp_free(scores->array);
+    cp_free(scores->all);
+    cp_free(scores);
+}
+
+cp_status cp_scores_mct(cp_frame *frame, int image, const cp_response *response, cp_scores **out)
+{
+    cp_scores *scores = cp_alloc(1, sizeof *scores, "scores");
+    cp_status status = CP_ERESOURCE;
+    *out = NULL;
+    if (!scores)
+        return status;
+    *scores = (cp_scores){.frame = frame, .image = image};
+    if (cp_frame_on_device(frame)) {
+        if ((scores->all = cp_alloc(1, sizeof *scores->all, "selection")))
+            status = mct_on_device(frame, image, response, scores->all);
+    } else if ((scores->array = cp_alloc_dirty(cp_model_neuron_count(cp_frame_model(frame)), sizeof(float), "scores"))) {
+        status = cp_score_mct(frame, image, response, false, scores->array);
+    }
+    if (status)
+        cp_scores_free(scores);
+    else
+        *out = scores;
+    return status;
+}
+
+cp_status cp_scores_array(cp_scores *scores, const float **array)
+{
+    cp_status status = CP_OK;
+    if (is_there(scores)) {
+        float *score = cp_alloc_dirty(cp_model_neuron_count(cp_frame_model(scores->frame)), sizeof *score, "scores");
+        status = score ? cp_device_scores_read(scores->frame, score) : CP_ERESOURCE;
+        if (status)
+            cp_free(score);
+        else
+            scores->array = score;
+    }
+    *array = scores->array;
+    return status;
+}
+
+cp_status cp_scores_select(cp_scores *scores, double sparsity, double floor, cp_path *path, cp_selection *selection)
+{
+    const float *score;
+    cp_status status = cp_path_check_sparsity(sparsity);
+    if (!status && is_there(scores) && !(floor > 0))
+        return select_on_device(scores->frame, scores->all, sparsity, path, selection);
+    if (!status)
+        status = cp_scores_array(scores, &score);
+    return status ? status : cp_path_select(path, score, sparsity, floor, selection);
+}
+
+cp_status cp_scores_find_cut(cp_scores *scores, const cp_path *path, const cp_response *response, cp_cut *cut)
+{
+    if (is_there(scores))
+        return cp_path_find_cut_there(path, scores->frame, response, cut);
+    return cp_path_find_cut(path, scores->array, response, cut);
+}
+
+/* ---------------------------------------------------------------- what a path consists of */
+
+/* Keeps `top` sorted by descending score; of equals the first stays in front. */
+static void rank_neuron(int most, cp_scored_neuron *top, int *n_top, cp_scored_neuron candidate)
+{
+    int at = *n_top;
+    if (at == most && (!most || top[at - 1].score >= candidate.score))
+        return;
+    if (at == most)
+        at--;
+    else
+        ++*n_top;
+    for (; at > 0 && top[at - 1].score < candidate.score; at--)
+        top[at] = top[at - 1];
+    top[at] = candidate;
+}
+
+static void describe_layer(const cp_scores *scores, const cp_path *path, int l, cp_channel_sum *channel, int most,
+                           cp_scored_neuron *top, int *n_top)
+{
+    const cp_neuron_layer *layer = &path->layers[l];
+    const float *a = cp_frame_output(scores->frame, layer->layer, scores->image);
+    const float *score = scores->array + layer->offset, dead = cp_dead_activation(path->model, layer->layer);
+    const uint64_t *words = cp_path_words(path, l);
+    size_t plane = layer->h * layer->w;
+    for (size_t w = 0; w * 64 < layer->count; w++)
+        for (uint64_t left = words[w]; left; left &= left - 1) {
+            size_t i = w * 64 + (size_t)__builtin_ctzll(left);
+            cp_channel_sum *sum = &channel[i / plane];
+            sum->score += score[i];
+            sum->kept++;
+            sum->dead += !(a[i] > dead);
+            rank_neuron(most, top, n_top, (cp_scored_neuron){layer->offset + i, score[i], a[i]});
+        }
+}
+
+/* The path holds the first neurons of the order in which selection takes them, so that its best are the network's. Not
+ * so when it was selected otherwise: then *n_top is less than it could be. */
+static cp_status top_there(cp_scores *scores, const cp_path *path, int most, cp_scored_neuron *top, int *n_top)
+{
+    size_t kept = cp_path_count(path), k, equal, n, rank = kept < (size_t)most ? kept : (size_t)most;
+    uint32_t value, *neuron = NULL;
+    float *seen = NULL;
+    if (rank > scores->all->positive)
+        rank = scores->all->positive;
+    if (!(k = rank))
+        return CP_OK;
+    cp_status status = find_value(scores->frame, scores->all, &k, &value, &equal);
+    n = rank - k + equal; /* more than asked for, where many are equal */
+    if (!status && (n > INT32_MAX || !(neuron = cp_alloc(n, sizeof *neuron, "summary")) ||
+                    !(seen = cp_alloc(2 * n, sizeof *seen, "summary"))))
+        status = CP_ERESOURCE;
+    if (!status)
+        status = cp_device_scores_find(scores->frame, value, CP_LARGEST_SCORE, n, neuron);
+    if (!status)
+        status = cp_device_scores_look(scores->frame, scores->image, neuron, (int)n, seen);
+    for (size_t i = 0; i < n && !status; i++)
+        if (cp_path_get(path, neuron[i]))
+            rank_neuron(most, top, n_top, (cp_scored_neuron){neuron[i], seen[2 * i], seen[2 * i + 1]});
+    cp_free(neuron);
+    cp_free(seen);
+    return status;
+}
+
+static cp_status describe_there(cp_scores *scores, const cp_path *path, cp_channel_sum *channel)
+{
+    float *dead = cp_alloc((size_t)path->n_layers, sizeof *dead, "summary");
+    if (!dead)
+        return CP_ERESOURCE;
+    for (int l = 0; l < path->n_layers; l++)
+        dead[l] = cp_dead_activation(path->model, path->layers[l].layer);
+    cp_status status = cp_device_scores_channels(scores->frame, scores->image, path->words, path->first, dead, channel);
+    cp_free(dead);
+    return status;
+}
+
+cp_status cp_scores_describe(cp_scores *scores, const cp_path *path, cp_channel_sum *channel, int most,
+                             cp_scored_neuron *top, int *n_top)
+{
+    *n_top = 0;
+    if (is_there(scores)) {
+        cp_status status = describe_there(scores, path, channel);
+        return status ? status : top_there(scores, path, most, top, n_top);
+    }
+    memset(channel, 0, cp_model_channel_count(path->model) * sizeof *channel);
+    for (int l = 0; l < path->n_layers; l++)
+        describe_layer(scores, path, l, channel + cp_model_channel_offset(path->model, l), most, top, n_top);
+    return CP_OK;
+}
+
+/* ---------------------------------------------------------------- all in one */
+
+cp_status cp_path_mct(cp_frame *frame, int image, const cp_response *response, const double *sparsities, int n,
+                      cp_path *const *paths, cp_selection *selections)
+{
+    cp_scores *scores = NULL;
+    cp_status status = CP_OK;
+    for (int i = 0; i < n && !status; i++)
+        status = cp_path_check_sparsity(sparsities[i]);
+    if (!status)
+        status = cp_scores_mct(frame, image, response, &scores);
+    for (int i = 0; i < n && !status; i++)
+        status = cp_scores_select(scores, sparsities[i], 0, paths[i], &selections[i]);
+    cp_scores_free(scores);
+    return status;
+}

@@ -1,0 +1,35 @@
+/* The scores of all neurons for one response, where they were computed: an array, or on a GPU, from which then only what is
+ * asked for below comes back. For the rooms that select; which of the two it is they need not know. */
+#ifndef CP_PATH_SCORES_H
+#define CP_PATH_SCORES_H
+
+#include "critpath.h"
+#include "engine/scores.h"
+
+typedef struct cp_scores cp_scores;
+
+/* Any others: takes over array[N], >= 0. frame, image: the original run, or NULL where nobody will describe a path. */
+cp_status cp_scores_take(cp_frame *frame, int image, float *array, cp_scores **scores);
+/* NeuronMCT (as cp_score_mct, magnitudes) of image `image` of the frame's last forward run. On a GPU the scores are the
+ * frame's, and hold until its next ones; the frame must outlive them. */
+cp_status cp_scores_mct(cp_frame *frame, int image, const cp_response *response, cp_scores **scores);
+void cp_scores_free(cp_scores *scores);
+
+/* score[N], brought to the host at the first call; belongs to `scores`. */
+cp_status cp_scores_array(cp_scores *scores, const float **score);
+/* As cp_path_select and cp_path_find_cut: the same path, threshold and cut as from the array. */
+cp_status cp_scores_select(cp_scores *scores, double sparsity, double floor, cp_path *path, cp_selection *selection);
+cp_status cp_scores_find_cut(cp_scores *scores, const cp_path *path, const cp_response *response, cp_cut *cut);
+
+/* One neuron of a path. */
+typedef struct {
+    size_t neuron;
+    float score, activation;
+} cp_scored_neuron;
+
+/* What a path selected from these scores consists of: by channel (cp_model_channel_count), and its *n_top neurons of
+ * the highest scores, at most `most`, in descending order, of equals the first in front. */
+cp_status cp_scores_describe(cp_scores *scores, const cp_path *path, cp_channel_sum *channel, int most,
+                             cp_scored_neuron *top, int *n_top);
+
+#endif
