@@ -1,12 +1,13 @@
 /* Devices, the lanes that runs take turns in, and the buffers of a frame with their copies on the host. */
-#include <math.h>
 #include <string.h>
 
 #include "engine/device_internal.h"
+#include "engine/memory.h"
 #include "io/error.h"
 
 static pthread_mutex_t lanes_lock = PTHREAD_MUTEX_INITIALIZER;
 static cp_lane *idle_lanes;
+static _Thread_local bool was_short;
 
 cp_status cp_cuda_fail(cudaError_t error, const char *what)
 {
@@ -17,13 +18,70 @@ cp_status cp_cuda_fail(cudaError_t error, const char *what)
                    cudaGetErrorString(error));
 }
 
+/* What lanes that nobody runs on hold besides their handles; true when it was anything. */
+static bool empty_idle_lanes(void)
+{
+    bool any = false;
+    int device;
+    if (cudaGetDevice(&device)) return false;
+    pthread_mutex_lock(&lanes_lock);
+    for (cp_lane *lane = idle_lanes; lane; lane = lane->next) {
+        if (lane->device != device) continue;
+        for (int k = 0; k < lane->arms; ++k) {
+            any |= lane->arm[k].work_bytes > 0;
+            cudaFree(lane->arm[k].work);
+            lane->arm[k].work = NULL;
+            lane->arm[k].work_bytes = 0;
+        }
+        any |= lane->side_bytes > 0;
+        cudaFree(lane->side);
+        lane->side = NULL;
+        lane->side_bytes = 0;
+    }
+    pthread_mutex_unlock(&lanes_lock);
+    return any;
+}
+
 cp_status cp_device_malloc(void **memory, size_t bytes, const char *what)
 {
     *memory = NULL;
     cudaError_t error = cudaMalloc(memory, bytes ? bytes : 1);
+    if (error == cudaErrorMemoryAllocation && empty_idle_lanes()) {
+        cudaGetLastError();
+        error = cudaMalloc(memory, bytes ? bytes : 1);
+    }
     if (!error) return CP_OK;
     cudaGetLastError(); /* it would be taken for the next launch's */
+    was_short |= error == cudaErrorMemoryAllocation;
     return cp_cuda_fail(error, what);
+}
+
+bool cp_device_was_short(void)
+{
+    bool yes = was_short;
+    was_short = false;
+    return yes;
+}
+
+enum { RESERVE_SHARE = 16, LEAST_RESERVE = 256 << 20 };
+
+size_t cp_device_room(int index)
+{
+    size_t free, total;
+    if (cudaSetDevice(index) || cudaMemGetInfo(&free, &total)) {
+        cudaGetLastError();
+        return 1; /* the first frame will say what is wrong */
+    }
+    size_t reserve = total / RESERVE_SHARE > LEAST_RESERVE ? total / RESERVE_SHARE : LEAST_RESERVE;
+    return free > reserve ? free - reserve : 1;
+}
+
+/* cuBLAS keeps 32 MiB for a stream on the largest cards. */
+enum { HANDLE_BYTES = 64 << 20 };
+
+size_t cp_frame_run_bytes(const cp_frame *frame)
+{
+    return frame->device ? HANDLE_BYTES + frame->device->model->work_bytes : 0;
 }
 
 cp_status cp_device_check(int index)
@@ -188,7 +246,8 @@ static cp_status allocate(cp_frame *frame, const bool *owned)
     size_t count, bytes = 0, at = 0;
     device->mirror = cp_alloc(n + 1, sizeof *device->mirror, "frame");
     device->known = cp_alloc((size_t)(n + 1) * frame->batch, 1, "frame");
-    if (!device->mirror || !device->known) return CP_ERESOURCE;
+    device->start = cp_alloc(frame->batch, 1, "frame");
+    if (!device->mirror || !device->known || !device->start) return CP_ERESOURCE;
     for (int i = -1; i < n; ++i) {
         if (!owned[i + 1]) continue;
         if (!cp_mul(outputs_of(model, i), frame->batch, &count) || count > SIZE_MAX / 16)
@@ -240,6 +299,8 @@ void cp_device_frame_close(cp_frame *frame)
     for (int i = 0; i <= frame->model->layers && device->mirror; ++i) cp_free(device->mirror[i]);
     cp_free(device->mirror);
     cp_free(device->known);
+    cp_free(device->start);
+    cp_free(device->edit);
     pthread_mutex_destroy(&device->lock);
     cp_free(device);
     frame->device = NULL;
@@ -325,7 +386,7 @@ void *cp_device_side(cp_frame *frame, size_t bytes)
     return lane->side;
 }
 
-static void *to_side(cp_frame *frame, const void *from, size_t bytes)
+void *cp_device_to_side(cp_frame *frame, const void *from, size_t bytes)
 {
     void *side = cp_device_side(frame, bytes);
     if (!side) return NULL;
@@ -358,7 +419,7 @@ void cp_device_clear(cp_frame *frame, float *x, size_t count)
 
 void cp_device_add(cp_frame *frame, const float *host, float *x, size_t count)
 {
-    float *from = to_side(frame, host, count * sizeof *host);
+    float *from = cp_device_to_side(frame, host, count * sizeof *host);
     if (from) cp_kernel_copy(1, count, (cp_batch){from, 0}, (cp_batch){x, 0}, true, frame->device->lane->arm->stream);
 }
 
@@ -369,13 +430,13 @@ void cp_device_add_at(cp_frame *frame, float *x, float value)
 
 void cp_device_restrict(cp_frame *frame, size_t count, const uint64_t *words, const float *constant, float *a)
 {
-    const uint64_t *bits = to_side(frame, words, (count + 63) / 64 * sizeof *words);
+    const uint64_t *bits = cp_device_to_side(frame, words, (count + 63) / 64 * sizeof *words);
     if (bits) cp_kernel_restrict(count, bits, constant, a, frame->device->lane->arm->stream);
 }
 
 void cp_device_gate(cp_frame *frame, size_t count, const float *gates, float *before, float *a)
 {
-    const float *factors = to_side(frame, gates, count * sizeof *gates);
+    const float *factors = cp_device_to_side(frame, gates, count * sizeof *gates);
     if (factors) cp_kernel_gate(count, factors, before, a, frame->device->lane->arm->stream);
 }
 
@@ -384,79 +445,12 @@ void cp_device_through(cp_frame *frame, size_t count, const float *a, const uint
 {
     cudaStream_t stream = frame->device->lane->arm->stream;
     if (words) {
-        words = to_side(frame, words, (count + 63) / 64 * sizeof *words);
+        words = cp_device_to_side(frame, words, (count + 63) / 64 * sizeof *words);
         if (!words) return;
         cp_kernel_through_neurons(count, a, words, NULL, gates ? LINEAR : activation, g, stream);
         if (!gates) return;
     }
-    if (gates && !(gates = to_side(frame, gates, count * sizeof *gates))) return;
+    if (gates && !(gates = cp_device_to_side(frame, gates, count * sizeof *gates))) return;
     if (!frame->device->status && (gates || activation != LINEAR))
         cp_kernel_through_neurons(count, a, NULL, gates, activation, g, stream);
-}
-
-/* ---------------------------------------------------------------- copies on the host */
-
-float *cp_device_pull(cp_frame *frame, int layer, int image)
-{
-    cp_device_frame *device = frame->device;
-    size_t outputs = outputs_of(frame->model, layer);
-    uint8_t *known = &device->known[(size_t)(layer + 1) * frame->batch + image];
-    float *copy = device->mirror[layer + 1] + image * outputs;
-    pthread_mutex_lock(&device->lock);
-    if (!*known) {
-        cudaError_t error = cudaSetDevice(device->device);
-        const float *from = frame->value[layer + 1] + image * outputs;
-        if (!error) error = cudaMemcpy(copy, from, outputs * sizeof *copy, cudaMemcpyDeviceToHost);
-        for (size_t i = 0; error && i < outputs; ++i) copy[i] = NAN; /* the next run tells why */
-        *known = 1;
-    }
-    pthread_mutex_unlock(&device->lock);
-    return copy;
-}
-
-float cp_device_pull_unit(const cp_frame *frame, int layer, int image, size_t index)
-{
-    const cp_device_frame *device = frame->device;
-    size_t at = image * outputs_of(frame->model, layer) + index;
-    float value = NAN;
-    if (device->known[(size_t)(layer + 1) * frame->batch + image]) return device->mirror[layer + 1][at];
-    if (!cudaSetDevice(device->device))
-        cudaMemcpy(&value, frame->value[layer + 1] + at, sizeof value, cudaMemcpyDeviceToHost);
-    return value;
-}
-
-/* The caller may have changed any image that it was shown; what it was not shown is as it was. */
-void cp_device_push(cp_frame *frame, int after, const float *input, int images, bool restricted)
-{
-    cp_device_frame *device = frame->device;
-    const cp_model *model = frame->model;
-    size_t outputs = outputs_of(model, after);
-    float *to = frame->value[after + 1];
-    uint8_t *known = device->known + (size_t)(after + 1) * frame->batch;
-    if (input) {
-        memset(known, 0, frame->batch);
-        cp_device_upload(frame, input, to, images * outputs);
-    }
-    for (int b = 0; b < images; ++b)
-        if (known[b]) cp_device_upload(frame, device->mirror[after + 1] + b * outputs, to + b * outputs, outputs);
-    if (restricted) memset(known, 0, images);
-    for (int i = 0; i < model->layers; ++i)
-        if (i != after && frame->value[i + 1] && cp_model_depends(model, i, after))
-            memset(device->known + (size_t)(i + 1) * frame->batch, 0, frame->batch);
-}
-
-void cp_device_scale(cp_frame *branch, int entry, float factor)
-{
-    int layer = branch->branch_layer;
-    size_t count = outputs_of(branch->model, layer);
-    const float *from = cp_at(cp_frame_batch(branch->base, layer), branch->base_image);
-    cp_device_push(branch, layer, NULL, 0, false);
-    branch->device->known[(size_t)(layer + 1) * branch->batch + entry] = 0;
-    if (!branch->device->status)
-        cp_kernel_scale(count, factor, from, branch->value[layer + 1] + entry * count, branch->device->lane->arm->stream);
-}
-
-void cp_device_add_deltas(cp_frame *frame, const float *delta, size_t outputs, int n, double weight, double *sum)
-{
-    if (!frame->device->status) cp_kernel_add_deltas(outputs, n, delta, weight, sum, frame->device->lane->arm->stream);
 }

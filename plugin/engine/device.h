@@ -8,6 +8,7 @@
 #ifndef CP_ENGINE_DEVICE_H
 #define CP_ENGINE_DEVICE_H
 
+#include "engine/branch.h"
 #include "engine/engine.h"
 
 #ifdef GPU
@@ -20,6 +21,9 @@
 
 /* CP_EINPUT, naming what is there, unless GPU `index` can be used. */
 cp_status cp_device_check(int index);
+
+/* Bytes free on a GPU, less a reserve for what libraries and the driver take; at least 1. */
+size_t cp_device_room(int index);
 
 /* Buffers of a new frame, which has all but these; owned[i] says whether layer i-1 is the frame's own. A branch is
  * where its base is, any other frame on the device chosen. */
@@ -39,6 +43,11 @@ float cp_device_pull_unit(const cp_frame *frame, int layer, int image, size_t in
 /* Takes up `input`, or where that is NULL what the caller may have changed in the host's copy of layer `after`; forgets
  * the copies of what depends on it, and with `restricted` of the layer's own. */
 void cp_device_push(cp_frame *frame, int after, const float *input, int images, bool restricted);
+
+/* engine/branch.h's, for a frame on a device. What is started or put there is done by the next forward run. */
+void cp_device_branch_start(cp_frame *branch, int entry, cp_origin from);
+cp_status cp_device_branch_put(cp_frame *branch, int entry, size_t first, size_t count, cp_origin from);
+void cp_device_responses(const cp_frame *frame, int n, const cp_response *response, double *phi);
 
 /* Rays: entry of the branch's layer = factor * image `base_image` of its base; the host's copies of what follows are
  * out of date. sum (outputs) += weight * the deltas of n entries. */

@@ -57,6 +57,9 @@ struct cp_device_frame {
     uint8_t *known;       /* (layers + 1, batch): the copy is up to date */
     pthread_mutex_t lock; /* of mirror and known: branches of a frame read it from several threads */
     float *scores;        /* N, made at the first use: engine/scores.h */
+    uint8_t *start;       /* of a branch, by entry: what its layer begins with in the next run */
+    cp_edit *edit;        /* and what is put there then; two edits of one place do not meet */
+    size_t edits, room_for_edits;
     cp_lane *lane;        /* during a run */
     cp_status status;     /* of the run: the first fault */
 };
@@ -71,6 +74,8 @@ bool cp_device_failed(cp_frame *frame, cudaError_t error, const char *what);
 int cp_lane_arms(cp_frame *frame, int n);
 /* Memory that one step uses, of a run's lane; NULL after a fault. */
 void *cp_device_side(cp_frame *frame, size_t bytes);
+/* It, holding a copy of what the host has at `from`. */
+void *cp_device_to_side(cp_frame *frame, const void *from, size_t bytes);
 
 /* device_model.c: the model's constants on that device, made at first use. */
 cp_status cp_device_model_get(const cp_model *model, const cp_engine *engine, int device, const cp_device_model **out);

@@ -103,6 +103,13 @@ void cp_kernel_look(int n, const uint32_t *neuron, int layers, const cp_span *sp
                     cudaStream_t stream);
 /* sum += weight * the sum over n entries of delta (n, count). */
 void cp_kernel_add_deltas(size_t count, int n, const float *delta, double weight, double *sum, cudaStream_t stream);
+/* x[to ...] = base[from ...], or 0, for `count` floats. */
+typedef struct {
+    size_t to, from, count;
+    bool zero;
+} cp_edit;
+/* n edits, of which none has more than `most` floats. */
+void cp_kernel_edit(size_t n, size_t most, const cp_edit *edit, const float *base, float *x, cudaStream_t stream);
 /* y = alpha * x. */
 void cp_kernel_scale(size_t count, float alpha, const float *x, float *y, cudaStream_t stream);
 

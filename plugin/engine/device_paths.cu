@@ -94,6 +94,20 @@ void cp_kernel_product(size_t count, const float *a, const float *g, bool magnit
     product_kernel<<<CP_GRID(count, 1), CP_BLOCK, 0, stream>>>(count, a, g, magnitude, product, not_finite);
 }
 
+__global__ static void edit_kernel(size_t n, const cp_edit *edit, const float *base, float *x)
+{
+    for (size_t k = blockIdx.y; k < n; k += gridDim.y) {
+        cp_edit e = edit[k];
+        CP_EACH_OF_MANY(i, e.count) x[e.to + i] = e.zero ? 0 : base[e.from + i];
+    }
+}
+
+void cp_kernel_edit(size_t n, size_t most, const cp_edit *edit, const float *base, float *x, cudaStream_t stream)
+{
+    const size_t rows = 32768;
+    if (n) edit_kernel<<<CP_GRID(most, n < rows ? n : rows), CP_BLOCK, 0, stream>>>(n, edit, base, x);
+}
+
 __global__ static void scale_kernel(size_t count, float alpha, const float *x, float *y)
 {
     CP_EACH_OF_MANY(i, count) y[i] = alpha * x[i];

@@ -4,12 +4,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "engine/branch.h"
+#include "engine/memory.h"
 #include "io/error.h"
 #include "score/random.h"
 #include "score/score.h"
 #include "score/suffix.h"
 
-enum { BATCH = 16 };
+enum { BATCH = 16, MOST_BATCH = CP_DEVICE_BATCH };
 
 typedef struct {
     const size_t *neurons; /* ascending; NULL: all */
@@ -24,16 +26,17 @@ static size_t neuron_at(const sample *s, size_t k) { return s->neurons ? s->neur
 /* drop[k] for k in [from, to), all of the suffix's layer. A neuron at 0 is not run: nothing would change. */
 static cp_status ablate_layer(cp_suffix *suffix, sample *s, size_t from, size_t to, double work)
 {
-    size_t count = suffix->layer->count, pending[BATCH];
-    double phi[BATCH];
+    size_t pending[MOST_BATCH];
+    double phi[MOST_BATCH];
     int n = 0;
     cp_status status = CP_OK;
     for (int e = 0; e < suffix->batch; e++)
-        memcpy(cp_suffix_value(suffix, e), suffix->a, count * sizeof(float));
+        cp_branch_start(suffix->branch, e, CP_FROM_BASE);
     for (size_t k = from; k < to && !status; k++) {
         size_t i = neuron_at(s, k) - suffix->layer->offset;
         if (suffix->a[i] != 0) {
-            cp_suffix_value(suffix, n)[i] = 0;
+            if ((status = cp_branch_put(suffix->branch, n, i, 1, CP_FROM_ZERO)))
+                break;
             pending[n++] = k;
         }
         if (!n || (n < suffix->batch && k + 1 < to))
@@ -43,12 +46,13 @@ static cp_status ablate_layer(cp_suffix *suffix, sample *s, size_t from, size_t 
             size_t j = neuron_at(s, pending[e]) - suffix->layer->offset;
             double drop = suffix->full - phi[e];
             s->drop[pending[e]] = (float)(s->run && s->run->signed_scores ? drop : fabs(drop));
-            cp_suffix_value(suffix, e)[j] = suffix->a[j];
+            status = cp_branch_put(suffix->branch, e, j, 1, CP_FROM_BASE);
         }
         n = 0;
         cp_run_progress(s->run, (s->done + work * (double)(k + 1 - from)) / s->work);
     }
-    s->done += work * (double)(to - from);
+    if (!status)
+        s->done += work * (double)(to - from);
     return status;
 }
 
@@ -110,13 +114,16 @@ cp_status cp_score_ablation(cp_frame *frame, int image, const cp_response *respo
         to = end_of_layer(&s, &table[l], from);
         if (from == to || !cp_suffix_matters(model, response, (int)l))
             continue;
-        cp_suffix suffix;
-        int most = to - from < BATCH ? (int)(to - from) : BATCH;
-        status = cp_suffix_open(frame, image, response, (int)l,
-                                cp_suffix_batch(model, response, (int)l, most, false, cp_run_memory(run)), &suffix);
-        if (!status)
-            status = ablate_layer(&suffix, &s, from, to, cp_suffix_work(model, response, (int)l));
-        cp_suffix_close(&suffix);
+        int most = cp_most_entries(BATCH);
+        most = to - from < (size_t)most ? (int)(to - from) : most;
+        int batch = cp_suffix_batch(model, response, (int)l, most, false, cp_run_frame_memory(run));
+        do {
+            cp_suffix suffix;
+            status = cp_suffix_open(frame, image, response, (int)l, batch, &suffix);
+            if (!status)
+                status = ablate_layer(&suffix, &s, from, to, cp_suffix_work(model, response, (int)l));
+            cp_suffix_close(&suffix);
+        } while (cp_halve_batch(status, &batch));
     }
     if (!status)
         clear_units(model, response, &s);

@@ -8,10 +8,11 @@
 #include <math.h>
 #include <string.h>
 
+#include "engine/memory.h"
 #include "io/error.h"
 #include "score/score.h"
 
-enum { BATCH = 25, LANES = 8 };
+enum { BATCH = 25, MOST_BATCH = CP_DEVICE_BATCH, LANES = 8 };
 
 double cp_dot(const float *a, const float *g, size_t n)
 {
@@ -41,7 +42,7 @@ cp_status cp_intgrad_forward(cp_integral *integral, const double *alpha, int n, 
 
 cp_status cp_intgrad_run(cp_integral *integral, const double *alpha, int n, double *phi, float *gradient)
 {
-    double unused[BATCH];
+    double unused[MOST_BATCH];
     cp_status status = cp_intgrad_forward(integral, alpha, n, phi ? phi : unused);
     return status ? status : cp_suffix_backward(&integral->suffix, n, gradient);
 }
@@ -51,7 +52,7 @@ static cp_status midpoints(cp_integral *integral, int steps, float *gradient, cp
 {
     int most = integral->suffix.batch;
     int runs = (steps + most - 1) / most, batch = (steps + runs - 1) / runs; /* none is nearly empty */
-    double alpha[BATCH], phi[BATCH];
+    double alpha[MOST_BATCH], phi[MOST_BATCH];
     cp_status status = CP_OK;
     for (int first = 0; first < steps && !status; first += batch) {
         int n = first + batch < steps ? batch : steps - first;
@@ -77,25 +78,21 @@ static cp_status refine(cp_integral *integral, const cp_intgrad_options *options
     return status;
 }
 
-/* Signed scores of one layer. score[count] holds dPhi/da at alpha = 1 and gets the result. */
-static cp_status integrate(cp_frame *frame, int image, const cp_response *response, int position,
-                           const cp_intgrad_options *options, float *score, cp_intgrad_layer *report)
+/* With that batch. */
+static cp_status integrate_by(int batch, cp_frame *frame, int image, const cp_response *response, int position,
+                              const cp_intgrad_options *options, float *score, cp_intgrad_layer *report)
 {
-    size_t memory = cp_run_memory(&options->run);
-    const cp_model *model = cp_frame_model(frame);
     cp_integral integral = {.ray = NULL};
     const cp_suffix *suffix = &integral.suffix;
     const double zero = 0;
-    cp_status status = cp_suffix_open(frame, image, response, position,
-                                      cp_suffix_batch(model, response, position, BATCH, true, memory / 2),
-                                      &integral.suffix);
+    cp_status status = cp_suffix_open(frame, image, response, position, batch, &integral.suffix);
     if (!status)
         status = cp_ray_create(suffix->branch, response, &integral.ray);
     if (!status)
         status = cp_intgrad_forward(&integral, &zero, 1, &report->zero);
     if (!status)
         status = options->steps ? midpoints(&integral, options->steps, score, report)
-                                : refine(&integral, options, memory / 2, score, report);
+                                : refine(&integral, options, cp_run_memory(&options->run) / 2, score, report);
     if (!status) {
         report->full = suffix->full;
         for (size_t i = 0; i < suffix->layer->count; i++) {
@@ -107,6 +104,21 @@ static cp_status integrate(cp_frame *frame, int image, const cp_response *respon
     }
     cp_ray_free(integral.ray);
     cp_suffix_close(&integral.suffix);
+    return status;
+}
+
+/* Signed scores of one layer. score[count] holds dPhi/da at alpha = 1 and gets the result. */
+static cp_status integrate(cp_frame *frame, int image, const cp_response *response, int position,
+                           const cp_intgrad_options *options, float *score, cp_intgrad_layer *report)
+{
+    /* The other half is for gradients that are kept, and for the ray. */
+    int batch = cp_suffix_batch(cp_frame_model(frame), response, position, cp_most_entries(BATCH), true,
+                                cp_run_frame_memory(&options->run) / 2);
+    cp_status status;
+    do {
+        report->evaluations = 0;
+        status = integrate_by(batch, frame, image, response, position, options, score, report);
+    } while (cp_halve_batch(status, &batch));
     return status;
 }
 

@@ -2,7 +2,7 @@
  * layer, but the one with the most outputs. */
 #include "score/rerun.h"
 
-#include <string.h>
+#include "engine/branch.h"
 
 /* The first neuron layer, if every other one depends on it; else -1. */
 static int common_first(const cp_model *model)
@@ -32,9 +32,7 @@ cp_status cp_rerun_forward(cp_rerun *rerun, const cp_restriction *restriction)
 {
     if (!rerun->whole)
         return cp_frame_forward(rerun->frame, rerun->input, 1, restriction);
-    size_t outputs = cp_model_layer(cp_frame_model(rerun->whole), rerun->first)->outputs;
-    memcpy(cp_frame_value(rerun->frame, rerun->first, 0), cp_frame_output(rerun->whole, rerun->first, 0),
-           outputs * sizeof(float));
+    cp_branch_start(rerun->frame, 0, CP_FROM_BASE);
     return cp_frame_forward_after(rerun->frame, rerun->first, 1, restriction);
 }
 

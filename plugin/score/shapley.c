@@ -4,11 +4,13 @@
 #include <math.h>
 #include <string.h>
 
+#include "engine/branch.h"
+#include "engine/memory.h"
 #include "io/error.h"
 #include "score/random.h"
 #include "score/suffix.h"
 
-enum { BATCH = 16, PERMUTATIONS = 64, EXACT = 12, MOST_EXACT = 20 };
+enum { BATCH = 16, MOST_BATCH = CP_DEVICE_BATCH, PERMUTATIONS = 64, EXACT = 12, MOST_EXACT = 20 };
 
 typedef struct {
     cp_suffix suffix;
@@ -21,10 +23,9 @@ typedef struct {
     double done, work, all; /* for progress: before this layer, of it, of all */
 } game;
 
-static void enter(const game *g, size_t p, float *value)
+static cp_status enter(const game *g, size_t p, int entry)
 {
-    size_t first = g->player[p] * g->plane;
-    memcpy(value + first, g->suffix.a + first, g->plane * sizeof *value);
+    return cp_branch_put(g->suffix.branch, entry, g->player[p] * g->plane, g->plane, CP_FROM_BASE);
 }
 
 static cp_status find_players(game *g)
@@ -48,15 +49,15 @@ static cp_status find_players(game *g)
 /* Runs coalitions first..first+n-1, a bit per player. */
 static cp_status run_coalitions(game *g, size_t first, int n, double *phi)
 {
+    cp_status status = CP_OK;
     for (int e = 0; e < n; e++) {
-        float *value = cp_suffix_value(&g->suffix, e);
-        memset(value, 0, g->suffix.layer->count * sizeof *value);
-        for (size_t p = 0; p < g->n; p++)
+        cp_branch_start(g->suffix.branch, e, CP_FROM_ZERO);
+        for (size_t p = 0; p < g->n && !status; p++)
             if ((first + (size_t)e) >> p & 1)
-                enter(g, p, value);
+                status = enter(g, p, e);
     }
     g->report->evaluations += (size_t)n;
-    return cp_suffix_forward(&g->suffix, n, phi);
+    return status ? status : cp_suffix_forward(&g->suffix, n, phi);
 }
 
 /* All subsets: value_p = sum over S without p of |S|! (n-1-|S|)! / n! * (v(S + p) - v(S)). */
@@ -99,19 +100,21 @@ static void shuffle(size_t *order, size_t n, uint64_t random)
  * last player needs no run: then all are in. */
 static cp_status play(game *g, int first, int n, size_t *order, double zero)
 {
-    double before[BATCH], phi[BATCH];
+    double before[MOST_BATCH], phi[MOST_BATCH];
     cp_status status = CP_OK;
     int position = cp_model_neuron_position(g->suffix.model, g->suffix.layer->layer);
     for (int e = 0; e < n; e++) {
         uint64_t random = g->options->seed ^ ((uint64_t)position << 32 | (uint64_t)(first + e));
         random = cp_random_next(&random);
         shuffle(order + (size_t)e * g->n, g->n, random);
-        memset(cp_suffix_value(&g->suffix, e), 0, g->suffix.layer->count * sizeof(float));
+        cp_branch_start(g->suffix.branch, e, CP_FROM_ZERO);
         before[e] = zero;
     }
     for (size_t step = 0; step < g->n && !status; step++) {
-        for (int e = 0; e < n; e++)
-            enter(g, order[(size_t)e * g->n + step], cp_suffix_value(&g->suffix, e));
+        for (int e = 0; e < n && !status; e++)
+            status = enter(g, order[(size_t)e * g->n + step], e);
+        if (status)
+            break;
         if (step + 1 < g->n) {
             status = cp_suffix_forward(&g->suffix, n, phi);
             g->report->evaluations += (size_t)n;
@@ -174,13 +177,11 @@ static int exact_of(const cp_shapley_options *options)
     return options->exact_players ? options->exact_players : EXACT;
 }
 
-static cp_status play_layer(cp_frame *frame, int image, const cp_response *response, int position, game *g,
-                            float *value, float *error)
+static cp_status play_by(int batch, cp_frame *frame, int image, const cp_response *response, int position, game *g,
+                         float *value, float *error)
 {
     const cp_shapley_options *options = g->options;
-    const cp_model *model = cp_frame_model(frame);
     cp_shapley_layer *report = g->report;
-    int batch = cp_suffix_batch(model, response, position, BATCH, false, cp_run_memory(&options->run));
     cp_status status = cp_suffix_open(frame, image, response, position, batch, &g->suffix);
     if (!status) {
         const cp_neuron_layer *layer = g->suffix.layer;
@@ -200,6 +201,20 @@ static cp_status play_layer(cp_frame *frame, int image, const cp_response *respo
         report_values(g, permutations_of(options), value, error);
     cp_suffix_close(&g->suffix);
     cp_free(g->player), cp_free(g->sum), cp_free(g->square);
+    return status;
+}
+
+static cp_status play_layer(cp_frame *frame, int image, const cp_response *response, int position, const game *g,
+                            float *value, float *error)
+{
+    const cp_run_options *run = &g->options->run;
+    int batch = cp_suffix_batch(cp_frame_model(frame), response, position, cp_most_entries(BATCH), false,
+                                cp_run_frame_memory(run));
+    cp_status status;
+    do {
+        game one = *g;
+        status = play_by(batch, frame, image, response, position, &one, value, error);
+    } while (cp_halve_batch(status, &batch));
     return status;
 }
 

@@ -4,6 +4,8 @@
 #include <math.h>
 #include <string.h>
 
+#include "engine/branch.h"
+#include "engine/memory.h"
 #include "io/error.h"
 
 enum { LEAST_BATCH = 2 };
@@ -83,11 +85,6 @@ void cp_suffix_close(cp_suffix *suffix)
     suffix->entries = NULL;
 }
 
-float *cp_suffix_value(const cp_suffix *suffix, int entry)
-{
-    return cp_frame_value(suffix->branch, suffix->layer->layer, entry);
-}
-
 cp_status cp_suffix_forward(cp_suffix *suffix, int n, double *phi)
 {
     cp_status status = cp_frame_forward_after(suffix->branch, suffix->layer->layer, n, NULL);
@@ -97,8 +94,8 @@ cp_status cp_suffix_forward(cp_suffix *suffix, int n, double *phi)
 cp_status cp_suffix_responses(const cp_suffix *suffix, int n, double *phi)
 {
     cp_status status = CP_OK;
+    cp_frame_responses(suffix->branch, n, suffix->response, phi);
     for (int e = 0; e < n && !status; e++) {
-        phi[e] = cp_frame_response(suffix->branch, e, suffix->response);
         if (!isfinite(phi[e]))
             status = cp_fail(CP_EINPUT, "%s: with changed activations the response is %g, a finite number is needed: "
                              "the weights or the input are too large", suffix->layer->name, phi[e]);
@@ -113,11 +110,16 @@ cp_status cp_suffix_backward(cp_suffix *suffix, int n, float *gradient)
 
 cp_status cp_suffix_zero(cp_suffix *suffix, double *phi)
 {
-    memset(cp_suffix_value(suffix, 0), 0, suffix->layer->count * sizeof(float));
+    cp_branch_start(suffix->branch, 0, CP_FROM_ZERO);
     return cp_suffix_forward(suffix, 1, phi);
 }
 
 size_t cp_run_memory(const cp_run_options *run) { return run && run->memory ? run->memory : (size_t)1 << 30; }
+
+size_t cp_run_frame_memory(const cp_run_options *run)
+{
+    return cp_frame_memory(run ? run->memory : 0, cp_run_memory(run));
+}
 
 void cp_run_progress(const cp_run_options *run, double fraction)
 {

@@ -23,8 +23,8 @@ bool cp_suffix_matters(const cp_model *model, const cp_response *response, int p
 /* Relative cost of a run: multiply-accumulates of the layers between neuron layer `position` and the response. */
 double cp_suffix_work(const cp_model *model, const cp_response *response, int position);
 
-/* The batch from 1 to `most` that runs fastest of those whose frame fits in `bytes`; `backward`: with the gradients of all
- * entries. */
+/* The batch from 1 to `most` (cp_most_entries) that runs fastest of those whose frame fits in `bytes`; `backward`: with the
+ * gradients of all entries. */
 int cp_suffix_batch(const cp_model *model, const cp_response *response, int position, int most, bool backward,
                     size_t bytes);
 
@@ -33,9 +33,7 @@ cp_status cp_suffix_open(cp_frame *frame, int image, const cp_response *response
                          cp_suffix *suffix);
 void cp_suffix_close(cp_suffix *suffix);
 
-/* Entry's values of the layer, `count` floats, to be written before a forward run, which keeps them. */
-float *cp_suffix_value(const cp_suffix *suffix, int entry);
-/* phi[n]: the response of entries 0..n-1. CP_EINPUT when one is not finite. */
+/* The entries' values of the layer are those of suffix->branch (engine/branch.h). phi[n]: the response of entries 0..n-1. CP_EINPUT when one is not finite. */
 cp_status cp_suffix_forward(cp_suffix *suffix, int n, double *phi);
 /* The same of a run forward that has been made. */
 cp_status cp_suffix_responses(const cp_suffix *suffix, int n, double *phi);
@@ -45,8 +43,9 @@ cp_status cp_suffix_backward(cp_suffix *suffix, int n, float *gradient);
 /* Response of the layer set to 0. */
 cp_status cp_suffix_zero(cp_suffix *suffix, double *phi);
 
-/* Bytes of cp_run_options.memory, or what 0 stands for. */
+/* Bytes of cp_run_options.memory, or what 0 stands for: on the host, and where frames are made now. */
 size_t cp_run_memory(const cp_run_options *run);
+size_t cp_run_frame_memory(const cp_run_options *run);
 void cp_run_progress(const cp_run_options *run, double fraction);
 
 #endif
