@@ -1,4 +1,5 @@
 #include "cli/list.h"
+#include "engine/memory.h"
 #include "io/error.h"
 #include "io/progress.h"
 
@@ -26,6 +27,7 @@ typedef struct {
     size_t out_bytes, err_bytes;
     cp_status status;
     char *message;    /* of a failure; NULL: out of memory */
+    bool returned;    /* to be visited again, by whoever comes first */
     bool finished;
 } job;
 
@@ -41,6 +43,7 @@ struct cp_list {
     bool reading, stopped;   /* more may be read; nothing more is wanted */
     size_t photo_bytes;      /* of jobs read and not shown */
     int computing, tokens;   /* visits that compute now; at most */
+    int working, returning;  /* workers that have not ended; jobs that are about to be returned */
     char buffer[LINE_MAX_BYTES]; /* of stdin, from `line` to `filled` */
     size_t line, filled;
     bool cut; /* the line at hand began before the buffer */
@@ -178,12 +181,26 @@ static void *reader(void *user)
 
 /* ---------------------------------------------------------------- visits */
 
+static job *find_returned(list *l)
+{
+    for (int k = l->shown; k < l->taken; k++)
+        if (job_of(l, k)->returned)
+            return job_of(l, k);
+    return NULL;
+}
+
 /* The next job to be visited, or NULL when no more will come. Locked. */
 static job *take_job(list *l)
 {
-    while (!l->stopped && l->taken == l->read && l->reading)
+    job *returned;
+    while (!(returned = find_returned(l)) && !l->stopped && l->taken == l->read && (l->reading || l->returning))
         wait_for_change(l);
-    return l->stopped || l->taken == l->read ? NULL : job_of(l, l->taken++);
+    if (l->stopped || (!returned && l->taken == l->read))
+        return NULL;
+    if (!returned)
+        return job_of(l, l->taken++);
+    returned->returned = false;
+    return returned;
 }
 
 static void finish_job(list *l, job *j)
@@ -237,10 +254,67 @@ typedef struct {
     list *l;
     cp_session session; /* a frame, an output and a share of -mem of its own */
     cp_options options;
-    int gpu; /* -1: where all else is */
+    int gpu;        /* -1: where all else is */
+    bool own_frame; /* not the session's */
     pthread_t thread;
     bool started;
 } worker;
+
+/* False where it failed for want of a GPU's memory. */
+static bool visit_apart(worker *w, job *j)
+{
+    cp_device_was_short();
+    w->session.out = open_memstream(&j->out, &j->out_bytes);
+    w->session.err = open_memstream(&j->err, &j->err_bytes);
+    if (!w->session.out || !w->session.err) {
+        fail_job(j, cp_fail(CP_ERESOURCE, "%s: out of memory", j->path));
+    } else {
+        enter(w->l);
+        visit_job(w->l, &w->session, j);
+        leave(w->l);
+    }
+    if (w->session.out)
+        fclose(w->session.out);
+    if (w->session.err)
+        fclose(w->session.err);
+    return j->status != CP_ERESOURCE || !cp_device_was_short();
+}
+
+/* As if it had not been visited. */
+static void forget_visit(job *j)
+{
+    free(j->out), free(j->err), free(j->message);
+    j->out = j->err = j->message = NULL;
+    j->out_bytes = j->err_bytes = 0;
+    j->status = CP_OK;
+}
+
+static void end_worker(worker *w)
+{
+    if (w->own_frame)
+        cp_frame_free(w->session.frame), w->session.frame = NULL;
+}
+
+/* The memory is too short for all workers: this one gives its own back, and the job to the others. False: there are none. */
+static bool give_way(worker *w, job *j)
+{
+    list *l = w->l;
+    lock(l);
+    bool last = l->working == 1;
+    l->working -= !last;
+    l->returning += !last;
+    unlock(l);
+    fprintf(stderr, "critpath: %s; going on with fewer images at a time\n", j->message ? j->message : "GPU: out of memory");
+    forget_visit(j);
+    if (last)
+        return false;
+    end_worker(w);
+    lock(l);
+    j->returned = true;
+    l->returning--;
+    unlock(l);
+    return true;
+}
 
 static void *work(void *user)
 {
@@ -253,24 +327,19 @@ static void *work(void *user)
         job *j = take_job(l);
         unlock(l);
         if (!j)
-            return NULL;
-        if (!j->status) {
-            w->session.out = open_memstream(&j->out, &j->out_bytes);
-            w->session.err = open_memstream(&j->err, &j->err_bytes);
-            if (!w->session.out || !w->session.err) {
-                fail_job(j, cp_fail(CP_ERESOURCE, "%s: out of memory", j->path));
-            } else {
-                enter(l);
-                visit_job(l, &w->session, j);
-                leave(l);
-            }
-            if (w->session.out)
-                fclose(w->session.out);
-            if (w->session.err)
-                fclose(w->session.err);
+            break;
+        if (!j->status && !visit_apart(w, j)) {
+            if (give_way(w, j))
+                return NULL;
+            visit_apart(w, j); /* alone now */
         }
         finish_job(l, j);
     }
+    end_worker(w);
+    lock(l);
+    l->working--;
+    unlock(l);
+    return NULL;
 }
 
 /* ---------------------------------------------------------------- results in order */
@@ -344,16 +413,29 @@ static bool is_light(const char *method)
            !strcmp(method, "active");
 }
 
-/* One more worker than may compute, for the time in which one writes. */
+/* How many frames the GPUs hold with all that a run takes, those of the session itself among them. */
+static size_t fit_on_gpus(const cp_session *s)
+{
+    size_t each = cp_frame_bytes(s->model, 1, 1) + cp_model_neuron_count(s->model) * sizeof(float) +
+                  cp_frame_run_bytes(s->frame);
+    size_t on_one = 1 + cp_frame_memory(s->options->mem, SIZE_MAX) / each;
+    return on_one * (size_t)(s->n_gpus > 1 ? s->n_gpus : 1);
+}
+
+/* One more worker than may compute, for the time in which one writes. On a GPU they fill the card side by side, each on its
+ * stream, while others read, select and write. */
 static int count_workers(const cp_session *s)
 {
     size_t cap = s->options->mem ? s->options->mem : (size_t)2 << 30;
+    bool on_gpu = cp_device() >= 0;
     int paths = s->options->sparsity.n ? s->options->sparsity.n : 1;
     size_t neurons = cp_model_neuron_count(s->model), input = s->c * s->h * s->w * sizeof(float);
     /* Scores, selection and paths, maps, the input of the image and of the one behind it. */
-    size_t each = cp_frame_bytes(s->model, 1, 1) + neurons * (sizeof(float) + 1) + 2 * input +
-                  (size_t)paths * (neurons / 8 + input);
+    size_t each = 2 * input + (size_t)paths * (neurons / 8 + input) +
+                  (on_gpu ? 0 : cp_frame_bytes(s->model, 1, 1) + neurons * (sizeof(float) + 1));
     size_t fit = cap / each;
+    if (on_gpu && fit > fit_on_gpus(s))
+        fit = fit_on_gpus(s);
     int n = cp_threads() + 1;
     if (!is_light(s->options->method) || (s->options->offpath && !strcmp(s->options->offpath, "zeroed")))
         n = s->n_gpus ? s->n_gpus : 1;
@@ -385,8 +467,11 @@ static int make_workers(list *l, int n, worker *workers)
         workers[i] = (worker){.l = l, .session = *l->session, .options = *l->session->options};
         workers[i].session.running = l;
         workers[i].gpu = n_gpus ? l->session->gpus[i % n_gpus] : -1;
-        if (i && make_frame(&workers[i]))
+        workers[i].own_frame = i > 0;
+        if (i && make_frame(&workers[i])) {
+            cp_note(l->session, "%s; %d images at a time", cp_error(), i);
             return i;
+        }
     }
     return n;
 }
@@ -397,10 +482,21 @@ static void start_workers(list *l, int n, worker *workers)
     int most = threads > l->session->n_gpus ? threads : l->session->n_gpus;
     l->tokens = n < most ? n : most;
     cp_set_threads(threads / l->tokens > 1 ? threads / l->tokens : 1);
+    l->working = n;
+    size_t mem = l->session->options->mem;
+    if (cp_device() >= 0) /* whatever is free is shared */
+        mem = cp_frame_memory(mem, SIZE_MAX) * (size_t)(l->session->n_gpus > 1 ? l->session->n_gpus : 1);
     for (int i = 0; i < n; i++) {
-        workers[i].options.mem /= (size_t)n;
+        workers[i].options.mem = mem / (size_t)n;
+        if (cp_device() >= 0 && workers[i].options.mem < cp_frame_bytes(l->session->model, 1, 1))
+            workers[i].options.mem = cp_frame_bytes(l->session->model, 1, 1); /* the frame is there already */
         workers[i].session.options = &workers[i].options;
         workers[i].started = !pthread_create(&workers[i].thread, NULL, work, &workers[i]);
+        if (!workers[i].started) {
+            lock(l);
+            l->working--;
+            unlock(l);
+        }
     }
 }
 
@@ -447,8 +543,7 @@ done:
     for (int i = 0; workers && i < n; i++) {
         if (workers[i].started)
             pthread_join(workers[i].thread, NULL);
-        if (i)
-            cp_frame_free(workers[i].session.frame);
+        end_worker(&workers[i]);
     }
     if (n > 1)
         cp_set_threads(s->options->threads);

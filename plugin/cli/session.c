@@ -1,4 +1,5 @@
 #include "cli/list.h"
+#include "engine/memory.h"
 #include "io/error.h"
 #include "io/file.h"
 
@@ -320,8 +321,8 @@ void cp_session_close(cp_session *s)
 
 cp_status cp_session_entries(const cp_session *s, int wanted, int *entries)
 {
-    size_t cap = s->options->mem ? s->options->mem : (size_t)2 << 30;
-    int n = wanted < 1 ? 1 : wanted > 32 ? 32 : wanted;
+    size_t cap = cp_frame_memory(s->options->mem, (size_t)2 << 30);
+    int most = cp_most_entries(32), n = wanted < 1 ? 1 : wanted > most ? most : wanted;
     while (n > 1 && cp_frame_bytes(s->model, 1, n) > cap)
         n--;
     *entries = n;

@@ -62,8 +62,13 @@ void cp_device_responses(const cp_frame *frame, int n, const cp_response *respon
 
 void cp_device_branch_start(cp_frame *branch, int entry, cp_origin from)
 {
-    branch->device->start[entry] = (uint8_t)from;
-    branch->device->known[(size_t)(branch->branch_layer + 1) * branch->batch + entry] = 0;
+    cp_device_frame *device = branch->device;
+    size_t outputs = outputs_of(branch->model, branch->branch_layer), left = 0;
+    for (size_t k = 0; k < device->edits; ++k) /* the entry's earlier ones are over */
+        if (device->edit[k].to / outputs != (size_t)entry) device->edit[left++] = device->edit[k];
+    device->edits = left;
+    device->start[entry] = (uint8_t)from;
+    device->known[(size_t)(branch->branch_layer + 1) * branch->batch + entry] = 0;
 }
 
 cp_status cp_device_branch_put(cp_frame *branch, int entry, size_t first, size_t count, cp_origin from)

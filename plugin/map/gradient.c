@@ -6,9 +6,11 @@
 #include <string.h>
 
 #include "critpath.h"
+#include "engine/memory.h"
+#include "engine/scores.h"
 #include "io/error.h"
 
-enum { ZEROED_BATCH = 8 }; /* forward runs at a time, fewer where memory is short */
+enum { ZEROED_BATCH = 8, MOST_ZEROED = CP_DEVICE_BATCH }; /* forward runs at a time, fewer where memory is short */
 
 /* The response's own units are explained, not restricted: where they are neurons they count as on the path. *opened is
  * a copy of the path with them on, or NULL where the path will do as it is. */
@@ -70,10 +72,16 @@ cp_status cp_map_frozen(cp_frame *frame, int image, const cp_response *response,
     for (int i = 0; i < n; i++)
         entries[i] = (cp_entry){.image = image, .response = response, .path = use[i]};
     /* As many at a time as there are threads: one entry's deltas stay in a core's cache from layer to layer, those of a
-     * whole sweep do not. */
+     * whole sweep do not. A GPU takes what its memory holds. */
     cp_model_input_shape(cp_frame_model(frame), &c, &h, &w);
-    for (int i = 0, step = cp_threads(); i < n && !status; i += step)
-        status = cp_frame_backward(frame, entries + i, n - i < step ? n - i : step, NULL, maps + (size_t)i * c * h * w);
+    for (int i = 0, step = cp_frame_on_device(frame) ? n : cp_threads(); i < n && !status;) {
+        int some = n - i < step ? n - i : step;
+        status = cp_frame_backward(frame, entries + i, some, NULL, maps + (size_t)i * c * h * w);
+        if (!status)
+            i += some;
+        else if (some > 1 && cp_halve_batch(status, &step))
+            status = CP_OK;
+    }
 done:
     free_all(opened, n);
     cp_free(use);
@@ -85,8 +93,8 @@ done:
 static cp_status run_zeroed(cp_frame *frame, const float *inputs, const cp_response *response,
                             const cp_path *const *paths, int n, float *maps, double *responses)
 {
-    cp_restriction restrictions[ZEROED_BATCH] = {{0}};
-    cp_entry entries[ZEROED_BATCH] = {{0}};
+    cp_restriction restrictions[MOST_ZEROED] = {{0}};
+    cp_entry entries[MOST_ZEROED] = {{0}};
     for (int i = 0; i < n; i++) {
         restrictions[i] = (cp_restriction){.kind = paths[i] ? CP_ZEROED : CP_FULL, .path = paths[i]};
         entries[i] = (cp_entry){.image = i, .response = response, .path = paths[i]};
@@ -103,7 +111,8 @@ cp_status cp_map_zeroed(const cp_model *model, const float *input, const cp_resp
     size_t c, h, w, count = (size_t)(n > 0 ? n : 0);
     cp_model_input_shape(model, &c, &h, &w);
     size_t size = c * h * w;
-    int batch = n < ZEROED_BATCH ? n : ZEROED_BATCH;
+    int batch = cp_most_entries(ZEROED_BATCH);
+    batch = n < batch ? n : batch;
     cp_frame *frame = NULL;
     float *inputs = NULL;
     const cp_path **use = cp_alloc(count, sizeof *use, "maps");
@@ -113,8 +122,11 @@ cp_status cp_map_zeroed(const cp_model *model, const float *input, const cp_resp
         status = open_all(model, response, paths, n, use, opened);
     if (status || n <= 0)
         goto done;
-    while ((status = cp_frame_create(model, batch, &frame)) == CP_ERESOURCE && batch > 1)
-        batch /= 2;
+    while (batch > 1 && cp_frame_bytes(model, batch, batch) > cp_frame_memory(0, SIZE_MAX))
+        batch--;
+    do
+        status = cp_frame_create(model, batch, &frame);
+    while (cp_halve_batch(status, &batch));
     if (status)
         goto done;
     if (!(inputs = cp_alloc((size_t)batch * size, sizeof *inputs, "network input"))) {
