@@ -469,7 +469,7 @@ static int make_workers(list *l, int n, worker *workers)
         workers[i].gpu = n_gpus ? l->session->gpus[i % n_gpus] : -1;
         workers[i].own_frame = i > 0;
         if (i && make_frame(&workers[i])) {
-            cp_note(l->session, "%s; %d images at a time", cp_error(), i);
+            cp_note(l->session, "%s; %d image%s at a time", cp_error(), i, i > 1 ? "s" : "");
             return i;
         }
     }
