@@ -6,12 +6,16 @@ import argparse
 import glob
 import os
 import re
+import shutil
 import subprocess
 import sys
+import tempfile
 import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 SPARSITIES = 5  # of bench_engine's sweep
+LIST_FIRST, LIST_IMAGES = 4, 36
+SANITIZED = ("resnet", "yolov3-tiny")  # of tests/oracle
 
 
 def networks(data):
@@ -101,15 +105,44 @@ def torch_times(cfg, weights):
     return [float(word) for word in done.stdout.split()[-2:]] if done.returncode == 0 else None
 
 
-def times(args, cfg, weights, env):
+def list_rate(args, cfg, weights, env, work):
+    """Images per second of `explain -no-picture` over a list: what more images cost, so that opening does not count."""
+    def run(n):
+        folder = tempfile.mkdtemp(dir=work)
+        begin = time.time()
+        subprocess.run([os.path.join(args.build, "darknet"), "critpath", "explain", cfg, weights, "-sparsity", ".99", "-i",
+                        args.device, "-thresh", "0", "-no-picture", "-quiet", "-out", folder + "/"], env=env, check=True,
+                       input="examples/signs-two.png\n" * n, text=True, stdout=subprocess.DEVNULL)
+        shutil.rmtree(folder)
+        return time.time() - begin
+    first = min(run(LIST_FIRST) for _ in range(2))
+    return (LIST_IMAGES - LIST_FIRST) / max(min(run(LIST_IMAGES) for _ in range(2)) - first, 1e-3)
+
+
+def sanitize(twin, env, work):
+    """compute-sanitizer's verdicts on small networks; (text, whether something was found)."""
+    rows, bad = [], False
+    for tool in ("memcheck", "racecheck", "synccheck"):
+        with open(os.path.join(work, tool + ".log"), "w") as log:
+            codes = [subprocess.call(["compute-sanitizer", "--tool", tool, "--error-exitcode", "99", twin,
+                                      "tests/oracle/cfg/%s.cfg" % name, "tests/oracle/%s.weights" % name],
+                                     stdout=log, stderr=log, env=env) for name in SANITIZED]
+        rows.append("%s %s" % (tool, "FOUND ERRORS, see %s" % log.name if 99 in codes else
+                               "FAILED, see %s" % log.name if any(codes) else "clean"))
+        bad |= any(codes)
+    return ", ".join(rows), bad
+
+
+def times(args, cfg, weights, env, work):
     device = Engine(args.build, cfg, weights, env)
     cpu = Engine(args.build, cfg, weights, {**env, "CRITPATH_GPU": "-1"})
     f, slow = device.ask("forward", 10), cpu.ask("forward", 3)
     row = {"F": f, "cpu": slow / f, "backward": device.ask("backward", 10) / f, "explain": device.ask("together .9", 10) / f,
            "intgrad": device.ask("intgrad 50", 1) / f, "sweep": device.ask("together-sweep", 5) / f,
-           "rate": 1 / device.ask("together .9", 3), "torch": torch_times(cfg, weights)}
+           "torch": torch_times(cfg, weights)}
     device.close()
     cpu.close()
+    row["rate"] = list_rate(args, cfg, weights, env, work)
     return row
 
 
@@ -154,11 +187,16 @@ def main():
             bad = bad or done.returncode
         if bad:
             wrong.append("parity")
-    bench = {name_of(cfg): times(args, cfg, weights, env) for cfg, weights in networks(args.data)} if there else {}
+    sanitized = "skipped: no compute-sanitizer in PATH"
+    if there and shutil.which("compute-sanitizer") and "emulator" not in probe.stdout:
+        sanitized, bad = sanitize(twin, env, work)
+        if bad:
+            wrong.append("compute-sanitizer")
+    bench = {name_of(cfg): times(args, cfg, weights, env, work) for cfg, weights in networks(args.data)} if there else {}
 
     print("\n%s" % (probe.stdout.strip() or "device %s" % args.device))
     if not there:
-        for what in ("ctest on the device", "parity with the CPU", "times"):
+        for what in ("ctest on the device", "parity with the CPU", "compute-sanitizer", "times"):
             print("%-24s skipped" % what)
     if tests:
         print("tests on the device: %d run, %d failed, %d skipped (%s), %.0f s" % (
@@ -166,9 +204,11 @@ def main():
     if parity:
         print("differences from the CPU, relative to the largest value; jaccard of the paths at 90%; selection bit by bit")
         print(parity.rstrip())
+    if there:
+        print("compute-sanitizer: %s" % sanitized)
     if bench:
         print("%-22s %9s %8s %9s %9s %11s %9s %9s %11s %12s" % (
-            "times", "F ms", "CPU / F", "back / F", "explain/F", "IntGrad50/F", "sweep%d/F" % SPARSITIES, "images/s",
+            "times", "F ms", "CPU / F", "back / F", "explain/F", "IntGrad50/F", "sweep%d/F" % SPARSITIES, "list, 1/s",
             "torch F / F", "torch back/F"))
     for name, row in bench.items():
         peer = ["%.2f" % (seconds / row["F"]) for seconds in row["torch"]] if row["torch"] else ["-", "-"]
