@@ -515,27 +515,18 @@ done:
     return status;
 }
 
-static bool along_path(const cp_entry *entry) { return entry->path && !entry->gates; }
-
-cp_status cp_frame_backward(cp_frame *frame, const cp_entry *entries, int n, const cp_observer *observer,
+cp_status cp_backward_dense(cp_frame *frame, const cp_entry *entries, int n, const cp_observer *observer,
                             float *input_gradient)
 {
-    if (input_gradient && frame->base && frame->branch_layer >= 0)
-        return cp_fail(CP_EINTERNAL, "backward: a branch at layer %d does not reach the input", frame->branch_layer);
-    run all = {.frame = frame, .entries = entries, .n = n, .observer = observer,
-               .target = input_gradient ? -1 : NO_TARGET, .target_delta = input_gradient};
-    size_t inputs = outputs_of(frame->model, -1);
-    cp_status status = CP_OK;
-    if (!input_gradient || observer || frame->base || cp_on_device(frame)) return backward(all, NULL);
-    for (int first = 0, next; first < n && !status; first = next) {
-        cp_points_run points = {.frame = frame};
-        run part = all;
-        for (next = first; next < n && !along_path(&entries[next]);) ++next;
-        if (next == first) ++next, part.points = &points; /* one with a path runs alone */
-        part.entries += first, part.n = next - first, part.target_delta += first * inputs;
-        status = backward(part, NULL);
-    }
-    return status;
+    return backward((run){.frame = frame, .entries = entries, .n = n, .observer = observer,
+                          .target = input_gradient ? -1 : NO_TARGET, .target_delta = input_gradient}, NULL);
+}
+
+cp_status cp_backward_points(cp_frame *frame, const cp_entry *entry, float *input_gradient)
+{
+    cp_points_run points = {.frame = frame};
+    return backward((run){.frame = frame, .entries = entry, .n = 1, .points = &points, .target = -1,
+                          .target_delta = input_gradient}, NULL);
 }
 
 #ifdef GPU

@@ -154,6 +154,13 @@ cp_status cp_rows_find(const cp_frame *frame, cp_rows **rows);
 /* The forward run of those channels alone, for a layer for which cp_rows_find named some. */
 void cp_rows_forward(const cp_op *op, const cp_rows *rows, int n, cp_batch in, cp_batch out);
 
+/* The two ways of a backward run. All entries together, every layer's deltas dense: */
+cp_status cp_backward_dense(cp_frame *frame, const cp_entry *entries, int n, const cp_observer *observer,
+                            float *input_gradient);
+/* One entry with a path and without gates, down to the input; deltas are kept at the path's neurons where those are few
+ * (engine/points.h). Not on a device, not of a branch. */
+cp_status cp_backward_points(cp_frame *frame, const cp_entry *entry, float *input_gradient);
+
 /* Where a backward run ends before it has reached its target: at `stop` layers, with dPhi/dz where a layer has an
  * activation, else dPhi/d(output); at `origin`, which may be one of them, always with the latter. By layer. */
 typedef struct {

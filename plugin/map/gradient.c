@@ -7,7 +7,6 @@
 
 #include "critpath.h"
 #include "engine/memory.h"
-#include "engine/scores.h"
 #include "io/error.h"
 
 enum { ZEROED_BATCH = 8, MOST_ZEROED = CP_DEVICE_BATCH }; /* forward runs at a time, fewer where memory is short */
@@ -71,10 +70,8 @@ cp_status cp_map_frozen(cp_frame *frame, int image, const cp_response *response,
         goto done;
     for (int i = 0; i < n; i++)
         entries[i] = (cp_entry){.image = image, .response = response, .path = use[i]};
-    /* As many at a time as there are threads: one entry's deltas stay in a core's cache from layer to layer, those of a
-     * whole sweep do not. A GPU takes what its memory holds. */
     cp_model_input_shape(cp_frame_model(frame), &c, &h, &w);
-    for (int i = 0, step = cp_frame_on_device(frame) ? n : cp_threads(); i < n && !status;) {
+    for (int i = 0, step = n; i < n && !status;) {
         int some = n - i < step ? n - i : step;
         status = cp_frame_backward(frame, entries + i, some, NULL, maps + (size_t)i * c * h * w);
         if (!status)
