@@ -36,6 +36,14 @@ static void check_path(ref_pair *pair, const char *what)
     ref_check(cp_frame_backward(pair->frame, &entry, 1, NULL, other));
     cp_set_threads(1);
     assert_memory_equal(other, map, bytes);
+    cp_entry entries[3] = {entry, {.image = 0, .response = &pair->response, .path = pair->path}, entry};
+    float *maps = malloc(3 * bytes);
+    ref_check(cp_frame_backward(pair->frame, entries, 3, NULL, maps)); /* each as if alone */
+    assert_memory_equal(maps, map, bytes);
+    assert_memory_equal(maps + 2 * pair->inputs, map, bytes);
+    ref_check(cp_frame_backward(pair->frame, &entries[1], 1, NULL, other));
+    assert_memory_equal(maps + pair->inputs, other, bytes);
+    free(maps);
     free(dense);
     free(map);
     free(other);
