@@ -159,8 +159,11 @@ check-gpu:
 clean:
 	rm -rf build
 
+help:
+	@sed -n '/^#/!q; s/^# \{0,1\}//p' Makefile
+
 include examples/signs/signs.mk
 
-.PHONY: all test check-emulated run-gpu-tests check-gpu check-gpu-build demo bench train-resnet8 clean
+.PHONY: all test check-emulated run-gpu-tests check-gpu check-gpu-build demo bench train-resnet8 clean help
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL = all

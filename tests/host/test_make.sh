@@ -46,3 +46,11 @@ grep -q CRITPATH "$tmp/tree/examples/darknet.c" || fail "the copy is not patched
 # A checkout that has the patches already is refused, with the patch's name
 tools/unpack-darknet "$tmp/tree" "$tmp/again" >"$tmp/log" 2>&1 && fail "patches applied twice"
 grep -q '0001-critpath-verb.patch does not apply' "$tmp/log" || fail "no word about the patch: $(cat "$tmp/log")"
+
+# So is a folder that is no checkout, and the tree of before stays.
+mkdir "$tmp/nothing"
+tools/unpack-darknet "$tmp/nothing" "$tmp/tree" >"$tmp/log" 2>&1 && fail "an empty folder was taken for Darknet"
+grep -q "$tmp/nothing is no checkout of Darknet: it has no src/parser.c" "$tmp/log" || fail "no reason: $(cat "$tmp/log")"
+[ -f "$tmp/tree/src/parser.c" ] || fail "the tree of before is gone"
+
+make -s help | grep -q '^make demo  ' || fail "make help does not say what there is"
