@@ -310,6 +310,17 @@ static cp_status no_detection(const cp_session *s, const cp_item *item, const cp
     return status;
 }
 
+static void set_detection(const cp_session *s, const cp_detection *d, int box, cp_subject *subject)
+{
+    char number[24];
+    subject->detection = d;
+    subject->class_id = d->class_id;
+    subject->box = box;
+    subject->probability = d->probability;
+    snprintf(subject->label, sizeof subject->label, "%.100s %.0f%%", cp_session_class(s, d->class_id, number),
+             (double)(d->probability * 100));
+}
+
 static cp_status detection_subject(const cp_session *s, const cp_wish *wish, const cp_detection *d, int box,
                                    cp_subject *subject)
 {
@@ -325,14 +336,24 @@ static cp_status detection_subject(const cp_session *s, const cp_wish *wish, con
     else
         snprintf(r->text, sizeof r->text, "%s logit of box %d, %.60s (layer %d, unit %zu)", s->options->target, box,
                  name, r->unit[0].layer, r->unit[0].index);
-    subject->detection = d;
-    subject->class_id = d->class_id;
-    subject->box = box;
-    subject->probability = d->probability;
-    snprintf(subject->label, sizeof subject->label, "%.100s %.0f%%", name, (double)(d->probability * 100));
+    set_detection(s, d, box, subject);
     if (wish->box < 0)
         snprintf(subject->tag, sizeof subject->tag, "-box%d", box);
     return CP_OK;
+}
+
+void cp_subject_find_detection(const cp_session *s, const cp_prediction *p, cp_subject *subject)
+{
+    const cp_response *r = &subject->response;
+    for (int rank = 0; rank < p->n_detections && r->n == 1; rank++)
+        for (cp_target target = CP_TARGET_CLASS; target <= CP_TARGET_H; target++) {
+            cp_response logit;
+            if (cp_response_detection(s->model, p->ranked[rank], target, &logit) ||
+                logit.unit[0].layer != r->unit[0].layer || logit.unit[0].index != r->unit[0].index)
+                continue;
+            set_detection(s, p->ranked[rank], rank + 1, subject);
+            return;
+        }
 }
 
 static cp_status choose_detections(const cp_session *s, const cp_item *item, const cp_wish *wish,

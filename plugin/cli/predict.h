@@ -58,6 +58,9 @@ json_t *cp_prediction_json(const cp_session *session, const cp_item *item, const
 cp_status cp_choose_subjects(const cp_session *session, const cp_item *item, const cp_wish *wish,
                              const cp_prediction *prediction, cp_subject **subjects, int *count);
 
+/* A subject whose response came without a prediction: the most probable detection that it is a logit of, if any is. */
+void cp_subject_find_detection(const cp_session *session, const cp_prediction *prediction, cp_subject *subject);
+
 /* Predicts and calls `visit` with each response the wish means; in a list the image's path is printed before them. */
 typedef cp_status (*cp_subject_visit)(cp_session *session, cp_item *item, const cp_subject *subject);
 cp_status cp_each_subject(cp_session *session, cp_item *item, const cp_wish *wish, cp_subject_visit visit);

@@ -257,6 +257,16 @@ class OtherCommands(FolderTest):
         self.done("grad", *RESNET, "photo.png", "-method", "gradient", "-out", "plain")
         self.assertFalse((maps(self.path("why.npy")) == maps(self.path("plain.npy"))).all())
 
+    def test_grad_of_a_path_file_finds_its_box(self):
+        """So the picture is that of the same path without the file: its detection's name, probability and box."""
+        self.done("path", *YOLO, "photo.png", "-thresh", ".2", "-out", "why")
+        self.done("grad", *YOLO, "photo.png", "-thresh", ".2", "-path", "why.path.npz", "-out", "again")
+        self.done("grad", *YOLO, "photo.png", "-thresh", ".2", "-out", "direct")
+        self.assertEqual(read(self.path("again.png")), read(self.path("direct.png")))
+        self.done("grad", *YOLO, "photo.png", "-thresh", "1", "-path", "why.path.npz", "-out", "unseen")
+        self.assertNotEqual(read(self.path("unseen.png")), read(self.path("direct.png")))
+        self.assertEqual(read(self.path("unseen.npy")), read(self.path("direct.npy")))
+
     def test_grad_of_the_whole_path_is_the_plain_gradient_where_relu(self):
         """With sparsity 0 only neurons that score zero are off the path, and through those nothing flows."""
         self.done("grad", *RESNET, "photo.png", "-sparsity", "0", "-out", "all")
