@@ -53,7 +53,7 @@ static cp_window back_window(const cp_window *g)
 enum { LARGE_WEIGHTS = 1 << 20 }; /* floats: no rearranged copy of those but oneDNN's */
 static const double depthwise_sparse_below = .06, depthwise_points_below = .15; /* deltas per output */
 enum { MOST_PICKED = 1 << 18 }; /* of a dense layer's deltas: 5 MB of work memory */
-static const double points_rate = 13, position_cost = 60, pass_cost = .5;
+static const double points_rate = 13, delta_cost = 12, position_cost = 20, sum_cost = .15, pass_cost = .5;
 
 static bool is_large(const cp_window *g) { return (double)g->groups * g->m * g->c * g->size * g->size > LARGE_WEIGHTS; }
 
@@ -195,12 +195,15 @@ static cp_status choose_kernels(cp_op *ops, int n)
     cp_free(offers);
     return status;
 }
-/* Taken one by one, deltas cost their filter's window each, and every position among them its share of the bookkeeping. Returns how
- * many take that time. */
+
+/* Taken one by one, deltas cost a little and their filter's window each, and every position among them the keeping of its sums.
+ * Returns how many take that time. */
 static double points_limit(const cp_window *g, double time)
 {
-    double positions = (double)g->groups * g->out_h * g->out_w, delta = (double)g->c * g->size * g->size / points_rate;
-    double position = position_cost * cp_conv_points_blocks(g);
+    double positions = (double)g->groups * g->out_h * g->out_w, delta = delta_cost + (double)g->c * g->size * g->size / points_rate;
+    int blocks = cp_conv_points_blocks(g);
+    double sums = (double)g->c * g->size * g->size; /* of one position, in all blocks */
+    double position = position_cost * blocks + sum_cost * sums;
     double fewer = time / (delta + position);
     return fewer < positions ? fewer : (time - positions * position) / delta;
 }

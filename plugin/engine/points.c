@@ -46,12 +46,18 @@ static bool has_ordered_sources(const cp_points_run *run, const cp_op *op)
     return true;
 }
 
+CP_CLONES static size_t count_bits(const uint64_t *words, size_t n)
+{
+    size_t count = 0;
+    for (size_t w = 0; w < n; ++w) count += (size_t)__builtin_popcountll(words[w]);
+    return count;
+}
+
 static cp_status choose_neurons(cp_points_run *run, int layer, int position)
 {
     cp_points *points = &run->at[layer + 1];
     const uint64_t *words = cp_path_words(run->path, position);
-    size_t outputs = outputs_of(run->frame, layer), n = 0;
-    for (size_t w = 0; w * 64 < outputs; ++w) n += (size_t)__builtin_popcountll(words[w]);
+    size_t outputs = outputs_of(run->frame, layer), n = count_bits(words, (outputs + 63) / 64);
     if (outputs >= UINT32_MAX || !takes_points(op_of(run->frame, layer), n)) return CP_OK;
     if (is_type(op_of(run->frame, layer), SHORTCUT) && !has_ordered_sources(run, op_of(run->frame, layer))) return CP_OK;
     if (allocate(points, n, false)) return CP_ERESOURCE;
