@@ -37,7 +37,7 @@ static cp_status flipped_weights(const cp_window *g, const float *weights, float
     size_t taps = (size_t)g->size * g->size, count;
     if (!cp_mul((size_t)g->groups * g->m * g->c, taps, &count))
         return cp_fail(CP_ERESOURCE, "convolution: weights do not fit in memory");
-    float *to = *out = cp_alloc_dirty(count, sizeof *to, "flipped weights");
+    float *to = *out = cp_alloc_whole(count, sizeof *to, "flipped weights");
     if (!to) return CP_ERESOURCE;
     for (int group = 0; group < g->groups; ++group, weights += g->m * g->c * taps, to += g->m * g->c * taps)
         flip(weights, g->m, g->c, taps, to);

@@ -4,6 +4,9 @@
 #include <cblas.h>
 #include <omp.h>
 #include <stdlib.h>
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
 
 #include "engine/conv.h"
 #include "io/error.h"
@@ -126,6 +129,9 @@ static cp_status engine_create(const cp_model *model, cp_engine **out)
         return status;
     }
     engine->per_thread = (engine->per_thread + 15) / 16 * 16; /* no two threads on one cache line */
+#ifdef __GLIBC__
+    malloc_trim(0); /* holes that turned weights left, too small for what comes */
+#endif
     *out = engine;
     return CP_OK;
 }

@@ -125,7 +125,7 @@ struct cp_frame {
     cp_rows *rows;        /* of a limited branch, by layer: the channels that are computed; NULL: all of all layers */
     /* By layer + 1 (0 is the input): own buffers of (batch, outputs); NULL where another's is read. */
     float **value;
-    bool *part_of_route;  /* by layer + 1: it stands in the buffer of a route that reads it */
+    float *values;        /* what they are parts of; a route's sources may be parts of the route's */
     uint16_t **index;     /* by layer: maxpool winners, (batch, outputs) */
     float **before_gate;  /* by neuron layer: activations before the gate, (batch, count); made at the first gated run */
     uint8_t *gated;       /* by image */

@@ -39,40 +39,58 @@ static cp_status allocate_on_device(cp_frame *frame)
 }
 
 /* The sources of route i stand where it would copy them to, unless another route has them. One image only: its values
- * are one run of floats then. A branch reads most of them from its base. */
-static void join_route(cp_frame *frame, int i)
+ * are one run of floats then. A branch reads most of them from its base. place: see place_values. */
+static void join_route(const cp_frame *frame, int i, size_t *place)
 {
     const cp_op *op = &frame->engine->op[i];
     size_t at = 0;
     if (frame->batch > 1 || frame->base || !cp_joins(op)) return;
     for (int s = 0; s < op->n_sources; at += op->source_outputs[s++]) {
         int source = op->source[s];
-        if (source < 0 || frame->value[source + 1] || at % CP_ALIGNED_FLOATS) continue;
-        frame->value[source + 1] = frame->value[i + 1] + at;
-        frame->part_of_route[source + 1] = true;
+        if (source >= 0 && !place[source + 1] && at % CP_ALIGNED_FLOATS == 0) place[source + 1] = place[i + 1] + at;
     }
+}
+
+/* All values in one array: most are too small for the system's large pages, together they are not. */
+static cp_status place_values(cp_frame *frame)
+{
+    const cp_model *model = frame->model;
+    int n = model->layers;
+    size_t floats = CP_ALIGNED_FLOATS, count; /* a place is not 0 */
+    size_t *place = cp_alloc(n + 1, sizeof *place, "frame");
+    if (!place) return CP_ERESOURCE;
+    for (int i = n - 1; i >= -1; --i) {
+        if (!owns(model, frame->branch_layer, frame->base != NULL, &frame->limit, i)) continue;
+        if (!place[i + 1]) {
+            place[i + 1] = floats;
+            if (!cp_mul(outputs_of(model, i), frame->batch, &count) || count > SIZE_MAX / 2 - floats) {
+                cp_free(place);
+                return cp_fail(CP_ERESOURCE, "layer %d: %d images do not fit in memory", i, frame->batch);
+            }
+            floats += (count + CP_ALIGNED_FLOATS - 1) / CP_ALIGNED_FLOATS * CP_ALIGNED_FLOATS;
+        }
+        if (i >= 0) join_route(frame, i, place);
+    }
+    frame->values = cp_alloc_whole(floats, sizeof(float), "frame");
+    for (int i = -1; i < n && frame->values; ++i)
+        if (place[i + 1]) frame->value[i + 1] = frame->values + place[i + 1];
+    cp_free(place);
+    return frame->values ? CP_OK : CP_ERESOURCE;
 }
 
 static cp_status allocate(cp_frame *frame)
 {
     const cp_model *model = frame->model;
     int n = model->layers;
-    size_t count;
     frame->value = cp_alloc(n + 1, sizeof *frame->value, "frame");
     frame->index = cp_alloc(n, sizeof *frame->index, "frame");
     frame->gated = cp_alloc(frame->batch, 1, "frame");
-    frame->part_of_route = cp_alloc(n + 1, 1, "frame");
-    if (!frame->value || !frame->index || !frame->gated || !frame->part_of_route) return CP_ERESOURCE;
+    if (!frame->value || !frame->index || !frame->gated) return CP_ERESOURCE;
     if (frame->base ? cp_on_device(frame->base) : cp_device_chosen()) return allocate_on_device(frame);
-    for (int i = n - 1; i >= -1; --i) {
-        if (!owns(model, frame->branch_layer, frame->base != NULL, &frame->limit, i)) continue;
-        if (!cp_mul(outputs_of(model, i), frame->batch, &count))
-            return cp_fail(CP_ERESOURCE, "layer %d: %d images do not fit in memory", i, frame->batch);
-        if (!frame->value[i + 1]) frame->value[i + 1] = cp_alloc_dirty(count, sizeof(float), "frame");
-        if (!frame->value[i + 1]) return CP_ERESOURCE;
-        if (i >= 0) join_route(frame, i);
-        if (i < 0 || !frame->engine->op[i].has_index) continue;
-        frame->index[i] = cp_alloc_dirty(count, sizeof(uint16_t), "frame");
+    if (place_values(frame)) return CP_ERESOURCE;
+    for (int i = 0; i < n; ++i) {
+        if (!frame->value[i + 1] || !frame->engine->op[i].has_index) continue;
+        frame->index[i] = cp_alloc_dirty(outputs_of(model, i) * frame->batch, sizeof(uint16_t), "frame");
         if (!frame->index[i]) return CP_ERESOURCE;
     }
     frame->scratch.per_thread = frame->engine->per_thread;
@@ -134,13 +152,12 @@ void cp_frame_free(cp_frame *frame)
     if (cp_on_device(frame)) {
         cp_device_frame_close(frame);
     } else {
-        for (int i = 0; i <= n && frame->value && frame->part_of_route; ++i)
-            if (!frame->part_of_route[i]) cp_free(frame->value[i]);
+        cp_free(frame->values);
         for (int i = 0; i < n && frame->index; ++i) cp_free(frame->index[i]);
         for (int i = 0; i < frame->model->neuron_layers && frame->before_gate; ++i) cp_free(frame->before_gate[i]);
         cp_free(frame->arena);
     }
-    cp_free(frame->value), cp_free(frame->part_of_route), cp_free(frame->index), cp_free(frame->before_gate);
+    cp_free(frame->value), cp_free(frame->index), cp_free(frame->before_gate);
     cp_free(frame->gated), cp_free(frame->scratch.thread), cp_free(frame->scratch.shared), cp_free(frame->rows);
     cp_free(frame);
 }
@@ -153,7 +170,7 @@ cp_status cp_frame_arena(cp_frame *frame, size_t floats)
     if (cp_on_device(frame)) return cp_device_arena(frame, floats);
     cp_free(frame->arena);
     frame->arena_floats = 0;
-    frame->arena = cp_alloc_dirty(floats, sizeof(float), "deltas");
+    frame->arena = cp_alloc_whole(floats, sizeof(float), "deltas");
     if (!frame->arena) return CP_ERESOURCE;
     frame->arena_floats = floats;
     return CP_OK;

@@ -18,6 +18,8 @@ bool cp_mul(size_t a, size_t b, size_t *product);
 void *cp_alloc(size_t n, size_t size, const char *what);
 /* The same, not zeroed: for large buffers that are written before they are read. */
 void *cp_alloc_dirty(size_t n, size_t size, const char *what);
+/* The same again, for those that will be written as a whole: huge pages where the system has them. */
+void *cp_alloc_whole(size_t n, size_t size, const char *what);
 void cp_free(void *memory);
 
 #endif

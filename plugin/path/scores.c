@@ -133,7 +133,7 @@ cp_status cp_scores_mct(cp_frame *frame, int image, const cp_response *response,
     if (cp_frame_on_device(frame)) {
         if ((scores->all = cp_alloc(1, sizeof *scores->all, "selection")))
             status = mct_on_device(frame, image, response, scores->all);
-    } else if ((scores->array = cp_alloc_dirty(cp_model_neuron_count(cp_frame_model(frame)), sizeof(float), "scores"))) {
+    } else if ((scores->array = cp_alloc_whole(cp_model_neuron_count(cp_frame_model(frame)), sizeof(float), "scores"))) {
         status = cp_score_mct(frame, image, response, false, scores->array);
     }
     if (status)
@@ -147,7 +147,7 @@ cp_status cp_scores_array(cp_scores *scores, const float **array)
 {
     cp_status status = CP_OK;
     if (is_there(scores)) {
-        float *score = cp_alloc_dirty(cp_model_neuron_count(cp_frame_model(scores->frame)), sizeof *score, "scores");
+        float *score = cp_alloc_whole(cp_model_neuron_count(cp_frame_model(scores->frame)), sizeof *score, "scores");
         status = score ? cp_device_scores_read(scores->frame, score) : CP_ERESOURCE;
         if (status)
             cp_free(score);
