@@ -297,9 +297,8 @@ static void through_neurons_on_device(run *r, int layer, int position, bool expo
         float *g = r->delta[layer + 1] + e * neuron->count;
         if (expose && r->observer) show(r, neuron, e, a, g);
         if (expose && r->products) cp_device_product(r->frame, neuron, a, g, r->products);
-        const uint64_t *words = expose && entry->path ? cp_path_words(entry->path, position) : NULL;
         const float *gates = expose && entry->gates ? entry->gates + neuron->offset : NULL;
-        cp_device_through(r->frame, neuron->count, a, words, gates,
+        cp_device_through(r->frame, position, a, expose ? entry->path : NULL, gates,
                           descend ? r->frame->engine->op[layer].activation : LINEAR, g);
     }
 }

@@ -4,6 +4,7 @@
 #include "engine/device_internal.h"
 #include "engine/memory.h"
 #include "io/error.h"
+#include "model/path.h"
 
 static pthread_mutex_t lanes_lock = PTHREAD_MUTEX_INITIALIZER;
 static cp_lane *idle_lanes;
@@ -33,10 +34,10 @@ static bool empty_idle_lanes(void)
             lane->arm[k].work = NULL;
             lane->arm[k].work_bytes = 0;
         }
-        any |= lane->side_bytes > 0;
-        cudaFree(lane->side);
-        lane->side = NULL;
-        lane->side_bytes = 0;
+        any |= lane->side_bytes > 0 || lane->bits_bytes > 0;
+        cudaFree(lane->side), cudaFree(lane->bits);
+        lane->side = lane->bits = NULL;
+        lane->side_bytes = lane->bits_bytes = 0;
     }
     pthread_mutex_unlock(&lanes_lock);
     return any;
@@ -347,6 +348,7 @@ cp_status cp_device_begin(cp_frame *frame)
 {
     cp_device_frame *device = frame->device;
     device->status = CP_OK;
+    device->paths = device->next_path = 0;
     cudaError_t error = cudaSetDevice(device->device);
     if (error) return cp_cuda_fail(error, "run");
     cp_status status = lane_take(device->device, &device->lane);
@@ -428,10 +430,37 @@ void cp_device_add_at(cp_frame *frame, float *x, float value)
     if (!frame->device->status) cp_kernel_add_at(x, value, frame->device->lane->arm->stream);
 }
 
-void cp_device_restrict(cp_frame *frame, size_t count, const uint64_t *words, const float *constant, float *a)
+/* The path's words of a layer on the device. All of them are brought at their first use in a run, as a copy from the host
+ * at every layer would hold it up. Slots are taken in turn: the stream has read one when it comes to write it again. */
+static const uint64_t *bring(cp_frame *frame, const cp_path *path, int position)
 {
-    const uint64_t *bits = cp_device_to_side(frame, words, (count + 63) / 64 * sizeof *words);
-    if (bits) cp_kernel_restrict(count, bits, constant, a, frame->device->lane->arm->stream);
+    cp_device_frame *device = frame->device;
+    cp_lane *lane = device->lane;
+    size_t words = path->first[path->n_layers], bytes = words * sizeof *path->words;
+    int k = 0, slots = (int)(lane->bits_bytes / bytes < CP_DEVICE_PATHS ? lane->bits_bytes / bytes : CP_DEVICE_PATHS);
+    if (device->status) return NULL;
+    while (k < device->paths && device->path[k] != path) ++k;
+    if (k == device->paths) {
+        if (k == slots && slots < CP_DEVICE_PATHS) {
+            if (cp_device_failed(frame, cudaStreamSynchronize(lane->arm->stream), "run")) return NULL;
+            slots = 2 * slots + 1 < CP_DEVICE_PATHS ? 2 * slots + 1 : CP_DEVICE_PATHS;
+            device->status = grow(&lane->bits, &lane->bits_bytes, slots * bytes, "paths");
+            if (device->status) return NULL;
+            device->paths = 0; /* the old ones are gone */
+        }
+        k = device->paths < slots ? device->paths++ : device->next_path++ % slots;
+        device->path[k] = path;
+        if (cp_device_failed(frame, cudaMemcpyAsync((char *)lane->bits + k * bytes, path->words, bytes,
+                                                    cudaMemcpyHostToDevice, lane->arm->stream), "copy to the device"))
+            return NULL;
+    }
+    return (uint64_t *)((char *)lane->bits + k * bytes) + path->first[position];
+}
+
+void cp_device_restrict(cp_frame *frame, int position, const cp_path *path, const float *constant, float *a)
+{
+    const uint64_t *words = bring(frame, path, position);
+    if (words) cp_kernel_restrict(frame->model->neuron[position].count, words, constant, a, frame->device->lane->arm->stream);
 }
 
 void cp_device_gate(cp_frame *frame, size_t count, const float *gates, float *before, float *a)
@@ -440,17 +469,13 @@ void cp_device_gate(cp_frame *frame, size_t count, const float *gates, float *be
     if (factors) cp_kernel_gate(count, factors, before, a, frame->device->lane->arm->stream);
 }
 
-void cp_device_through(cp_frame *frame, size_t count, const float *a, const uint64_t *words, const float *gates,
+void cp_device_through(cp_frame *frame, int position, const float *a, const cp_path *path, const float *gates,
                        ACTIVATION activation, float *g)
 {
     cudaStream_t stream = frame->device->lane->arm->stream;
-    if (words) {
-        words = cp_device_to_side(frame, words, (count + 63) / 64 * sizeof *words);
-        if (!words) return;
-        cp_kernel_through_neurons(count, a, words, NULL, gates ? LINEAR : activation, g, stream);
-        if (!gates) return;
-    }
-    if (gates && !(gates = cp_device_to_side(frame, gates, count * sizeof *gates))) return;
-    if (!frame->device->status && (gates || activation != LINEAR))
-        cp_kernel_through_neurons(count, a, NULL, gates, activation, g, stream);
+    size_t count = frame->model->neuron[position].count;
+    const uint64_t *words = path ? bring(frame, path, position) : NULL;
+    if ((path && !words) || (gates && !(gates = cp_device_to_side(frame, gates, count * sizeof *gates)))) return;
+    if (!frame->device->status && (words || gates || activation != LINEAR))
+        cp_kernel_through_neurons(count, a, words, gates, activation, g, stream);
 }

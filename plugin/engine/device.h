@@ -67,11 +67,12 @@ void cp_device_backward(cp_frame *frame, int layer, const cp_backward *call);
 void cp_device_tangent(cp_frame *frame, int layer, int n, const cp_batch *in, cp_batch out, const uint16_t *index,
                        const int *image);
 
-/* words, gates and, for FROZEN, nothing else is the host's; constant is the device's. */
-void cp_device_restrict(cp_frame *frame, size_t count, const uint64_t *words, const float *constant, float *a);
+/* Of neuron layer `position`. Paths, which must not change during a run, and gates are the host's; constant is the
+ * device's. */
+void cp_device_restrict(cp_frame *frame, int position, const cp_path *path, const float *constant, float *a);
 void cp_device_gate(cp_frame *frame, size_t count, const float *gates, float *before, float *a);
-/* g: masked by the words, times the gates, times the activation's derivative; NULL, NULL, LINEAR leave it. */
-void cp_device_through(cp_frame *frame, size_t count, const float *a, const uint64_t *words, const float *gates,
+/* g: masked by the path, times the gates, times the activation's derivative; NULL, NULL, LINEAR leave it. */
+void cp_device_through(cp_frame *frame, int position, const float *a, const cp_path *path, const float *gates,
                        ACTIVATION activation, float *g);
 
 /* Where a backward run leaves a * g of every neuron layer it reaches: product[N], cleared, and *not_finite, on the

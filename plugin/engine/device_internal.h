@@ -18,6 +18,7 @@ typedef struct {
     size_t work_bytes;
 } cp_arm;
 
+enum { CP_DEVICE_PATHS = 64 };
 enum { CP_ARMS = 8 }; /* as many queues as a card has unless CUDA_DEVICE_MAX_CONNECTIONS says otherwise */
 
 /* What one run at a time uses. */
@@ -28,6 +29,8 @@ typedef struct cp_lane {
     cudaEvent_t ready;    /* recorded on that stream for them */
     void *side;           /* what a step brings from the host: words, gates, a seed */
     size_t side_bytes;
+    void *bits;           /* words of the paths that a run uses */
+    size_t bits_bytes;
 } cp_lane;
 
 /* One layer's constants in the device's memory. */
@@ -61,6 +64,8 @@ struct cp_device_frame {
     cp_edit *edit;        /* and what is put there then; two edits of one place do not meet */
     size_t edits, room_for_edits;
     cp_lane *lane;        /* during a run */
+    const cp_path *path[CP_DEVICE_PATHS]; /* those whose words are in lane->bits, `paths` of them */
+    int paths, next_path;
     cp_status status;     /* of the run: the first fault */
 };
 

@@ -44,7 +44,7 @@ cp_status cp_device_scores_products(cp_frame *frame, const cp_entry *entry, bool
     clear(frame, device->scores, (model->neurons + 1) * sizeof(float));
     if ((status = cp_device_end(frame)) || (status = cp_frame_backward_products(frame, entry, &to))) return status;
     if ((status = cp_device_begin(frame))) return status;
-    for (int u = 0; u < entry->response->n; ++u) {
+    for (int u = 0; entry->response && u < entry->response->n; ++u) {
         int position = model->neuron_position[model->layer[entry->response->unit[u].layer].value];
         if (position >= 0)
             clear(frame, device->scores + model->neuron[position].offset + entry->response->unit[u].index,

@@ -229,11 +229,11 @@ static void restrict_image(cp_frame *frame, int position, int image, const cp_re
     const float *constant = NULL;
     if (restriction->kind == CP_FROZEN)
         constant = cp_at(cp_frame_batch(restriction->original, neuron->layer), restriction->original_image);
-    const uint64_t *words = cp_path_words(restriction->path, position);
     if (cp_on_device(frame)) {
-        cp_device_restrict(frame, count, words, constant, a);
+        cp_device_restrict(frame, position, restriction->path, constant, a);
         return;
     }
+    const uint64_t *words = cp_path_words(restriction->path, position);
 #pragma omp parallel for num_threads(cp_threads_for((double)count))
     for (size_t w = 0; w < (count + 63) / 64; ++w) {
         size_t end = w * 64 + 64 < count ? w * 64 + 64 : count;

@@ -11,8 +11,8 @@ bool cp_frame_on_device(const cp_frame *frame);
 #define cp_frame_on_device(frame) ((void)(frame), false)
 #endif
 
-/* The frame's device scores become a * g of every neuron for one entry, or its magnitude; 0 where the response does not
- * depend on the layer and for the response's own units. *finite: all of them are. */
+/* The frame's device scores become a * g of every neuron for one entry, or its magnitude; 0 where the response or the seed
+ * does not depend on the layer and for the response's own units. *finite: all of them are. */
 cp_status cp_device_scores_products(cp_frame *frame, const cp_entry *entry, bool magnitude, bool *finite);
 cp_status cp_device_scores_read(cp_frame *frame, float *score);
 

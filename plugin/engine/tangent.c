@@ -60,8 +60,7 @@ static void through_activation_on_device(run *r, int layer, int position)
             r->observer->before_activation(r->observer->user, neuron, e, 0, r->shown, neuron->count);
         }
         const float *a = cp_at(cp_frame_batch(r->frame, layer), r->image[e]);
-        cp_device_through(r->frame, neuron->count, a, r->path ? cp_path_words(r->path, position) : NULL, NULL,
-                          r->frame->engine->op[layer].activation, t);
+        cp_device_through(r->frame, position, a, r->path, NULL, r->frame->engine->op[layer].activation, t);
     }
 }
 

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "critpath.h"
+#include "engine/scores.h"
 #include "io/error.h"
 #include "score/random.h"
 #include "score/rerun.h"
@@ -103,7 +104,14 @@ static cp_status evaluate(routing *r, double *cross_entropy, int *top)
     if (!isfinite(*cross_entropy))
         return cp_fail(CP_EINPUT, "dgr: the gated network's logits are not finite: rate %g is too large, or the weights "
                        "or the input are", r->options->rate);
-    status = cp_frame_backward(r->rerun.frame, &entry, 1, &observer, NULL);
+    if (cp_frame_on_device(r->rerun.frame)) {
+        bool finite;
+        status = cp_device_scores_products(r->rerun.frame, &entry, false, &finite);
+        if (!status)
+            status = cp_device_scores_read(r->rerun.frame, r->by_neuron);
+    } else {
+        status = cp_frame_backward(r->rerun.frame, &entry, 1, &observer, NULL);
+    }
     if (!status && channels)
         gather(r);
     return status;

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "critpath.h"
+#include "engine/scores.h"
 #include "io/error.h"
 #include "score/rerun.h"
 #include "score/score.h"
@@ -75,10 +76,16 @@ static cp_status contributions(cp_rerun *rerun, const cp_path *path, const cp_re
     const cp_restriction restriction = {.kind = CP_ZEROED, .path = path};
     const cp_entry entry = {.response = response, .path = path};
     const cp_observer observer = {multiply, s};
+    bool finite;
     memset(s, 0, cp_model_neuron_count(model) * sizeof *s); /* layers that the response does not depend on */
     cp_status status = cp_rerun_forward(rerun, &restriction);
-    if (!status)
+    if (!status && cp_frame_on_device(rerun->frame)) { /* products made there; the response's own units do not matter */
+        status = cp_device_scores_products(rerun->frame, &entry, true, &finite);
+        if (!status)
+            status = cp_device_scores_read(rerun->frame, s);
+    } else if (!status) {
         status = cp_frame_backward(rerun->frame, &entry, 1, &observer, NULL);
+    }
     return status ? status : cp_score_check_finite(model, s);
 }
 
