@@ -288,9 +288,32 @@ static cp_status make_room_to_show(run *r)
     return r->shown ? CP_OK : CP_ERESOURCE;
 }
 
+static void all_through_neurons_on_device(run *r, int layer, int position, bool expose, bool descend)
+{
+    size_t count = r->frame->model->neuron[position].count;
+    for (int first = 0; first < r->n; first += CP_DEVICE_ENTRIES) {
+        const float *a[CP_DEVICE_ENTRIES];
+        const cp_path *path[CP_DEVICE_ENTRIES];
+        int n = r->n - first < CP_DEVICE_ENTRIES ? r->n - first : CP_DEVICE_ENTRIES;
+        for (int e = 0; e < n; ++e) {
+            a[e] = activations(r, layer, position, first + e);
+            path[e] = expose ? r->entries[first + e].path : NULL;
+        }
+        cp_device_through_all(r->frame, position, n, a, path,
+                              descend ? r->frame->engine->op[layer].activation : LINEAR,
+                              r->delta[layer + 1] + first * count);
+    }
+}
+
 static void through_neurons_on_device(run *r, int layer, int position, bool expose, bool descend)
 {
     const cp_neuron_layer *neuron = &r->frame->model->neuron[position];
+    bool apart = expose && (r->observer || r->products);
+    for (int e = 0; e < r->n && expose; ++e) apart |= r->entries[e].gates != NULL;
+    if (!apart) {
+        all_through_neurons_on_device(r, layer, position, expose, descend);
+        return;
+    }
     for (int e = 0; e < r->n; ++e) {
         const cp_entry *entry = &r->entries[e];
         const float *a = activations(r, layer, position, e);

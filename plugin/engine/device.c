@@ -348,7 +348,7 @@ cp_status cp_device_begin(cp_frame *frame)
 {
     cp_device_frame *device = frame->device;
     device->status = CP_OK;
-    device->paths = device->next_path = 0;
+    device->paths = 0;
     cudaError_t error = cudaSetDevice(device->device);
     if (error) return cp_cuda_fail(error, "run");
     cp_status status = lane_take(device->device, &device->lane);
@@ -430,25 +430,45 @@ void cp_device_add_at(cp_frame *frame, float *x, float value)
     if (!frame->device->status) cp_kernel_add_at(x, value, frame->device->lane->arm->stream);
 }
 
+static size_t bytes_of(const cp_path *path) { return path->first[path->n_layers] * sizeof *path->words; }
+
+/* Room for n more paths of that size in the slots of a run, at most all of them. What they held is forgotten where they are
+ * full: the stream has read it when it comes to write there again. */
+static bool make_slots(cp_frame *frame, size_t bytes, int n)
+{
+    cp_device_frame *device = frame->device;
+    cp_lane *lane = device->lane;
+    size_t slots = lane->bits_bytes / bytes, wanted = (size_t)device->paths + n;
+    if (slots > CP_DEVICE_PATHS) slots = CP_DEVICE_PATHS;
+    if (wanted <= slots) return true;
+    device->paths = 0;
+    if (slots == CP_DEVICE_PATHS) return true;
+    if (cp_device_failed(frame, cudaStreamSynchronize(lane->arm->stream), "run")) return false;
+    slots = wanted > 2 * slots ? wanted : 2 * slots;
+    if (slots > CP_DEVICE_PATHS) slots = CP_DEVICE_PATHS;
+    device->status = grow(&lane->bits, &lane->bits_bytes, slots * bytes, "paths");
+    return !device->status;
+}
+
+static int slot_of(const cp_device_frame *device, const cp_path *path)
+{
+    int k = 0;
+    while (k < device->paths && device->path[k] != path) ++k;
+    return k;
+}
+
 /* The path's words of a layer on the device. All of them are brought at their first use in a run, as a copy from the host
- * at every layer would hold it up. Slots are taken in turn: the stream has read one when it comes to write it again. */
+ * at every layer would hold it up. */
 static const uint64_t *bring(cp_frame *frame, const cp_path *path, int position)
 {
     cp_device_frame *device = frame->device;
     cp_lane *lane = device->lane;
-    size_t words = path->first[path->n_layers], bytes = words * sizeof *path->words;
-    int k = 0, slots = (int)(lane->bits_bytes / bytes < CP_DEVICE_PATHS ? lane->bits_bytes / bytes : CP_DEVICE_PATHS);
+    size_t bytes = bytes_of(path);
     if (device->status) return NULL;
-    while (k < device->paths && device->path[k] != path) ++k;
+    int k = slot_of(device, path);
     if (k == device->paths) {
-        if (k == slots && slots < CP_DEVICE_PATHS) {
-            if (cp_device_failed(frame, cudaStreamSynchronize(lane->arm->stream), "run")) return NULL;
-            slots = 2 * slots + 1 < CP_DEVICE_PATHS ? 2 * slots + 1 : CP_DEVICE_PATHS;
-            device->status = grow(&lane->bits, &lane->bits_bytes, slots * bytes, "paths");
-            if (device->status) return NULL;
-            device->paths = 0; /* the old ones are gone */
-        }
-        k = device->paths < slots ? device->paths++ : device->next_path++ % slots;
+        if (!make_slots(frame, bytes, 1)) return NULL;
+        k = device->paths++;
         device->path[k] = path;
         if (cp_device_failed(frame, cudaMemcpyAsync((char *)lane->bits + k * bytes, path->words, bytes,
                                                     cudaMemcpyHostToDevice, lane->arm->stream), "copy to the device"))
@@ -478,4 +498,25 @@ void cp_device_through(cp_frame *frame, int position, const float *a, const cp_p
     if ((path && !words) || (gates && !(gates = cp_device_to_side(frame, gates, count * sizeof *gates)))) return;
     if (!frame->device->status && (words || gates || activation != LINEAR))
         cp_kernel_through_neurons(count, a, words, gates, activation, g, stream);
+}
+
+void cp_device_through_all(cp_frame *frame, int position, int n, const float *const *a, const cp_path *const *path,
+                           ACTIVATION activation, float *g)
+{
+    cp_device_frame *device = frame->device;
+    cp_listed listed = {.a = {NULL}};
+    bool any = activation != LINEAR;
+    size_t bytes = 0;
+    int missing = 0;
+    for (int e = 0; e < n; ++e)
+        if (path[e] && slot_of(device, path[e]) == device->paths) bytes = bytes_of(path[e]), ++missing;
+    /* One that is brought may not take the place of another of this list. */
+    if (missing && !make_slots(frame, bytes, missing)) return;
+    for (int e = 0; e < n; ++e) {
+        listed.a[e] = a[e];
+        listed.words[e] = path[e] ? bring(frame, path[e], position) : NULL;
+        any |= listed.words[e] != NULL;
+    }
+    if (any && !device->status)
+        cp_kernel_through_all(n, frame->model->neuron[position].count, &listed, activation, g, device->lane->arm->stream);
 }

@@ -49,9 +49,9 @@ void cp_device_branch_start(cp_frame *branch, int entry, cp_origin from);
 cp_status cp_device_branch_put(cp_frame *branch, int entry, size_t first, size_t count, cp_origin from);
 void cp_device_responses(const cp_frame *frame, int n, const cp_response *response, double *phi);
 
-/* Rays: entry of the branch's layer = factor * image `base_image` of its base; the host's copies of what follows are
+/* Rays: entry e of the branch's layer = factor[e] * image `base_image` of its base; the host's copies of what follows are
  * out of date. sum (outputs) += weight * the deltas of n entries. */
-void cp_device_scale(cp_frame *branch, int entry, float factor);
+void cp_device_scale(cp_frame *branch, int n, const double *factor);
 void cp_device_add_deltas(cp_frame *frame, const float *delta, size_t outputs, int n, double weight, double *sum);
 
 void cp_device_upload(cp_frame *frame, const float *from, float *to, size_t count);
@@ -74,6 +74,10 @@ void cp_device_gate(cp_frame *frame, size_t count, const float *gates, float *be
 /* g: masked by the path, times the gates, times the activation's derivative; NULL, NULL, LINEAR leave it. */
 void cp_device_through(cp_frame *frame, int position, const float *a, const cp_path *path, const float *gates,
                        ACTIVATION activation, float *g);
+/* The same without gates for n entries at once, at most CP_DEVICE_ENTRIES; a, path: by entry; g (n, count). */
+enum { CP_DEVICE_ENTRIES = 64 };
+void cp_device_through_all(cp_frame *frame, int position, int n, const float *const *a, const cp_path *const *path,
+                           ACTIVATION activation, float *g);
 
 /* Where a backward run leaves a * g of every neuron layer it reaches: product[N], cleared, and *not_finite, on the
  * device. */

@@ -18,7 +18,7 @@ typedef struct {
     size_t work_bytes;
 } cp_arm;
 
-enum { CP_DEVICE_PATHS = 64 };
+enum { CP_DEVICE_PATHS = CP_DEVICE_ENTRIES }; /* on the device at a time */
 enum { CP_ARMS = 8 }; /* as many queues as a card has unless CUDA_DEVICE_MAX_CONNECTIONS says otherwise */
 
 /* What one run at a time uses. */
@@ -65,7 +65,7 @@ struct cp_device_frame {
     size_t edits, room_for_edits;
     cp_lane *lane;        /* during a run */
     const cp_path *path[CP_DEVICE_PATHS]; /* those whose words are in lane->bits, `paths` of them */
-    int paths, next_path;
+    int paths;
     cp_status status;     /* of the run: the first fault */
 };
 

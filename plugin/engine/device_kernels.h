@@ -5,7 +5,7 @@
 #define CP_ENGINE_DEVICE_KERNELS_H
 
 #include "engine/conv.h"
-#include "engine/engine.h"
+#include "engine/device.h"
 
 /* ---- device_layers.cu: what layers do besides matrix products. Shapes are those of the CPU rows of the same name. */
 
@@ -63,6 +63,13 @@ void cp_kernel_gate(size_t count, const float *gates, float *before, float *a, c
  * LINEAR where it does not apply. */
 void cp_kernel_through_neurons(size_t count, const float *a, const uint64_t *words, const float *gates,
                                ACTIVATION activation, float *g, cudaStream_t stream);
+/* The same without gates for n entries, whose activations and words are listed; g (n, count). */
+typedef struct {
+    const float *a[CP_DEVICE_ENTRIES];
+    const uint64_t *words[CP_DEVICE_ENTRIES];
+} cp_listed;
+void cp_kernel_through_all(int n, size_t count, const cp_listed *listed, ACTIVATION activation, float *g,
+                           cudaStream_t stream);
 void cp_kernel_add_at(float *x, float value, cudaStream_t stream);
 /* product = a * g, or its magnitude; *not_finite becomes 1 where one is not. */
 void cp_kernel_product(size_t count, const float *a, const float *g, bool magnitude, float *product,
@@ -110,7 +117,10 @@ typedef struct {
 } cp_edit;
 /* n edits, of which none has more than `most` floats. */
 void cp_kernel_edit(size_t n, size_t most, const cp_edit *edit, const float *base, float *x, cudaStream_t stream);
-/* y = alpha * x. */
-void cp_kernel_scale(size_t count, float alpha, const float *x, float *y, cudaStream_t stream);
+/* y (n, count): factor[e] * x. */
+typedef struct {
+    float of[CP_DEVICE_ENTRIES];
+} cp_factors;
+void cp_kernel_scale(int n, size_t count, const cp_factors *factor, const float *x, float *y, cudaStream_t stream);
 
 #endif

@@ -72,6 +72,23 @@ void cp_kernel_through_neurons(size_t count, const float *a, const uint64_t *wor
     through_neurons_kernel<<<CP_GRID(count, 1), CP_BLOCK, 0, stream>>>(count, a, words, gates, activation, g);
 }
 
+__global__ static void through_all_kernel(size_t count, cp_listed listed, int activation, float *g)
+{
+    const uint64_t *words = listed.words[blockIdx.y];
+    const float *a = listed.a[blockIdx.y];
+    float *own = g + blockIdx.y * count;
+    CP_EACH(i, count) {
+        float delta = words && !on_path(words, i) ? 0 : own[i];
+        own[i] = activation == LINEAR ? delta : delta * slope(a[i], activation);
+    }
+}
+
+void cp_kernel_through_all(int n, size_t count, const cp_listed *listed, ACTIVATION activation, float *g,
+                           cudaStream_t stream)
+{
+    through_all_kernel<<<CP_GRID(count, n), CP_BLOCK, 0, stream>>>(count, *listed, activation, g);
+}
+
 __global__ static void add_at_kernel(float *x, float value) { *x += value; }
 
 void cp_kernel_add_at(float *x, float value, cudaStream_t stream) { add_at_kernel<<<1, 1, 0, stream>>>(x, value); }
@@ -108,14 +125,14 @@ void cp_kernel_edit(size_t n, size_t most, const cp_edit *edit, const float *bas
     if (n) edit_kernel<<<CP_GRID(most, n < rows ? n : rows), CP_BLOCK, 0, stream>>>(n, edit, base, x);
 }
 
-__global__ static void scale_kernel(size_t count, float alpha, const float *x, float *y)
+__global__ static void scale_kernel(size_t count, cp_factors factor, const float *x, float *y)
 {
-    CP_EACH_OF_MANY(i, count) y[i] = alpha * x[i];
+    CP_EACH(i, count) y[blockIdx.y * count + i] = factor.of[blockIdx.y] * x[i];
 }
 
-void cp_kernel_scale(size_t count, float alpha, const float *x, float *y, cudaStream_t stream)
+void cp_kernel_scale(int n, size_t count, const cp_factors *factor, const float *x, float *y, cudaStream_t stream)
 {
-    scale_kernel<<<CP_GRID(count, 1), CP_BLOCK, 0, stream>>>(count, alpha, x, y);
+    scale_kernel<<<CP_GRID(count, n), CP_BLOCK, 0, stream>>>(count, *factor, x, y);
 }
 
 __global__ static void add_deltas_kernel(size_t count, int n, const float *delta, double weight, double *sum)

@@ -133,15 +133,20 @@ void cp_device_push(cp_frame *frame, int after, const float *input, int images, 
             memset(device->known + (size_t)(i + 1) * frame->batch, 0, frame->batch);
 }
 
-void cp_device_scale(cp_frame *branch, int entry, float factor)
+void cp_device_scale(cp_frame *branch, int n, const double *factor)
 {
+    cp_device_frame *device = branch->device;
     int layer = branch->branch_layer;
     size_t count = outputs_of(branch->model, layer);
     const float *from = cp_at(cp_frame_batch(branch->base, layer), branch->base_image);
     cp_device_push(branch, layer, NULL, 0, false);
-    branch->device->known[(size_t)(layer + 1) * branch->batch + entry] = 0;
-    if (!branch->device->status)
-        cp_kernel_scale(count, factor, from, branch->value[layer + 1] + entry * count, branch->device->lane->arm->stream);
+    memset(device->known + (size_t)(layer + 1) * branch->batch, 0, n);
+    for (int first = 0; first < n && !device->status; first += CP_DEVICE_ENTRIES) {
+        cp_factors factors = {{0}};
+        int some = n - first < CP_DEVICE_ENTRIES ? n - first : CP_DEVICE_ENTRIES;
+        for (int e = 0; e < some; ++e) factors.of[e] = (float)factor[first + e];
+        cp_kernel_scale(some, count, &factors, from, branch->value[layer + 1] + first * count, device->lane->arm->stream);
+    }
 }
 
 void cp_device_add_deltas(cp_frame *frame, const float *delta, size_t outputs, int n, double weight, double *sum)

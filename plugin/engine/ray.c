@@ -298,8 +298,10 @@ static void fill(cp_ray *ray, int layer, const double *alpha, int n)
     ACTIVATION activation = ray->course[layer] == BENT ? ray->branch->engine->op[layer].activation : LINEAR;
     int chunks = (int)((outputs + CHUNK - 1) / CHUNK);
     cp_batch out = cp_frame_batch(ray->branch, layer);
-    for (int e = 0; e < n && cp_on_device(ray->branch); ++e) cp_device_scale(ray->branch, e, (float)alpha[e]);
-    if (cp_on_device(ray->branch)) return;
+    if (cp_on_device(ray->branch)) {
+        cp_device_scale(ray->branch, n, alpha);
+        return;
+    }
 #pragma omp parallel for collapse(2) num_threads(cp_threads_for((double)outputs * n))
     for (int e = 0; e < n; ++e)
         for (int c = 0; c < chunks; ++c) {

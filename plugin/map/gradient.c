@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "critpath.h"
+#include "engine/branch.h"
 #include "engine/memory.h"
 #include "io/error.h"
 
@@ -97,8 +98,8 @@ static cp_status run_zeroed(cp_frame *frame, const float *inputs, const cp_respo
         entries[i] = (cp_entry){.image = i, .response = response, .path = paths[i]};
     }
     cp_status status = cp_frame_forward(frame, inputs, n, restrictions);
-    for (int i = 0; !status && responses && i < n; i++)
-        responses[i] = cp_frame_response(frame, i, response);
+    if (!status && responses)
+        cp_frame_responses(frame, n, response, responses);
     return status ? status : cp_frame_backward(frame, entries, n, NULL, maps);
 }
 

@@ -112,6 +112,46 @@ static void test_bytes_do_not_depend_on_the_batch(void **state)
     }
 }
 
+/* More paths than the device keeps at a time; some are none, some the same. */
+static void test_maps_do_not_depend_on_the_sweep(void **state)
+{
+    enum { PATHS = 70 };
+    network n = open_network("vgg", false);
+    cp_frame *frame;
+    const cp_path *paths[PATHS];
+    float *together = room(PATHS * n.inputs, sizeof *together), *alone = room(n.inputs, sizeof *alone);
+    double responses[PATHS], response;
+    (void)state;
+    ok(cp_frame_create(n.model, 1, &frame));
+    ok(cp_frame_forward(frame, n.input, 1, NULL));
+    for (int i = 0; i < PATHS; ++i) {
+        cp_path *path = NULL;
+        cp_selection selection;
+        const double sparsity = i / (double)PATHS;
+        if (i % 9 && i != 50) {
+            ok(cp_path_create(n.model, &path));
+            ok(cp_path_mct(frame, 0, &n.response, &sparsity, 1, &path, &selection));
+        }
+        paths[i] = i == 50 ? paths[1] : path;
+    }
+    ok(cp_map_frozen(frame, 0, &n.response, paths, PATHS, together));
+    for (int i = 0; i < PATHS; ++i) {
+        ok(cp_map_frozen(frame, 0, &n.response, &paths[i], 1, alone));
+        assert_memory_equal(together + i * n.inputs, alone, n.inputs * sizeof *alone);
+    }
+    ok(cp_map_zeroed(n.model, n.input, &n.response, paths, PATHS, together, responses));
+    for (int i = 0; i < PATHS; i += 7) {
+        ok(cp_map_zeroed(n.model, n.input, &n.response, &paths[i], 1, alone, &response));
+        assert_memory_equal(together + i * n.inputs, alone, n.inputs * sizeof *alone);
+        assert_true(response == responses[i]);
+    }
+    for (int i = 0; i < PATHS; ++i)
+        if (i != 50) cp_path_free((cp_path *)paths[i]);
+    cp_frame_free(frame);
+    free(together), free(alone);
+    close_network(&n);
+}
+
 static void same_description(const network *n, cp_scores *there, cp_scores *here, const cp_path *path, int most)
 {
     size_t channels = cp_model_channel_count(n->model);
@@ -290,6 +330,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_short_of_memory), /* the first, as its children may not inherit a device in use */
         cmocka_unit_test(test_bytes_do_not_depend_on_the_batch),
+        cmocka_unit_test(test_maps_do_not_depend_on_the_sweep),
         cmocka_unit_test(test_memory_is_a_matter_of_time),
         cmocka_unit_test(test_scores_that_stay),
     };
