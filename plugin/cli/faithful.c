@@ -2,6 +2,7 @@
 #include "cli/commands.h"
 #include "cli/results.h"
 #include "cli/summary.h"
+#include "eval/zeroed.h"
 #include "io/atomic.h"
 #include "io/chart.h"
 #include "io/error.h"
@@ -296,7 +297,7 @@ static cp_status write_files(report *r)
 
 static void show_progress(void *progress, double fraction) { cp_progress_update(progress, fraction); }
 
-static cp_status measure(report *r, const float *score)
+static cp_status measure(report *r, cp_scores *scores)
 {
     const cp_options *o = r->session->options;
     double shares[CP_MAX_SPARSITIES];
@@ -311,13 +312,13 @@ static cp_status measure(report *r, const float *score)
     cp_sparsest_options sparsest = {.run = run, .loss = o->eps, .checks = o->checks};
     const cp_response *response = &r->subject->response;
     double began = cp_seconds();
-    cp_status status = cp_faithful_measure(r->session->frame, 0, response, score, &curves, &r->faithful);
+    cp_status status = cp_faithful_measure_by(r->session->frame, 0, response, scores, &curves, &r->faithful);
     cp_progress_end(&progress);
     r->measuring = cp_seconds() - began;
     began = cp_seconds();
     sparsest.run.progress = NULL;
     if (!status)
-        status = cp_sparsest_find(r->session->frame, 0, response, score, &sparsest, &r->sparsest);
+        status = cp_sparsest_find_by(r->session->frame, 0, response, scores, &sparsest, &r->sparsest);
     r->searching = cp_seconds() - began;
     return status;
 }
@@ -326,18 +327,16 @@ static cp_status faithful_subject(cp_session *s, cp_item *item, const cp_subject
 {
     report r = {.session = s, .item = item, .subject = subject};
     cp_scoring scoring;
-    float *score = cp_alloc(cp_model_neuron_count(s->model), sizeof *score, "scores");
-    if (!score)
-        return CP_ERESOURCE;
+    cp_scores *scores;
     double began = cp_seconds();
-    cp_status status = cp_method_score(s, cp_method_find(s->options->method), &subject->response, score, &scoring);
+    cp_status status = cp_method_scores(s, cp_method_find(s->options->method), &subject->response, &scores, &scoring);
     r.scoring = cp_seconds() - began;
     if (!status && scoring.least_share > 0)
         cp_note(s, "%s: %s puts no order on the best %.4g%% of the neurons: smaller paths take them as they come",
                 item->path, s->options->method, 100 * scoring.least_share);
     cp_scoring_free(&scoring);
     if (!status)
-        status = measure(&r, score);
+        status = measure(&r, scores);
     if (!status)
         status = write_files(&r);
     if (!status && s->options->json)
@@ -349,7 +348,7 @@ static cp_status faithful_subject(cp_session *s, cp_item *item, const cp_subject
                 item->path, item->read, item->forward, r.scoring, r.measuring, r.searching, cp_peak_memory() >> 20);
     cp_faithful_free(&r.faithful);
     cp_sparsest_free(&r.sparsest);
-    cp_free(score);
+    cp_scores_free(scores);
     return status;
 }
 

@@ -160,6 +160,23 @@ cp_status cp_method_score(cp_session *s, const cp_method *method, const cp_respo
     return method->score(s, response, score, scoring);
 }
 
+cp_status cp_method_scores(cp_session *s, const cp_method *method, const cp_response *response, cp_scores **scores,
+                           cp_scoring *scoring)
+{
+    *scores = NULL;
+    *scoring = (cp_scoring){.with_mct = NAN, .with_intgrad = NAN};
+    if (method->leave)
+        return method->leave(s->frame, 0, response, scores);
+    float *score = cp_alloc(cp_model_neuron_count(s->model), sizeof *score, "scores");
+    if (!score)
+        return CP_ERESOURCE;
+    cp_status status = cp_method_score(s, method, response, score, scoring);
+    if (!status)
+        return cp_scores_take(s->frame, 0, score, scores);
+    cp_free(score);
+    return status;
+}
+
 const cp_method *cp_method_find(const char *name)
 {
     for (size_t i = 0; i < sizeof methods / sizeof *methods; i++)

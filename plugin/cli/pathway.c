@@ -122,28 +122,12 @@ cp_status cp_pathways_select(cp_session *s, const char *source, const cp_respons
     return CP_OK;
 }
 
-static cp_status find_scores(cp_session *s, const cp_method *method, const cp_response *response, cp_pathways *p)
-{
-    if (method->leave) {
-        p->report = (cp_scoring){.with_mct = NAN, .with_intgrad = NAN};
-        return method->leave(s->frame, 0, response, &p->scores);
-    }
-    float *score = cp_alloc(cp_model_neuron_count(s->model), sizeof *score, "scores");
-    if (!score)
-        return CP_ERESOURCE;
-    cp_status status = cp_method_score(s, method, response, score, &p->report);
-    if (!status)
-        return cp_scores_take(s->frame, 0, score, &p->scores);
-    cp_free(score);
-    return status;
-}
-
 cp_status cp_pathways_find(cp_session *s, const cp_item *item, const cp_response *response, cp_pathways *p)
 {
     const cp_method *method = cp_method_find(s->options->method);
     *p = (cp_pathways){0};
     double began = cp_seconds();
-    cp_status status = find_scores(s, method, response, p);
+    cp_status status = cp_method_scores(s, method, response, &p->scores, &p->report);
     p->scoring = cp_seconds() - began;
     return status ? status : cp_pathways_select(s, item->path, response, p);
 }

@@ -27,6 +27,10 @@ const cp_method *cp_method_find(const char *name);
 cp_status cp_method_score(cp_session *session, const cp_method *method, const cp_response *response, float *score,
                           cp_scoring *scoring);
 
+/* The same, left where they are computed where the method can. */
+cp_status cp_method_scores(cp_session *session, const cp_method *method, const cp_response *response, cp_scores **scores,
+                           cp_scoring *scoring);
+
 /* One path of a sweep over sparsities. */
 typedef struct {
     double asked;

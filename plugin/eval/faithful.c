@@ -13,7 +13,7 @@ static const double default_shares[] = {.001, .002, .005, .01, .02, .05, .1, .2,
 
 typedef struct {
     const cp_model *model;
-    const float *score;
+    cp_scores *scores;
     const cp_faithful_options *options;
     cp_zeroed *zeroed;
     cp_faithful *out;
@@ -124,7 +124,7 @@ static cp_status run_all(job *j, cp_path *path, cp_path *random)
             shuffle(j, (uint64_t)draw);
         for (int p = 1; p < out->n && out->point[p].kept < cp_model_neuron_count(j->model) && !status; p++) {
             cp_answer *answer = j->answer + ((size_t)(draw + 1) * out->n + p) * 2;
-            status = cp_best_path(path, j->score, out->point[p].kept);
+            status = cp_best_path(path, j->scores, out->point[p].kept);
             if (draw >= 0)
                 random_path(j, path, random);
             if (!status)
@@ -203,18 +203,18 @@ static void integrate(cp_faithful *out)
         }
 }
 
-cp_status cp_faithful_measure(const cp_frame *frame, int image, const cp_response *response, const float *score,
-                              const cp_faithful_options *options, cp_faithful *out)
+cp_status cp_faithful_measure_by(const cp_frame *frame, int image, const cp_response *response, cp_scores *scores,
+                                 const cp_faithful_options *options, cp_faithful *out)
 {
     const cp_model *model = cp_frame_model(frame);
-    job j = {.model = model, .score = score, .options = options, .out = out};
+    job j = {.model = model, .scores = scores, .options = options, .out = out};
     cp_path *path = NULL, *random = NULL;
     double *value = NULL;
     cp_answer full;
     size_t positive, answers;
     *out = (cp_faithful){0};
     j.draws = options->draws > 0 ? options->draws : 1;
-    cp_status status = cp_positive_scores(model, score, &positive);
+    cp_status status = cp_positive_scores(model, scores, &positive);
     if (!status)
         status = cp_answer_read(frame, image, response, &full);
     if (!status)
@@ -254,6 +254,18 @@ done:
     cp_free(value);
     if (status)
         cp_faithful_free(out);
+    return status;
+}
+
+cp_status cp_faithful_measure(const cp_frame *frame, int image, const cp_response *response, const float *score,
+                              const cp_faithful_options *options, cp_faithful *out)
+{
+    cp_scores *scores;
+    *out = (cp_faithful){0};
+    cp_status status = cp_scores_borrow(score, &scores);
+    if (!status)
+        status = cp_faithful_measure_by(frame, image, response, scores, options, out);
+    cp_scores_free(scores);
     return status;
 }
 

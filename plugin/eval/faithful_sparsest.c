@@ -8,7 +8,7 @@ enum { BATCH = 8, DEFAULT_CHECKS = 32, MAX_CHECKS = 4096 };
 static const double DEFAULT_LOSS = .5;
 
 typedef struct {
-    const float *score;
+    cp_scores *scores;
     cp_zeroed *zeroed;
     cp_sparsest *out;
     cp_measure best;     /* of the smallest that keeps */
@@ -29,7 +29,7 @@ static bool keeps(const cp_sparsest *s, const cp_answer *answer)
 static cp_status try_size(search *s, size_t k, bool *kept)
 {
     cp_answer answer;
-    cp_status status = cp_best_path(cp_zeroed_next(s->zeroed), s->score, k);
+    cp_status status = cp_best_path(cp_zeroed_next(s->zeroed), s->scores, k);
     if (!status)
         status = cp_zeroed_add(s->zeroed, &answer);
     if (!status)
@@ -69,7 +69,7 @@ static cp_status check_below(search *s, size_t high, size_t *low, size_t *size, 
     *low = 0;
     for (int i = 0; i < n && !status; i++) {
         size_t k = (size_t)((double)high * (i + 1) / (n + 1));
-        status = cp_best_path(cp_zeroed_next(s->zeroed), s->score, k);
+        status = cp_best_path(cp_zeroed_next(s->zeroed), s->scores, k);
         if (!status)
             status = cp_zeroed_add(s->zeroed, &s->answer[i]);
     }
@@ -117,11 +117,11 @@ static cp_status find(search *s, size_t positive)
     return status;
 }
 
-cp_status cp_sparsest_find(const cp_frame *frame, int image, const cp_response *response, const float *score,
-                           const cp_sparsest_options *options, cp_sparsest *out)
+cp_status cp_sparsest_find_by(const cp_frame *frame, int image, const cp_response *response, cp_scores *scores,
+                              const cp_sparsest_options *options, cp_sparsest *out)
 {
     const cp_model *model = cp_frame_model(frame);
-    search s = {.score = score, .out = out};
+    search s = {.scores = scores, .out = out};
     cp_answer full;
     size_t positive;
     *out = (cp_sparsest){0};
@@ -130,7 +130,7 @@ cp_status cp_sparsest_find(const cp_frame *frame, int image, const cp_response *
         return cp_fail(CP_EINPUT, "sparsest path: %d checks, at most %d allowed", s.checks, MAX_CHECKS);
     if (!isnan(options->loss) && !(options->loss >= 0 && options->loss <= 1))
         return cp_fail(CP_EINPUT, "sparsest path: loss %g, 0 to 1 allowed", options->loss);
-    cp_status status = cp_positive_scores(model, score, &positive);
+    cp_status status = cp_positive_scores(model, scores, &positive);
     if (!status)
         status = cp_answer_read(frame, image, response, &full);
     if (status)
@@ -149,13 +149,25 @@ cp_status cp_sparsest_find(const cp_frame *frame, int image, const cp_response *
     if (!status && out->found)
         status = cp_path_create(model, &out->path);
     if (!status && out->found)
-        status = cp_best_path(out->path, score, out->kept);
+        status = cp_best_path(out->path, scores, out->kept);
     out->measure = out->found ? s.best : (cp_measure){NAN, NAN};
     out->runs = s.zeroed ? cp_zeroed_runs(s.zeroed) : 0;
     cp_zeroed_free(s.zeroed);
     cp_free(s.answer);
     if (status)
         cp_sparsest_free(out);
+    return status;
+}
+
+cp_status cp_sparsest_find(const cp_frame *frame, int image, const cp_response *response, const float *score,
+                           const cp_sparsest_options *options, cp_sparsest *out)
+{
+    cp_scores *scores;
+    *out = (cp_sparsest){0};
+    cp_status status = cp_scores_borrow(score, &scores);
+    if (!status)
+        status = cp_sparsest_find_by(frame, image, response, scores, options, out);
+    cp_scores_free(scores);
     return status;
 }
 

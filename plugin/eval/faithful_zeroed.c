@@ -121,23 +121,21 @@ cp_status cp_answer_read(const cp_frame *frame, int image, const cp_response *re
     return CP_OK;
 }
 
-cp_status cp_best_path(cp_path *path, const float *score, size_t k)
+cp_status cp_best_path(cp_path *path, cp_scores *scores, size_t k)
 {
     if (!k) {
         cp_path_fill(path, false);
         return CP_OK;
     }
     size_t n = cp_model_neuron_count(cp_path_model(path));
-    return cp_path_select(path, score, 1 - (double)k / (double)n, 0, NULL);
+    return cp_scores_select(scores, 1 - (double)k / (double)n, 0, path, NULL);
 }
 
-cp_status cp_positive_scores(const cp_model *model, const float *score, size_t *count)
+cp_status cp_positive_scores(const cp_model *model, const cp_scores *scores, size_t *count)
 {
-    size_t n = cp_model_neuron_count(model);
-    *count = 0;
-    for (size_t i = 0; i < n; i++)
-        *count += score[i] > 0;
+    *count = cp_scores_positive(scores, model);
     if (!*count)
-        return cp_fail(CP_EINPUT, "faithfulness: no score of the %zu neurons is above 0, so there is no path", n);
+        return cp_fail(CP_EINPUT, "faithfulness: no score of the %zu neurons is above 0, so there is no path",
+                       cp_model_neuron_count(model));
     return CP_OK;
 }

@@ -3,6 +3,7 @@
 #define CP_EVAL_ZEROED_H
 
 #include "critpath.h"
+#include "path/scores.h"
 
 /* What one zeroed network answered. */
 typedef struct {
@@ -27,9 +28,15 @@ int cp_zeroed_runs(const cp_zeroed *zeroed); /* entries run so far */
 /* What an image of a frame answers. */
 cp_status cp_answer_read(const cp_frame *frame, int image, const cp_response *response, cp_answer *answer);
 
-/* The k best of score[N]; k may be 0. */
-cp_status cp_best_path(cp_path *path, const float *score, size_t k);
+/* The k best of the scores; k may be 0. */
+cp_status cp_best_path(cp_path *path, cp_scores *scores, size_t k);
 /* How many scores are above 0; CP_EINPUT when none is. */
-cp_status cp_positive_scores(const cp_model *model, const float *score, size_t *count);
+cp_status cp_positive_scores(const cp_model *model, const cp_scores *scores, size_t *count);
+
+/* cp_faithful_measure and cp_sparsest_find with scores that stay where they were computed. */
+cp_status cp_faithful_measure_by(const cp_frame *frame, int image, const cp_response *response, cp_scores *scores,
+                                 const cp_faithful_options *options, cp_faithful *out);
+cp_status cp_sparsest_find_by(const cp_frame *frame, int image, const cp_response *response, cp_scores *scores,
+                              const cp_sparsest_options *options, cp_sparsest *out);
 
 #endif

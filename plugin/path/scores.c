@@ -19,6 +19,7 @@ struct cp_scores {
     cp_frame *frame;
     int image;
     float *array;   /* NULL: on the frame's device alone */
+    bool borrowed;  /* the array */
     histogram *all; /* of what is there */
 };
 
@@ -117,9 +118,18 @@ void cp_scores_free(cp_scores *scores)
 {
     if (!scores)
         return;
-    cp_free(scores->array);
+    if (!scores->borrowed)
+        cp_free(scores->array);
     cp_free(scores->all);
     cp_free(scores);
+}
+
+cp_status cp_scores_borrow(const float *array, cp_scores **out)
+{
+    cp_scores *scores = *out = cp_alloc(1, sizeof *scores, "scores");
+    if (scores)
+        *scores = (cp_scores){.array = (float *)array, .borrowed = true};
+    return scores ? CP_OK : CP_ERESOURCE;
 }
 
 cp_status cp_scores_mct(cp_frame *frame, int image, const cp_response *response, cp_scores **out)
@@ -161,12 +171,23 @@ cp_status cp_scores_array(cp_scores *scores, const float **array)
 cp_status cp_scores_select(cp_scores *scores, double sparsity, double floor, cp_path *path, cp_selection *selection)
 {
     const float *score;
+    cp_selection unused;
     cp_status status = cp_path_check_sparsity(sparsity);
     if (!status && is_there(scores) && !(floor > 0))
-        return select_on_device(scores->frame, scores->all, sparsity, path, selection);
+        return select_on_device(scores->frame, scores->all, sparsity, path, selection ? selection : &unused);
     if (!status)
         status = cp_scores_array(scores, &score);
     return status ? status : cp_path_select(path, score, sparsity, floor, selection);
+}
+
+size_t cp_scores_positive(const cp_scores *scores, const cp_model *model)
+{
+    size_t count = 0;
+    if (is_there(scores))
+        return scores->all->positive;
+    for (size_t i = 0; i < cp_model_neuron_count(model); i++)
+        count += scores->array[i] > 0;
+    return count;
 }
 
 cp_status cp_scores_find_cut(cp_scores *scores, const cp_path *path, const cp_response *response, cp_cut *cut)
