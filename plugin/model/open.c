@@ -203,6 +203,15 @@ const cp_neuron_layer *cp_model_neuron_layers(const cp_model *model, int *count)
 size_t cp_model_neuron_count(const cp_model *model) { return model->neurons; }
 int cp_model_neuron_position(const cp_model *model, int index) { return model->neuron_position[index]; }
 
+size_t cp_model_channel_offset(const cp_model *model, int neuron_layer)
+{
+    size_t channels = 0;
+    for (int l = 0; l < model->neuron_layers && l < neuron_layer; ++l) channels += model->neuron[l].c;
+    return channels;
+}
+
+size_t cp_model_channel_count(const cp_model *model) { return cp_model_channel_offset(model, model->neuron_layers); }
+
 bool cp_model_depends(const cp_model *model, int reader, int source)
 {
     return model->depends[(size_t)reader * (model->layers + 1) + source + 1];

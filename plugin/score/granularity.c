@@ -2,23 +2,6 @@
 #include "critpath.h"
 #include "io/error.h"
 
-size_t cp_model_channel_offset(const cp_model *model, int neuron_layer)
-{
-    int n;
-    const cp_neuron_layer *layers = cp_model_neuron_layers(model, &n);
-    size_t channels = 0;
-    for (int l = 0; l < n && l < neuron_layer; l++)
-        channels += layers[l].c;
-    return channels;
-}
-
-size_t cp_model_channel_count(const cp_model *model)
-{
-    int n;
-    cp_model_neuron_layers(model, &n);
-    return cp_model_channel_offset(model, n);
-}
-
 void cp_score_to_channels(const cp_model *model, const float *score, float *channel)
 {
     int n;
