@@ -279,8 +279,8 @@ cp_status cp_score_mct(cp_frame *frame, int image, const cp_response *response, 
 
 /* What every long score run takes. */
 typedef struct {
-    size_t memory;           /* bytes that the run's frames and buffers may take, 0 = 1 GiB; one entry always runs. Less
-                                memory costs time and changes nothing but rounding */
+    size_t memory;           /* bytes that the run's frames and buffers may take, 0 = 1 GiB, of frames on a GPU what is
+                                free there; one entry always runs. Less memory costs time and changes nothing but rounding */
     bool signed_scores;      /* keep the sign; otherwise the magnitude, as selection needs it */
     void (*progress)(void *user, double fraction); /* called now and then from the calling thread, or NULL */
     void *user;

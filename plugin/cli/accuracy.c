@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "engine/memory.h"
 #include "io/error.h"
 #include "io/file.h"
 #include "io/image.h"
@@ -106,11 +107,18 @@ cp_status cp_valid_list_measure(const cp_valid_list *v, const cp_model *model, c
     cp_status status = cp_response_class(model, 0, &any);
     if (status) return status;
     int logits = any.unit[0].layer, classes = cp_model_classes(model);
-    float *input = cp_alloc(BATCH * c * h * w, sizeof *input, "network input");
+    int batch = cp_most_entries(NULL, BATCH);
+    while (batch > 1 && cp_frame_bytes(model, batch, 0) > cp_frame_memory(NULL, 0, SIZE_MAX))
+        batch--;
+    do
+        status = cp_frame_create(model, batch, &frame);
+    while (cp_halve_batch(status, &batch));
+    float *input = cp_alloc((size_t)batch * c * h * w, sizeof *input, "network input");
     cp_progress *progress = cp_progress_start(what, (double)v->n, quiet);
-    status = input ? cp_frame_create(model, BATCH, &frame) : CP_ERESOURCE;
-    for (size_t first = 0; !status && first < v->n; first += BATCH) {
-        size_t n = v->n - first < BATCH ? v->n - first : BATCH;
+    if (!status && !input)
+        status = CP_ERESOURCE;
+    for (size_t first = 0; !status && first < v->n; first += (size_t)batch) {
+        size_t n = v->n - first < (size_t)batch ? v->n - first : (size_t)batch;
         for (size_t i = 0; !status && i < n; i++)
             status = read_picture(model, v->pictures[first + i], input + i * c * h * w);
         if (!status) status = cp_frame_forward(frame, input, (int)n, NULL);

@@ -418,7 +418,7 @@ static size_t fit_on_gpus(const cp_session *s)
 {
     size_t each = cp_frame_bytes(s->model, 1, 1) + cp_model_neuron_count(s->model) * sizeof(float) +
                   cp_frame_run_bytes(s->frame);
-    size_t on_one = 1 + cp_frame_memory(s->options->mem, SIZE_MAX) / each;
+    size_t on_one = 1 + cp_frame_memory(NULL, s->options->mem, SIZE_MAX) / each;
     return on_one * (size_t)(s->n_gpus > 1 ? s->n_gpus : 1);
 }
 
@@ -485,7 +485,7 @@ static void start_workers(list *l, int n, worker *workers)
     l->working = n;
     size_t mem = l->session->options->mem;
     if (cp_device() >= 0) /* whatever is free is shared */
-        mem = cp_frame_memory(mem, SIZE_MAX) * (size_t)(l->session->n_gpus > 1 ? l->session->n_gpus : 1);
+        mem = cp_frame_memory(NULL, mem, SIZE_MAX) * (size_t)(l->session->n_gpus > 1 ? l->session->n_gpus : 1);
     for (int i = 0; i < n; i++) {
         workers[i].options.mem = mem / (size_t)n;
         if (cp_device() >= 0 && workers[i].options.mem < cp_frame_bytes(l->session->model, 1, 1))

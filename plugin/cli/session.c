@@ -321,8 +321,8 @@ void cp_session_close(cp_session *s)
 
 cp_status cp_session_entries(const cp_session *s, int wanted, int *entries)
 {
-    size_t cap = cp_frame_memory(s->options->mem, (size_t)2 << 30);
-    int most = cp_most_entries(32), n = wanted < 1 ? 1 : wanted > most ? most : wanted;
+    size_t cap = cp_frame_memory(NULL, s->options->mem, (size_t)2 << 30);
+    int most = cp_most_entries(NULL, 32), n = wanted < 1 ? 1 : wanted > most ? most : wanted;
     while (n > 1 && cp_frame_bytes(s->model, 1, n) > cap)
         n--;
     *entries = n;

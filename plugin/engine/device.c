@@ -77,6 +77,8 @@ size_t cp_device_room(int index)
     return free > reserve ? free - reserve : 1;
 }
 
+int cp_device_index(const cp_frame *frame) { return frame->device->device; }
+
 /* cuBLAS keeps 32 MiB for a stream on the largest cards. */
 enum { HANDLE_BYTES = 64 << 20 };
 

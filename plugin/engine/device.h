@@ -24,6 +24,8 @@ cp_status cp_device_check(int index);
 
 /* Bytes free on a GPU, less a reserve for what libraries and the driver take; at least 1. */
 size_t cp_device_room(int index);
+/* The GPU that a frame is on. */
+int cp_device_index(const cp_frame *frame);
 
 /* Buffers of a new frame, which has all but these; owned[i] says whether layer i-1 is the frame's own. A branch is
  * where its base is, any other frame on the device chosen. */

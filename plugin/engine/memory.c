@@ -14,19 +14,29 @@ size_t cp_frame_run_bytes(const cp_frame *frame)
 bool cp_device_was_short(void) { return false; }
 #endif
 
-size_t cp_frame_memory(size_t asked, size_t otherwise)
+/* -1: the CPU. */
+static int device_of(const cp_frame *base)
 {
 #ifdef GPU
-    size_t room;
-    if (cp_device_chosen()) {
-        room = cp_device_room(cp_device());
+    if (base) return base->device ? cp_device_index(base) : -1;
+#endif
+    return base ? -1 : cp_device();
+}
+
+size_t cp_frame_memory(const cp_frame *base, size_t asked, size_t otherwise)
+{
+#ifdef GPU
+    int device = device_of(base);
+    if (device >= 0) {
+        size_t room = cp_device_room(device);
         return asked && asked < room ? asked : room;
     }
 #endif
+    (void)base;
     return asked ? asked : otherwise;
 }
 
-int cp_most_entries(int on_cpu) { return cp_device() >= 0 ? CP_DEVICE_BATCH : on_cpu; }
+int cp_most_entries(const cp_frame *base, int on_cpu) { return device_of(base) >= 0 ? CP_DEVICE_BATCH : on_cpu; }
 
 bool cp_halve_batch(cp_status status, int *batch)
 {

@@ -5,13 +5,13 @@
 
 #include "critpath.h"
 
-/* Bytes that frames made now may take. On the CPU `asked`, or `otherwise` where that is 0; on a GPU what is free there,
- * less a reserve, and at most `asked` where that is not 0. At least 1. */
-size_t cp_frame_memory(size_t asked, size_t otherwise);
+/* Bytes that branches of `base` may take or, where it is NULL, frames made now. On the CPU `asked`, or `otherwise` where that
+ * is 0; on a GPU what is free there, less a reserve, and at most `asked` where that is not 0. At least 1. */
+size_t cp_frame_memory(const cp_frame *base, size_t asked, size_t otherwise);
 
 enum { CP_DEVICE_BATCH = 64 };
-/* Entries of a batch at most: `on_cpu`, or CP_DEVICE_BATCH where frames made now are on a GPU. */
-int cp_most_entries(int on_cpu);
+/* Entries of a batch of theirs at most: `on_cpu`, or CP_DEVICE_BATCH on a GPU. */
+int cp_most_entries(const cp_frame *base, int on_cpu);
 
 /* After a batch that failed: true where it was for want of memory and half as many entries can be tried, *batch being
  * that half; one line on stderr says so. */

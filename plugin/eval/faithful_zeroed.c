@@ -24,7 +24,7 @@ cp_status cp_zeroed_create(const cp_frame *original, int image, const cp_respons
                            int wanted, cp_zeroed **zeroed)
 {
     const cp_model *model = cp_frame_model(original);
-    size_t c, h, w, inputs, memory = cp_frame_memory(run->memory, DEFAULT_MEMORY);
+    size_t c, h, w, inputs, memory = cp_frame_memory(NULL, run->memory, DEFAULT_MEMORY);
     cp_model_input_shape(model, &c, &h, &w);
     inputs = c * h * w;
     *zeroed = NULL;
@@ -33,7 +33,7 @@ cp_status cp_zeroed_create(const cp_frame *original, int image, const cp_respons
         return CP_ERESOURCE;
     z->model = model;
     z->response = response;
-    z->batch = cp_most_entries(wanted < 1 ? 1 : wanted);
+    z->batch = cp_most_entries(NULL, wanted < 1 ? 1 : wanted);
     while (z->batch > 1 && cp_frame_bytes(model, z->batch, 0) > memory)
         z->batch--;
     cp_status status;

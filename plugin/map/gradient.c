@@ -109,7 +109,7 @@ cp_status cp_map_zeroed(const cp_model *model, const float *input, const cp_resp
     size_t c, h, w, count = (size_t)(n > 0 ? n : 0);
     cp_model_input_shape(model, &c, &h, &w);
     size_t size = c * h * w;
-    int batch = cp_most_entries(ZEROED_BATCH);
+    int batch = cp_most_entries(NULL, ZEROED_BATCH);
     batch = n < batch ? n : batch;
     cp_frame *frame = NULL;
     float *inputs = NULL;
@@ -120,7 +120,7 @@ cp_status cp_map_zeroed(const cp_model *model, const float *input, const cp_resp
         status = open_all(model, response, paths, n, use, opened);
     if (status || n <= 0)
         goto done;
-    while (batch > 1 && cp_frame_bytes(model, batch, batch) > cp_frame_memory(0, SIZE_MAX))
+    while (batch > 1 && cp_frame_bytes(model, batch, batch) > cp_frame_memory(NULL, 0, SIZE_MAX))
         batch--;
     do
         status = cp_frame_create(model, batch, &frame);

@@ -114,9 +114,9 @@ cp_status cp_score_ablation(cp_frame *frame, int image, const cp_response *respo
         to = end_of_layer(&s, &table[l], from);
         if (from == to || !cp_suffix_matters(model, response, (int)l))
             continue;
-        int most = cp_most_entries(BATCH);
+        int most = cp_most_entries(frame, BATCH);
         most = to - from < (size_t)most ? (int)(to - from) : most;
-        int batch = cp_suffix_batch(model, response, (int)l, most, false, cp_run_frame_memory(run));
+        int batch = cp_suffix_batch(frame, response, (int)l, most, false, cp_run_frame_memory(frame, run));
         do {
             cp_suffix suffix;
             status = cp_suffix_open(frame, image, response, (int)l, batch, &suffix);

@@ -112,8 +112,8 @@ static cp_status integrate(cp_frame *frame, int image, const cp_response *respon
                            const cp_intgrad_options *options, float *score, cp_intgrad_layer *report)
 {
     /* The other half is for gradients that are kept, and for the ray. */
-    int batch = cp_suffix_batch(cp_frame_model(frame), response, position, cp_most_entries(BATCH), true,
-                                cp_run_frame_memory(&options->run) / 2);
+    int batch = cp_suffix_batch(frame, response, position, cp_most_entries(frame, BATCH), true,
+                                cp_run_frame_memory(frame, &options->run) / 2);
     cp_status status;
     do {
         report->evaluations = 0;

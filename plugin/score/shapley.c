@@ -208,8 +208,8 @@ static cp_status play_layer(cp_frame *frame, int image, const cp_response *respo
                             float *value, float *error)
 {
     const cp_run_options *run = &g->options->run;
-    int batch = cp_suffix_batch(cp_frame_model(frame), response, position, cp_most_entries(BATCH), false,
-                                cp_run_frame_memory(run));
+    int batch = cp_suffix_batch(frame, response, position, cp_most_entries(frame, BATCH), false,
+                                cp_run_frame_memory(frame, run));
     cp_status status;
     do {
         game one = *g;

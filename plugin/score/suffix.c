@@ -6,6 +6,7 @@
 
 #include "engine/branch.h"
 #include "engine/memory.h"
+#include "engine/scores.h"
 #include "io/error.h"
 
 enum { LEAST_BATCH = 2 };
@@ -39,8 +40,10 @@ double cp_suffix_work(const cp_model *model, const cp_response *response, int po
 
 /* Few entries at a time stay in the caches (a batch of 8 takes a sixth longer on SqueezeNet); but a connected layer reads
  * all its weights for each run, so where they outweigh an entry's values, more entries share them. */
-int cp_suffix_batch(const cp_model *model, const cp_response *response, int position, int most, bool backward, size_t bytes)
+int cp_suffix_batch(const cp_frame *frame, const cp_response *response, int position, int most, bool backward,
+                    size_t bytes)
 {
+    const cp_model *model = cp_frame_model(frame);
     int n, layer = cp_model_neuron_layers(model, &n)[position].layer;
     size_t values = cp_model_neuron_layers(model, &n)[position].count * sizeof(float);
     double weights = 0;
@@ -50,7 +53,7 @@ int cp_suffix_batch(const cp_model *model, const cp_response *response, int posi
             weights += (double)info->parameters * sizeof(float);
     }
     double useful = LEAST_BATCH + weights / (double)(cp_frame_branch_bytes(model, layer, response, 1, backward) + 1);
-    int batch = useful < most && cp_device() < 0 ? (int)useful : most; /* a GPU has work for all of them at once */
+    int batch = useful < most && !cp_frame_on_device(frame) ? (int)useful : most; /* a GPU has work for all of them at once */
     while (batch > 1 && cp_frame_branch_bytes(model, layer, response, batch, backward ? batch : 0) +
                                 (backward ? (size_t)batch * values : 0) > bytes)
         batch--;
@@ -116,9 +119,9 @@ cp_status cp_suffix_zero(cp_suffix *suffix, double *phi)
 
 size_t cp_run_memory(const cp_run_options *run) { return run && run->memory ? run->memory : (size_t)1 << 30; }
 
-size_t cp_run_frame_memory(const cp_run_options *run)
+size_t cp_run_frame_memory(const cp_frame *frame, const cp_run_options *run)
 {
-    return cp_frame_memory(run ? run->memory : 0, cp_run_memory(run));
+    return cp_frame_memory(frame, run ? run->memory : 0, cp_run_memory(run));
 }
 
 void cp_run_progress(const cp_run_options *run, double fraction)

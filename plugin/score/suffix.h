@@ -23,9 +23,9 @@ bool cp_suffix_matters(const cp_model *model, const cp_response *response, int p
 /* Relative cost of a run: multiply-accumulates of the layers between neuron layer `position` and the response. */
 double cp_suffix_work(const cp_model *model, const cp_response *response, int position);
 
-/* The batch from 1 to `most` (cp_most_entries) that runs fastest of those whose frame fits in `bytes`; `backward`: with the
+/* The batch from 1 to `most` (cp_most_entries) that runs fastest of those whose branch fits in `bytes`; `backward`: with the
  * gradients of all entries. */
-int cp_suffix_batch(const cp_model *model, const cp_response *response, int position, int most, bool backward,
+int cp_suffix_batch(const cp_frame *frame, const cp_response *response, int position, int most, bool backward,
                     size_t bytes);
 
 /* `frame` must stay unchanged until cp_suffix_close, which accepts what a failed open left. */
@@ -43,9 +43,9 @@ cp_status cp_suffix_backward(cp_suffix *suffix, int n, float *gradient);
 /* Response of the layer set to 0. */
 cp_status cp_suffix_zero(cp_suffix *suffix, double *phi);
 
-/* Bytes of cp_run_options.memory, or what 0 stands for: on the host, and where frames are made now. */
+/* Bytes of cp_run_options.memory, or what 0 stands for: on the host, and for branches of the frame. */
 size_t cp_run_memory(const cp_run_options *run);
-size_t cp_run_frame_memory(const cp_run_options *run);
+size_t cp_run_frame_memory(const cp_frame *frame, const cp_run_options *run);
 void cp_run_progress(const cp_run_options *run, double fraction);
 
 #endif
