@@ -395,7 +395,7 @@ bool cp_path_is_of_channels(const cp_path *path);
 cp_status cp_path_select(cp_path *path, const float *score, double sparsity, double floor, cp_selection *selection);
 
 /* NeuronMCT and selection in one, for n sparsities: as cp_score_mct and then cp_path_select with floor 0 for each, but
- * on a GPU the scores never leave it. paths[i]: one of the model each. */
+ * on a GPU the scores never leave it, and on the CPU paths of few neurons are found without an array of scores. paths[i]: one of the model each. */
 cp_status cp_path_mct(cp_frame *frame, int image, const cp_response *response, const double *sparsities, int n,
                       cp_path *const *paths, cp_selection *selections);
 

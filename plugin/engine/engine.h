@@ -129,6 +129,7 @@ struct cp_frame {
     uint16_t **index;     /* by layer: maxpool winners, (batch, outputs) */
     float **before_gate;  /* by neuron layer: activations before the gate, (batch, count); made at the first gated run */
     uint8_t *gated;       /* by image */
+    float *scores;        /* of all neurons: cp_frame_scores; NULL until then */
     float *arena;         /* deltas of a backward or tangents of a forward-mode run */
     size_t arena_floats;
     cp_scratch scratch;

@@ -159,10 +159,17 @@ void cp_frame_free(cp_frame *frame)
     }
     cp_free(frame->value), cp_free(frame->index), cp_free(frame->before_gate);
     cp_free(frame->gated), cp_free(frame->scratch.thread), cp_free(frame->scratch.shared), cp_free(frame->rows);
+    cp_free(frame->scores);
     cp_free(frame);
 }
 
 const cp_model *cp_frame_model(const cp_frame *frame) { return frame->model; }
+
+float *cp_frame_scores(cp_frame *frame)
+{
+    if (!frame->scores) frame->scores = cp_alloc_whole(cp_model_neuron_count(frame->model), sizeof(float), "scores");
+    return frame->scores;
+}
 
 cp_status cp_frame_arena(cp_frame *frame, size_t floats)
 {

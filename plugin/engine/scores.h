@@ -1,5 +1,6 @@
 /* Scores that stay where the frame that made them computes: on a GPU, N floats that only the selection's counts and the
- * path's bits leave. For the rooms of scores and paths; on the CPU scores are arrays and none of this is called. */
+ * path's bits leave. For the rooms of scores and paths; on the CPU scores are arrays and of this only the first
+ * is called. */
 #ifndef CP_ENGINE_SCORES_H
 #define CP_ENGINE_SCORES_H
 
@@ -10,6 +11,10 @@ bool cp_frame_on_device(const cp_frame *frame);
 #else
 #define cp_frame_on_device(frame) ((void)(frame), false)
 #endif
+
+/* Room for a score per neuron on the host, the frame's, from one explanation to the next: where neurons are cheap the first
+ * touch of a new array costs a third of a forward run. NULL with the message set when memory is out. */
+float *cp_frame_scores(cp_frame *frame);
 
 /* The frame's device scores become a * g of every neuron for one entry, or its magnitude; 0 where the response or the seed
  * does not depend on the layer and for the response's own units. *finite: all of them are. */

@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "io/error.h"
-#include "path/path.h"
+#include "path/best.h"
 #include "path/scores.h"
 #include "path/statistics.h"
 
@@ -139,11 +139,11 @@ cp_status cp_scores_mct(cp_frame *frame, int image, const cp_response *response,
     *out = NULL;
     if (!scores)
         return status;
-    *scores = (cp_scores){.frame = frame, .image = image};
+    *scores = (cp_scores){.frame = frame, .image = image, .borrowed = !cp_frame_on_device(frame)};
     if (cp_frame_on_device(frame)) {
         if ((scores->all = cp_alloc(1, sizeof *scores->all, "selection")))
             status = mct_on_device(frame, image, response, scores->all);
-    } else if ((scores->array = cp_alloc_whole(cp_model_neuron_count(cp_frame_model(frame)), sizeof(float), "scores"))) {
+    } else if ((scores->array = cp_frame_scores(frame))) {
         status = cp_score_mct(frame, image, response, false, scores->array);
     }
     if (status)
@@ -292,12 +292,17 @@ cp_status cp_scores_describe(cp_scores *scores, const cp_path *path, cp_channel_
 cp_status cp_path_mct(cp_frame *frame, int image, const cp_response *response, const double *sparsities, int n,
                       cp_path *const *paths, cp_selection *selections)
 {
+    const cp_entry entry = {.image = image, .response = response};
     cp_scores *scores = NULL;
     cp_status status = CP_OK;
+    bool done = false;
     for (int i = 0; i < n && !status; i++)
         status = cp_path_check_sparsity(sparsities[i]);
-    if (!status)
-        status = cp_scores_mct(frame, image, response, &scores);
+    if (!status && !cp_frame_on_device(frame))
+        status = cp_best_mct(frame, &entry, sparsities, n, paths, selections, &done);
+    if (status || done)
+        return status;
+    status = cp_scores_mct(frame, image, response, &scores);
     for (int i = 0; i < n && !status; i++)
         status = cp_scores_select(scores, sparsities[i], 0, paths[i], &selections[i]);
     cp_scores_free(scores);
