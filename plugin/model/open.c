@@ -152,15 +152,18 @@ cp_status cp_model_open(const char *cfg, const char *weights, cp_model **out)
 void cp_host_free(network *net)
 {
     if (!net) return;
+    int gpu = gpu_index;
+    gpu_index = net->gpu_index;
     for (int i = 0; i < net->n; ++i) {
         layer *l = &net->layers[i];
         if (l->type == DROPOUT) l->output = l->delta = NULL; /* the previous layer's */
         free(l->mask), l->mask = NULL; /* free_layer forgets these */
         free(l->cost), l->cost = NULL;
         free(l->loss), l->loss = NULL;
+#ifdef GPU
+        if (gpu_index >= 0) cuda_free(l->loss_gpu);
+#endif
     }
-    int gpu = gpu_index;
-    gpu_index = net->gpu_index;
 #ifdef GPU
     if (gpu_index >= 0) cuda_free(net->workspace), net->workspace = NULL;
 #endif
