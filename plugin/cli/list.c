@@ -295,7 +295,8 @@ static void end_worker(worker *w)
         cp_frame_free(w->session.frame), w->session.frame = NULL;
 }
 
-/* The memory is too short for all workers: this one gives its own back, and the job to the others. False: there are none. */
+/* The memory is too short for all workers: this one gives its own back, and the job to the others. False: there are
+ * none. */
 static bool give_way(worker *w, job *j)
 {
     list *l = w->l;
@@ -304,7 +305,8 @@ static bool give_way(worker *w, job *j)
     l->working -= !last;
     l->returning += !last;
     unlock(l);
-    fprintf(stderr, "critpath: %s; going on with fewer images at a time\n", j->message ? j->message : "GPU: out of memory");
+    fprintf(stderr, "critpath: %s; going on with fewer images at a time\n",
+            j->message ? j->message : "GPU: out of memory");
     forget_visit(j);
     if (last)
         return false;
@@ -422,8 +424,8 @@ static size_t fit_on_gpus(const cp_session *s)
     return on_one * (size_t)(s->n_gpus > 1 ? s->n_gpus : 1);
 }
 
-/* One more worker than may compute, for the time in which one writes. On a GPU they fill the card side by side, each on its
- * stream, while others read, select and write. */
+/* One more worker than may compute, for the time in which one writes. On a GPU they fill the card side by side, each on
+ * its stream, while others read, select and write. */
 static int count_workers(const cp_session *s)
 {
     size_t cap = s->options->mem ? s->options->mem : (size_t)2 << 30;

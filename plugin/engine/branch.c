@@ -16,11 +16,12 @@ static void put(cp_frame *branch, int entry, size_t first, size_t count, cp_orig
 
 void cp_branch_start(cp_frame *branch, int entry, cp_origin from)
 {
+    const cp_model *model = branch->model;
     int layer = branch->branch_layer;
     if (cp_on_device(branch))
         cp_device_branch_start(branch, entry, from);
     else
-        put(branch, entry, 0, layer < 0 ? (size_t)branch->model->net->inputs : branch->model->layer[layer].outputs, from);
+        put(branch, entry, 0, layer < 0 ? (size_t)model->net->inputs : model->layer[layer].outputs, from);
 }
 
 cp_status cp_branch_put(cp_frame *branch, int entry, size_t first, size_t count, cp_origin from)

@@ -401,8 +401,8 @@ void *cp_device_to_side(cp_frame *frame, const void *from, size_t bytes)
 void cp_device_upload(cp_frame *frame, const float *from, float *to, size_t count)
 {
     if (frame->device->status) return;
-    cp_device_failed(frame,
-                     cudaMemcpyAsync(to, from, count * sizeof *to, cudaMemcpyHostToDevice, frame->device->lane->arm->stream),
+    cudaStream_t stream = frame->device->lane->arm->stream;
+    cp_device_failed(frame, cudaMemcpyAsync(to, from, count * sizeof *to, cudaMemcpyHostToDevice, stream),
                      "copy to the device");
 }
 
@@ -434,8 +434,8 @@ void cp_device_add_at(cp_frame *frame, float *x, float value)
 
 static size_t bytes_of(const cp_path *path) { return path->first[path->n_layers] * sizeof *path->words; }
 
-/* Room for n more paths of that size in the slots of a run, at most all of them. What they held is forgotten where they are
- * full: the stream has read it when it comes to write there again. */
+/* Room for n more paths of that size in the slots of a run, at most all of them. What they held is forgotten where they
+ * are full: the stream has read it when it comes to write there again. */
 static bool make_slots(cp_frame *frame, size_t bytes, int n)
 {
     cp_device_frame *device = frame->device;
@@ -459,8 +459,8 @@ static int slot_of(const cp_device_frame *device, const cp_path *path)
     return k;
 }
 
-/* The path's words of a layer on the device. All of them are brought at their first use in a run, as a copy from the host
- * at every layer would hold it up. */
+/* The path's words of a layer on the device. All of them are brought at their first use in a run, as a copy from the
+ * host at every layer would hold it up. */
 static const uint64_t *bring(cp_frame *frame, const cp_path *path, int position)
 {
     cp_device_frame *device = frame->device;
@@ -482,7 +482,8 @@ static const uint64_t *bring(cp_frame *frame, const cp_path *path, int position)
 void cp_device_restrict(cp_frame *frame, int position, const cp_path *path, const float *constant, float *a)
 {
     const uint64_t *words = bring(frame, path, position);
-    if (words) cp_kernel_restrict(frame->model->neuron[position].count, words, constant, a, frame->device->lane->arm->stream);
+    size_t count = frame->model->neuron[position].count;
+    if (words) cp_kernel_restrict(count, words, constant, a, frame->device->lane->arm->stream);
 }
 
 void cp_device_gate(cp_frame *frame, size_t count, const float *gates, float *before, float *a)
@@ -520,5 +521,6 @@ void cp_device_through_all(cp_frame *frame, int position, int n, const float *co
         any |= listed.words[e] != NULL;
     }
     if (any && !device->status)
-        cp_kernel_through_all(n, frame->model->neuron[position].count, &listed, activation, g, device->lane->arm->stream);
+        cp_kernel_through_all(n, frame->model->neuron[position].count, &listed, activation, g,
+                              device->lane->arm->stream);
 }

@@ -51,8 +51,8 @@ void cp_device_branch_start(cp_frame *branch, int entry, cp_origin from);
 cp_status cp_device_branch_put(cp_frame *branch, int entry, size_t first, size_t count, cp_origin from);
 void cp_device_responses(const cp_frame *frame, int n, const cp_response *response, double *phi);
 
-/* Rays: entry e of the branch's layer = factor[e] * image `base_image` of its base; the host's copies of what follows are
- * out of date. sum (outputs) += weight * the deltas of n entries. */
+/* Rays: entry e of the branch's layer = factor[e] * image `base_image` of its base; the host's copies of what follows
+ * are out of date. sum (outputs) += weight * the deltas of n entries. */
 void cp_device_scale(cp_frame *branch, int n, const double *factor);
 void cp_device_add_deltas(cp_frame *frame, const float *delta, size_t outputs, int n, double weight, double *sum);
 

@@ -1,6 +1,6 @@
 /* Connected layers on a device. What they cost is to read their weights, often more than all the network's values: so a
- * block reads them once for several entries. Each entry adds in an order that the layer's shape alone gives, so that its
- * bytes do not depend on the entries beside it, as those of a library's matrix product may. */
+ * block reads them once for several entries. Each entry adds in an order that the layer's shape alone gives, so that
+ * its bytes do not depend on the entries beside it, as those of a library's matrix product may. */
 #include <cuda_runtime.h>
 #include <curand.h>
 #include <cublas_v2.h>
@@ -18,7 +18,10 @@ enum {
 };
 
 /* Entries behind the last one work on the last one's numbers, and write nothing. */
-__device__ static unsigned entry_of(unsigned first, unsigned k, unsigned n) { return first + k < n ? first + k : n - 1; }
+__device__ static unsigned entry_of(unsigned first, unsigned k, unsigned n)
+{
+    return first + k < n ? first + k : n - 1;
+}
 
 /* Thread t adds inputs t, t + 256, ...; then eight threads to a sum add the 256 parts. */
 template <int ENTRIES>
@@ -58,11 +61,12 @@ __global__ static void connected_kernel(unsigned n, unsigned inputs, unsigned ou
 void cp_kernel_connected(int n, size_t inputs, size_t outputs, const float *weights, cp_batch x, cp_batch y,
                          cudaStream_t stream)
 {
-    dim3 grid((unsigned)((outputs + ROWS - 1) / ROWS), (unsigned)((n + TOGETHER - 1) / TOGETHER));
+    unsigned in = (unsigned)inputs, out = (unsigned)outputs;
+    dim3 grid((out + ROWS - 1) / ROWS, (n + TOGETHER - 1) / TOGETHER);
     if (n == 1)
-        connected_kernel<1><<<grid, CP_BLOCK, 0, stream>>>(n, (unsigned)inputs, (unsigned)outputs, weights, x, y);
+        connected_kernel<1><<<grid, CP_BLOCK, 0, stream>>>(n, in, out, weights, x, y);
     else
-        connected_kernel<TOGETHER><<<grid, CP_BLOCK, 0, stream>>>(n, (unsigned)inputs, (unsigned)outputs, weights, x, y);
+        connected_kernel<TOGETHER><<<grid, CP_BLOCK, 0, stream>>>(n, in, out, weights, x, y);
 }
 
 template <int ENTRIES>
@@ -93,11 +97,10 @@ __global__ static void connected_backward_kernel(unsigned n, unsigned inputs, un
 void cp_kernel_connected_backward(int n, size_t inputs, size_t outputs, const float *weights, cp_batch y, cp_batch x,
                                   bool fresh, cudaStream_t stream)
 {
-    dim3 grid((unsigned)((inputs + COLUMNS - 1) / COLUMNS), (unsigned)((n + TOGETHER - 1) / TOGETHER));
+    unsigned in = (unsigned)inputs, out = (unsigned)outputs;
+    dim3 grid((in + COLUMNS - 1) / COLUMNS, (n + TOGETHER - 1) / TOGETHER);
     if (n == 1)
-        connected_backward_kernel<1><<<grid, CP_BLOCK, 0, stream>>>(n, (unsigned)inputs, (unsigned)outputs, weights, y, x,
-                                                                    fresh);
+        connected_backward_kernel<1><<<grid, CP_BLOCK, 0, stream>>>(n, in, out, weights, y, x, fresh);
     else
-        connected_backward_kernel<TOGETHER><<<grid, CP_BLOCK, 0, stream>>>(n, (unsigned)inputs, (unsigned)outputs,
-                                                                           weights, y, x, fresh);
+        connected_backward_kernel<TOGETHER><<<grid, CP_BLOCK, 0, stream>>>(n, in, out, weights, y, x, fresh);
 }

@@ -5,8 +5,8 @@
 #include "engine/device.h"
 #include "engine/device_kernels.h"
 
-/* A stream with what the libraries need for it: each its own, as results may depend on which of several streams shares a
- * handle's workspace. */
+/* A stream with what the libraries need for it: each its own, as results may depend on which of several streams shares
+ * a handle's workspace. */
 typedef struct {
     cudaStream_t stream;
     cudaEvent_t done;
@@ -75,7 +75,8 @@ cp_status cp_device_malloc(void **memory, size_t bytes, const char *what);
 
 /* Keeps the first fault of a run; true once there is one. */
 bool cp_device_failed(cp_frame *frame, cudaError_t error, const char *what);
-/* How many arms of the run's lane can share n images, at least 1; made at the first use, fewer where memory is short. */
+/* How many arms of the run's lane can share n images, at least 1; made at the first use, fewer where memory is short.
+ */
 int cp_lane_arms(cp_frame *frame, int n);
 /* Memory that one step uses, of a run's lane; NULL after a fault. */
 void *cp_device_side(cp_frame *frame, size_t bytes);

@@ -28,8 +28,8 @@ void cp_kernel_maxpool(const layer *l, int n, cp_batch x, cp_batch y, uint16_t *
 /* index (images, outputs): entry e has the winners of image first + e * step. */
 void cp_kernel_maxpool_backward(const layer *l, int n, cp_batch y, const uint16_t *index, int first, int step,
                                 cp_batch x, cudaStream_t stream);
-void cp_kernel_maxpool_tangent(const layer *l, int n, cp_batch x, const uint16_t *index, int first, int step, cp_batch y,
-                               cudaStream_t stream);
+void cp_kernel_maxpool_tangent(const layer *l, int n, cp_batch x, const uint16_t *index, int first, int step,
+                               cp_batch y, cudaStream_t stream);
 void cp_kernel_avgpool(int n, cp_batch x, cp_batch y, size_t channels, size_t plane, cudaStream_t stream);
 void cp_kernel_avgpool_backward(int n, cp_batch y, cp_batch x, size_t channels, size_t plane, cudaStream_t stream);
 void cp_kernel_shortcut(const layer *l, int n, cp_batch in, cp_batch from, cp_batch y, cudaStream_t stream);
@@ -92,8 +92,8 @@ void cp_kernel_select(int layers, const cp_span *span, size_t n_words, const flo
 /* Where scores are from `lowest` to `highest` as integers, in any order, at most `room`; *found: how many there are. */
 void cp_kernel_find(size_t count, const float *score, uint32_t lowest, uint32_t highest, uint32_t *at, uint32_t room,
                     unsigned *found, cudaStream_t stream);
-/* best[l], cleared before: the largest score of the layer << 32 | 2^32 - 1 - the first neuron that has it, counted in the
- * layer. */
+/* best[l], cleared before: the largest score of the layer << 32 | 2^32 - 1 - the first neuron that has it, counted in
+ * the layer. */
 void cp_kernel_best(int layers, const cp_span *span, const float *score, unsigned long long *best, cudaStream_t stream);
 /* *total += the neurons that selection takes before that one, which scores `value`. */
 void cp_kernel_rank(size_t count, const float *score, uint32_t value, size_t neuron, unsigned long long *total,

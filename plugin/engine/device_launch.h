@@ -1,5 +1,5 @@
-/* How kernels are launched: one grid row per entry, enough blocks to fill a card, the rest by stride. A layer's outputs are
- * an int in Darknet, so that within one entry 32 bits count them: divisions by 64 bits cost several times more. */
+/* How kernels are launched: one grid row per entry, enough blocks to fill a card, the rest by stride. A layer's outputs
+ * are an int in Darknet, so that within one entry 32 bits count them: divisions by 64 bits cost several times more. */
 #ifndef CP_ENGINE_DEVICE_LAUNCH_H
 #define CP_ENGINE_DEVICE_LAUNCH_H
 

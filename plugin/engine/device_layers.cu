@@ -337,8 +337,8 @@ __global__ static void maxpool_tangent_kernel(cp_window g, size_t count, cp_batc
     }
 }
 
-void cp_kernel_maxpool_tangent(const layer *l, int n, cp_batch x, const uint16_t *index, int first, int step, cp_batch y,
-                               cudaStream_t stream)
+void cp_kernel_maxpool_tangent(const layer *l, int n, cp_batch x, const uint16_t *index, int first, int step,
+                               cp_batch y, cudaStream_t stream)
 {
     cp_window g = pool_window(l);
     size_t count = (size_t)g.c * g.out_h * g.out_w;
@@ -463,7 +463,7 @@ __global__ static void spread_kernel(int stride, int w, size_t count, cp_batch s
     float *to = large.base + blockIdx.y * large.stride;
     int wide = w * stride;
     CP_EACH(i, count) {
-        unsigned row = i / wide, x = i % wide; /* rows of one channel are a multiple of the stride: channels need no care */
+        unsigned row = i / wide, x = i % wide; /* a channel's rows are a multiple of the stride: it needs no care */
         float value = scale * from[row / stride * w + x / stride];
         to[i] = add ? to[i] + value : value;
     }

@@ -1,6 +1,7 @@
-/* One row per layer type on a device. Our kernels take a whole batch. A library's matrix product or convolution may choose
- * another kernel for another batch, and so other sums: it gets one image at a time, always by the same call, and the images
- * of a batch run side by side on the arms of the lane. So an image's bytes do not depend on the batch that it is in. */
+/* One row per layer type on a device. Our kernels take a whole batch. A library's matrix product or convolution may
+ * choose another kernel for another batch, and so other sums: it gets one image at a time, always by the same call, and
+ * the images of a batch run side by side on the arms of the lane. So an image's bytes do not depend on the batch that
+ * it is in. */
 #include <stdio.h>
 
 #include "engine/device_internal.h"
@@ -25,8 +26,8 @@ static void blas_failed(const call *c, cublasStatus_t error)
 
 /* ---------------------------------------------------------------- image by image */
 
-/* What the images of a batch do side by side: the arms wait for what the stream has been given so far, it waits for them.
- */
+/* What the images of a batch do side by side: the arms wait for what the stream has been given so far, it waits for
+ * them. */
 static int spread(const call *c, int n)
 {
     int arms = cp_lane_arms(c->frame, n);
@@ -212,8 +213,8 @@ static void forward_maxpool(const call *c, int n, const cp_batch *in, cp_batch o
     cp_kernel_maxpool(c->op->l, n, in[0], out, index, c->stream);
 }
 
-/* The entries' images, from entry `from` on, as first + e * step: mostly all of one image or each of its own. Returns how
- * many entries that holds for. */
+/* The entries' images, from entry `from` on, as first + e * step: mostly all of one image or each of its own. Returns
+ * how many entries that holds for. */
 static int images_of(const int *image, int from, int n, int *step)
 {
     int to = from + 1;

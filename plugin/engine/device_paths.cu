@@ -254,8 +254,8 @@ void cp_kernel_find(size_t count, const float *score, uint32_t lowest, uint32_t 
 
 /* ---------------------------------------------------------------- what a selection consists of */
 
-/* Of a block's threads; the result is the first thread's. The first warp joins them: eight each, then its own. Once in a
- * kernel. */
+/* Of a block's threads; the result is the first thread's. The first warp joins them: eight each, then its own. Once in
+ * a kernel. */
 template <class T, class Join> __device__ static T join_block(T value, Join join)
 {
     __shared__ T part[CP_BLOCK];

@@ -104,7 +104,8 @@ static size_t aligned(size_t bytes) { return (bytes + ALIGN - 1) / ALIGN * ALIGN
 
 /* The table, on the device, and behind it `bytes` of room. image < 0: no activations; first, dead: NULL, where nobody
  * asks. NULL after a fault. */
-static cp_span *open_table(cp_frame *frame, int image, const size_t *first, const float *dead, size_t bytes, void **room)
+static cp_span *open_table(cp_frame *frame, int image, const size_t *first, const float *dead, size_t bytes,
+                           void **room)
 {
     const cp_model *model = frame->model;
     int n = model->neuron_layers;

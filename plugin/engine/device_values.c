@@ -1,5 +1,5 @@
-/* Values between a frame on a device and the host: copies brought up to date on demand, what callers change of them, and the
- * edits of a branch that are made there. */
+/* Values between a frame on a device and the host: copies brought up to date on demand, what callers change of them,
+ * and the edits of a branch that are made there. */
 #include <math.h>
 #include <string.h>
 
@@ -145,7 +145,8 @@ void cp_device_scale(cp_frame *branch, int n, const double *factor)
         cp_factors factors = {{0}};
         int some = n - first < CP_DEVICE_ENTRIES ? n - first : CP_DEVICE_ENTRIES;
         for (int e = 0; e < some; ++e) factors.of[e] = (float)factor[first + e];
-        cp_kernel_scale(some, count, &factors, from, branch->value[layer + 1] + first * count, device->lane->arm->stream);
+        cp_kernel_scale(some, count, &factors, from, branch->value[layer + 1] + first * count,
+                        device->lane->arm->stream);
     }
 }
 

@@ -1,12 +1,12 @@
-/* How much may run at once. On a GPU a batch is as large as the card's memory lets it be; on the CPU it is small, as what
- * stays in the caches runs faster. */
+/* How much may run at once. On a GPU a batch is as large as the card's memory lets it be; on the CPU it is small, as
+ * what stays in the caches runs faster. */
 #ifndef CP_ENGINE_MEMORY_H
 #define CP_ENGINE_MEMORY_H
 
 #include "critpath.h"
 
-/* Bytes that branches of `base` may take or, where it is NULL, frames made now. On the CPU `asked`, or `otherwise` where that
- * is 0; on a GPU what is free there, less a reserve, and at most `asked` where that is not 0. At least 1. */
+/* Bytes that branches of `base` may take or, where it is NULL, frames made now. On the CPU `asked`, or `otherwise`
+ * where that is 0; on a GPU what is free there, less a reserve, and at most `asked` where that is not 0. At least 1. */
 size_t cp_frame_memory(const cp_frame *base, size_t asked, size_t otherwise);
 
 enum { CP_DEVICE_BATCH = 64 };
@@ -17,7 +17,8 @@ int cp_most_entries(const cp_frame *base, int on_cpu);
  * that half; one line on stderr says so. */
 bool cp_halve_batch(cp_status status, int *batch);
 
-/* Bytes besides the frame that a run on its GPU takes: work memory, and what libraries keep for a stream. 0 on the CPU. */
+/* Bytes besides the frame that a run on its GPU takes: work memory, and what libraries keep for a stream. 0 on the CPU.
+ */
 size_t cp_frame_run_bytes(const cp_frame *frame);
 /* Whether a GPU's memory has been short in this thread since the last call. */
 bool cp_device_was_short(void);

@@ -1,5 +1,5 @@
-/* The scores of all neurons for one response, where they were computed: an array, or on a GPU, from which then only what is
- * asked for below comes back. For the rooms that select; which of the two it is they need not know. */
+/* The scores of all neurons for one response, where they were computed: an array, or on a GPU, from which then only
+ * what is asked for below comes back. For the rooms that select; which of the two it is they need not know. */
 #ifndef CP_PATH_SCORES_H
 #define CP_PATH_SCORES_H
 

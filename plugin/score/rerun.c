@@ -1,5 +1,5 @@
-/* What comes before the first neuron layer's restriction is the same in every run of one image. In many networks that is one
- * layer, but the one with the most outputs. */
+/* What comes before the first neuron layer's restriction is the same in every run of one image. In many networks that
+ * is one layer, but the one with the most outputs. */
 #include "score/rerun.h"
 
 #include "engine/branch.h"

@@ -69,7 +69,8 @@ static void close_network(network *n)
     free(n->input);
 }
 
-static void compare_image(const network *n, const char *name, cp_frame *all, cp_frame *alone, int image, const float *gradients)
+static void compare_image(const network *n, const char *name, cp_frame *all, cp_frame *alone, int image,
+                          const float *gradients)
 {
     const cp_entry entry = {.response = &n->response};
     float *gradient = room(n->inputs, sizeof *gradient);
@@ -104,7 +105,8 @@ static void test_bytes_do_not_depend_on_the_batch(void **state)
         float *mixed = room(IMAGES * n.inputs, sizeof *mixed);
         ok(cp_frame_backward(all, entries, IMAGES, NULL, mixed));
         for (int b = 0; b < IMAGES; ++b)
-            assert_memory_equal(mixed + b * n.inputs, gradients + entries[b].image * n.inputs, n.inputs * sizeof *mixed);
+            assert_memory_equal(mixed + b * n.inputs, gradients + entries[b].image * n.inputs,
+                                n.inputs * sizeof *mixed);
         free(mixed);
         cp_frame_free(all), cp_frame_free(alone);
         free(gradients);
