@@ -49,6 +49,12 @@ void cp_scatter(const cp_window *window, const float *weights, int n, cp_batch y
 /* conv_points.c: how many parts of a group's input channels it works on one after the other. */
 int cp_conv_points_blocks(const cp_window *window);
 
+/* conv_pointwise.c: y (rows, columns) = act(a (rows, k) x + bias) for 1x1 windows, bias NULL: 0; rows of x and y are `stride`
+ * floats apart. */
+bool cp_pointwise_fits(const cp_window *window, int columns, ACTIVATION activation);
+void cp_pointwise(const float *a, int rows, int k, const float *x, size_t stride, int columns, const float *bias,
+                  ACTIVATION activation, float *y);
+
 /* One input channel per group, computed without im2col. */
 void cp_depthwise_forward(const cp_window *window, const float *weights, int n, cp_batch x, cp_batch y, const float *bias,
                           ACTIVATION activation, const cp_scratch *scratch);

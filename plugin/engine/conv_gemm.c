@@ -112,6 +112,10 @@ static void gather_strip(const cp_window *g, const float *a, const float *x, int
                          const float *bias, ACTIVATION activation, float *col)
 {
     int window = g->size * g->size, k = g->c * window, positions = g->out_h * g->out_w, columns = p1 - p0;
+    if (!accumulate && cp_pointwise_fits(g, columns, activation)) {
+        cp_pointwise(a, g->m, k, x + p0, positions, columns, bias, activation, y + p0);
+        return;
+    }
     if (cp_is_pointwise(g)) {
         cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, g->m, columns, k, 1, a, k, x + p0, positions, accumulate,
                     y + p0, positions);
@@ -173,6 +177,11 @@ static void gather_small(const cp_window *g, const float *weights, int n, cp_bat
                     const float *col = pointwise ? cp_at(x, b0 + b) + group * g->c * plane
                                                  : scratch->shared + b * image + (size_t)group * k * positions;
                     float *out = cp_at(y, b0 + b) + (size_t)row * positions;
+                    if (!accumulate && cp_pointwise_fits(g, positions, activation)) {
+                        cp_pointwise(weights + (size_t)row * k, m, k, col, positions, positions, bias ? bias + row : NULL,
+                                     activation, out);
+                        continue;
+                    }
                     cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, m, positions, k, 1, weights + (size_t)row * k, k,
                                 col, positions, accumulate, out, positions);
                     if (!accumulate) finish(out, m, positions, positions, bias ? bias + row : NULL, activation);
