@@ -17,8 +17,9 @@ typedef int32_t integers __attribute__((vector_size(LANES * sizeof(int32_t))));
 
 static int min(int a, int b) { return a < b ? a : b; }
 
-/* Positions, and the copy they read. Forward: position ox reads phase kx%stride at ox + kx/stride. Backward: positions are
- * q = (ix + pad)/stride from `first` on, and read the deltas at q - kx/stride by the taps kx of input column ix's phase. */
+/* Positions, and the copy they read. Forward: position ox reads phase kx%stride at ox + kx/stride. Backward: positions
+ * are q = (ix + pad)/stride from `first` on, and read the deltas at q - kx/stride by the taps kx of input column ix's
+ * phase. */
 typedef struct {
     int reach; /* the largest kx/stride */
     int first, columns, line, rows, in_band;
@@ -84,8 +85,8 @@ typedef struct {
         *(lanes *)(y) = (lanes)((positive & (integers)sum) | (~positive & (integers)scaled));               \
     } while (0)
 
-static inline __attribute__((always_inline)) void sum_at(int n, const ptrdiff_t *offset, const float *weight, const float *at,
-                                                         finish f, float *y)
+static inline __attribute__((always_inline)) void sum_at(int n, const ptrdiff_t *offset, const float *weight,
+                                                         const float *at, finish f, float *y)
 {
     lanes sum = {0};
     _Pragma("GCC unroll 25") for (int k = 0; k < n; ++k) sum += weight[k] * *(const lanes *)(at + offset[k]);
@@ -93,8 +94,8 @@ static inline __attribute__((always_inline)) void sum_at(int n, const ptrdiff_t 
 }
 
 /* Of a row that is shorter than a vector. */
-static inline __attribute__((always_inline)) void sum_few(int n, const ptrdiff_t *offset, const float *weight, const float *at,
-                                                          int columns, finish f, float *y)
+static inline __attribute__((always_inline)) void sum_few(int n, const ptrdiff_t *offset, const float *weight,
+                                                          const float *at, int columns, finish f, float *y)
 {
     float few[LANES] = {0};
     for (int i = 0; f.add && i < columns; ++i) few[i] = y[i];
@@ -102,8 +103,8 @@ static inline __attribute__((always_inline)) void sum_few(int n, const ptrdiff_t
     for (int i = 0; i < columns; ++i) y[i] = few[i];
 }
 
-/* Rows of positions, lines of `line` floats in the copy and of `y_line` in y. n: the taps, a constant where it matters. The
- * last vector of a row overlaps the one before. */
+/* Rows of positions, lines of `line` floats in the copy and of `y_line` in y. n: the taps, a constant where it matters.
+ * The last vector of a row overlaps the one before. */
 static inline __attribute__((always_inline)) void sum_rows(int n, const taps *t, const float *work, int line, int rows,
                                                            int columns, finish f, float *y, int y_line)
 {
@@ -125,8 +126,8 @@ static inline __attribute__((always_inline)) void sum_rows(int n, const taps *t,
 }
 
 /* The same for windows of 3x3 neighbours, two rows at a time: what both read is loaded once. */
-static inline __attribute__((always_inline)) void sum_pair(const float *weight, const float *at, int line, finish f, float *y,
-                                                           int y_line)
+static inline __attribute__((always_inline)) void sum_pair(const float *weight, const float *at, int line, finish f,
+                                                           float *y, int y_line)
 {
     lanes upper = {0}, lower = {0};
 #pragma GCC unroll 4
@@ -141,8 +142,8 @@ static inline __attribute__((always_inline)) void sum_pair(const float *weight, 
     FINISH(lower, y + y_line);
 }
 
-static inline __attribute__((always_inline)) void sum_pairs(const taps *t, const float *work, int line, int rows, int columns,
-                                                            finish f, float *y, int y_line)
+static inline __attribute__((always_inline)) void sum_pairs(const taps *t, const float *work, int line, int rows,
+                                                            int columns, finish f, float *y, int y_line)
 {
     float weight[9];
     int last = columns - LANES;
@@ -164,8 +165,8 @@ static bool are_neighbours(const taps *t, int line)
     return yes;
 }
 
-/* What is summed of a band: rows one by one, or, where they are short, all as one run of positions, of which those at the
- * ends of lines are no outputs. */
+/* What is summed of a band: rows one by one, or, where they are short, all as one run of positions, of which those at
+ * the ends of lines are no outputs. */
 typedef struct {
     int rows, columns, line, y_line;
 } extent;
@@ -225,8 +226,8 @@ static inline __attribute__((always_inline)) void clear(float *to, int n)
     for (int i = 0; i < n; i += LANES) *(lanes *)(to + i) = zero;
 }
 
-/* to (rows, line) = phase `p` of the columns of x's rows first, first + step, ...; 0 outside. Less than LANES floats are
- * written beyond the end, and beyond each line's before the next one is. */
+/* to (rows, line) = phase `p` of the columns of x's rows first, first + step, ...; 0 outside. Less than LANES floats
+ * are written beyond the end, and beyond each line's before the next one is. */
 static inline __attribute__((always_inline)) void copy_rows(const cp_window *g, int stride, const float *x, int first,
                                                             int step, int p, int rows, int line, float *to)
 {
@@ -243,8 +244,8 @@ static inline __attribute__((always_inline)) void copy_rows(const cp_window *g, 
     }
 }
 
-CP_CLONES static void copy_phase(const cp_window *g, const float *restrict x, int first, int step, int p, int rows, int line,
-                                 float *restrict to)
+CP_CLONES static void copy_phase(const cp_window *g, const float *restrict x, int first, int step, int p, int rows,
+                                 int line, float *restrict to)
 {
     if (g->stride == 1) copy_rows(g, 1, x, first, step, p, rows, line, to);
     else if (g->stride == 2) copy_rows(g, 2, x, first, step, p, rows, line, to);
@@ -252,7 +253,8 @@ CP_CLONES static void copy_phase(const cp_window *g, const float *restrict x, in
 }
 
 /* y (rows of `columns`, one after the other) (=, +=) the beginnings of lines. */
-CP_CLONES static void copy_lines(const float *restrict sums, int line, int rows, int columns, bool add, float *restrict y)
+CP_CLONES static void copy_lines(const float *restrict sums, int line, int rows, int columns, bool add,
+                                 float *restrict y)
 {
     for (int r = 0; r < rows; ++r, sums += line, y += columns)
         if (add)
@@ -261,7 +263,8 @@ CP_CLONES static void copy_lines(const float *restrict sums, int line, int rows,
             copy_row(sums, columns, 1, y);
 }
 
-/* Row of x from its phases, which are `apart` floats apart; row[u % stride * apart + u / stride] is that of u = ix + pad. */
+/* Row of x from its phases, which are `apart` floats apart; row[u % stride * apart + u / stride] is that of u = ix +
+ * pad. */
 static inline __attribute__((always_inline)) void merge_row(const float *row, size_t apart, int stride, int pad, int w,
                                                             bool add, float *x)
 {
@@ -273,13 +276,14 @@ static inline __attribute__((always_inline)) void merge_row(const float *row, si
     }
     for (int first = 0; first < stride; ++first) {
         const float *from = row + (first + pad) % stride * apart + (first + pad) / stride;
-        for (int i = 0; first + i * stride < w; ++i) x[first + i * stride] = (add ? x[first + i * stride] : 0) + from[i];
+        for (int i = 0; first + i * stride < w; ++i)
+            x[first + i * stride] = (add ? x[first + i * stride] : 0) + from[i];
     }
 }
 
 /* The rows of x whose positions are q0 to q0 + rows - 1. */
-CP_CLONES static void merge_rows(const cp_window *g, const layout *o, const float *restrict sums, int q0, int rows, bool add,
-                                 float *restrict x)
+CP_CLONES static void merge_rows(const cp_window *g, const layout *o, const float *restrict sums, int q0, int rows,
+                                 bool add, float *restrict x)
 {
     int s = g->stride, end = min((q0 + rows) * s, g->h + g->pad);
     for (int u = q0 * s < g->pad ? g->pad : q0 * s; u < end; ++u) {
@@ -347,8 +351,8 @@ static void gather_phase(const cp_window *g, const layout *o, const float *delta
 }
 
 /* x (=, +=) the data gradient of one plane of deltas. */
-static void backward_plane(const cp_window *g, const layout *o, const float *delta, const float *kernel, bool add, float *x,
-                           float *work)
+static void backward_plane(const cp_window *g, const layout *o, const float *delta, const float *kernel, bool add,
+                           float *x, float *work)
 {
     int s = g->stride, shift = o->reach - o->first;
     const cp_window deltas = {.h = g->out_h, .w = g->out_w, .stride = 1, .pad = shift};

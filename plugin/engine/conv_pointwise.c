@@ -1,10 +1,14 @@
 /* 1x1 convolutions of not too many input channels: a product whose sums stay in registers until bias and activation are
- * applied. sgemm copies its operands first and leaves the activation to another pass. And it writes all rows of a strip at
- * once, of planes that may lie a multiple of 4096 bytes apart: those share the few lines of one set of the cache. Here a few
- * rows are written along the strip, then the next ones. */
+ * applied. sgemm copies its operands first and leaves the activation to another pass. And it writes all rows of a strip
+ * at once, of planes that may lie a multiple of 4096 bytes apart: those share the few lines of one set of the cache.
+ * Here a few rows are written along the strip, then the next ones. */
 #include "engine/conv.h"
 
-enum { LANES = 16, COLUMNS = 2 * LANES, ROWS = 8, MOST_CHANNELS = 512, NEAR = 1 << 12 /* floats of x that stay in the nearest cache */ };
+enum {
+    LANES = 16, COLUMNS = 2 * LANES, ROWS = 8,
+    MOST_CHANNELS = 512,
+    NEAR = 1 << 12 /* floats of x that stay in the nearest cache */
+};
 
 typedef float lanes __attribute__((vector_size(LANES * sizeof(float)), aligned(sizeof(float)), may_alias));
 typedef int32_t integers __attribute__((vector_size(LANES * sizeof(int32_t))));
@@ -49,7 +53,8 @@ static inline __attribute__((always_inline)) void tile(int rows, const float *a,
 }
 
 /* The same of all columns. The last block overlaps the one before. */
-static inline __attribute__((always_inline)) void block_of_rows(int rows, const float *a, int k, const float *x, size_t stride,
+static inline __attribute__((always_inline)) void block_of_rows(int rows, const float *a, int k, const float *x,
+                                                                size_t stride,
                                                         int columns, const float *bias, float slope, float *y)
 {
     int last = columns - COLUMNS;
@@ -57,8 +62,8 @@ static inline __attribute__((always_inline)) void block_of_rows(int rows, const 
     tile(rows, a, k, x + last, stride, bias, slope, y + last);
 }
 
-CP_CLONES void cp_pointwise(const float *a, int rows, int k, const float *x, size_t stride, int columns, const float *bias,
-                            ACTIVATION activation, float *y)
+CP_CLONES void cp_pointwise(const float *a, int rows, int k, const float *x, size_t stride, int columns,
+                            const float *bias, ACTIVATION activation, float *y)
 {
     float slope = activation == RELU ? 0 : activation == LEAKY ? .1f : activation == RELIE ? .01f : 1;
     int step = NEAR / k / COLUMNS * COLUMNS;

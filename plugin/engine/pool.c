@@ -84,10 +84,10 @@ typedef float lanes __attribute__((vector_size(64), aligned(4), may_alias));
 typedef int32_t integers __attribute__((vector_size(64)));
 typedef int32_t tap_lanes __attribute__((vector_size(64), aligned(4), may_alias));
 typedef uint16_t shorts __attribute__((vector_size(32), aligned(2), may_alias));
-/* LANES columns of one output row whose windows lie inside the image; the best and its tap stay in registers. Of every second
- * float none beyond the last is read. */
-static inline __attribute__((always_inline)) void pool_inside(int size, int stride, const float *x, size_t line, float *out,
-                                                              uint16_t *winner)
+/* LANES columns of one output row whose windows lie inside the image; the best and its tap stay in registers. Of every
+ * second float none beyond the last is read. */
+static inline __attribute__((always_inline)) void pool_inside(int size, int stride, const float *x, size_t line,
+                                                              float *out, uint16_t *winner)
 {
     lanes best = {0};
     best -= FLT_MAX;
@@ -100,8 +100,8 @@ static inline __attribute__((always_inline)) void pool_inside(int size, int stri
             const float *from = x + ky * line + kx;
             lanes v = *(const lanes *)from;
             if (stride == 2)
-                v = (lanes)__builtin_shufflevector(v, *(const lanes *)(from + LANES - 1), 0, 2, 4, 6, 8, 10, 12, 14, 17, 19,
-                                                   21, 23, 25, 27, 29, 31);
+                v = (lanes)__builtin_shufflevector(v, *(const lanes *)(from + LANES - 1), 0, 2, 4, 6, 8, 10, 12, 14,
+                                                   17, 19, 21, 23, 25, 27, 29, 31);
             integers larger = v > best;
             best = (lanes)((larger & (integers)v) | (~larger & (integers)best));
             tap_of = (larger & (ky * size + kx)) | (~larger & tap_of);
@@ -111,7 +111,8 @@ static inline __attribute__((always_inline)) void pool_inside(int size, int stri
 }
 
 /* The usual windows, away from the borders; the last LANES columns overlap those before. */
-CP_CLONES static void pool_inner_row(const layer *l, const float *x, int oy, int from, int to, float *out, uint16_t *winner)
+CP_CLONES static void pool_inner_row(const layer *l, const float *x, int oy, int from, int to, float *out,
+                                     uint16_t *winner)
 {
     const float *row = x + ((ptrdiff_t)oy * l->stride - l->pad / 2) * l->w - l->pad / 2;
     for (int ox = from; ox < to; ox += LANES) {
@@ -141,9 +142,10 @@ static void pool_row(const layer *l, const float *x, int oy, float *out, uint16_
     pool_span(l, x, oy, to, l->out_w, out, winner);
 }
 
-/* n positions: the largest of `size` values `step` apart. first: their taps are their places, else each has one already,
- * and its place counts `size` times. */
-static inline __attribute__((always_inline)) void take_largest(int size, const float *from, const int32_t *taps, size_t step,
+/* n positions: the largest of `size` values `step` apart. first: their taps are their places, else each has one
+ * already, and its place counts `size` times. */
+static inline __attribute__((always_inline)) void take_largest(int size, const float *from, const int32_t *taps,
+                                                               size_t step,
                                                                size_t n, bool first, float *best, int32_t *tap)
 {
     for (size_t i = 0; i < n; i += LANES) {
@@ -164,10 +166,10 @@ static inline __attribute__((always_inline)) void take_largest(int size, const f
     }
 }
 
-/* The plane is copied with its margins, so that it is one run of positions; then along its rows, then down its columns. Of
- * equals the first row's first wins, as above. work: WORK times margins_of(l).positions floats. */
-CP_CLONES static void pool_separately(const layer *l, const float *restrict x, float *restrict out, uint16_t *restrict winner,
-                                      float *restrict work)
+/* The plane is copied with its margins, so that it is one run of positions; then along its rows, then down its columns.
+ * Of equals the first row's first wins, as above. work: WORK times margins_of(l).positions floats. */
+CP_CLONES static void pool_separately(const layer *l, const float *restrict x, float *restrict out,
+                                      uint16_t *restrict winner, float *restrict work)
 {
     margins m = margins_of(l);
     float *plane = work, *along = plane + m.positions, *down = along + m.positions;

@@ -12,12 +12,12 @@ bool cp_frame_on_device(const cp_frame *frame);
 #define cp_frame_on_device(frame) ((void)(frame), false)
 #endif
 
-/* Room for a score per neuron on the host, the frame's, from one explanation to the next: where neurons are cheap the first
- * touch of a new array costs a third of a forward run. NULL with the message set when memory is out. */
+/* Room for a score per neuron on the host, the frame's, from one explanation to the next: where neurons are cheap the
+ * first touch of a new array costs a third of a forward run. NULL with the message set when memory is out. */
 float *cp_frame_scores(cp_frame *frame);
 
-/* The frame's device scores become a * g of every neuron for one entry, or its magnitude; 0 where the response or the seed
- * does not depend on the layer and for the response's own units. *finite: all of them are. */
+/* The frame's device scores become a * g of every neuron for one entry, or its magnitude; 0 where the response or the
+ * seed does not depend on the layer and for the response's own units. *finite: all of them are. */
 cp_status cp_device_scores_products(cp_frame *frame, const cp_entry *entry, bool magnitude, bool *finite);
 cp_status cp_device_scores_read(cp_frame *frame, float *score);
 
@@ -43,8 +43,8 @@ typedef struct {
     size_t kept, dead;
 } cp_channel_sum;
 
-/* For all channels (cp_model_channel_count) and image `image` of the frame; words, first: as cp_device_scores_bits. dead: by
- * neuron layer, the highest activation that is dead. */
+/* For all channels (cp_model_channel_count) and image `image` of the frame; words, first: as cp_device_scores_bits.
+ * dead: by neuron layer, the highest activation that is dead. */
 cp_status cp_device_scores_channels(cp_frame *frame, int image, const uint64_t *words, const size_t *first,
                                     const float *dead, cp_channel_sum *channel);
 /* seen (n, 2): score and activation of neurons of that image. */

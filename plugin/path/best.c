@@ -1,10 +1,11 @@
 /* The K best of scores that come in parts. A score is >= 0, so its bits are in the order of its value (select.c).
  *
- * A histogram of the upper bits of whatever was kept so far tells how many are known above each of its edges: the highest
- * edge with K or more above it is a lower bound of the K-th largest, and what is below can be forgotten at once. The bound
- * only rises, so counts above it stay exact. A backward run begins at the response, where few neurons share the whole
- * response and scores are large: the bound is near its end when the large layers come. In the end the K-th largest lies in
- * one known bin. Which scores are kept on the way depends on their order and the threads, the result does not. */
+ * A histogram of the upper bits of whatever was kept so far tells how many are known above each of its edges: the
+ * highest edge with K or more above it is a lower bound of the K-th largest, and what is below can be forgotten at
+ * once. The bound only rises, so counts above it stay exact. A backward run begins at the response, where few neurons
+ * share the whole response and scores are large: the bound is near its end when the large layers come. In the end the
+ * K-th largest lies in one known bin. Which scores are kept on the way depends on their order and the threads, the
+ * result does not. */
 #include "path/best.h"
 
 #include <pthread.h>
@@ -43,12 +44,13 @@ struct cp_best {
 #if defined(__x86_64__) && defined(__GNUC__)
 #include <immintrin.h>
 
-/* Appends what is at least `low` of the scores |a * g|; returns the largest. `count` is a multiple of LANES. Plain C has no
- * word for the instruction that this is made of. */
-__attribute__((target("avx512f"))) static uint32_t take_lanes(const float *a, const float *g, size_t count, uint32_t low,
-                                                              uint32_t neuron, list *to)
+/* Appends what is at least `low` of the scores |a * g|; returns the largest. `count` is a multiple of LANES. Plain C
+ * has no word for the instruction that this is made of. */
+__attribute__((target("avx512f"))) static uint32_t take_lanes(const float *a, const float *g, size_t count,
+                                                              uint32_t low, uint32_t neuron, list *to)
 {
-    __m512i largest = _mm512_setzero_si512(), lowest = _mm512_set1_epi32((int)low), sign = _mm512_set1_epi32(0x7fffffff);
+    __m512i largest = _mm512_setzero_si512(), lowest = _mm512_set1_epi32((int)low),
+        sign = _mm512_set1_epi32(0x7fffffff);
     __m512i index = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
     size_t n = to->n;
     for (size_t i = 0; i < count; i += LANES) {
@@ -221,8 +223,8 @@ static void take_piece(cp_best *best, size_t neuron, const float *a, const float
         keep(best, &found);
 }
 
-void cp_best_take(cp_best *best, int layer, size_t first, const float *a, const float *g, size_t count, const size_t *except,
-                  int n_except)
+void cp_best_take(cp_best *best, int layer, size_t first, const float *a, const float *g, size_t count,
+                  const size_t *except, int n_except)
 {
     size_t start = best->first[layer] * 64, places[CP_RESPONSE_UNITS];
     for (int i = 0; i < n_except; i++)

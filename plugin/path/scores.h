@@ -12,8 +12,8 @@ typedef struct cp_scores cp_scores;
 cp_status cp_scores_take(cp_frame *frame, int image, float *array, cp_scores **scores);
 /* The same of an array that stays the caller's and outlives them. */
 cp_status cp_scores_borrow(const float *array, cp_scores **scores);
-/* NeuronMCT (as cp_score_mct, magnitudes) of image `image` of the frame's last forward run. The scores are the frame's, and
- * hold until its next ones; the frame must outlive them. */
+/* NeuronMCT (as cp_score_mct, magnitudes) of image `image` of the frame's last forward run. The scores are the frame's,
+ * and hold until its next ones; the frame must outlive them. */
 cp_status cp_scores_mct(cp_frame *frame, int image, const cp_response *response, cp_scores **scores);
 void cp_scores_free(cp_scores *scores);
 

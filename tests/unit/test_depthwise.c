@@ -86,7 +86,8 @@ static void compare(size_t shape, const char *what, const float *found, const do
         if (!(fabs(found[i] - expected[i]) <= 1e-5 * (1 + fabs(expected[i]))))
             fail_msg("shape %zu, %s: %zu is %g, the plain loop has %g", shape, what, i, (double)found[i], expected[i]);
     for (size_t i = n; i < n + GUARD; ++i)
-        if (found[i] != untouched) fail_msg("shape %zu, %s: %zu floats beyond the end are written", shape, what, i - n + 1);
+        if (found[i] != untouched) fail_msg("shape %zu, %s: %zu floats beyond the end are written", shape, what,
+                                            i - n + 1);
 }
 
 static float *guarded(size_t n)
@@ -103,8 +104,10 @@ static void test_forward(void **unused)
     for (size_t i = 0; i < sizeof shapes / sizeof *shapes; ++i)
         for (int a = 0; a < 4; ++a) {
             cp_window g = window_of(i);
-            size_t filters = (size_t)g.groups * g.m, in = (size_t)g.groups * g.h * g.w, out = filters * g.out_h * g.out_w;
-            float *x = drawn(in), *weights = drawn(filters * g.size * g.size), *bias = drawn(filters), *y = guarded(out);
+            size_t filters = (size_t)g.groups * g.m, in = (size_t)g.groups * g.h * g.w,
+                out = filters * g.out_h * g.out_w;
+            float *x = drawn(in), *weights = drawn(filters * g.size * g.size), *bias = drawn(filters),
+                *y = guarded(out);
             double *expected = calloc(out, sizeof *expected);
             cp_scratch scratch = scratch_for(&g);
             cp_depthwise_forward(&g, weights, 1, (cp_batch){x, in}, (cp_batch){y, out}, bias, activations[a], &scratch);

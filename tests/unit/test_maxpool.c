@@ -1,5 +1,5 @@
-/* Max-pooling against Darknet's rule said plainly: of equals the first wins, row by row; outside counts as -FLT_MAX; a window
- * without a number has no winner. Few different values, so that there are ties everywhere. */
+/* Max-pooling against Darknet's rule said plainly: of equals the first wins, row by row; outside counts as -FLT_MAX; a
+ * window without a number has no winner. Few different values, so that there are ties everywhere. */
 #include <float.h>
 #include <math.h>
 #include <setjmp.h>
@@ -53,14 +53,16 @@ static void check_shape(size_t shape, unsigned rare)
 {
     layer l = {.h = shapes[shape].h, .w = shapes[shape].w, .c = CHANNELS, .size = shapes[shape].size,
                .stride = shapes[shape].stride, .pad = shapes[shape].pad};
-    l.out_h = (l.h + l.pad - l.size) / l.stride + 1, l.out_w = (l.w + l.pad - l.size) / l.stride + 1, l.out_c = CHANNELS;
+    l.out_h = (l.h + l.pad - l.size) / l.stride + 1, l.out_w = (l.w + l.pad - l.size) / l.stride + 1,
+        l.out_c = CHANNELS;
     size_t plane = (size_t)l.h * l.w, out_plane = (size_t)l.out_h * l.out_w, outputs = CHANNELS * out_plane;
     const cp_layer_info info = {.outputs = outputs};
     cp_op op = {.type = &cp_op_maxpool, .l = &l, .info = &info};
     float *x = drawn(CHANNELS * plane, rare), *y = calloc(outputs + GUARD, sizeof *y);
     uint16_t *winner = calloc(outputs + GUARD, sizeof *winner);
     assert_int_equal(cp_op_maxpool.prepare(&op), CP_OK);
-    cp_scratch scratch = {.thread = malloc(op.per_thread * sizeof(float) + 1), .per_thread = op.per_thread, .threads = 1};
+    cp_scratch scratch = {.thread = malloc(op.per_thread * sizeof(float) + 1), .per_thread = op.per_thread,
+                          .threads = 1};
     assert_true(x && y && winner && scratch.thread);
     const cp_batch in = {x, CHANNELS * plane};
     cp_op_maxpool.forward(&op, 1, &in, (cp_batch){y, outputs}, winner, false, &scratch);
@@ -70,8 +72,8 @@ static void check_shape(size_t shape, unsigned rare)
         size_t c = i / out_plane, at = i % out_plane;
         largest_of(&l, x + c * plane, (int)at / l.out_w, (int)at % l.out_w, &best, &expected);
         if (y[i] != best || winner[i] != expected)
-            fail_msg("shape %zu: output %zu is %g of tap %d, by the rule %g of tap %d", shape, i, (double)y[i], winner[i],
-                     (double)best, expected);
+            fail_msg("shape %zu: output %zu is %g of tap %d, by the rule %g of tap %d", shape, i, (double)y[i],
+                     winner[i], (double)best, expected);
     }
     for (size_t i = outputs; i < outputs + GUARD; ++i) assert_true(y[i] == 0 && winner[i] == 0);
     free(x), free(y), free(winner), free(scratch.thread), cp_free(op.permutation);

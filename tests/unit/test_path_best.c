@@ -1,5 +1,5 @@
-/* Selection while the scores come, against the selection from an array of them: the same paths and thresholds, whatever the
- * order, with ties, zeros and denormals, by vectors and in plain C; and NeuronMCT with it on networks. */
+/* Selection while the scores come, against the selection from an array of them: the same paths and thresholds, whatever
+ * the order, with ties, zeros and denormals, by vectors and in plain C; and NeuronMCT with it on networks. */
 #include <float.h>
 
 #include "path/best.h"
@@ -184,7 +184,8 @@ static void test_networks(void **unused)
     for (int threads = 1; threads <= 2; threads++) {
         cp_set_threads(threads);
         check_network(&p, &response);
-        cp_response hidden = {.n = 2, .unit = {{.layer = 3, .index = 70, .weight = 1}, {.layer = 3, .index = 3000, .weight = -2}}};
+        cp_response hidden = {.n = 2, .unit = {{.layer = 3, .index = 70, .weight = 1}, {.layer = 3, .index = 3000,
+                                                                                        .weight = -2}}};
         check_network(&p, &hidden);
     }
     pair_close(&p);

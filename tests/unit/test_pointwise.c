@@ -35,7 +35,8 @@ static void check_shape(size_t i, const float *bias, ACTIVATION activation)
 {
     int rows = shapes[i].rows, k = shapes[i].k, columns = shapes[i].columns;
     size_t stride = (size_t)shapes[i].stride;
-    float *a = drawn((size_t)rows * k), *x = drawn(k * stride), *y = drawn(rows * stride), *before = malloc(rows * stride * 4);
+    float *a = drawn((size_t)rows * k), *x = drawn(k * stride), *y = drawn(rows * stride),
+        *before = malloc(rows * stride * 4);
     assert_non_null(before);
     memcpy(before, y, rows * stride * sizeof *y);
     cp_pointwise(a, rows, k, x, stride, columns, bias, activation, y);
