@@ -146,13 +146,14 @@ static cp_status choose_layer(cp_points_run *run, int layer)
     return is_type(op, ROUTE) ? choose_route(run, layer) : CP_OK;
 }
 
-static cp_status make_work(cp_points_run *run, const bool *open)
+/* For every layer that has points or reads one that has, the response's own too. */
+static cp_status make_work(cp_points_run *run)
 {
     size_t most = 0, words;
     cp_status status = CP_OK;
     for (int i = 0; i < run->frame->model->layers && !status; ++i) {
         const cp_op *op = op_of(run->frame, i);
-        if (!open[i + 1] || !is_type(op, CONVOLUTIONAL)) continue;
+        if (!is_type(op, CONVOLUTIONAL)) continue;
         const cp_points *from = cp_points_of(run, i), *to = cp_points_of(run, op->source[0]);
         if (!from && !to) continue;
         status = cp_conv_points_work(op, from ? from->n : 0, to ? to->n : 0, &words);
@@ -172,7 +173,7 @@ cp_status cp_points_choose(const cp_frame *frame, const cp_path *path, int image
         if (open[i + 1]) status = choose_layer(run, i);
     for (int i = layers - 1; i >= 0 && !status; --i)
         if (open[i + 1] && is_plain_shortcut(op_of(frame, i))) choose_added(run, open, i);
-    return status ? status : make_work(run, open);
+    return status ? status : make_work(run);
 }
 
 void cp_points_free(cp_points_run *run)
