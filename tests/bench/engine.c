@@ -10,6 +10,7 @@
 #include <time.h>
 
 #include "critpath.h"
+#include "path/scores.h"
 #include "peak.h"
 
 static double now(void)
@@ -63,15 +64,17 @@ static double run(bench *b, const char *what, double value)
     double start = now();
     cp_entry entry = {.response = &b->response};
     const cp_path *path = b->path;
+    cp_scores *scores;
     if (!strcmp(what, "forward")) {
         check(cp_frame_forward(b->frame, b->input, 1, NULL));
     } else if (!strcmp(what, "backward")) {
         check(cp_frame_backward(b->frame, &entry, 1, NULL, b->map));
     } else if (!strcmp(what, "explain")) {
         check(cp_frame_forward(b->frame, b->input, 1, NULL));
-        check(cp_score_mct(b->frame, 0, &b->response, false, b->score));
-        select_path(b, value);
+        check(cp_scores_mct(b->frame, 0, &b->response, &scores)); /* as the command does */
+        check(cp_scores_select(scores, value, 0, b->path, NULL));
         check(cp_map_frozen(b->frame, 0, &b->response, &path, 1, b->map));
+        cp_scores_free(scores);
     } else if (!strcmp(what, "together")) {
         run_together(b, &value, 1, &b->path);
     } else if (!strcmp(what, "together-sweep")) {
