@@ -6,7 +6,8 @@
 #
 # DARKNET=dir           a Darknet checkout of your own (copied, never changed) in place of Debian's source package
 # GPU=1 CUDNN=1         as in Darknet's Makefile; ARCH="-gencode ..." chooses the GPU that nvcc compiles for
-# make check-gpu-build  compiles and links both GPU builds, in build/gpu and build/cudnn; needs nvcc but no GPU
+# make check-gpu-build  compiles and links both GPU builds, in build/gpu and build/cudnn; needs nvcc but no GPU; `make test` does it
+#                       where there is one
 # GPU=1 EMULATE=1       the GPU build on an emulator of CUDA, for tests without a GPU or a toolkit (tests/emulate)
 # ONEDNN=0              convolutions by OpenBLAS alone (default: by oneDNN too where libdnnl-dev is installed)
 # check-gpu             with GPU=1, and CUDNN=1 or not: runs every test on the GPU, compares it with the CPU, times it, and prints a
@@ -95,6 +96,13 @@ test:
 	$(MAKE) -s -C $(CMAKE)
 	cd $(CMAKE) && OMP_WAIT_POLICY=passive OPENBLAS_NUM_THREADS=1 CRITPATH_DARKNET=$(abspath $(BUILD))/darknet \
 	    ctest --output-on-failure -j$(JOBS)
+ifeq ($(GPU)$(SANITIZE),0)
+	@if nvcc --version 2>/dev/null | grep -q 'release 1[2-9]'; then \
+	    $(MAKE) check-gpu-build ARCH='-gencode arch=compute_80,code=sm_80'; \
+	else \
+	    echo 'make test: no nvcc of CUDA 12 or later in PATH, so the GPU builds are not compiled'; \
+	fi
+endif
 
 demo:
 	tools/install-packages build $(PACKAGES)
