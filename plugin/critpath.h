@@ -30,6 +30,9 @@ typedef enum {
 
 /* Message of the last failure in this thread: names the thing, the value found, the value allowed. Never NULL. */
 const char *cp_error(void);
+/* Who is told, in one line without its end, what a call does otherwise than usual and goes on: a batch halved for want of
+ * memory. Calls may come from any thread. NULL, as at first: nobody. */
+void cp_set_notice(void (*told)(const char *line));
 
 /* ---------------------------------------------------------------- model */
 

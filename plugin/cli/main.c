@@ -155,6 +155,8 @@ static cp_status run(int argc, char **argv)
     return status ? status : command->run(&options);
 }
 
+static void print_notice(const char *line) { fprintf(stderr, "critpath: %s\n", line); }
+
 /* Darknet's main has taken its own -i and -nogpu out and left NULLs at the end. */
 int run_critpath(int argc, char **argv)
 {
@@ -162,6 +164,7 @@ int run_critpath(int argc, char **argv)
         argc--;
     cp_threads_sleep_while_waiting();
     cp_file_clean_on_signal();
+    cp_set_notice(print_notice);
     cp_status status = cp_host_device() >= 0 ? cp_set_device(cp_host_device()) : CP_OK;
     if (!status)
         status = run(argc - 2, argv + 2);

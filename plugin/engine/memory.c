@@ -1,8 +1,7 @@
 #include "engine/memory.h"
 
-#include <stdio.h>
-
 #include "engine/device.h"
+#include "io/error.h"
 
 #ifndef GPU
 size_t cp_frame_run_bytes(const cp_frame *frame)
@@ -41,7 +40,7 @@ int cp_most_entries(const cp_frame *base, int on_cpu) { return device_of(base) >
 bool cp_halve_batch(cp_status status, int *batch)
 {
     if (status != CP_ERESOURCE || *batch < 2) return false;
-    fprintf(stderr, "critpath: %s; going on with %d at a time instead of %d\n", cp_error(), *batch / 2, *batch);
+    cp_notice("%s; going on with %d at a time instead of %d", cp_error(), *batch / 2, *batch);
     *batch /= 2;
     return true;
 }

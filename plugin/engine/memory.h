@@ -14,7 +14,7 @@ enum { CP_DEVICE_BATCH = 64 };
 int cp_most_entries(const cp_frame *base, int on_cpu);
 
 /* After a batch that failed: true where it was for want of memory and half as many entries can be tried, *batch being
- * that half; one line on stderr says so. */
+ * that half; cp_set_notice's function is told. */
 bool cp_halve_batch(cp_status status, int *batch);
 
 /* Bytes besides the frame that a run on its GPU takes: work memory, and what libraries keep for a stream. 0 on the CPU.

@@ -15,7 +15,7 @@ typedef struct {
     bool shared;          /* `index` is another layer's */
 } cp_points;
 
-/* Of one backward run of one entry. `at` says where each layer's deltas are. */
+/* Of one backward run of one entry. */
 typedef struct {
     const cp_frame *frame;
     const cp_path *path;

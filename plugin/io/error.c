@@ -34,6 +34,21 @@ cp_status cp_fail_prefix(cp_status status, const char *format, ...)
     return status;
 }
 
+static void (*notice)(const char *line);
+
+void cp_set_notice(void (*told)(const char *line)) { notice = told; }
+
+void cp_notice(const char *format, ...)
+{
+    char line[2 * sizeof message];
+    va_list args;
+    if (!notice) return;
+    va_start(args, format);
+    vsnprintf(line, sizeof line, format, args);
+    va_end(args);
+    notice(line);
+}
+
 bool cp_mul(size_t a, size_t b, size_t *product) { return !__builtin_mul_overflow(a, b, product); }
 
 enum { HUGE_PAGE = 1 << 21, HUGE_FROM = 2 * HUGE_PAGE };

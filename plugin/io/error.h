@@ -9,6 +9,8 @@ cp_status cp_fail(cp_status status, const char *format, ...) __attribute__((form
 
 /* Puts "prefix: " before the current message, e.g. the file that was being read. Returns `status`. */
 cp_status cp_fail_prefix(cp_status status, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* Tells whom cp_set_notice named. */
+void cp_notice(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 /* *product = a * b; false when it overflows size_t. */
 bool cp_mul(size_t a, size_t b, size_t *product);

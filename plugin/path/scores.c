@@ -6,6 +6,7 @@
 #include "io/error.h"
 #include "path/best.h"
 #include "path/scores.h"
+#include "path/select.h"
 #include "path/statistics.h"
 
 enum { INFINITE_DIGIT = 0x7f8 }; /* of inf and NaN; signed numbers are above */
@@ -23,14 +24,6 @@ struct cp_scores {
     histogram *all; /* of what is there */
 };
 
-static uint32_t pick_digit(const size_t *total, uint32_t digits, size_t *k)
-{
-    uint32_t d = digits - 1;
-    while (total[d] < *k)
-        *k -= total[d--];
-    return d;
-}
-
 /* Of equal scores the first `ties`, in the order of the neurons. */
 static cp_status keep_ties(cp_frame *frame, uint32_t value, size_t equal, size_t ties, cp_path *path)
 {
@@ -46,14 +39,14 @@ static cp_status keep_ties(cp_frame *frame, uint32_t value, size_t equal, size_t
 static cp_status find_value(cp_frame *frame, const histogram *all, size_t *k, uint32_t *value, size_t *equal)
 {
     size_t next[CP_SCORE_NEXT_DIGITS];
-    *value = pick_digit(all->first, CP_SCORE_FIRST_DIGITS, k);
+    *value = cp_pick_digit(all->first, CP_SCORE_FIRST_DIGITS, k);
     for (int shift = 10; shift >= 0; shift -= 10) {
         cp_status status = cp_device_scores_next(frame, *value, shift, next);
         if (status)
             return status;
         if (*value == 0)
             next[0] -= all->zeros;
-        *value = *value << 10 | pick_digit(next, CP_SCORE_NEXT_DIGITS, k);
+        *value = *value << 10 | cp_pick_digit(next, CP_SCORE_NEXT_DIGITS, k);
     }
     *equal = next[*value & (CP_SCORE_NEXT_DIGITS - 1)];
     return CP_OK;

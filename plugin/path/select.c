@@ -124,15 +124,6 @@ static void count_next(const block *blocks, size_t n, uint32_t prefix, int shift
     }
 }
 
-/* The digit that holds the *k-th largest (from 1); *k becomes its rank within that digit. */
-static uint32_t pick_digit(const size_t *total, uint32_t digits, size_t *k)
-{
-    uint32_t d = digits - 1;
-    while (total[d] < *k)
-        *k -= total[d--];
-    return d;
-}
-
 /* Sets the bit of every score of at least `lowest` and clears the others. Signed order: -0 is below everything. */
 static void fill_bits(const block *blocks, size_t n, uint32_t lowest)
 {
@@ -195,15 +186,15 @@ static cp_status select_by_digits(const cp_path *path, const float *score, int f
         goto done;
     }
     rank = *k;
-    *value = pick_digit(first, FIRST, &rank);
+    *value = cp_pick_digit(first, FIRST, &rank);
     count_next(blocks, n, *value, 10, middle);
     if (*value == 0)
         middle[0] -= zeros;
-    *value = *value << 10 | pick_digit(middle, NEXT, &rank);
+    *value = *value << 10 | cp_pick_digit(middle, NEXT, &rank);
     count_next(blocks, n, *value, 0, last);
     if (*value == 0)
         last[0] -= zeros;
-    *value = *value << 10 | pick_digit(last, NEXT, &rank);
+    *value = *value << 10 | cp_pick_digit(last, NEXT, &rank);
     fill_bits(blocks, n, last[*value & (NEXT - 1)] == rank ? *value : *value + 1);
     if (last[*value & (NEXT - 1)] != rank)
         fill_ties(blocks, n, *value, rank);

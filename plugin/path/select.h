@@ -16,6 +16,15 @@ typedef struct {
 /* Threads for a pass over that many neurons: waking them costs more than a small network's selection. */
 int cp_select_threads(size_t neurons);
 
+/* Of counts by digit, the digit that holds the *k-th largest (from 1); *k becomes its rank within that digit. */
+static inline uint32_t cp_pick_digit(const size_t *total, uint32_t digits, size_t *k)
+{
+    uint32_t d = digits - 1;
+    while (total[d] < *k)
+        *k -= total[d--];
+    return d;
+}
+
 typedef enum { CP_SELECTED, CP_NOT_SELECTED, CP_SUSPICIOUS_SCORES } cp_select_outcome;
 
 /* Sets the bits of the k largest scores, of equal ones the first, and clears the others, in one pass over the scores: a

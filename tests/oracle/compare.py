@@ -8,10 +8,10 @@ where a limit is missed, 77 (with a line that says why) where PyTorch or the dat
 
 Limits: logits 1e-4 relative; gradients at each neuron layer, where the unit is active, and maps cosine 0.9999; paths
 Jaccard 0.999. Pools over flat areas tie, and rounding decides who wins, which moves a few units of SqueezeNet's and
-Tiny Darknet's paths: 0.998 there, and 0.9995 for the latter's cosines; with letterbox bars 0.96 and 0.998. In the face
-detector's 8x8 pool every tenth winner leads by less than 1e-5: 0.98 and 0.998. (PyTorch in float32 against PyTorch in
-float64: Tiny Darknet, gradient 0.99987, a layer 0.99982, with bars 0.99923 and 0.99911; face detector, gradient 0.99977,
-path 0.9947.)
+Tiny Darknet's paths: 0.998 there; with letterbox bars 0.96, and 0.998 for the cosines. In the face detector's 8x8
+pool every tenth winner leads by less than 1e-5: 0.98 and 0.998. On a GPU, whose winners are other ones, 0.9995 for Tiny
+Darknet's cosines. (PyTorch in float32 against PyTorch in float64: Tiny Darknet, gradient 0.99987, a layer 0.99982, with
+bars 0.99923 and 0.99911; face detector, gradient 0.99977, path 0.9947.)
 """
 import argparse
 import os
@@ -30,12 +30,13 @@ except ImportError as missing:
     sys.exit(77)
 
 SPARSITIES = ("0.9", "0.99")
+ON_GPU = oracle.on_gpu()
 
 # Network, archive, its members (name endings, or how many), letterbox, least Jaccard, least cosine.
 CASES = [
     ("squeezenet", "imagenet-sample-256.tar", ("Gordon_setter.JPEG",), 0, .998, .9999),
     ("squeezenet", "imagenet-sample-256.tar", ("drum.JPEG",), 1, .96, .998),
-    ("tiny", "imagenet-sample-256.tar", ("green_mamba.JPEG",), 0, .998, .9995),
+    ("tiny", "imagenet-sample-256.tar", ("green_mamba.JPEG",), 0, .998, .9995 if ON_GPU else .9999),
     ("tiny", "imagenet-sample-256.tar", ("drum.JPEG",), 1, .96, .998),
     ("resnet20-cifar10", "cifar10-lossless.tar.xz", 3, 1, .999, .9999),
     ("yolo-fastest-1.1-xl", "coco128.tar", 1, 0, .999, .9999),

@@ -27,10 +27,14 @@ ACTIVATED = {"convolutional", "connected", "local", "deconvolutional", "shortcut
 DEFAULT_ACTIVATION = {"shortcut": "linear", "activation": "linear"}
 
 
+def on_gpu():
+    """Whether the engine computes on a GPU."""
+    return int(os.environ.get("CRITPATH_GPU") or -1) >= 0
+
+
 def deviation(variance):
     """What batch norm divides by, in Darknet's forward."""
-    on_gpu = int(os.environ.get("CRITPATH_GPU") or -1) >= 0
-    return (variance + 1e-5).sqrt() if on_gpu else variance.sqrt() + 1e-6
+    return (variance + 1e-5).sqrt() if on_gpu() else variance.sqrt() + 1e-6
 
 
 # Activations: value from z, gradient from the output y, as the host defines them (0 at z = 0 for relu).

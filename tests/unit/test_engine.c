@@ -10,6 +10,8 @@
 #include <cmocka.h>
 
 #include "critpath.h"
+#include "engine/memory.h"
+#include "io/error.h"
 
 static const char *const nets[] = {"activations", "deconv", "densenet", "depthwise", "odd",        "resnet", "resnext",
                                    "vgg",         "yolov1", "yolov2",   "yolov3",    "yolov3-tiny"};
@@ -351,6 +353,25 @@ static void gates_have_their_gradient(void **state)
     }
 }
 
+static char told[200];
+
+static void listen(const char *line) { snprintf(told, sizeof told, "%s", line); }
+
+static void a_halved_batch_is_said(void **state)
+{
+    (void)state;
+    int batch = 9;
+    cp_set_notice(listen);
+    assert_false(cp_halve_batch(CP_EINPUT, &batch));
+    assert_string_equal(told, "");
+    assert_true(cp_halve_batch(cp_fail(CP_ERESOURCE, "no room"), &batch));
+    assert_int_equal(batch, 4);
+    assert_string_equal(told, "no room; going on with 4 at a time instead of 9");
+    cp_set_notice(NULL);
+    batch = 1;
+    assert_false(cp_halve_batch(CP_ERESOURCE, &batch));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -361,6 +382,7 @@ int main(void)
         cmocka_unit_test(the_frozen_response_is_the_original_bit_for_bit),
         cmocka_unit_test(empty_and_full_paths),
         cmocka_unit_test(gates_have_their_gradient),
+        cmocka_unit_test(a_halved_batch_is_said),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -250,6 +250,20 @@ static const char small_net[] = "[net]\nheight=1\nwidth=2\nchannels=2\n"
                                 "[convolutional]\nfilters=2\nsize=1\nactivation=relu\n"
                                 "[connected]\noutput=3\nactivation=linear\n[softmax]\n";
 
+/* That net and numbered weights, as old files have them or as new ones do, without its filters 0 and 1. */
+static subject *open_places(const int *header, bool old)
+{
+    char cfg[96], weights[96];
+    snprintf(cfg, sizeof cfg, "%s/places.cfg", folder);
+    snprintf(weights, sizeof weights, "%s/places.weights", folder);
+    put_text(cfg, small_net);
+    put_numbered(weights, header, old ? 4 : 5, 33);
+    subject *s = open_subject(cfg, weights);
+    s->kept[group_at(s, 0, 0)] = false;
+    s->kept[group_at(s, 1, 1)] = false;
+    return s;
+}
+
 static void weights_keep_their_places(void **state)
 {
     (void)state;
@@ -259,15 +273,8 @@ static void weights_keep_their_places(void **state)
     static const int one_each[] = {1, 3, 5, 7, 10, 11, 12, 15, 18, 19, 20, 21, 22, 25, 26, 29, 30};
     /* the same of an old file, where the connected weights are (inputs, outputs): rows 21..23, 24..26, ... */
     static const int old_one_each[] = {1, 3, 5, 7, 10, 11, 12, 15, 18, 19, 20, 21, 22, 23, 24, 25, 26};
-    char cfg[96], weights[96];
-    snprintf(cfg, sizeof cfg, "%s/places.cfg", folder);
-    snprintf(weights, sizeof weights, "%s/places.weights", folder);
-    put_text(cfg, small_net);
     for (int old = 0; old < 2; old++) {
-        put_numbered(weights, old ? old_header : header, old ? 4 : 5, 33);
-        subject *s = open_subject(cfg, weights);
-        s->kept[group_at(s, 0, 0)] = false;
-        s->kept[group_at(s, 1, 1)] = false;
+        subject *s = open_places(old ? old_header : header, old);
         prune_subject(s);
         expect_floats(small_weights, old ? 16 : 20, old ? old_one_each : one_each, 17);
         unsigned char *bytes;
@@ -289,16 +296,9 @@ static void means_go_into_the_biases(void **state)
          26, 29, 30},
         {1, 3, 5, 7, 10, 11, 12 + 2 * 14, 15, 18 + 3 * (27 + 30), 19 + 3 * (28 + 31), 20 + 3 * (29 + 32), 21, 22, 23,
          24, 25, 26}};
-    char cfg[96], weights[96];
-    snprintf(cfg, sizeof cfg, "%s/places.cfg", folder);
-    snprintf(weights, sizeof weights, "%s/places.weights", folder);
-    put_text(cfg, small_net);
     for (int old = 0; old < 2; old++) {
-        put_numbered(weights, old ? old_header : header, old ? 4 : 5, 33);
-        subject *s = open_subject(cfg, weights);
+        subject *s = open_places(old ? old_header : header, old);
         double *mean = calloc(s->channels.n, sizeof *mean);
-        s->kept[group_at(s, 0, 0)] = false;
-        s->kept[group_at(s, 1, 1)] = false;
         mean[cp_channels_first(&s->channels, 0)] = 2;
         mean[cp_channels_first(&s->channels, 1) + 1] = 3;
         prune_with(s, mean);
