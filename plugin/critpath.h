@@ -38,7 +38,7 @@ void cp_set_notice(void (*told)(const char *line));
 
 typedef struct cp_model cp_model;
 
-/* A layer with a non-linear activation: each scalar of its output is a neuron (METHODS 0). */
+/* A layer with a non-linear activation: each scalar of its output is a neuron (docs/methods.md 0). */
 typedef struct {
     int layer;       /* number in the cfg */
     char name[48];   /* "layer_012_convolutional": its array's name in score and path files */
@@ -68,10 +68,11 @@ typedef struct {
 
 typedef enum { CP_OTHER, CP_CLASSIFIER, CP_DETECTOR } cp_model_kind;
 
-/* Opens cfg and weights after checking both (DESIGN 8); folds batch norm with the epsilon that Darknet has on the device in
- * use (cp_device): (x-mean)/(sqrt(var)+1e-6) on the CPU, (x-mean)/sqrt(var+1e-5) on a GPU. The model stays so: choose the
- * device first. Frames of it may compute on the other one; they give what this one would, up to rounding.
- * weights = NULL keeps Darknet's random initial weights (seeded, same every time): for timing and tests only. */
+/* Opens cfg and weights after checking both (docs/design.md 8); folds batch norm with the epsilon that Darknet has on
+ * the device in use (cp_device): (x-mean)/(sqrt(var)+1e-6) on the CPU, (x-mean)/sqrt(var+1e-5) on a GPU. The model
+ * stays so: choose the device first. Frames of it may compute on the other one; they give what this one would, up to
+ * rounding. weights = NULL keeps Darknet's random initial weights (seeded, same every time): for timing and tests
+ * only. */
 cp_status cp_model_open(const char *cfg, const char *weights, cp_model **model);
 void cp_model_free(cp_model *model);
 
@@ -227,8 +228,8 @@ typedef struct {
     void *user;
 } cp_observer;
 
-/* Data gradients of `n` entries (METHODS 1.1, 4); never a weight gradient. The neuron layer of the response itself is visited too.
- * input_gradient: (n,C,H,W) or NULL. The frame's outputs stay as they are. */
+/* Data gradients of `n` entries (docs/methods.md 1.1, 4); never a weight gradient. The neuron layer of the response
+ * itself is visited too. input_gradient: (n,C,H,W) or NULL. The frame's outputs stay as they are. */
 cp_status cp_frame_backward(cp_frame *frame, const cp_entry *entries, int n, const cp_observer *observer,
                             float *input_gradient);
 /* Backward that stops at layer `layer` and hands out dPhi/d(output of layer): gradient (n, outputs). */
@@ -277,7 +278,8 @@ int cp_host_device(void);
 
 /* ---------------------------------------------------------------- score */
 
-/* NeuronMCT (METHODS 1.1): score[N], c_j = |a_j * g_j|, 0 in the response's own layer. One backward run. `signed_scores` keeps the sign. */
+/* NeuronMCT (docs/methods.md 1.1): score[N], c_j = |a_j * g_j|, 0 in the response's own layer. One backward run.
+ * `signed_scores` keeps the sign. */
 cp_status cp_score_mct(cp_frame *frame, int image, const cp_response *response, bool signed_scores, float *score);
 
 /* What every long score run takes. */
@@ -308,15 +310,15 @@ typedef struct {
     double residual;         /* |sum - (full - zero)| / |Phi| */
 } cp_intgrad_layer;
 
-/* NeuronIntGrad (METHODS 1.2): score[N], c_j = |a_j * integral over alpha in [0,1] of dPhi/da_j at alpha*a|, where a is the
- * whole output of j's layer; 0 for the response's own units and in layers that it does not depend on. `frame` holds an
- * unrestricted forward run. layers: one per neuron layer, or NULL. */
+/* NeuronIntGrad (docs/methods.md 1.2): score[N], c_j = |a_j * integral over alpha in [0,1] of dPhi/da_j at alpha*a|,
+ * where a is the whole output of j's layer; 0 for the response's own units and in layers that it does not depend on.
+ * `frame` holds an unrestricted forward run. layers: one per neuron layer, or NULL. */
 cp_status cp_score_intgrad(cp_frame *frame, int image, const cp_response *response, const cp_intgrad_options *options,
                            float *score, cp_intgrad_layer *layers);
 
-/* Ablation (METHODS 1.3): drop[k] = |Phi(x) - Phi(x; a_j := 0)|, recomputed, for j = neurons[k], ascending, `n` of them;
- * neurons = NULL: all N, and drop is a score[N]. 0 for the response's own units. `frame` holds an unrestricted forward run.
- * CP_EINPUT when the neurons are not ascending or not the network's. */
+/* Ablation (docs/methods.md 1.3): drop[k] = |Phi(x) - Phi(x; a_j := 0)|, recomputed, for j = neurons[k], ascending, `n`
+ * of them; neurons = NULL: all N, and drop is a score[N]. 0 for the response's own units. `frame` holds an unrestricted
+ * forward run. CP_EINPUT when the neurons are not ascending or not the network's. */
 cp_status cp_score_ablation(cp_frame *frame, int image, const cp_response *response, const size_t *neurons, size_t n,
                             const cp_run_options *run, float *drop);
 /* Draws min(n, neurons that the response depends on) different ones, uniformly, and sorts them: the sample of an
@@ -355,10 +357,10 @@ typedef struct {
     double sum_error;        /* root of the sum of the squared standard errors */
 } cp_shapley_layer;
 
-/* Shapley values (METHODS 1.3; Castro et al. 2009): the players are the units of one layer, a player that is out is 0, the
- * value of a coalition is the response. value, error (standard error, 0 where exact): N or the channels' number, as the
- * granularity says; error may be NULL. 0 in layers not asked for or that the response does not depend on.
- * layers: one per neuron layer, or NULL. `frame` holds an unrestricted forward run. */
+/* Shapley values (docs/methods.md 1.3; Castro et al. 2009): the players are the units of one layer, a player that is
+ * out is 0, the value of a coalition is the response. value, error (standard error, 0 where exact): N or the channels'
+ * number, as the granularity says; error may be NULL. 0 in layers not asked for or that the response does not depend
+ * on. layers: one per neuron layer, or NULL. `frame` holds an unrestricted forward run. */
 cp_status cp_score_shapley(cp_frame *frame, int image, const cp_response *response, const cp_shapley_options *options,
                            float *value, float *error, cp_shapley_layer *layers);
 
@@ -393,8 +395,9 @@ cp_status cp_path_overlap(const cp_path *a, const cp_path *b, int neuron_layer, 
 /* Whether every channel, of the layers whose channels have more than one neuron, is on the path as a whole or not at all. */
 bool cp_path_is_of_channels(const cp_path *path);
 
-/* Network-wide selection (METHODS 1.4): the K largest of score[N] (>= 0; the order is descending score, then (layer, index)), a zero never; average O(N).
- * floor > 0 keeps at least that share of every neuron layer in which any score is positive (best of each layer first). */
+/* Network-wide selection (docs/methods.md 1.4): the K largest of score[N] (>= 0; the order is descending score, then
+ * (layer, index)), a zero never; average O(N). floor > 0 keeps at least that share of every neuron layer in which any
+ * score is positive (best of each layer first). */
 cp_status cp_path_select(cp_path *path, const float *score, double sparsity, double floor, cp_selection *selection);
 
 /* NeuronMCT and selection in one, for n sparsities: as cp_score_mct and then cp_path_select with floor 0 for each, but
@@ -414,8 +417,9 @@ typedef struct {
     bool channels;           /* which is a share of the channels, not of the neurons */
 } cp_cut;
 
-/* Whether every way from the response to the input crosses a neuron layer with no unit on the path (METHODS 1.4), and, from
- * the layers' best scores, the sparsest sparsity at which it is not. score may be NULL: then sparsest_uncut is NAN. */
+/* Whether every way from the response to the input crosses a neuron layer with no unit on the path (docs/methods.md
+ * 1.4), and, from the layers' best scores, the sparsest sparsity at which it is not. score may be NULL: then
+ * sparsest_uncut is NAN. */
 cp_status cp_path_find_cut(const cp_path *path, const float *score, const cp_response *response, cp_cut *cut);
 /* The same where channels are selected: channel[cp_model_channel_count] or NULL; sparsest_uncut is for
  * cp_path_select_channels. */
@@ -423,8 +427,8 @@ cp_status cp_path_find_cut_channels(const cp_path *path, const float *channel, c
 
 /* ---------------------------------------------------------------- methods that prune for an objective */
 
-/* What critical paths are compared with (METHODS 1.5). None of their scores is a contribution: a score only orders the neurons
- * for cp_path_select. */
+/* What critical paths are compared with (docs/methods.md 1.5). None of their scores is a contribution: a score only
+ * orders the neurons for cp_path_select. */
 
 typedef struct {
     cp_run_options run;      /* memory and signed_scores do not matter */
@@ -441,11 +445,11 @@ typedef struct {
     bool stalled;            /* all that is left is dead, or of no influence, in the current network: protected */
 } cp_greedy_report;
 
-/* GreedyPruning (METHODS 1.5, Algorithm 1 of the paper): as long as too many are left, s_j = |a_j * g_j| in the network with
- * the removed at zero, and the lowest of those with s_j != 0 go. score: N or cp_model_channel_count, as the granularity says:
- * the order, of neurons rising by one unit in the last place per neuron removed, of channels by 1; those left share the
- * highest; 0 for the response's own units, or channels that hold one, which are never zeroed. One forward and one backward run a
- * round. report may be NULL. */
+/* GreedyPruning (docs/methods.md 1.5, Algorithm 1 of the paper): as long as too many are left, s_j = |a_j * g_j| in the
+ * network with the removed at zero, and the lowest of those with s_j != 0 go. score: N or cp_model_channel_count, as
+ * the granularity says: the order, of neurons rising by one unit in the last place per neuron removed, of channels by
+ * 1; those left share the highest; 0 for the response's own units, or channels that hold one, which are never zeroed.
+ * One forward and one backward run a round. report may be NULL. */
 cp_status cp_score_greedy(const cp_model *model, const float *input, const cp_response *response,
                           const cp_greedy_options *options, float *score, cp_greedy_report *report);
 
@@ -473,7 +477,7 @@ typedef struct {
 
 /* Settings, gates starting at 1, momentum .9, 100 rounds. */
 cp_dgr_options cp_dgr_defaults(cp_dgr_settings settings);
-/* Distillation guided routing (METHODS 1.5; Wang et al. 2018): gates >= 0 multiply the activations and minimise
+/* Distillation guided routing (docs/methods.md 1.5; Wang et al. 2018): gates >= 0 multiply the activations and minimise
  * CE(softmax of the original logits, softmax of the gated) + gamma * sum |gate| by gradient descent with momentum (velocity 0 at
  * the start of a round, gates as they are). gate: N or cp_model_channel_count, as the granularity says; the gates of the lowest
  * loss among the iterates that keep the arg-max. Logits that are neurons themselves have no gate: theirs is 0.
@@ -484,7 +488,8 @@ cp_status cp_score_dgr(const cp_model *model, const float *input, const cp_dgr_o
 /* RandomPruning: score[N] in (0,1), such that every sparsity keeps the same share, up to one neuron, of each layer; which is
  * drawn from `seed`. */
 cp_status cp_score_random(const cp_model *model, uint64_t seed, float *score);
-/* The active subnet: the path becomes all neurons that are not dead (METHODS 0) in image `image` of an unrestricted run. */
+/* The active subnet: the path becomes all neurons that are not dead (docs/methods.md 0) in image `image` of an
+ * unrestricted run. */
 void cp_path_active(cp_path *path, const cp_frame *frame, int image);
 
 /* ---------------------------------------------------------------- linearity */
@@ -503,7 +508,7 @@ typedef struct {
 
 enum { CP_DECADES = 20, CP_DECADE_FIRST = -14 };
 
-/* The linear region around an image (METHODS 3; Lee et al. 2019; Khakzar et al. 2021, propositions 4 and 5). */
+/* The linear region around an image (docs/methods.md 3; Lee et al. 2019; Khakzar et al. 2021, propositions 4 and 5). */
 typedef struct {
     bool exact;             /* every norm is exact. Otherwise norms were estimated from probes, and the distances of the
                                smallest ratios are exact: the radius is that of the nearest border found, the true one can
@@ -539,8 +544,8 @@ void cp_region_free(cp_region *region);
 
 /* ---------------------------------------------------------------- map */
 
-/* Pathway gradients (METHODS 4), one per path, of one image of a forward run that is in the frame: frozen. maps: (n,C,H,W).
- * paths[i] = NULL gives the plain gradient. */
+/* Pathway gradients (docs/methods.md 4), one per path, of one image of a forward run that is in the frame: frozen.
+ * maps: (n,C,H,W). paths[i] = NULL gives the plain gradient. */
 cp_status cp_map_frozen(cp_frame *frame, int image, const cp_response *response, const cp_path *const *paths, int n,
                         float *maps);
 /* The same in the zeroed network, which runs forward anew for each path. responses_out: n values of Phi, or NULL. */
@@ -583,7 +588,7 @@ typedef struct {
     cp_measure area[CP_FAITHFUL_CURVES]; /* under f over k/largest in [0,1], by trapezoids */
 } cp_faithful;
 
-/* f = (m - m(empty)) / (m(full) - m(empty)) (METHODS 5); NAN where the two are equal. */
+/* f = (m - m(empty)) / (m(full) - m(empty)) (docs/methods.md 5); NAN where the two are equal. */
 double cp_faithful_share(double m, double full, double empty);
 
 /* Measures the response of zeroed networks over path size, paths being the best of score[N] (>= 0). `frame` holds an
@@ -611,10 +616,10 @@ typedef struct {
     cp_path *path;         /* NULL unless found */
 } cp_sparsest;
 
-/* The sparsest path, among the best of score[N], whose zeroed network keeps the prediction (METHODS 5): bisection over
- * the size; then, since keeping it is not monotone in the size, `checks` sizes evenly spread below it, and bisection again
- * under the smallest of these that keeps it, until none does. A sparser one between the sizes checked is possible. Free
- * with cp_sparsest_free. */
+/* The sparsest path, among the best of score[N], whose zeroed network keeps the prediction (docs/methods.md 5):
+ * bisection over the size; then, since keeping it is not monotone in the size, `checks` sizes evenly spread below it,
+ * and bisection again under the smallest of these that keeps it, until none does. A sparser one between the sizes
+ * checked is possible. Free with cp_sparsest_free. */
 cp_status cp_sparsest_find(const cp_frame *frame, int image, const cp_response *response, const float *score,
                            const cp_sparsest_options *options, cp_sparsest *sparsest);
 void cp_sparsest_free(cp_sparsest *sparsest);

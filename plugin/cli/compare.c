@@ -1,4 +1,4 @@
-/* `compare`: what the paths of several methods, or of path files, have in common. METHODS 2. */
+/* `compare`: what the paths of several methods, or of path files, have in common. docs/methods.md 2. */
 #include "cli/commands.h"
 #include "cli/compare.h"
 #include "cli/pathway.h"

@@ -1,5 +1,5 @@
-/* Faithfulness over path size (METHODS 5): what zeroed networks answer that keep, or lack, the best neurons, beside
- * random neurons in the same numbers per layer. */
+/* Faithfulness over path size (docs/methods.md 5): what zeroed networks answer that keep, or lack, the best neurons,
+ * beside random neurons in the same numbers per layer. */
 #include <math.h>
 #include <string.h>
 

@@ -1,4 +1,4 @@
-/* The sparsest path whose zeroed network keeps the prediction (METHODS 5). */
+/* The sparsest path whose zeroed network keeps the prediction (docs/methods.md 5). */
 #include <math.h>
 
 #include "eval/zeroed.h"

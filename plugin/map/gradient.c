@@ -1,4 +1,4 @@
-/* Pathway gradients (METHODS 0 and 4): the gradient at the input of the response of a restricted network.
+/* Pathway gradients (docs/methods.md 0 and 4): the gradient at the input of the response of a restricted network.
  *
  * Frozen: at x nothing changes, so the gradient is ordinary backprop with the delta at each neuron layer multiplied by
  * the path: many paths are entries of one backward run over one forward run. Zeroed: activations change, so each path

@@ -1,4 +1,4 @@
-/* The active subnet: every neuron that is not dead. METHODS 1.5. */
+/* The active subnet: every neuron that is not dead. docs/methods.md 1.5. */
 #include "path/path.h"
 #include "path/statistics.h"
 

@@ -1,5 +1,5 @@
-/* NeuronMCT and selection in one on the CPU (METHODS 1.1, 1.4): the best are kept while the backward run computes them.
- * */
+/* NeuronMCT and selection in one on the CPU (docs/methods.md 1.1, 1.4): the best are kept while the backward run
+ * computes them. */
 #include "engine/scores.h"
 #include "io/error.h"
 #include "path/best.h"

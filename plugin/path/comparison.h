@@ -1,5 +1,5 @@
 /* What paths have in common, over images: dead share, Jaccard and the value chance would give it, of the whole network
- * and of each neuron layer. METHODS 2. */
+ * and of each neuron layer. docs/methods.md 2. */
 #ifndef CP_PATH_COMPARISON_H
 #define CP_PATH_COMPARISON_H
 

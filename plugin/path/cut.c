@@ -1,4 +1,4 @@
-/* Cut paths and the sparsest selection that is not cut (METHODS 1.4).
+/* Cut paths and the sparsest selection that is not cut (docs/methods.md 1.4).
  *
  * Selection keeps neurons in one fixed order: descending score, then (layer, index). So a neuron layer has a unit on
  * the path as soon as its FIRST neuron of that order is kept, and a way from the response to the input is open as soon

@@ -1,4 +1,5 @@
-/* The radius of the linear region around an image, of the frozen network of a path or of the full one (METHODS 3). */
+/* The radius of the linear region around an image, of the frozen network of a path or of the full one (docs/methods.md
+ * 3). */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>

@@ -1,6 +1,6 @@
 /* Gradient norms of all borders at once, in forward mode: along each direction v one linear pass gives J v of every
  * neuron. Over the unit vectors, the squares add up to ||J_j||^2; over Gaussian probes, their mean estimates it
- * (METHODS 3). */
+ * (docs/methods.md 3). */
 #include <math.h>
 #include <string.h>
 

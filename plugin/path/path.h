@@ -7,7 +7,7 @@
 #include "critpath.h"
 #include "model/path.h"
 
-/* K = round((1 - sparsity) * neurons), half away from zero (METHODS 1.4). */
+/* K = round((1 - sparsity) * neurons), half away from zero (docs/methods.md 1.4). */
 size_t cp_path_keep_count(size_t neurons, double sparsity);
 
 /* CP_EINPUT unless 0 <= sparsity < 1. */

@@ -1,5 +1,6 @@
-/* Score and path files (DESIGN 7): an .npz that NumPy reads, with one array per neuron layer, called as the layer
- * ("layer_012_convolutional"), float32 or bool of shape (C,H,W), and meta.json, which says what was computed on what.
+/* Score and path files (docs/design.md 7): an .npz that NumPy reads, with one array per neuron layer, called as the
+ * layer ("layer_012_convolutional"), float32 or bool of shape (C,H,W), and meta.json, which says what was computed on
+ * what.
  *
  * Reading compares all of it with the loaded model: kind, format version, hashes of cfg and weights, the layers with
  * their names and shapes, types, and the values themselves. Whatever is wrong is CP_EINPUT with one line that names

@@ -1,5 +1,5 @@
-/* NeuronMCT and selection in one (METHODS 1.1, 1.4). On a GPU the K-th largest score is found there, digit by digit, as
- * on the CPU (select.c): the same K, the same ties, the same bits for the same scores. */
+/* NeuronMCT and selection in one (docs/methods.md 1.1, 1.4). On a GPU the K-th largest score is found there, digit by
+ * digit, as on the CPU (select.c): the same K, the same ties, the same bits for the same scores. */
 #include <math.h>
 #include <string.h>
 

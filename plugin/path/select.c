@@ -1,4 +1,4 @@
-/* Network-wide selection of the K largest scores (METHODS 1.4), average and worst case O(N).
+/* Network-wide selection of the K largest scores (docs/methods.md 1.4), average and worst case O(N).
  *
  * A score is >= 0, so its bits as an integer are in the order of its value. The K-th largest is found digit by digit:
  * a histogram of the upper 12 bits (sign, exponent, 3 bits of the fraction), then of the next 10 among those that share

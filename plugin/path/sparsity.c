@@ -1,4 +1,4 @@
-/* What a sparsity asks for (METHODS 1.4). */
+/* What a sparsity asks for (docs/methods.md 1.4). */
 #include <math.h>
 
 #include "io/error.h"

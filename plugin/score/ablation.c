@@ -1,5 +1,5 @@
-/* Ablation: what the response loses when one neuron becomes 0, by running again what depends on it. METHODS 1.3. One
- * layer at a time; the ablations are entries of a branch. */
+/* Ablation: what the response loses when one neuron becomes 0, by running again what depends on it. docs/methods.md
+ * 1.3. One layer at a time; the ablations are entries of a branch. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>

@@ -1,7 +1,7 @@
 /* Distillation guided routing (Wang, Su, Zhang, Hu: Interpret Neural Networks by Identifying Critical Data Routing
  * Paths, CVPR 2018): gates on the activations, trained to keep the softmax of one image while their L1 norm shrinks.
- * METHODS 1.5. With all gates at 1 the network is the original one; once they move, the objective is free to route the
- * answer through neurons that were dead, which is what the paper holds against it. */
+ * docs/methods.md 1.5. With all gates at 1 the network is the original one; once they move, the objective is free to
+ * route the answer through neurons that were dead, which is what the paper holds against it. */
 #include <math.h>
 #include <string.h>
 

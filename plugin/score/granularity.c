@@ -1,4 +1,4 @@
-/* Channels: the coarser players. METHODS 1.5. */
+/* Channels: the coarser players. docs/methods.md 1.5. */
 #include "critpath.h"
 #include "io/error.h"
 

@@ -1,5 +1,6 @@
 /* GreedyPruning: the paper's Algorithm 1 (Khakzar et al. 2021). It asks for a small subnetwork that keeps the response,
- * and what it finds is not what the network used: neurons that were dead come alive as others go. METHODS 1.5. */
+ * and what it finds is not what the network used: neurons that were dead come alive as others go. docs/methods.md
+ * 1.5. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>

@@ -1,5 +1,5 @@
 /* NeuronIntGrad: c_j = a_j * integral over alpha in [0,1] of dPhi/da_j, with the whole output a of j's layer scaled
- * to alpha*a and everything after it recomputed. METHODS 1.2; Khakzar et al. 2021, section 3.2.
+ * to alpha*a and everything after it recomputed. docs/methods.md 1.2; Khakzar et al. 2021, section 3.2.
  *
  * One layer at a time, by a branch that holds only what depends on it; alphas are its entries. Within a layer the
  * signed scores sum to Phi(a) - Phi(a := 0), which tells how good the integral is. */

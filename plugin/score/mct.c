@@ -1,5 +1,5 @@
-/* NeuronMCT: c_j = |a_j * g_j|, the first-order estimate of what the response loses when a_j becomes 0. METHODS 1.1;
- * Khakzar et al. 2021, section 3.2. One backward run; the products are taken as the engine reaches each layer. */
+/* NeuronMCT: c_j = |a_j * g_j|, the first-order estimate of what the response loses when a_j becomes 0. docs/methods.md
+ * 1.1; Khakzar et al. 2021, section 3.2. One backward run; the products are taken as the engine reaches each layer. */
 #include <math.h>
 #include <stdatomic.h>
 #include <string.h>

@@ -1,4 +1,4 @@
-/* RandomPruning: what any other path should differ from. METHODS 1.5. */
+/* RandomPruning: what any other path should differ from. docs/methods.md 1.5. */
 #include "critpath.h"
 #include "io/error.h"
 #include "score/random.h"

@@ -1,6 +1,6 @@
 /* Shapley values of the units of one layer: the mean, over all orders in which the players come in, of what the
- * response gains when a player does. METHODS 1.3; sampling of orders: Castro, Gomez, Tejada 2009. A player that is
- * out is 0. Players that are 0 anyway change nothing and get 0. */
+ * response gains when a player does. docs/methods.md 1.3; sampling of orders: Castro, Gomez, Tejada 2009. A player that
+ * is out is 0. Players that are 0 anyway change nothing and get 0. */
 #include <math.h>
 #include <string.h>
 

@@ -1,7 +1,7 @@
-/* Gates trained by Darknet: distillation guided routing (METHODS 1.5; Wang et al. 2018) as a run of Darknet's own
- * forward, backward and update passes over the cfg with a [pathmask] of mode gate behind every neuron layer. Nothing
- * but the gates learns; batch norm uses its rolling statistics and dropout is the identity. What score/dgr.c computes
- * with the engine, a second time. */
+/* Gates trained by Darknet: distillation guided routing (docs/methods.md 1.5; Wang et al. 2018) as a run of Darknet's
+ * own forward, backward and update passes over the cfg with a [pathmask] of mode gate behind every neuron layer.
+ * Nothing but the gates learns; batch norm uses its rolling statistics and dropout is the identity. What score/dgr.c
+ * computes with the engine, a second time. */
 #ifndef CP_TRAIN_GATES_H
 #define CP_TRAIN_GATES_H
 

@@ -11,7 +11,7 @@
  *     clamp=10                        gate: the largest; default none
  *     granularity=channel             gate, without a file: neuron | channel, a gate for each; default neuron
  *
- * With input a, mask or gates e and constants k (METHODS 0):
+ * With input a, mask or gates e and constants k (docs/methods.md 0):
  *     frozen  e ? a : k        da = e * dy
  *     zero    e ? a : 0        da = e * dy
  *     gate    e * a            da = e * dy,  de = sum over the batch (and the positions of a channel) of a * dy

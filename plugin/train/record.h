@@ -11,7 +11,7 @@ typedef struct {
     int layer;                  /* -1: the network */
     char name[48];              /* "layer_012_convolutional"; "network" */
     size_t units;               /* neurons */
-    size_t dead, always_on;     /* neurons that are dead (METHODS 0) in every picture; in none */
+    size_t dead, always_on;     /* neurons that are dead (docs/methods.md 0) in every picture; in none */
     double flipped;             /* share of the neurons that have died or come alive since the last record; mean over
                                    the pictures */
     double overlap;             /* Jaccard of the path and that of the last record; mean over the pictures where one of
