@@ -44,3 +44,17 @@ bool cp_halve_batch(cp_status status, int *batch)
     *batch /= 2;
     return true;
 }
+
+cp_status cp_frame_create_fitting(const cp_model *model, int wanted, bool backward, size_t asked, int *batch,
+                                  cp_frame **frame)
+{
+    size_t memory = cp_frame_memory(NULL, asked, (size_t)1 << 30);
+    *batch = wanted < 1 ? 1 : wanted;
+    while (*batch > 1 && cp_frame_bytes(model, *batch, backward ? *batch : 0) > memory)
+        --*batch;
+    cp_status status;
+    do
+        status = cp_frame_create(model, *batch, frame);
+    while (cp_halve_batch(status, batch));
+    return status;
+}

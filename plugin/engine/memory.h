@@ -17,6 +17,11 @@ int cp_most_entries(const cp_frame *base, int on_cpu);
  * that half; cp_set_notice's function is told. */
 bool cp_halve_batch(cp_status status, int *batch);
 
+/* A frame of `wanted` entries, or of fewer, down to one, where `asked` bytes (0: 1 GiB on the CPU) or a GPU's memory hold no
+ * more; backward: with room for as many backward entries. *batch: how many it has. */
+cp_status cp_frame_create_fitting(const cp_model *model, int wanted, bool backward, size_t asked, int *batch,
+                                  cp_frame **frame);
+
 /* Bytes besides the frame that a run on its GPU takes: work memory, and what libraries keep for a stream. 0 on the CPU.
  */
 size_t cp_frame_run_bytes(const cp_frame *frame);

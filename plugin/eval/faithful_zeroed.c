@@ -7,8 +7,6 @@
 #include "engine/memory.h"
 #include "io/error.h"
 
-static const size_t DEFAULT_MEMORY = (size_t)1 << 30;
-
 struct cp_zeroed {
     const cp_model *model;
     const cp_response *response;
@@ -24,7 +22,7 @@ cp_status cp_zeroed_create(const cp_frame *original, int image, const cp_respons
                            int wanted, cp_zeroed **zeroed)
 {
     const cp_model *model = cp_frame_model(original);
-    size_t c, h, w, inputs, memory = cp_frame_memory(NULL, run->memory, DEFAULT_MEMORY);
+    size_t c, h, w, inputs;
     cp_model_input_shape(model, &c, &h, &w);
     inputs = c * h * w;
     *zeroed = NULL;
@@ -33,13 +31,7 @@ cp_status cp_zeroed_create(const cp_frame *original, int image, const cp_respons
         return CP_ERESOURCE;
     z->model = model;
     z->response = response;
-    z->batch = cp_most_entries(NULL, wanted < 1 ? 1 : wanted);
-    while (z->batch > 1 && cp_frame_bytes(model, z->batch, 0) > memory)
-        z->batch--;
-    cp_status status;
-    do
-        status = cp_frame_create(model, z->batch, &z->frame);
-    while (cp_halve_batch(status, &z->batch));
+    cp_status status = cp_frame_create_fitting(model, cp_most_entries(NULL, wanted), false, run->memory, &z->batch, &z->frame);
     z->input = cp_alloc_dirty((size_t)z->batch * inputs, sizeof *z->input, "zeroed networks");
     z->restriction = cp_alloc((size_t)z->batch, sizeof *z->restriction, "zeroed networks");
     z->path = cp_alloc((size_t)z->batch, sizeof *z->path, "zeroed networks");

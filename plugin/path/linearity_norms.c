@@ -91,16 +91,6 @@ static void add_layer(void *user, int layer, int entry, const float *da, size_t 
             add_pairs(b, &b->pool[k], da);
 }
 
-/* Two Gaussian numbers: Box and Muller. */
-static void gaussian(uint64_t *state, float pair[2])
-{
-    double u = ((double)(cp_random_next(state) >> 11) + 1) * 0x1p-53;
-    double v = (double)(cp_random_next(state) >> 11) * 0x1p-53;
-    double radius = sqrt(-2 * log(u)), angle = 2 * acos(-1) * v;
-    pair[0] = (float)(radius * cos(angle));
-    pair[1] = (float)(radius * sin(angle));
-}
-
 static void fill_direction(const cp_borders *b, bool exact, size_t number, float *direction)
 {
     memset(direction, 0, b->inputs * sizeof *direction);
@@ -113,7 +103,7 @@ static void fill_direction(const cp_borders *b, bool exact, size_t number, float
     state = cp_random_next(&state);
     for (size_t i = 0; i < b->inputs; i += 2) {
         float pair[2];
-        gaussian(&state, pair);
+        cp_random_normal(&state, pair);
         memcpy(direction + i, pair, (b->inputs - i < 2 ? 1 : 2) * sizeof *pair);
     }
 }

@@ -2,6 +2,7 @@
 #ifndef CP_SCORE_RANDOM_H
 #define CP_SCORE_RANDOM_H
 
+#include <math.h>
 #include <stdint.h>
 
 static inline uint64_t cp_random_next(uint64_t *state)
@@ -20,6 +21,18 @@ static inline uint64_t cp_random_below(uint64_t *state, uint64_t n)
         number = cp_random_next(state);
     while (number < short_by);
     return number % n;
+}
+
+/* Uniform in [0,1). */
+static inline double cp_random_uniform(uint64_t *state) { return (double)(cp_random_next(state) >> 11) * 0x1p-53; }
+
+/* Two standard normal numbers (Box and Muller). */
+static inline void cp_random_normal(uint64_t *state, float pair[2])
+{
+    double u = cp_random_uniform(state) + 0x1p-53, v = cp_random_uniform(state);
+    double radius = sqrt(-2 * log(u)), angle = 2 * acos(-1) * v;
+    pair[0] = (float)(radius * cos(angle));
+    pair[1] = (float)(radius * sin(angle));
 }
 
 #endif

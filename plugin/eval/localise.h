@@ -1,0 +1,24 @@
+/* Where a map lies, against boxes that are known (METHODS 10). */
+#ifndef CP_EVAL_LOCALISE_H
+#define CP_EVAL_LOCALISE_H
+
+#include "critpath.h"
+
+/* In map pixels; may reach beyond the map. A pixel belongs to the box when its middle does. */
+typedef struct {
+    double x, y, w, h;
+} cp_map_box;
+
+typedef struct {
+    double energy;  /* share of the sum of max(map, 0) inside the box */
+    double lift;    /* that divided by the box's share of the photo's area */
+    bool pointing;  /* the first of the largest values lies in the box */
+    double ranking; /* share of the |box| highest pixels that lie in it (relevance rank accuracy) */
+} cp_localisation;
+
+/* map: (h,w); only the pixels of `placement` count. All NAN (pointing false) for a map without a positive value; CP_EINPUT
+ * for NaN or a box without a pixel on the photo. */
+cp_status cp_localise(const float *map, size_t h, size_t w, const cp_placement *placement, const cp_map_box *box,
+                      cp_localisation *found);
+
+#endif

@@ -1,0 +1,250 @@
+/* Degrading a photo along planted maps, ROAD's system against a dense solve, localisation and paired tests with known answers. */
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "eval/degrade.h"
+#include "eval/localise.h"
+#include "eval/paired.h"
+#include "score/random.h"
+#include "tiny_net.h"
+
+enum { SIDE = 6 };
+
+/* Two logits over 6x6 pixels: class 1 is 4 * pixel 7 + 2 * pixel 20 + 1 * pixel 0 - 2, class 0 is 0. */
+static const char planted_cfg[] = "[net]\nbatch=1\nsubdivisions=1\nwidth=6\nheight=6\nchannels=1\nmax_batches=1\n"
+                                  "[connected]\noutput=2\nactivation=linear\n[softmax]\n";
+
+typedef struct {
+    tiny_net net;
+    float input[SIDE * SIDE];
+    cp_eval_target target;
+} setting;
+
+static setting start(void)
+{
+    setting s = {0};
+    float weights[2 + 2 * SIDE * SIDE] = {0};
+    float *one = weights + 2 + SIDE * SIDE;
+    weights[1] = -2;
+    one[7] = 4, one[20] = 2, one[0] = 1;
+    tiny_open(&s.net, planted_cfg, weights, sizeof weights / sizeof *weights);
+    for (int i = 0; i < SIDE * SIDE; i++)
+        s.input[i] = 1;
+    s.target = (cp_eval_target){.class_id = 1, .placement = {SIDE, SIDE, 0, 0, SIDE, SIDE}};
+    return s;
+}
+
+static double probability(double logit) { return 1 / (1 + exp(-logit)); }
+
+static void near(double found, double expected, double tolerance)
+{
+    if (!(fabs(found - expected) <= tolerance))
+        fail_msg("%.9g found, %.9g expected", found, expected);
+}
+
+/* With mean colour 0 the k-th point is what is left of 4 + 2 + 1 - 2. */
+static void curves_of_planted_maps(void **state)
+{
+    (void)state;
+    setting s = start();
+    const double fractions[] = {0, 1. / 36, 2. / 36, 3. / 36, 1};
+    float map[SIDE * SIDE] = {0};
+    double p[5];
+    map[7] = 3, map[20] = 2, map[0] = 1;
+    cp_degrade_options o = {.fill = CP_FILL_MEAN, .fractions = fractions, .n = 5};
+    assert_int_equal(cp_degrade(s.net.model, s.input, map, &s.target, &o, p), CP_OK);
+    const double deleted[] = {5, 1, -1, -2, -2};
+    for (int i = 0; i < 5; i++)
+        near(p[i], probability(deleted[i]), 1e-6);
+    o.insert = true;
+    assert_int_equal(cp_degrade(s.net.model, s.input, map, &s.target, &o, p), CP_OK);
+    const double inserted[] = {-2, 2, 4, 5, 5};
+    for (int i = 0; i < 5; i++)
+        near(p[i], probability(inserted[i]), 1e-6);
+    /* Least first: what the map calls 0 goes first and changes nothing; ties go in index order. */
+    o.insert = false, o.least_first = true;
+    assert_int_equal(cp_degrade(s.net.model, s.input, map, &s.target, &o, p), CP_OK);
+    for (int i = 0; i < 4; i++)
+        near(p[i], probability(5), 1e-6);
+    near(p[4], probability(-2), 1e-6);
+    /* The photo's own mean is its only colour: nothing changes. */
+    o.mean[0] = NAN, o.least_first = false;
+    assert_int_equal(cp_degrade(s.net.model, s.input, map, &s.target, &o, p), CP_OK);
+    near(p[3], probability(5), 1e-6);
+    /* So it is blurred, and imputed but for the noise. */
+    o.fill = CP_FILL_BLUR;
+    assert_int_equal(cp_degrade(s.net.model, s.input, map, &s.target, &o, p), CP_OK);
+    near(p[3], probability(5), 1e-5);
+    o.fill = CP_FILL_IMPUTE;
+    assert_int_equal(cp_degrade(s.net.model, s.input, map, &s.target, &o, p), CP_OK);
+    near(p[3], probability(5), 2e-3);
+    tiny_close(&s.net);
+}
+
+static void only_the_photo_is_changed(void **state)
+{
+    (void)state;
+    setting s = start();
+    const double fractions[] = {1};
+    float map[SIDE * SIDE] = {0};
+    double p;
+    s.target.placement = (cp_placement){SIDE, 3, 0, 2, SIDE, 3}; /* rows 2 to 4: pixel 20, but neither 0 nor 7 */
+    cp_degrade_options o = {.fill = CP_FILL_MEAN, .fractions = fractions, .n = 1};
+    assert_int_equal(cp_degrade(s.net.model, s.input, map, &s.target, &o, &p), CP_OK);
+    near(p, probability(3), 1e-6);
+    map[20] = NAN;
+    assert_int_equal(cp_degrade(s.net.model, s.input, map, &s.target, &o, &p), CP_EINPUT);
+    assert_non_null(strstr(cp_error(), "x 2, y 3"));
+    map[20] = 0;
+    const double wrong[] = {.5, .2};
+    o.fractions = wrong, o.n = 2;
+    assert_int_equal(cp_degrade(s.net.model, s.input, map, &s.target, &o, &p), CP_EINPUT);
+    s.target.placement.h = 5;
+    assert_int_equal(cp_degrade(s.net.model, s.input, map, &s.target, &o, &p), CP_EINPUT);
+    tiny_close(&s.net);
+}
+
+static void areas(void **state)
+{
+    (void)state;
+    const double x[] = {0, .5, 1}, y[] = {1, 0, 1};
+    near(cp_curve_area(x, y, 3), .5, 1e-12);
+    near(cp_curve_area(x, y, 2), .5, 1e-12);
+    assert_true(isnan(cp_curve_area(x, y, 1)));
+}
+
+/* Gaussian elimination of x_i = sum_j w_ij x_j / sum_j w_ij. */
+static void solve_dense(const uint8_t *removed, int n_pixels, int w, float *plane)
+{
+    double a[SIDE * SIDE][SIDE * SIDE + 1] = {{0}};
+    for (int i = 0; i < n_pixels; i++) {
+        a[i][i] = 1;
+        if (!removed[i]) {
+            a[i][n_pixels] = plane[i];
+            continue;
+        }
+        double sum = 0;
+        for (int pass = 0; pass < 2; pass++)
+            for (int dy = -1; dy <= 1; dy++)
+                for (int dx = -1; dx <= 1; dx++) {
+                    int y = i / w + dy, x = i % w + dx;
+                    if ((!dx && !dy) || y < 0 || x < 0 || y >= n_pixels / w || x >= w)
+                        continue;
+                    double weight = dx && dy ? 1 / 12. : 1 / 6.;
+                    if (!pass)
+                        sum += weight;
+                    else
+                        a[i][y * w + x] -= weight / sum;
+                }
+    }
+    for (int k = 0; k < n_pixels; k++) {
+        int pivot = k;
+        for (int i = k; i < n_pixels; i++)
+            if (fabs(a[i][k]) > fabs(a[pivot][k]))
+                pivot = i;
+        for (int j = 0; j <= n_pixels; j++) {
+            double swap = a[k][j];
+            a[k][j] = a[pivot][j], a[pivot][j] = swap;
+        }
+        for (int i = 0; i < n_pixels; i++) {
+            double factor = i == k ? 0 : a[i][k] / a[k][k];
+            for (int j = k; j <= n_pixels && factor != 0; j++)
+                a[i][j] -= factor * a[k][j];
+        }
+    }
+    for (int i = 0; i < n_pixels; i++)
+        plane[i] = (float)(a[i][n_pixels] / a[i][i]);
+}
+
+static void imputation_solves_the_system(void **state)
+{
+    (void)state;
+    uint64_t seed = 3;
+    for (int round = 0; round < 20; round++) {
+        float plane[2 * SIDE * SIDE], expected[2 * SIDE * SIDE];
+        uint8_t removed[SIDE * SIDE];
+        for (int i = 0; i < 2 * SIDE * SIDE; i++)
+            plane[i] = expected[i] = (float)cp_random_uniform(&seed);
+        for (int i = 0; i < SIDE * SIDE; i++)
+            removed[i] = cp_random_uniform(&seed) < .05 * round;
+        removed[17] = 0;
+        solve_dense(removed, SIDE * SIDE, SIDE, expected);
+        solve_dense(removed, SIDE * SIDE, SIDE, expected + SIDE * SIDE);
+        assert_int_equal(cp_impute(removed, 2, SIDE, SIDE, plane), CP_OK);
+        for (int i = 0; i < 2 * SIDE * SIDE; i++)
+            near(plane[i], expected[i], 2e-5);
+    }
+    float nothing[SIDE * SIDE] = {0};
+    uint8_t all[SIDE * SIDE];
+    memset(all, 1, sizeof all);
+    assert_int_equal(cp_impute(all, 1, SIDE, SIDE, nothing), CP_OK);
+    near(nothing[5], .5, 1e-6);
+}
+
+static void localisation_of_planted_maps(void **state)
+{
+    (void)state;
+    const cp_placement whole = {SIDE, SIDE, 0, 0, SIDE, SIDE};
+    const cp_map_box box = {1, 2, 2, 2}; /* pixels 13, 14, 19, 20 */
+    float map[SIDE * SIDE] = {0};
+    cp_localisation found;
+    map[13] = 2, map[20] = 1, map[35] = 1, map[3] = -5;
+    assert_int_equal(cp_localise(map, SIDE, SIDE, &whole, &box, &found), CP_OK);
+    near(found.energy, .75, 1e-9);
+    near(found.lift, .75 * 9, 1e-9);
+    assert_true(found.pointing);
+    /* The four highest: 13, 20, 35 and one of the 32 zeros, two of them in the box. */
+    near(found.ranking, (2 + 2 / 32.) / 4, 1e-9);
+    map[35] = 3;
+    assert_int_equal(cp_localise(map, SIDE, SIDE, &whole, &box, &found), CP_OK);
+    assert_false(found.pointing);
+    for (int i = 0; i < SIDE * SIDE; i++)
+        map[i] = 1;
+    assert_int_equal(cp_localise(map, SIDE, SIDE, &whole, &box, &found), CP_OK);
+    near(found.lift, 1, 1e-9), near(found.ranking, 4 / 36., 1e-9);
+    memset(map, 0, sizeof map);
+    assert_int_equal(cp_localise(map, SIDE, SIDE, &whole, &box, &found), CP_OK);
+    assert_true(isnan(found.energy) && isnan(found.ranking) && !found.pointing);
+    const cp_map_box outside = {7, 7, 3, 3};
+    assert_int_equal(cp_localise(map, SIDE, SIDE, &whole, &outside, &found), CP_EINPUT);
+    map[2] = NAN;
+    assert_int_equal(cp_localise(map, SIDE, SIDE, &whole, &box, &found), CP_EINPUT);
+}
+
+static void paired_tests(void **state)
+{
+    (void)state;
+    double a[40], b[40];
+    uint64_t seed = 9;
+    for (int i = 0; i < 40; i++) {
+        b[i] = cp_random_uniform(&seed);
+        a[i] = b[i] + .1 + .02 * cp_random_uniform(&seed);
+    }
+    cp_paired better = cp_compare_paired(a, b, 40, 0, 1);
+    near(better.difference.mean, .11, .01);
+    near(better.p, 1e-4, 1e-9); /* no flip of 9999 is as far out */
+    cp_paired same = cp_compare_paired(a, a, 40, 0, 1);
+    near(same.difference.mean, 0, 0), near(same.p, 1, 0);
+    /* Two values of one sign: half of the four flips are as extreme. */
+    const double two[] = {1, 3}, none[] = {0, 0};
+    near(cp_compare_paired(two, none, 2, 99999, 1).p, .5, .01);
+    a[3] = NAN;
+    assert_int_equal(cp_compare_paired(a, b, 40, 9, 1).difference.n, 39);
+    cp_mean m = cp_mean_of(two, 2);
+    near(m.mean, 2, 0), near(m.error, 1, 1e-12);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(curves_of_planted_maps), cmocka_unit_test(only_the_photo_is_changed), cmocka_unit_test(areas),
+        cmocka_unit_test(imputation_solves_the_system), cmocka_unit_test(localisation_of_planted_maps),
+        cmocka_unit_test(paired_tests),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
