@@ -554,6 +554,43 @@ cp_status cp_map_zeroed(const cp_model *model, const float *input, const cp_resp
 /* One-channel reduction: the channel value of the largest magnitude with its sign. map (C,H,W) -> flat (H,W). */
 void cp_map_reduce(const float *map, size_t c, size_t h, size_t w, float *flat);
 
+/* A box in photo pixels: corner and size. */
+typedef struct {
+    double x, y, w, h;
+} cp_photo_box;
+
+/* One connected part of the region, and the smallest rectangle of whole photo pixels around it. */
+typedef struct {
+    size_t x, y, w, h;
+    double share;            /* of the heat over the photo */
+} cp_heat_part;
+
+enum { CP_HEAT_PARTS = 3 };
+
+/* Where the heat of a map lies on the photo: the smallest region that holds half of it. */
+typedef struct {
+    bool zero;               /* there is no heat over the photo: the rest is 0, box NAN */
+    double share;            /* of the heat over the photo that the region holds: .5 or a little more */
+    double area;             /* of the photo that the region covers */
+    double box;              /* share of the heat over the photo that lies in the box asked about; NAN without one */
+    double beside;           /* of all heat: the share in letterbox bars, which the rest leaves out */
+    float threshold;         /* the region is where the smoothed heat is at least this */
+    int n;                   /* parts of at least 5% of the heat, the largest first; CP_HEAT_PARTS at most */
+    cp_heat_part part[CP_HEAT_PARTS];
+    size_t parts;            /* all connected parts, of any size */
+} cp_heat_region;
+
+/* The default of `blur` below: one percent of the photo's longer side. */
+#define CP_HEAT_BLUR .01
+
+/* The half of a map's heat, for cp_map_contribution's first plane or any other map: heat, shape (h, w), in network input
+ * coordinates; what is not above 0 (NaN, infinities) counts as 0. Only the photo's rectangle of `placement` is looked at. The
+ * region is found after smoothing by a Gaussian of sigma = blur * the longer side of that rectangle, 0 <= blur <= .5: all
+ * pixels whose smoothed heat is at least the largest threshold that leaves half of the heat. Pixels that touch, if only at a
+ * corner, are connected. box, in photo pixels, may be NULL; the heat in it is counted before smoothing, by covered area. */
+cp_status cp_heat_find_region(const float *heat, size_t h, size_t w, const cp_placement *placement, double blur,
+                              const cp_photo_box *box, cp_heat_region *region);
+
 /* ---------------------------------------------------------------- eval: faithfulness */
 
 /* What is measured of a network, whole or restricted: the response, and its unit's probability after the head
