@@ -591,6 +591,30 @@ typedef struct {
 cp_status cp_heat_find_region(const float *heat, size_t h, size_t w, const cp_placement *placement, double blur,
                               const cp_photo_box *box, cp_heat_region *region);
 
+/* Planes by how far apart their cells lie in the input: fine, fewer than 12 pixels; coarse, 12 or more. */
+typedef enum { CP_PLANES_FINE, CP_PLANES_COARSE, CP_PLANES_ALL } cp_planes;
+
+typedef struct {
+    cp_planes planes;
+    bool restricted;        /* g is taken in the network restricted to the path (frozen): one more backward run */
+} cp_contribution_options;
+
+typedef struct {
+    int layers;             /* neuron layers that took part: of the planes asked for, with anything on the path */
+    double against;         /* mean over them of the share of sum |m| where m < 0 */
+} cp_contribution;
+
+/* The signed path contribution map of one image of a forward run that is in the frame. For every neuron layer with a plane,
+ * m (h,w) = sum over its channels of a * g, of the neurons on the path (NULL: all). heat (2,H,W): first the heat, relu(m)
+ * divided by its sum, then the counter-evidence, relu(-m) divided by its own sum; every layer's spread bilinearly to the
+ * input plane, with its mass kept, around the centres of its cells' receptive fields, and summed over the layers. So heat
+ * sums to the number of layers with any. Layers without a plane take no part: connected ones, and planes of one cell.
+ * score[N]: a * g with its sign (cp_score_mct) or any other signed scores; NULL: it is computed, by one backward run.
+ * options NULL: fine planes, not restricted. report may be NULL. */
+cp_status cp_map_contribution(cp_frame *frame, int image, const cp_response *response, const cp_path *path,
+                              const float *score, const cp_contribution_options *options, float *heat,
+                              cp_contribution *report);
+
 /* ---------------------------------------------------------------- eval: faithfulness */
 
 /* What is measured of a network, whole or restricted: the response, and its unit's probability after the head

@@ -61,7 +61,7 @@ static void print_pathway(const cp_explanation *e, const cp_pathway *pathway, co
 }
 
 static cp_status pathway_object(const cp_explanation *e, const cp_pathway *pathway, const cp_summary *summary,
-                                const char *npy, const char *png, const char *npz)
+                                const char *npy, const char *heat, const char *png, const char *npz)
 {
     json_t *object = json_object(), *map = json_object(), *files = json_object();
     char reason[300];
@@ -70,6 +70,7 @@ static cp_status pathway_object(const cp_explanation *e, const cp_pathway *pathw
     bad |= cp_json_set(map, "zero", cp_json_text(zero));
     bad |= cp_json_set(map, "zeroed_response", cp_json_real(pathway->zeroed_response));
     bad |= cp_json_set(files, "map", cp_json_text(npy));
+    bad |= cp_json_set(files, "heat", cp_json_text(heat));
     bad |= cp_json_set(files, "picture", *png ? cp_json_text(png) : json_null());
     bad |= cp_json_set(files, "path", cp_json_text(npz));
     bad |= cp_pathway_json(e->session, pathway, object);
@@ -85,7 +86,7 @@ static cp_status write_pathway(const cp_explanation *e, const cp_pathway *pathwa
 {
     cp_session *s = e->session;
     cp_summary summary;
-    char npy[4096], png[4096], npz[4096], tag[64], text[3][256];
+    char npy[4096], heat[4096], png[4096], npz[4096], tag[64], text[3][256];
     const char *lines[] = {text[0], text[1], text[2]};
     snprintf(tag, sizeof tag, "%s%s", e->subject->tag, pathway->tag);
     cp_status status = cp_summary_make(s, e->item, pathway->path, e->pathways->scores, &summary);
@@ -93,12 +94,14 @@ static cp_status write_pathway(const cp_explanation *e, const cp_pathway *pathwa
     if (!status)
         status = cp_write_map(s, e->item, e->subject, pathway->map, tag, lines, text[2][0] ? 3 : 2, npy, png);
     if (!status)
+        status = cp_write_heat(s, e->item, pathway->heat, tag, heat);
+    if (!status)
         status = cp_write_path(s, e->item, e->subject, NULL, pathway, tag, npz);
     if (!status)
-        status = pathway_object(e, pathway, &summary, npy, png, npz);
+        status = pathway_object(e, pathway, &summary, npy, heat, png, npz);
     if (!status && !s->options->json) {
-        const char *files[] = {png, npy, npz};
-        print_pathway(e, pathway, &summary, files, 3);
+        const char *files[] = {png, npy, heat, npz};
+        print_pathway(e, pathway, &summary, files, 4);
     }
     cp_summary_free(&summary);
     return status;

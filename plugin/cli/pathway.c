@@ -140,6 +140,7 @@ void cp_pathways_free(cp_pathways *p)
     cp_scores_free(p->scores);
     cp_scoring_free(&p->report);
     cp_free(p->maps);
+    cp_free(p->heats);
     *p = (cp_pathways){0};
 }
 
@@ -151,6 +152,19 @@ const char *cp_zero_map_reason(const cp_session *s, const float *map, const cp_s
     bool zero = cp_map_zero_reason(map, s->c * s->h * s->w, s->frame, 0, &subject->response,
                                    pathway ? pathway->path : NULL, pathway ? &pathway->cut : NULL, text, 300);
     return zero ? text : NULL;
+}
+
+static cp_status map_contributions(cp_session *s, const cp_response *response, cp_pathways *p)
+{
+    size_t size = 2 * s->h * s->w;
+    cp_status status = (p->heats = cp_alloc((size_t)p->n * size, sizeof(float), "maps")) ? CP_OK : CP_ERESOURCE;
+    for (int i = 0; i < p->n && !status; i++) {
+        cp_pathway *pathway = &p->pathway[i];
+        pathway->heat = p->heats + (size_t)i * size;
+        status = cp_map_contribution(s->frame, 0, response, pathway->path, NULL, NULL, pathway->heat,
+                                     &pathway->contribution);
+    }
+    return status;
 }
 
 cp_status cp_pathways_map(cp_session *s, const cp_item *item, const cp_subject *subject, cp_pathways *p)
@@ -179,6 +193,8 @@ cp_status cp_pathways_map(cp_session *s, const cp_item *item, const cp_subject *
         if (status)
             return status;
     }
+    if ((status = map_contributions(s, response, p)))
+        return status;
     p->mapping = cp_seconds() - began;
     for (int i = 0; i < p->n; i++) {
         cp_pathway *pathway = &p->pathway[i];

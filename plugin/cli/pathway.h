@@ -42,6 +42,8 @@ typedef struct {
     cp_selection selection; /* kept, threshold: of the selection that made it, or of the path file */
     cp_cut cut;
     float *map;             /* (c,h,w), in cp_pathways.maps; NULL before cp_pathways_map */
+    float *heat;            /* (2,h,w), in cp_pathways.heats: heat, counter-evidence; NULL before cp_pathways_map */
+    cp_contribution contribution; /* what the heat is made of */
     double zeroed_response; /* Phi of the zeroed network; NAN in the frozen one, where it does not change */
 } cp_pathway;
 
@@ -51,6 +53,7 @@ typedef struct {
     cp_pathway *pathway;
     int n;
     float *maps;            /* (n,c,h,w) */
+    float *heats;           /* (n,2,h,w) */
     double scoring, selecting, mapping; /* seconds */
 } cp_pathways;
 
@@ -61,7 +64,7 @@ cp_status cp_pathways_find(cp_session *session, const cp_item *item, const cp_re
 /* The selection alone, from pathways->scores; `source` is named in messages. */
 cp_status cp_pathways_select(cp_session *session, const char *source, const cp_response *response,
                              cp_pathways *pathways);
-/* The pathway gradients, -offpath frozen or zeroed, as many at a time as -mem allows. A zero map is said on stderr. */
+/* The pathway gradients, -offpath frozen or zeroed, as many at a time as -mem allows, and the contribution maps. A zero map is said on stderr. */
 cp_status cp_pathways_map(cp_session *session, const cp_item *item, const cp_subject *subject, cp_pathways *pathways);
 void cp_pathways_free(cp_pathways *pathways);
 

@@ -63,6 +63,17 @@ cp_status cp_write_map(const cp_session *s, const cp_item *item, const cp_subjec
     return status;
 }
 
+cp_status cp_write_heat(const cp_session *s, const cp_item *item, const float *heat, const char *tag, char npy[4096])
+{
+    cp_array_type type = cp_array_chw(CP_FLOAT32, 2, s->h, s->w);
+    cp_status status = cp_output_path(s, item, tag, ".heat.npy", npy);
+    cp_list_pause(s);
+    if (!status)
+        status = cp_npy_write(npy, &type, heat);
+    cp_list_resume(s);
+    return status;
+}
+
 /* What the file is of: this image and response, or what a score file said. */
 static void fill_meta(const cp_session *s, const cp_item *item, const cp_subject *subject, const cp_file_meta *from,
                       cp_file_meta *meta)

@@ -82,25 +82,37 @@ static cp_status mct_on_device(cp_frame *frame, const cp_entry *entry, bool sign
     return status || finite ? status : cp_score_check_finite(cp_frame_model(frame), score);
 }
 
-cp_status cp_score_mct(cp_frame *frame, int image, const cp_response *response, bool signed_scores, float *score)
+/* As cp_score_mct, of any entry with a response. */
+static cp_status score_entry(cp_frame *frame, const cp_entry *entry, bool signed_scores, float *score)
 {
     const cp_model *model = cp_frame_model(frame);
-    const cp_entry entry = {.image = image, .response = response};
     int n;
     if (cp_frame_on_device(frame))
-        return mct_on_device(frame, &entry, signed_scores, score);
+        return mct_on_device(frame, entry, signed_scores, score);
     const cp_neuron_layer *layers = cp_model_neuron_layers(model, &n);
     products p = {.model = model, .score = score, .signed_scores = signed_scores};
     const cp_observer observer = {multiply, &p};
     if (!(p.visited = cp_alloc((size_t)n, sizeof *p.visited, "scores")))
         return CP_ERESOURCE;
-    cp_status status = cp_frame_backward(frame, &entry, 1, &observer, NULL);
+    cp_status status = cp_frame_backward(frame, entry, 1, &observer, NULL);
     for (int l = 0; l < n && !status; l++) /* the response does not depend on the others */
         if (!p.visited[l])
             memset(score + layers[l].offset, 0, layers[l].count * sizeof *score);
     cp_free(p.visited);
     if (status)
         return status;
-    cp_score_clear_response(model, response, score);
+    cp_score_clear_response(model, entry->response, score);
     return p.not_finite ? cp_score_check_finite(model, score) : CP_OK;
+}
+
+cp_status cp_score_mct(cp_frame *frame, int image, const cp_response *response, bool signed_scores, float *score)
+{
+    const cp_entry entry = {.image = image, .response = response};
+    return score_entry(frame, &entry, signed_scores, score);
+}
+
+cp_status cp_score_signed(cp_frame *frame, int image, const cp_response *response, const cp_path *path, float *score)
+{
+    const cp_entry entry = {.image = image, .response = response, .path = path};
+    return score_entry(frame, &entry, true, score);
 }

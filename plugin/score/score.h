@@ -10,6 +10,10 @@ void cp_score_clear_response(const cp_model *model, const cp_response *response,
 /* CP_EINPUT naming layer and neuron when a score of the N is NaN or infinite. */
 cp_status cp_score_check_finite(const cp_model *model, const float *score);
 
+/* a * g of every neuron, with its sign, g taken in the network restricted to `path` (frozen); NULL: in the whole network.
+ * score[N]; 0 for the response's own units and where the response does not depend on the layer. */
+cp_status cp_score_signed(cp_frame *frame, int image, const cp_response *response, const cp_path *path, float *score);
+
 /* Of distillation guided routing, for both its implementations: options in range; the layer of which each output is the
  * logit of a class, CP_EINPUT unless the model is a classifier. */
 cp_status cp_dgr_check(const cp_dgr_options *options);

@@ -1,0 +1,229 @@
+/* The signed path contribution map. For every neuron layer that has a plane, m = sum over channels of a * g over the
+ * neurons on the path, with its sign, so that opposite contributions at one place cancel. Where m is positive it is heat,
+ * where it is negative counter-evidence. Each of the two is divided by its sum, so that every layer counts the same
+ * however large its scores are, spread to the input's pixels, and summed over the layers. */
+#include <math.h>
+#include <string.h>
+
+#include "critpath.h"
+#include "engine/scores.h"
+#include "io/error.h"
+#include "map/grid.h"
+#include "path/path.h"
+#include "score/score.h"
+
+enum { FINE_STRIDE = 12, /* planes whose cells are closer than that in the input are fine */
+       POSITIONS = 4096 }; /* of a plane that one thread sums at a time */
+
+/* A neuron layer that takes part. */
+typedef struct {
+    int position;             /* among the neuron layers */
+    const cp_neuron_layer *layer;
+    cp_grid grid;
+    size_t cells;
+    double *sum;              /* m, (h,w) */
+    float *side[2];           /* heat and counter-evidence of the layers with this grid, (h,w) each; in the first of them */
+} part;
+
+static bool takes_part(const cp_neuron_layer *layer, const cp_grid *grid, cp_planes planes)
+{
+    bool fine = fmax(grid->step_x, grid->step_y) < FINE_STRIDE;
+    if (!grid->plane || layer->h * layer->w < 2) /* one cell covers everything and says nothing about where */
+        return false;
+    return planes == CP_PLANES_ALL || fine == (planes == CP_PLANES_FINE);
+}
+
+static cp_status choose_parts(const cp_model *model, cp_planes planes, part **out, int *n_parts, double **sums)
+{
+    int n;
+    size_t cells = 0;
+    const cp_neuron_layer *layers = cp_model_neuron_layers(model, &n);
+    cp_grid *grids = cp_grids_find(model);
+    part *parts = *out = cp_alloc((size_t)n, sizeof *parts, "map");
+    *n_parts = 0;
+    for (int l = 0; grids && parts && l < n; l++) {
+        const cp_grid *grid = &grids[layers[l].layer + 1];
+        if (takes_part(&layers[l], grid, planes))
+            parts[(*n_parts)++] =
+                (part){.position = l, .layer = &layers[l], .grid = *grid, .cells = layers[l].h * layers[l].w};
+    }
+    for (int i = 0; parts && i < *n_parts; i++)
+        cells += parts[i].cells;
+    *sums = grids && parts ? cp_alloc(cells, sizeof **sums, "map") : NULL;
+    cells = 0;
+    for (int i = 0; *sums && i < *n_parts; cells += parts[i++].cells)
+        parts[i].sum = *sums + cells;
+    cp_free(grids);
+    return *sums ? CP_OK : CP_ERESOURCE;
+}
+
+/* ---------------------------------------------------------------- sums over the channels */
+
+/* sum[i - first] += score[i] for the bits i of `words` in [first, end). */
+static void add_bits(const uint64_t *words, const float *score, size_t first, size_t end, double *sum)
+{
+    for (size_t w = first / 64; w * 64 < end; w++) {
+        uint64_t bits = words[w];
+        if (w * 64 < first)
+            bits &= UINT64_MAX << (first - w * 64);
+        if (end - w * 64 < 64)
+            bits &= UINT64_MAX >> (64 - (end - w * 64));
+        for (; bits; bits &= bits - 1) {
+            size_t i = w * 64 + (size_t)__builtin_ctzll(bits);
+            sum[i - first] += (double)score[i];
+        }
+    }
+}
+
+/* Positions [from, to) of a plane, channel after channel. words NULL: all neurons. */
+static void sum_positions(const part *p, const uint64_t *words, const float *score, size_t from, size_t to)
+{
+    for (size_t c = 0; c < p->layer->c; c++) {
+        size_t first = c * p->cells;
+        if (words)
+            add_bits(words, score, first + from, first + to, p->sum + from);
+        else
+            for (size_t i = from; i < to; i++)
+                p->sum[i] += (double)score[first + i];
+    }
+}
+
+static void sum_planes(const part *parts, int n, const cp_path *path, const float *score)
+{
+    for (int i = 0; i < n; i++) {
+        const part *p = &parts[i];
+        const uint64_t *words = path ? cp_path_words(path, p->position) : NULL;
+        size_t blocks = (p->cells + POSITIONS - 1) / POSITIONS;
+#pragma omp parallel for schedule(dynamic) num_threads(blocks > 1 ? cp_threads() : 1)
+        for (size_t b = 0; b < blocks; b++)
+            sum_positions(p, words, score + p->layer->offset, b * POSITIONS,
+                          b + 1 < blocks ? (b + 1) * POSITIONS : p->cells);
+    }
+}
+
+/* ---------------------------------------------------------------- to the input */
+
+static bool same_grid(const part *a, const part *b)
+{
+    return a->layer->h == b->layer->h && a->layer->w == b->layer->w && a->grid.start_x == b->grid.start_x &&
+           a->grid.start_y == b->grid.start_y && a->grid.step_x == b->grid.step_x && a->grid.step_y == b->grid.step_y;
+}
+
+/* Divides heat and counter-evidence of one layer by their sums and adds them to the sides of its grid. */
+static void add_sides(const part *p, part *to, cp_contribution *report)
+{
+    double total[2] = {0, 0};
+    for (size_t i = 0; i < p->cells; i++)
+        total[p->sum[i] < 0] += fabs(p->sum[i]);
+    if (!(total[0] > 0) && !(total[1] > 0))
+        return;
+    report->layers++;
+    report->against += total[1] / (total[0] + total[1]);
+    for (size_t i = 0; i < p->cells; i++) {
+        int side = p->sum[i] < 0;
+        if (p->sum[i] != 0)
+            to->side[side][i] += (float)(fabs(p->sum[i]) / total[side]);
+    }
+}
+
+/* map (H,W) += the plane, a row at a time. row: W floats. */
+static void spread_plane(const float *plane, const cp_spread *across, const cp_spread *down, size_t w, float *row, float *map)
+{
+    for (size_t y = 0; y < down->cells; y++) {
+        bool any = false;
+        memset(row, 0, w * sizeof *row);
+        for (size_t x = 0; x < across->cells; x++) {
+            float mass = plane[y * across->cells + x];
+            if (mass == 0)
+                continue;
+            any = true;
+            for (size_t k = 0; k < across->count[x]; k++)
+                row[across->first[x] + k] += mass * across->share[x][k];
+        }
+        for (size_t k = 0; any && k < down->count[y]; k++) {
+            float *to = map + (down->first[y] + k) * w, share = down->share[y][k];
+            for (size_t x = 0; x < w; x++)
+                to[x] += share * row[x];
+        }
+    }
+}
+
+static cp_status spread_part(const part *p, size_t h, size_t w, float *row, float *heat)
+{
+    cp_spread across, down = {0};
+    cp_status status = cp_spread_create(p->grid.start_x, p->grid.step_x, p->layer->w, w, &across);
+    if (!status)
+        status = cp_spread_create(p->grid.start_y, p->grid.step_y, p->layer->h, h, &down);
+    for (int side = 0; side < 2 && !status; side++)
+        spread_plane(p->side[side], &across, &down, w, row, heat + (size_t)side * h * w);
+    cp_spread_free(&across);
+    cp_spread_free(&down);
+    return status;
+}
+
+/* heat (2,H,W) from the parts' sums. */
+static cp_status spread_all(const cp_model *model, part *parts, int n, float *heat, cp_contribution *report)
+{
+    size_t c, h, w;
+    cp_model_input_shape(model, &c, &h, &w);
+    cp_status status = CP_OK;
+    float *row = cp_alloc(w, sizeof *row, "map");
+    if (!row)
+        return CP_ERESOURCE;
+    memset(heat, 0, 2 * h * w * sizeof *heat);
+    for (int i = 0; i < n && !status; i++) {
+        int first = 0;
+        while (!same_grid(&parts[first], &parts[i]))
+            first++;
+        if (first == i && !(parts[i].side[0] = cp_alloc(2 * parts[i].cells, sizeof(float), "map")))
+            status = CP_ERESOURCE;
+        else if (first == i)
+            parts[i].side[1] = parts[i].side[0] + parts[i].cells;
+        if (!status)
+            add_sides(&parts[i], &parts[first], report);
+    }
+    for (int i = 0; i < n && !status; i++)
+        if (parts[i].side[0])
+            status = spread_part(&parts[i], h, w, row, heat);
+    if (report->layers)
+        report->against /= report->layers;
+    cp_free(row);
+    return status;
+}
+
+/* ---------------------------------------------------------------- the whole */
+
+cp_status cp_map_contribution(cp_frame *frame, int image, const cp_response *response, const cp_path *path,
+                              const float *score, const cp_contribution_options *options, float *heat,
+                              cp_contribution *report)
+{
+    const cp_model *model = cp_frame_model(frame);
+    const cp_contribution_options defaults = {0};
+    cp_contribution unused;
+    part *parts = NULL;
+    double *sums = NULL;
+    float *own = NULL;
+    int n = 0;
+    options = options ? options : &defaults;
+    report = report ? report : &unused;
+    *report = (cp_contribution){0};
+    cp_status status = choose_parts(model, options->planes, &parts, &n, &sums);
+    if (status)
+        goto done;
+    if (!score || options->restricted) {
+        own = cp_alloc_dirty(cp_model_neuron_count(model), sizeof *own, "scores");
+        status = own ? cp_score_signed(frame, image, response, options->restricted ? path : NULL, own) : CP_ERESOURCE;
+        score = own;
+    }
+    if (status)
+        goto done;
+    sum_planes(parts, n, path, score);
+    status = spread_all(model, parts, n, heat, report);
+done:
+    for (int i = 0; parts && i < n; i++)
+        cp_free(parts[i].side[0]);
+    cp_free(parts);
+    cp_free(sums);
+    cp_free(own);
+    return status;
+}
