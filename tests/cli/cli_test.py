@@ -74,7 +74,8 @@ class Files(FolderTest):
         layers = json.loads(self.done("layers", *RESNET, "-json").out)
         for command in (["-json"], []):
             result = self.done("explain", *RESNET, "photo.png", "-out", "why", *command)
-            self.assertEqual(self.files(), ["photo.png", "why.json", "why.npy", "why.path.npz", "why.png"])
+            self.assertEqual(self.files(), ["photo.png", "why.heat.npy", "why.json", "why.npy", "why.path.npz",
+                                            "why.png"])
             if command:
                 printed = result.out
         with open(self.path("why.json")) as file:
@@ -94,6 +95,9 @@ class Files(FolderTest):
         self.assertEqual(pixels.dtype, numpy.float32)
         self.assertEqual(list(pixels.shape), layers["input_chw"])
         self.assertTrue(numpy.abs(pixels).max() > 0)
+        heat = maps(self.path("why.heat.npy"))
+        self.assertEqual(list(heat.shape), [2] + layers["input_chw"][1:])
+        self.assertTrue(heat.min() == 0 and heat[0].max() > 0)
         # The letterbox has bars; what is written says where the photo lies.
         self.assertEqual(summary["input"]["photo_xywh"][2], layers["input_chw"][2])
         with open(self.path("why.png"), "rb") as file:
@@ -101,7 +105,7 @@ class Files(FolderTest):
 
     def test_no_picture(self):
         self.done("explain", *RESNET, "photo.png", "-out", "why", "-no-picture")
-        self.assertEqual(self.files(), ["photo.png", "why.json", "why.npy", "why.path.npz"])
+        self.assertEqual(self.files(), ["photo.png", "why.heat.npy", "why.json", "why.npy", "why.path.npz"])
 
     def test_quiet_leaves_stderr_empty(self):
         self.assertEqual(self.done("explain", *RESNET, "photo.png", "-quiet").err, "")
