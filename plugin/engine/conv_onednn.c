@@ -7,15 +7,11 @@
 #ifdef CP_ONEDNN
 #include <math.h>
 #include <omp.h>
-#include <oneapi/dnnl/dnnl.h>
 #include <string.h>
 
 #include "engine/conv.h"
+#include "engine/onednn.h"
 #include "io/error.h"
-
-#if DNNL_VERSION_MAJOR != 2
-#error "written for oneDNN 2; build with ONEDNN=0"
-#endif
 
 enum { LANES = 16, ALIGN = 64 };
 
@@ -28,7 +24,7 @@ struct cp_onednn {
     int x_channels, y_channels; /* padded to whole blocks */
     dnnl_primitive_desc_t desc;
     dnnl_primitive_t primitive;
-    dnnl_memory_desc_t x_desc, y_desc, weights_desc, scratch_desc;
+    onednn_layout x_layout, y_layout, weights_layout, scratch_layout; /* desc's */
     float *weights;
     size_t weight_bytes, x_floats, y_floats, scratch_floats;
 };
@@ -57,24 +53,21 @@ static dnnl_status_t make_desc(cp_onednn *o, cp_kernel kernel)
     const cp_window *g = &o->window;
     bool winograd = kernel != CP_KERNEL_DIRECT;
     dnnl_format_tag_t tag = winograd ? dnnl_nChw16c : dnnl_nhwc;
-    dnnl_dims_t x = {1, g->c, o->in_rows, g->w}, y = {1, g->m, o->rows, g->out_w}, a = {g->m, g->c, g->size, g->size};
     int right = max(0, (g->out_w - 1) * g->stride + g->size - g->pad - g->w);
-    dnnl_dims_t strides = {g->stride, g->stride}, before = {0, g->pad}, after = {0, right};
-    dnnl_memory_desc_t x_desc, y_desc, a_desc;
-    dnnl_convolution_desc_t desc;
+    onednn_convolution_shape shape = {
+        .x = {{1, g->c, o->in_rows, g->w}, tag},
+        .weights = {{g->m, g->c, g->size, g->size}, dnnl_format_tag_any},
+        .y = {{1, g->m, o->rows, g->out_w}, tag},
+        .algorithm = winograd ? dnnl_convolution_winograd : dnnl_convolution_direct,
+        .strides = {g->stride, g->stride},
+        .before = {0, g->pad},
+        .after = {0, right},
+    };
     dnnl_primitive_attr_t attributes;
-    dnnl_status_t status = dnnl_memory_desc_init_by_tag(&x_desc, 4, x, dnnl_f32, tag);
-    if (!status) status = dnnl_memory_desc_init_by_tag(&y_desc, 4, y, dnnl_f32, tag);
-    if (!status) status = dnnl_memory_desc_init_by_tag(&a_desc, 4, a, dnnl_f32, dnnl_format_tag_any);
-    if (!status)
-        status = dnnl_convolution_forward_desc_init(&desc, dnnl_forward_inference,
-                                                    winograd ? dnnl_convolution_winograd : dnnl_convolution_direct, &x_desc,
-                                                    &a_desc, NULL, &y_desc, strides, before, after);
-    if (status) return status;
-    status = dnnl_primitive_attr_create(&attributes);
+    dnnl_status_t status = dnnl_primitive_attr_create(&attributes);
     if (status) return status;
     status = dnnl_primitive_attr_set_scratchpad_mode(attributes, dnnl_scratchpad_mode_user);
-    if (!status) status = dnnl_primitive_desc_create(&o->desc, &desc, attributes, engine, NULL);
+    if (!status) status = onednn_convolution_desc(&o->desc, engine, &shape, attributes);
     dnnl_primitive_attr_destroy(attributes);
     return status;
 }
@@ -133,14 +126,14 @@ cp_status cp_onednn_offer(const cp_window *g, cp_kernel kernel, cp_onednn **out)
         }
         rows *= 2;
     }
-    o->x_desc = *dnnl_primitive_desc_query_md(o->desc, dnnl_query_src_md, 0);
-    o->y_desc = *dnnl_primitive_desc_query_md(o->desc, dnnl_query_dst_md, 0);
-    o->weights_desc = *dnnl_primitive_desc_query_md(o->desc, dnnl_query_weights_md, 0);
-    o->scratch_desc = *dnnl_primitive_desc_query_md(o->desc, dnnl_query_scratchpad_md, 0);
-    o->weight_bytes = dnnl_memory_desc_get_size(&o->weights_desc);
+    o->x_layout = dnnl_primitive_desc_query_md(o->desc, dnnl_query_src_md, 0);
+    o->y_layout = dnnl_primitive_desc_query_md(o->desc, dnnl_query_dst_md, 0);
+    o->weights_layout = dnnl_primitive_desc_query_md(o->desc, dnnl_query_weights_md, 0);
+    o->scratch_layout = dnnl_primitive_desc_query_md(o->desc, dnnl_query_scratchpad_md, 0);
+    o->weight_bytes = dnnl_memory_desc_get_size(o->weights_layout);
     o->x_floats = (size_t)round_up(o->x_channels * o->in_rows * g->w, LANES);
     o->y_floats = (size_t)round_up(o->y_channels * o->rows * g->out_w, LANES);
-    o->scratch_floats = (dnnl_memory_desc_get_size(&o->scratch_desc) / sizeof(float) + LANES) / LANES * LANES;
+    o->scratch_floats = (dnnl_memory_desc_get_size(o->scratch_layout) / sizeof(float) + LANES) / LANES * LANES;
     *out = o;
     return CP_OK;
 }
@@ -160,41 +153,41 @@ void cp_onednn_free(cp_onednn *o)
     cp_free(o);
 }
 
-static dnnl_status_t reorder(const dnnl_memory_desc_t *from_desc, const float *from, const dnnl_memory_desc_t *to_desc,
-                             float *to)
+/* The weights as Darknet keeps them, (M,C,size,size), in the layout of the kernel. */
+static dnnl_status_t reorder_weights(const cp_onednn *o, const float *weights)
 {
-    dnnl_memory_t from_memory = NULL, to_memory = NULL;
+    const cp_window *g = &o->window;
+    onednn_tensor plain = {{g->m, g->c, g->size, g->size}, dnnl_oihw};
+    onednn_layout plain_layout;
+    dnnl_memory_t from = NULL, to = NULL;
     dnnl_primitive_desc_t desc = NULL;
     dnnl_primitive_t primitive = NULL;
     dnnl_stream_t stream = NULL;
-    dnnl_status_t status = dnnl_memory_create(&from_memory, from_desc, engine, (void *)from);
-    if (!status) status = dnnl_memory_create(&to_memory, to_desc, engine, to);
-    if (!status) status = dnnl_reorder_primitive_desc_create(&desc, from_desc, engine, to_desc, engine, NULL);
+    dnnl_status_t status = onednn_tensor_memory(&from, engine, &plain, (void *)weights);
+    if (!status) status = dnnl_memory_get_memory_desc(from, &plain_layout);
+    if (!status) status = dnnl_memory_create(&to, o->weights_layout, engine, o->weights);
+    if (!status) status = dnnl_reorder_primitive_desc_create(&desc, plain_layout, engine, o->weights_layout, engine, NULL);
     if (!status) status = dnnl_primitive_create(&primitive, desc);
     if (!status) status = dnnl_stream_create(&stream, engine, dnnl_stream_default_flags);
-    dnnl_exec_arg_t args[] = {{DNNL_ARG_FROM, from_memory}, {DNNL_ARG_TO, to_memory}};
+    dnnl_exec_arg_t args[] = {{DNNL_ARG_FROM, from}, {DNNL_ARG_TO, to}};
     if (!status) status = dnnl_primitive_execute(primitive, stream, 2, args);
     if (!status) status = dnnl_stream_wait(stream);
     if (stream) dnnl_stream_destroy(stream);
     if (primitive) dnnl_primitive_destroy(primitive);
     if (desc) dnnl_primitive_desc_destroy(desc);
-    if (to_memory) dnnl_memory_destroy(to_memory);
-    if (from_memory) dnnl_memory_destroy(from_memory);
+    if (to) dnnl_memory_destroy(to);
+    if (from) dnnl_memory_destroy(from);
     return status;
 }
 
 cp_status cp_onednn_load(cp_onednn *o, const float *weights)
 {
-    const cp_window *g = &o->window;
-    dnnl_dims_t dims = {g->m, g->c, g->size, g->size};
-    dnnl_memory_desc_t plain;
     o->weights = aligned_alloc(ALIGN, (o->weight_bytes + ALIGN - 1) / ALIGN * ALIGN);
     if (!o->weights) return cp_fail(CP_ERESOURCE, "convolution: no memory for %zu bytes of weights", o->weight_bytes);
     memset(o->weights, 0, o->weight_bytes);
     int threads = omp_get_max_threads();
     omp_set_num_threads(1);
-    dnnl_status_t status = dnnl_memory_desc_init_by_tag(&plain, 4, dims, dnnl_f32, dnnl_oihw);
-    if (!status) status = reorder(&plain, weights, &o->weights_desc, o->weights);
+    dnnl_status_t status = reorder_weights(o, weights);
     if (!status) status = dnnl_primitive_create(&o->primitive, o->desc);
     omp_set_num_threads(threads);
     return status ? cp_fail(CP_ERESOURCE, "convolution: oneDNN's kernel could not be made (status %d)", (int)status) : CP_OK;
@@ -296,12 +289,12 @@ static dnnl_status_t runner_open(const cp_onednn *o, float *scratch, runner *r)
 {
     float *at = (float *)(((uintptr_t)scratch + ALIGN - 1) / ALIGN * ALIGN);
     r->x = at, r->y = at + o->x_floats;
-    const dnnl_memory_desc_t *descs[] = {&o->x_desc, &o->weights_desc, &o->y_desc, &o->scratch_desc};
+    onednn_layout layouts[] = {o->x_layout, o->weights_layout, o->y_layout, o->scratch_layout};
     float *data[] = {r->x, o->weights, r->y, r->y + o->y_floats};
     const int names[] = {DNNL_ARG_SRC, DNNL_ARG_WEIGHTS, DNNL_ARG_DST, DNNL_ARG_SCRATCHPAD};
     dnnl_status_t status = dnnl_stream_create(&r->stream, engine, dnnl_stream_default_flags);
     for (int i = 0; i < 4 && !status; ++i) {
-        status = dnnl_memory_create(&r->memory[i], descs[i], engine, data[i]);
+        status = dnnl_memory_create(&r->memory[i], layouts[i], engine, data[i]);
         r->args[i] = (dnnl_exec_arg_t){names[i], r->memory[i]};
     }
     return status;
