@@ -10,8 +10,6 @@
 #include <string.h>
 #include <strings.h>
 
-static const char DEFAULT_METHODS[] = "mct,intgrad,greedy,dgr,dgr-random,random,active";
-static const double DEFAULT_SPARSITY = .9;
 
 /* What is compared: n methods or path files, at each sparsity. */
 typedef struct {
@@ -58,14 +56,14 @@ static cp_status read_methods(job *j, const char *list)
         size_t length = strcspn(at, ",");
         char name[32];
         snprintf(name, sizeof name, "%.*s", (int)(length < 31 ? length : 31), at);
+        cp_status status = cp_parse_method(j->session->command, "methods", name);
+        if (status)
+            return status;
         const cp_method *method = cp_method_find(name);
-        if (!method)
-            return cp_fail(CP_EINPUT, "-methods: unknown method \"%s\", allowed is a list of %s", name, CP_METHODS);
         for (int i = 0; i < j->n; i++)
             if (j->method[i] == method)
                 return cp_fail(CP_EINPUT, "-methods: %s is in the list twice", name);
-        cp_status status = claim_name(j, name, strlen(name));
-        if (status)
+        if ((status = claim_name(j, name, strlen(name))))
             return status;
         j->method[j->n - 1] = method;
         if (!*(at += length))
@@ -101,7 +99,7 @@ static cp_status read_selectors(job *j)
     for (int i = 0; i < s->n_images; i++)
         files += is_path_file(s->images[i]);
     if (methods || !files)
-        status = read_methods(j, methods ? methods : DEFAULT_METHODS);
+        status = read_methods(j, methods ? methods : CP_DEFAULT_METHODS);
     bool any_method = j->n > 0;
     for (int i = 0; i < s->n_images && !status; i++) {
         if (is_path_file(s->images[i]))
@@ -131,7 +129,7 @@ static cp_status prepare(job *j)
         files_only = files_only && !j->method[k];
     j->n_sparsities = asked->n && !files_only ? asked->n : 1;
     for (int i = 0; i < j->n_sparsities && !status; i++) {
-        j->sparsity[i] = asked->n ? asked->value[i] : DEFAULT_SPARSITY;
+        j->sparsity[i] = asked->n ? asked->value[i] : CP_DEFAULT_SPARSITY;
         snprintf(j->text[i], sizeof j->text[i], "%s", files_only ? "" : asked->n ? asked->text[i] : "0.9");
         status = cp_comparison_create(j->session->model, j->n, &j->comparison[i]);
     }

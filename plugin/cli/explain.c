@@ -31,7 +31,7 @@ static void picture_lines(const cp_explanation *e, const cp_pathway *pathway, ch
     size_t n = cp_model_neuron_count(e->session->model);
     snprintf(line[0], 256, "why: %s", e->subject->response.text);
     snprintf(line[1], 256, "%s path, %s of %s neurons, %s, %s", o->method, cp_grouped(pathway->selection.kept, kept),
-             cp_grouped(n, all), cp_reached_text(e->session, pathway, reached), o->offpath);
+             cp_grouped(n, all), cp_reached_text(e->session, pathway, reached), cp_choice_name("offpath", o->offpath));
     const char *zero = cp_zero_map_reason(e->session, pathway->map, e->subject, pathway, reason);
     snprintf(line[2], 256, "%s%s", zero ? "zero everywhere: " : "", zero ? zero : "");
 }
@@ -44,7 +44,7 @@ static void print_pathway(const cp_explanation *e, const cp_pathway *pathway, co
     fprintf(e->session->out, "path: %s, %s, %s of %s neurons, score >= %.4g, %s", e->session->options->method,
            cp_reached_text(e->session, pathway, reached), cp_grouped(selection->kept, kept),
            cp_grouped(cp_model_neuron_count(e->session->model), all), (double)selection->threshold,
-           e->session->options->offpath);
+           cp_choice_name("offpath", e->session->options->offpath));
     if (!isnan(pathway->zeroed_response))
         fprintf(e->session->out, " (response %.6g)", pathway->zeroed_response);
     fprintf(e->session->out, "\n");
@@ -66,7 +66,7 @@ static cp_status pathway_object(const cp_explanation *e, const cp_pathway *pathw
     json_t *object = json_object(), *map = json_object(), *files = json_object();
     char reason[300];
     const char *zero = cp_zero_map_reason(e->session, pathway->map, e->subject, pathway, reason);
-    int bad = cp_json_set(map, "offpath", cp_json_text(e->session->options->offpath));
+    int bad = cp_json_set(map, "offpath", cp_json_text(cp_choice_name("offpath", e->session->options->offpath)));
     bad |= cp_json_set(map, "zero", cp_json_text(zero));
     bad |= cp_json_set(map, "zeroed_response", cp_json_real(pathway->zeroed_response));
     bad |= cp_json_set(files, "map", cp_json_text(npy));
@@ -123,7 +123,7 @@ static cp_status response_object(const cp_explanation *e)
     }
     if (subject->box) {
         bad |= cp_json_set(object, "box", json_integer(subject->box));
-        bad |= cp_json_set(object, "target", cp_json_text(e->session->options->target));
+        bad |= cp_json_set(object, "target", cp_json_text(cp_choice_name("target", e->session->options->target)));
     }
     bad |= cp_json_set(object, "method", cp_json_text(e->session->options->method));
     bad |= cp_json_set(object, "paths", json_array());

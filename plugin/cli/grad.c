@@ -27,7 +27,8 @@ static cp_status write_one(cp_session *s, const cp_item *item, const cp_subject 
     if (pathway)
         snprintf(lines[1], sizeof lines[1], "pathway gradient, %s of %s neurons, %s, %s%s%s",
                  cp_grouped(cp_path_count(pathway->path), kept), cp_grouped(cp_model_neuron_count(s->model), all),
-                 cp_reached_text(s, pathway, reached), s->options->offpath, zero ? "; zero everywhere: " : "", zero ? zero : "");
+                 cp_reached_text(s, pathway, reached), cp_choice_name("offpath", s->options->offpath),
+                 zero ? "; zero everywhere: " : "", zero ? zero : "");
     else
         snprintf(lines[1], sizeof lines[1], "gradient of the whole network%s%s", zero ? "; zero everywhere: " : "",
                  zero ? zero : "");
@@ -46,7 +47,7 @@ static cp_status write_one(cp_session *s, const cp_item *item, const cp_subject 
     bad |= cp_json_set(line, "method", cp_json_text(s->options->method));
     if (pathway)
         bad |= cp_pathway_json(s, pathway, line);
-    bad |= cp_json_set(line, "offpath", pathway ? cp_json_text(s->options->offpath) : json_null());
+    bad |= cp_json_set(line, "offpath", pathway ? cp_json_text(cp_choice_name("offpath", s->options->offpath)) : json_null());
     bad |= cp_json_set(line, "zeroed_response", cp_json_real(pathway ? pathway->zeroed_response : NAN));
     bad |= cp_json_set(line, "zero", cp_json_text(zero));
     bad |= cp_json_set(line, "map", cp_json_text(npy));

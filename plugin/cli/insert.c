@@ -110,7 +110,7 @@ static cp_status make_constants(const cp_options *options, const char *off)
 
 static cp_status check_insert(const cp_options *o)
 {
-    bool frozen = !strcmp(o->mode, "frozen");
+    bool frozen = o->mode == CP_MODE_FROZEN;
     if (o->n_arguments != 2 && o->n_arguments != 4)
         return cp_fail(CP_EINPUT, "insert: %d arguments, needed are <cfg> <path.npz> [<weights> <image>]",
                        o->n_arguments);
@@ -118,7 +118,8 @@ static cp_status check_insert(const cp_options *o)
         return cp_fail(CP_EINPUT, "insert: -mode frozen needs the values off the path: <weights> <image> to compute "
                        "them, or -off FILE");
     if (!frozen && (o->off || o->n_arguments == 4))
-        return cp_fail(CP_EINPUT, "insert: -mode %s takes no %s, only frozen does", o->mode, o->off ? "-off" : "image");
+        return cp_fail(CP_EINPUT, "insert: -mode %s takes no %s, only frozen does", cp_choice_name("mode", o->mode),
+                       o->off ? "-off" : "image");
     if (o->off && o->n_arguments == 4)
         return cp_fail(CP_EINPUT, "insert: values off the path come from -off or from the image, not both");
     return check_out(o, "insert");
@@ -133,12 +134,12 @@ cp_status cp_run_insert(const cp_options *o)
     cp_status status = check_insert(o);
     if (!status && o->n_arguments == 4)
         off = beside_out(o, ".off.npz", made);
-    if (!status && !strcmp(o->mode, "gate"))
+    if (!status && o->mode == CP_MODE_GATE)
         save = beside_out(o, ".gates.npz", made);
     if (!status)
         status = cp_cfg_read(o->arguments[0], &cfg);
     if (!status)
-        status = cp_masks_insert(cfg, o->arguments[1], o->mode, off, save, &masks);
+        status = cp_masks_insert(cfg, o->arguments[1], cp_choice_name("mode", o->mode), off, save, &masks);
     if (!status && o->n_arguments == 4)
         status = make_constants(o, off);
     if (!status)

@@ -197,7 +197,7 @@ static cp_status find(cp_session *s, const cp_response *response, const cp_path 
     cp_progress *progress = cp_progress_start(path ? "frozen path" : "full network", 1, o->quiet);
     cp_region_options options = {
         .run = {.memory = o->mem, .progress = show_progress, .user = progress},
-        .exactness = *o->norms == 'a' ? CP_EXACT_AUTO : !strcmp(o->norms, "exact") ? CP_EXACT_ALWAYS : CP_EXACT_NEVER,
+        .exactness = (cp_exactness)o->norms,
         .without_windows = !o->maxpool, .probes = o->probes, .refine = o->refine, .seed = (uint64_t)o->seed};
     cp_status status = cp_region_find(s->frame, 0, response, path, &options, region);
     cp_progress_end(&progress);

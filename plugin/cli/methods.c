@@ -6,8 +6,6 @@
 #include <math.h>
 #include <string.h>
 
-static const double DEFAULT_SPARSITY = .9;
-
 static void show(void *progress, double fraction) { cp_progress_update(progress, fraction); }
 
 /* One line per image; a list has a line of its own. */
@@ -26,7 +24,7 @@ static cp_status score_mct(cp_session *s, const cp_response *response, float *sc
 
 static double sparsest_asked(const cp_options *options)
 {
-    double most = options->sparsity.n ? options->sparsity.value[0] : DEFAULT_SPARSITY;
+    double most = options->sparsity.n ? options->sparsity.value[0] : CP_DEFAULT_SPARSITY;
     for (int i = 1; i < options->sparsity.n; i++)
         most = options->sparsity.value[i] > most ? options->sparsity.value[i] : most;
     return most;
@@ -62,9 +60,9 @@ static cp_status score_greedy(cp_session *s, const cp_response *response, float 
 
 cp_dgr_options cp_dgr_read_options(const cp_options *o, bool random)
 {
-    cp_dgr_options options = cp_dgr_defaults(o->preset && !strcmp(o->preset, "wang") ? CP_DGR_WANG : CP_DGR_CODE);
+    cp_dgr_options options = cp_dgr_defaults((cp_dgr_settings)o->preset);
     options.granularity = cp_by_channel(o) ? CP_CHANNEL : CP_NEURON;
-    options.random = random || !strcmp(o->init, "random");
+    options.random = random || o->init == CP_INIT_RANDOM;
     options.seed = (uint64_t)o->seed;
     options.rounds = o->rounds;
     options.momentum = o->momentum;
@@ -135,12 +133,12 @@ static cp_status score_active(cp_session *s, const cp_response *response, float 
 
 bool cp_by_channel(const cp_options *options)
 {
-    if (options->granularity)
-        return !strcmp(options->granularity, "channel");
-    return options->preset && !strcmp(options->preset, "wang");
+    if (options->granularity >= 0)
+        return options->granularity == CP_CHANNEL;
+    return options->preset == CP_DGR_WANG;
 }
 
-/* A new method is a row here and a word in CP_METHODS. */
+/* A new method is a row here and one in option_table.c. */
 static const cp_method methods[] = {
     {"mct", score_mct, cp_scores_mct},
     {"intgrad", cp_method_intgrad, NULL},

@@ -1,6 +1,8 @@
-/* The command line as data: which options exist, which command takes which, and what the user gave. Darknet's habits:
- * single-dash options anywhere between the arguments; `--option` works too, and so does a prefix that fits one option
- * only. Parsing neither prints nor exits: a mistake is CP_EINPUT with one line in cp_error() that holds a hint. */
+/* The command line as data: which options exist, which command takes which with which default, and what the user gave.
+ * Darknet's habits: single-dash options anywhere between the arguments; `--option` works too, and so does a prefix that fits
+ * one option only. Parsing neither prints nor exits: a mistake is CP_EINPUT with one line in cp_error() that holds a hint.
+ * The parser (options.c), the help (help.c), the manual page (manual.c) and the shell completions (completion.c) all read
+ * the rows of option_table.c and commands.c. */
 #ifndef CP_CLI_OPTIONS_H
 #define CP_CLI_OPTIONS_H
 
@@ -10,8 +12,19 @@
 
 enum { CP_MAX_SPARSITIES = 64 };
 
-/* What -method knows; the rows of cli/methods.c. */
-#define CP_METHODS "mct|intgrad|ablation|shapley|greedy|dgr|dgr-random|random|active"
+/* Defaults that are no value of one option, so that help and command read the same. */
+#define CP_DEFAULT_SPARSITY .9                                                            /* the sparsest tried unasked */
+#define CP_DEFAULT_METHODS "mct,intgrad,greedy,dgr,dgr-random,random,active"              /* of `compare` */
+#define CP_DATA_PICTURES 16                                                               /* of a .data file's list */
+#define CP_TEXT(number) CP_TEXT_OF(number)
+#define CP_TEXT_OF(number) #number
+
+/* Choices are the position of the value in its row of option_table.c. Where a public type has the same order it is used:
+ * cp_target, cp_granularity, cp_dgr_settings, cp_exactness. */
+enum { CP_OFFPATH_FROZEN, CP_OFFPATH_ZEROED };
+enum { CP_MODE_FROZEN, CP_MODE_ZERO, CP_MODE_GATE };
+enum { CP_INIT_ONE, CP_INIT_RANDOM };
+enum { CP_REMOVED_ZERO, CP_REMOVED_MEAN };
 
 /* A list of numbers, `-sparsity .9,.99`. */
 typedef struct {
@@ -22,15 +35,15 @@ typedef struct {
 
 /* What the user gave, or the default. Strings point into argv. */
 typedef struct {
-    const char *method, *class_name, *box, *target, *unit, *offpath, *names, *out, *score, *path;
-    const char *granularity, *steps, *init, *preset, *methods, *norms, *mode, *off, *data, *list, *valid, *gpus;
-    const char *removed;
+    const char *method, *class_name, *box, *unit, *names, *out, *score, *path, *steps, *methods, *off, *data, *list, *valid;
+    const char *gpus;
+    int target, offpath, granularity, init, preset, norms, mode, removed; /* choices; granularity -1: the preset's */
     cp_number_list sparsity;
     double floor, keep, thresh, nms, eps, agree, tolerance, rate, momentum, gamma, clamp; /* of DGR's four, 0: the preset's */
     int sample, permutations, exact; /* sample: 0, all */
     int letterbox, top, threads, gpu, seed, protect, iterations, rounds; /* iterations: 0, the preset's */
     int draws, checks, maxpool, probes, refine;
-    int images; /* 0: all (with -data 16) */
+    int images; /* 0: all (with -data CP_DATA_PICTURES) */
     int random; /* a seed; 0: not given */
     size_t mem; /* bytes; 0: no cap */
     bool no_picture, layers, json, quiet, nogpu, help;
@@ -38,46 +51,88 @@ typedef struct {
     int n_arguments;
 } cp_options;
 
+/* CHOICE: an int, the position among the values. METHOD: the name of a method, a string. */
 typedef enum { CP_OPTION_FLAG, CP_OPTION_INT, CP_OPTION_REAL, CP_OPTION_LIST, CP_OPTION_SIZE, CP_OPTION_TEXT,
-               CP_OPTION_CHOICE } cp_option_kind;
+               CP_OPTION_FILE, CP_OPTION_CHOICE, CP_OPTION_METHOD } cp_option_kind;
+
+/* The headings under which help lists options, in this order. */
+typedef enum { CP_GROUP_ANSWER, CP_GROUP_PATH, CP_GROUP_COMMAND, CP_GROUP_METHOD, CP_GROUP_RESULT, CP_GROUP_RUN,
+               CP_OPTION_GROUPS } cp_option_group;
 
 /* One option. */
 typedef struct {
     const char *name;     /* without the dash */
+    cp_option_group group;
     cp_option_kind kind;
     size_t offset;        /* of its field in cp_options */
-    const char *value;    /* how usage shows the value; of a CHOICE the values allowed, "frozen|zeroed" */
+    const char *value;    /* how help shows the value; NULL for a FLAG and where `values` says it */
+    const char *const *values; /* of a CHOICE, ended by NULL */
     double min, max;      /* INT, REAL, LIST, SIZE */
     bool below_max;       /* the range is [min, max) instead of [min, max] */
     const char *initial;  /* the default, parsed like a value; NULL: none */
+    const char *otherwise; /* what holds without the option where no single value says it, in words; else NULL */
+    bool required;        /* the command refuses to go without it */
     const char *meaning;
+    void (*detail)(char *text, size_t size); /* NULL, or adds to `meaning` what only the code knows: numbers of presets */
+    const char *methods;  /* the methods that it belongs to, space-separated; NULL: to all */
 } cp_option;
 
-/* One subcommand. `options` names its own, space-separated; `common` ones (-threads, -quiet, ...) come by themselves.
- * "method=mct|gradient" narrows or extends the values of a CHOICE for this command. */
+/* What is different about an option in one command. NULL fields: as in the table; "" in initial or otherwise: none. */
 typedef struct {
-    const char *name, *arguments, *meaning, *options, *notes, *example;
+    const char *option, *value, *initial, *otherwise, *meaning, *methods;
+    bool required;
+} cp_option_change;
+
+/* One subcommand. `options` names its own, space-separated; `common` ones (-threads, -quiet, ...) come by themselves. */
+typedef struct {
+    const char *name, *arguments, *meaning, *options, *notes;
+    const char *example; /* without the program's name; runs in a checkout and in the folder of installed examples */
     cp_status (*run)(const cp_options *options);
+    const cp_option_change *changes; /* NULL, or ended by a NULL option */
+    bool plain;          /* -method gradient is a choice, too */
 } cp_command;
 
-/* Every option, and those that all commands take. */
-const cp_option *cp_options_table(int *count);
+/* A way to score neurons that -method names, for help: cli/methods.c runs them. */
+typedef struct {
+    const char *name, *meaning;
+} cp_method_text;
+
+/* Every option: cp_option_count rows. */
+extern const cp_option cp_option_table[];
+extern const int cp_option_count;
+extern const char *const cp_group_titles[CP_OPTION_GROUPS];
+/* Every method, ended by a NULL name; "gradient" is last, for commands that say `plain`. */
+extern const cp_method_text cp_method_texts[];
+
+/* The row of a name, or NULL. */
+const cp_option *cp_option_find(const char *name);
+/* Whether the word is in a space-separated list. */
+bool cp_has_word(const char *list, const char *word);
+bool cp_command_takes(const cp_command *command, const char *option);
+/* The option as it is in this command. */
+cp_option cp_option_in(const cp_command *command, const cp_option *option);
+/* The values allowed in this command, of a CHOICE, METHOD or an INT from 0 to 1, "a|b|c"; "" where there are none to list. */
+const char *cp_option_values(const cp_command *command, const cp_option *option, char *text, size_t size);
+/* The name of a CHOICE's value, such as "frozen"; a constant. */
+const char *cp_choice_name(const char *option, int value);
+/* Whether the method's name is one that the command takes. */
+bool cp_method_known(const cp_command *command, const char *method);
 
 /* Parses argv[0..argc) (without the program and the command) for `command`; permutes argv. `commands` (ended by a NULL
  * name) is only for hints: which command does take the option. */
 cp_status cp_options_parse(const cp_command *command, const cp_command *commands, int argc, char **argv,
                            cp_options *options);
 
-/* Prints the usage of one command: meaning in a line, options with defaults, one example. */
-void cp_options_usage(const cp_command *command, FILE *to);
+/* CP_EINPUT, with the methods there are, unless `text` is a method that the command takes; `option` names it in the message. */
+cp_status cp_parse_method(const cp_command *command, const char *option, const char *text);
+
+/* How the program is called: "darknet critpath", or "critpath" where argv[0] is that. For usage and hints. */
+void cp_set_program(const char *argv0);
+const char *cp_program(void);
 
 /* Bytes of "2G", "512M", "1.5GiB", "4096"; CP_EINPUT otherwise. `what` names it in the message. */
 cp_status cp_parse_size(const char *what, const char *text, size_t *bytes);
 /* A whole decimal number in [min, max]. */
 cp_status cp_parse_int(const char *what, const char *text, long long min, long long max, long long *value);
-
-/* Nearest of `names` (n of them) to `text` by edit distance (insert, delete, replace, swap of neighbours; case does not
- * count), or NULL when none is near enough to be what was meant. */
-const char *cp_nearest_name(const char *text, const char *const *names, int n);
 
 #endif

@@ -6,7 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const double DEFAULT_SPARSITY = .9;
 
 /* ---------------------------------------------------------------- selection */
 
@@ -102,7 +101,7 @@ cp_status cp_pathways_select(cp_session *s, const char *source, const cp_respons
             snprintf(pathway->tag, sizeof pathway->tag, "-%s", pathway->text);
         cp_status status = cp_path_create(s->model, &pathway->path);
         if (!status)
-            status = select_one(s, p, response, asked->n ? asked->value[i] : DEFAULT_SPARSITY, pathway);
+            status = select_one(s, p, response, asked->n ? asked->value[i] : CP_DEFAULT_SPARSITY, pathway);
         if (status)
             return status;
         double uncut = pathway->cut.sparsest_uncut;
@@ -171,7 +170,7 @@ cp_status cp_pathways_map(cp_session *s, const cp_item *item, const cp_subject *
 {
     size_t volume = s->c * s->h * s->w;
     const cp_response *response = &subject->response;
-    bool zeroed = !strcmp(s->options->offpath, "zeroed");
+    bool zeroed = s->options->offpath == CP_OFFPATH_ZEROED;
     const cp_path *paths[CP_MAX_SPARSITIES];
     double values[CP_MAX_SPARSITIES];
     char reason[300];

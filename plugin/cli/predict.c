@@ -1,6 +1,7 @@
 #include "cli/predict.h"
 
 #include "cli/commands.h"
+#include "cli/suggest.h"
 #include "io/error.h"
 #include "io/json.h"
 
@@ -33,12 +34,11 @@ static cp_status read_class(const cp_session *s, cp_wish *wish)
         return cp_fail(CP_EINPUT, "-class: \"%.60s\" needs names: give a .data file or -names; or a number, 0 to %d",
                        text, classes - 1);
     int n = s->names->n < (size_t)classes ? (int)s->names->n : classes;
-    const char *near = cp_nearest_name(text, (const char *const *)s->names->names, n);
-    char all[300] = "";
-    for (int c = 0, length = 0; !near && c < n && n <= MAX_LISTED && length < (int)sizeof all; c++)
+    char all[300] = "", hint[500];
+    cp_suggest(text, (const char *const *)s->names->names, n, hint, sizeof hint);
+    for (int c = 0, length = 0; !*hint && c < n && n <= MAX_LISTED && length < (int)sizeof all; c++)
         length += snprintf(all + length, sizeof all - (size_t)length, "%s%s", c ? ", " : ": ", s->names->names[c]);
-    return cp_fail(CP_EINPUT, "-class: \"%.60s\" is none of the %d classes%s%s%s%s", text, classes, all,
-                   near ? "; did you mean \"" : "", near ? near : "", near ? "\"?" : "");
+    return cp_fail(CP_EINPUT, "-class: \"%.60s\" is none of the %d classes%s%s", text, classes, all, hint);
 }
 
 static cp_status read_unit(cp_wish *wish, const char *text)
@@ -61,14 +61,11 @@ static cp_status read_unit(cp_wish *wish, const char *text)
 
 cp_status cp_wish_read(const cp_session *s, cp_wish *wish)
 {
-    static const char *const targets[] = {"class", "objectness", "x", "y", "w", "h"};
     const cp_options *o = s->options;
     cp_model_kind kind = cp_model_get_kind(s->model);
     cp_status status = CP_OK;
     long long number;
-    *wish = (cp_wish){.class_id = -1, .unit_layer = -1};
-    while (strcmp(o->target, targets[wish->target]))
-        wish->target++;
+    *wish = (cp_wish){.class_id = -1, .unit_layer = -1, .target = (cp_target)o->target};
     if (o->unit) {
         if (o->class_name || o->box || wish->target)
             return cp_fail(CP_EINPUT, "-unit names the response by itself: it goes without %s",
@@ -334,8 +331,8 @@ static cp_status detection_subject(const cp_session *s, const cp_wish *wish, con
         snprintf(r->text, sizeof r->text, "class logit of %.60s, box %d (layer %d, unit %zu)", name, box,
                  r->unit[0].layer, r->unit[0].index);
     else
-        snprintf(r->text, sizeof r->text, "%s logit of box %d, %.60s (layer %d, unit %zu)", s->options->target, box,
-                 name, r->unit[0].layer, r->unit[0].index);
+        snprintf(r->text, sizeof r->text, "%s logit of box %d, %.60s (layer %d, unit %zu)",
+                 cp_choice_name("target", s->options->target), box, name, r->unit[0].layer, r->unit[0].index);
     set_detection(s, d, box, subject);
     if (wish->box < 0)
         snprintf(subject->tag, sizeof subject->tag, "-box%d", box);

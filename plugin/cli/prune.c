@@ -32,7 +32,7 @@ typedef struct {
 
 /* ---------------------------------------------------------------- arguments */
 
-static bool absorbs_means(const cp_options *o) { return !strcmp(o->removed, "mean"); }
+static bool absorbs_means(const cp_options *o) { return o->removed == CP_REMOVED_MEAN; }
 
 static bool is_npz(const char *name)
 {
@@ -300,7 +300,7 @@ static cp_status report(const job *j)
     bad |= cp_json_set(object, "weights", cp_json_text(j->out_weights));
     bad |= cp_json_set(object, "paths", json_integer((json_int_t)j->scores.n));
     bad |= cp_json_set(object, "random", json_boolean(j->session.options->random > 0));
-    bad |= cp_json_set(object, "removed", cp_json_text(j->session.options->removed));
+    bad |= cp_json_set(object, "removed", cp_json_text(cp_choice_name("removed", j->session.options->removed)));
     bad |= cp_json_set(object, "groups", json_integer((json_int_t)c->n_groups));
     bad |= cp_json_set(object, "groups_cuttable", json_integer((json_int_t)c->cuttable));
     bad |= cp_json_set(object, "groups_kept", json_integer((json_int_t)groups_kept(j)));

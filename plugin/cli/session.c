@@ -105,11 +105,11 @@ cp_status cp_session_arguments(cp_session *s, bool needs_weights, const char **d
     if (at < o->n_arguments)
         s->weights_path = o->arguments[at++];
     if (!s->cfg_path || (needs_weights && !s->weights_path))
-        return cp_fail(CP_EINPUT, "%s: %s is missing: darknet critpath %s %s", s->command->name,
-                       s->cfg_path ? "<weights>" : "<cfg>", s->command->name, s->command->arguments);
+        return cp_fail(CP_EINPUT, "%s: %s is missing: %s %s %s", s->command->name,
+                       s->cfg_path ? "<weights>" : "<cfg>", cp_program(), s->command->name, s->command->arguments);
     if (ends_with(s->cfg_path, ".weights") || (s->weights_path && ends_with(s->weights_path, ".cfg")))
-        return cp_fail(CP_EINPUT, "%s: found \"%.200s\" where <cfg> stands: darknet critpath %s %s", s->command->name,
-                       s->cfg_path, s->command->name, s->command->arguments);
+        return cp_fail(CP_EINPUT, "%s: found \"%.200s\" where <cfg> stands: %s %s %s", s->command->name,
+                       s->cfg_path, cp_program(), s->command->name, s->command->arguments);
     s->images = o->arguments + at;
     s->n_images = o->n_arguments - at;
     return CP_OK;

@@ -15,7 +15,7 @@
 #include "io/progress.h"
 #include "model/weights.h"
 
-enum { MAX_CHECKPOINTS = 100000, DATA_PICTURES = 16 };
+enum { MAX_CHECKPOINTS = 100000 };
 
 typedef struct {
     char name[256];   /* in the folder */
@@ -184,7 +184,7 @@ static cp_status read_probes(const cp_options *o, cp_recorder *recorder)
     if (!list)
         status = cp_fail(CP_EINPUT, "-data: %s names neither a valid= nor a train= list", o->data);
     else
-        status = cp_recorder_read_probes(recorder, list, o->images ? (size_t)o->images : DATA_PICTURES, o->letterbox);
+        status = cp_recorder_read_probes(recorder, list, o->images ? (size_t)o->images : CP_DATA_PICTURES, o->letterbox);
     cp_data_free(data);
     return status;
 }

@@ -1,5 +1,7 @@
 /* The option parser: where options may stand, what values they take, and that a mistake says what would be right. */
-#include "cli/options.h"
+#include "cli/commands.h"
+#include "cli/pathway.h"
+#include "cli/suggest.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -14,12 +16,16 @@ static cp_status run_nothing(const cp_options *options)
     return CP_OK;
 }
 
+static const cp_option_change grad_changes[] = {
+    {.option = "offpath", .initial = "zeroed"},
+    {.option = "sparsity", .methods = "greedy intgrad"},
+    {0}};
 static const cp_command commands[] = {
     {"explain", "<cfg>", "",
-     "method=mct sparsity floor class box target unit offpath thresh nms letterbox names out top no-picture", NULL, "",
-     run_nothing},
-    {"grad", "<cfg>", "", "method=mct|gradient sparsity path offpath out", NULL, "", run_nothing},
-    {"layers", "<cfg>", "", "", NULL, "", run_nothing},
+     "method sparsity floor seed steps tol preset class box target unit offpath thresh nms letterbox names out top no-picture", NULL, "",
+     run_nothing, .changes = NULL},
+    {"grad", "<cfg>", "", "method sparsity path offpath out", NULL, "", run_nothing, .plain = true, .changes = grad_changes},
+    {"layers", "<cfg>", "", "", NULL, "", run_nothing, .changes = NULL},
     {0},
 };
 
@@ -52,13 +58,90 @@ static void defaults(void **state)
     assert_int_equal(parse(&commands[0], "a.cfg a.weights", &o), CP_OK);
     assert_int_equal(o.n_arguments, 2);
     assert_string_equal(o.method, "mct");
-    assert_string_equal(o.target, "class");
-    assert_string_equal(o.offpath, "frozen");
+    assert_true(o.target == CP_TARGET_CLASS && o.offpath == CP_OFFPATH_FROZEN && o.granularity == -1);
     assert_int_equal(o.sparsity.n, 0);
     assert_true(o.thresh == .5 && o.nms == .45 && o.floor == 0);
     assert_int_equal(o.letterbox, 1);
     assert_int_equal(o.top, 5);
     assert_true(o.mem == 0 && !o.json && !o.quiet && !o.out && !o.unit && !o.class_name && !o.box);
+    assert_int_equal(parse(&commands[1], "a.cfg", &o), CP_OK);
+    assert_int_equal(o.offpath, CP_OFFPATH_ZEROED); /* the command's own */
+}
+
+/* Names in the table and the enums have one order. */
+static void choices_are_positions(void **state)
+{
+    (void)state;
+    const struct { const char *option, *name; int value; } choices[] = {
+        {"target", "class", CP_TARGET_CLASS}, {"target", "objectness", CP_TARGET_OBJECTNESS}, {"target", "h", CP_TARGET_H},
+        {"offpath", "frozen", CP_OFFPATH_FROZEN}, {"offpath", "zeroed", CP_OFFPATH_ZEROED},
+        {"granularity", "neuron", CP_NEURON}, {"granularity", "channel", CP_CHANNEL},
+        {"preset", "code", CP_DGR_CODE}, {"preset", "wang", CP_DGR_WANG},
+        {"init", "1", CP_INIT_ONE}, {"init", "random", CP_INIT_RANDOM},
+        {"mode", "frozen", CP_MODE_FROZEN}, {"mode", "zero", CP_MODE_ZERO}, {"mode", "gate", CP_MODE_GATE},
+        {"removed", "zero", CP_REMOVED_ZERO}, {"removed", "mean", CP_REMOVED_MEAN},
+        {"norms", "auto", CP_EXACT_AUTO}, {"norms", "exact", CP_EXACT_ALWAYS}, {"norms", "estimate", CP_EXACT_NEVER}};
+    cp_options o;
+    for (size_t i = 0; i < sizeof choices / sizeof *choices; i++)
+        assert_string_equal(cp_choice_name(choices[i].option, choices[i].value), choices[i].name);
+    assert_int_equal(parse(&commands[0], "-target objectness -preset wang -method dgr -offpath zeroed", &o), CP_OK);
+    assert_true(o.target == CP_TARGET_OBJECTNESS && o.preset == CP_DGR_WANG && o.offpath == CP_OFFPATH_ZEROED);
+}
+
+/* Every method of the table is one that runs, but for the plain gradient, which has no scores. */
+static void methods_are_known(void **state)
+{
+    (void)state;
+    for (const cp_method_text *row = cp_method_texts; row->name; row++)
+        assert_int_equal(!cp_method_find(row->name), !row[1].name);
+    for (const cp_command *command = cp_commands; command->name; command++)
+        assert_int_equal(command->plain, cp_command_takes(command, "method") && !strcmp(command->name, "grad"));
+    for (int i = 0; i < cp_option_count; i++) {
+        char names[200], *rest = names;
+        snprintf(names, sizeof names, "%s", cp_option_table[i].methods ? cp_option_table[i].methods : "mct");
+        for (char *name; (name = strsep(&rest, " "));)
+            assert_non_null(cp_method_find(name));
+    }
+}
+
+/* Each word of a command's row is an option, each option some command's, and every default is one that can be given. */
+static void tables_agree(void **state)
+{
+    (void)state;
+    for (const cp_command *command = cp_commands; command->name; command++) {
+        char names[2000], *rest = names;
+        snprintf(names, sizeof names, "%s", command->options);
+        for (char *name; (name = strsep(&rest, " "));)
+            assert_true(!*name || cp_option_find(name));
+        for (const cp_option_change *change = command->changes; change && change->option; change++)
+            assert_true(cp_option_find(change->option) && cp_command_takes(command, change->option));
+    }
+    for (int i = 0; i < cp_option_count; i++) {
+        int takers = 0;
+        for (const cp_command *command = cp_commands; command->name; command++)
+            takers += cp_command_takes(command, cp_option_table[i].name);
+        assert_true(takers > 0);
+        assert_ptr_equal(cp_option_find(cp_option_table[i].name), &cp_option_table[i]);
+    }
+}
+
+static void options_of_other_methods(void **state)
+{
+    (void)state;
+    cp_options o;
+    assert_int_equal(parse(&commands[0], "-method intgrad -tol .1", &o), CP_OK);
+    assert_int_equal(parse(&commands[0], "-tol .1 -method intgrad", &o), CP_OK);
+    expect_refusal(&commands[0], "-tol .1", "explain: -tol does nothing with method mct; it is of intgrad");
+    expect_refusal(&commands[0], "-preset wang -method greedy",
+                   "explain: -preset does nothing with method greedy; it is of dgr dgr-random");
+    expect_refusal(&commands[1], "-sparsity .5", "grad: -sparsity does nothing with method mct; it is of greedy intgrad");
+    assert_int_equal(parse(&commands[1], "-sparsity .5 -method greedy", &o), CP_OK);
+    assert_int_equal(parse(&commands[0], "-tol .1 -h", &o), CP_OK); /* who asks for help gets it */
+    const cp_command *compare = cp_command_find("compare");
+    assert_int_equal(parse(compare, "-tol .1", &o), CP_OK); /* intgrad is among the default ones */
+    assert_int_equal(parse(compare, "-methods mct,intgrad -tol .1", &o), CP_OK);
+    expect_refusal(compare, "-methods mct,greedy -tol .1",
+                   "compare: -tol does nothing with method mct,greedy; it is of intgrad");
 }
 
 static void options_stand_anywhere(void **state)
@@ -110,9 +193,10 @@ static void choices_belong_to_the_command(void **state)
     cp_options o;
     assert_int_equal(parse(&commands[1], "-method gradient", &o), CP_OK);
     assert_string_equal(o.method, "gradient");
-    expect_refusal(&commands[0], "-method gradient", "-method: unknown value \"gradient\", allowed is mct");
-    expect_refusal(&commands[1], "-method gradeint",
-                   "-method: unknown value \"gradeint\", allowed is mct|gradient; did you mean gradient?");
+    expect_refusal(&commands[0], "-method gradient", "-method: unknown value \"gradient\", allowed is "
+                   "mct|intgrad|ablation|shapley|greedy|dgr|dgr-random|random|active");
+    expect_refusal(&commands[1], "-method gradeint", "-method: unknown value \"gradeint\", allowed is "
+                   "mct|intgrad|ablation|shapley|greedy|dgr|dgr-random|random|active|gradient; did you mean gradient?");
     expect_refusal(&commands[0], "-offpath freeze",
                    "-offpath: unknown value \"freeze\", allowed is frozen|zeroed; did you mean frozen?");
     expect_refusal(&commands[0], "-target z",
@@ -215,26 +299,34 @@ static void nearest_names(void **state)
     }
 }
 
-/* Usage names every option of the command and no other, each default, and the example. */
-static void usage_text(void **state)
+static void suggestions(void **state)
 {
     (void)state;
-    cp_command command = {"grad", "<cfg> <weights>", "Pathway gradient.", "method=mct|gradient sparsity", "note",
-                          "darknet critpath grad a b", run_nothing};
-    char *text = NULL;
-    size_t bytes = 0;
-    FILE *to = open_memstream(&text, &bytes);
-    cp_options_usage(&command, to);
-    fclose(to);
-    assert_non_null(strstr(text, "usage: darknet critpath grad <cfg> <weights> [-options]\nPathway gradient.\n"));
-    assert_non_null(strstr(text, "-method mct|gradient"));
-    assert_non_null(strstr(text, "-sparsity S[,S...]"));
-    assert_non_null(strstr(text, "-threads N"));
-    assert_null(strstr(text, "-thresh"));
-    assert_non_null(strstr(text, "example: darknet critpath grad a b\n"));
-    for (char *line = strtok(text, "\n"); line; line = strtok(NULL, "\n"))
-        assert_true(strlen(line) <= 120);
-    free(text);
+    const char *names[] = {"cab", "tabby", "tiger cat", "Egyptian cat", "catamaran", "dog", "cat bear", "concatenation"};
+    const struct { const char *text, *hint; } cases[] = {
+        {"cat", "; did you mean \"tiger cat\", \"Egyptian cat\", \"cat bear\"?"}, /* whole words, not what is nearest */
+        {"CAT", "; did you mean \"tiger cat\", \"Egyptian cat\", \"cat bear\"?"},
+        {"atama", "; did you mean \"catamaran\"?"},                               /* a part of a word */
+        {"dgo", "; did you mean \"dog\"?"},
+        {"ca", "; did you mean \"cab\"?"},                                        /* too short to be a part */
+        {"zebra", ""}};
+    char hint[500];
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        assert_string_equal(cp_suggest(cases[i].text, names, 8, hint, sizeof hint), cases[i].hint);
+    cp_suggest("cat", names, 8, hint, 20); /* what does not fit is cut */
+    assert_int_equal(strlen(hint), 19);
+}
+
+static void program_names(void **state)
+{
+    (void)state;
+    const struct { const char *argv0, *program; } cases[] = {
+        {"build/darknet", "darknet critpath"}, {"darknet", "darknet critpath"}, {"/usr/bin/critpath", "critpath"},
+        {"critpath", "critpath"}, {"darknet-critpath", "darknet critpath"}, {NULL, "darknet critpath"}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        cp_set_program(cases[i].argv0);
+        assert_string_equal(cp_program(), cases[i].program);
+    }
 }
 
 int main(void)
@@ -250,7 +342,12 @@ int main(void)
         cmocka_unit_test(sparsity_lists),
         cmocka_unit_test(sizes),
         cmocka_unit_test(nearest_names),
-        cmocka_unit_test(usage_text),
+        cmocka_unit_test(suggestions),
+        cmocka_unit_test(program_names),
+        cmocka_unit_test(choices_are_positions),
+        cmocka_unit_test(methods_are_known),
+        cmocka_unit_test(tables_agree),
+        cmocka_unit_test(options_of_other_methods),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

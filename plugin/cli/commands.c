@@ -1,0 +1,129 @@
+/* The table of subcommands. */
+#include "cli/commands.h"
+
+#include <string.h>
+
+#define IMAGES "[data] <cfg> <weights> [image ...]"
+#define RESPONSE "class box target unit thresh nms letterbox names "
+#define DRAWN "seed steps tol permutations exact iterations protect preset init rounds rate momentum gamma clamp "
+#define SCORING "granularity " DRAWN
+#define SELECTION "method sparsity floor " SCORING
+
+/* Networks that the project brings along, in a checkout and among the installed examples. */
+#define SIGNS "cfg/tiny-yolo-signs.data cfg/tiny-yolo-signs.cfg weights/tiny-yolo-signs.weights examples/signs-two.png "
+#define PHOTO "cfg/cifar10.data cfg/resnet8-cifar.cfg weights/resnet8-cifar.weights examples/signs-two.png "
+
+static const cp_option_change score_changes[] = {
+    {.option = "tol", .methods = "intgrad ablation"}, /* the sample of ablation is compared with intgrad */
+    {.option = "sparsity", .methods = "greedy", .meaning = "stop taking neurons out when that share is gone; of a list the "
+                                                           "largest", .otherwise = CP_TEXT(CP_DEFAULT_SPARSITY)},
+    {0}};
+static const cp_option_change path_changes[] = {
+    {.option = "out", .meaning = "PREFIX.path.npz; several images: PREFIX-STEM; a folder: PREFIX/STEM",
+     .otherwise = "STEM.critpath; with -score the stem of that file"},
+    {0}};
+static const cp_option_change compare_changes[] = {
+    {.option = "sparsity", .otherwise = CP_TEXT(CP_DEFAULT_SPARSITY)},
+    {.option = "out", .meaning = "write PREFIX.json, PREFIX.csv, PREFIX.matrix.png and PREFIX.layers.png",
+     .otherwise = "no file is written"},
+    {0}};
+static const cp_option_change faithful_changes[] = {
+    {.option = "sparsity", .meaning = "the sizes measured: shares of neurons off the path",
+     .otherwise = "sizes from a few neurons to all that score"},
+    {0}};
+static const cp_option_change insert_changes[] = {
+    {.option = "out", .value = "CFG", .meaning = "the cfg to write", .otherwise = "", .required = true}, {0}};
+static const cp_option_change watch_changes[] = {
+    {.option = "out", .meaning = "PREFIX.csv and PREFIX.png; of checkpoints PREFIX.jsonl too",
+     .otherwise = "STEM.critpath, of the cfg or the log"},
+    {0}};
+static const cp_option_change prune_changes[] = {
+    {.option = "sparsity", .value = "S", .meaning = "share of neurons off the paths found for images; one value"},
+    {.option = "out", .meaning = "PREFIX.cfg and PREFIX.weights, the smaller network", .otherwise = "", .required = true},
+    {0}};
+static const cp_option_change gates_changes[] = {
+    {.option = "class", .meaning = "take only the images of which this is the top class"},
+    {.option = "out", .meaning = "PREFIX.gates.npz and PREFIX.path.npz",
+     .otherwise = "STEM.critpath, of the image or the list"},
+    {0}};
+
+/* A new command is a row here and a file beside this one. */
+const cp_command cp_commands[] = {
+    {"explain", IMAGES, "Predict, score the neurons, select the critical path, draw the pixels it read.",
+     SELECTION RESPONSE "offpath top no-picture out gpus",
+     "Writes PREFIX.png (photo beside the map), PREFIX.npy (the map: float32, C,H,W of the network input),\n"
+     "PREFIX.path.npz (the path) and PREFIX.json (summary). No image: one path per line on stdin.",
+     SIGNS "-class cross -out cross", cp_run_explain, .changes = NULL},
+    {"layers", "[data] <cfg> [weights]",
+     "List the layers: shapes, parameters, cost, which are neuron layers, and what is not supported.", "",
+     "Lists a cfg that is refused as well, with the reason at each layer.", "cfg/tiny-yolo-signs.cfg", cp_run_layers,
+     .changes = NULL},
+    {"score", IMAGES, "Score every neuron's contribution to the response.",
+     "method sparsity sample " SCORING RESPONSE "out gpus",
+     "Writes PREFIX.score.npz: one float32 array (C,H,W) per neuron layer, and meta.json.",
+     SIGNS "-out cross", cp_run_score, .changes = score_changes},
+    {"path", IMAGES, "Select the critical path of the response.",
+     SELECTION RESPONSE "score out gpus",
+     "Writes PREFIX.path.npz: one bool array (C,H,W) per neuron layer, and meta.json. With -score no image is needed.",
+     SIGNS "-sparsity .9,.99 -out cross", cp_run_path, .changes = path_changes},
+    {"grad", IMAGES, "The pathway gradient: how the response changes with each pixel through the path alone.",
+     "method sparsity floor " SCORING RESPONSE "path offpath no-picture out gpus",
+     "Writes PREFIX.npy (float32, C,H,W of the network input) and PREFIX.png. -method gradient is the plain\n"
+     "gradient of the whole network. A path file brings its response along, unless -class, -box or -unit names one.",
+     SIGNS "-path cross.path.npz -out map", cp_run_grad, .plain = true, .changes = NULL},
+    {"compare", "[data] <cfg> <weights> [image ...] [path.npz ...]",
+     "What the paths of several methods, or of path files, have in common: dead share and Jaccard.",
+     "methods sparsity floor layers " SCORING RESPONSE "no-picture out",
+     "Means and deviations over the images, beside the value that chance gives: paths of densities p and q share\n"
+     "pq/(p+q-pq).", SIGNS "-methods mct,active,random -out paths", cp_run_compare, .changes = compare_changes},
+    {"faithful", IMAGES, "How far the path alone carries the answer, over path size, against random paths.",
+     "method sparsity eps checks draws " DRAWN RESPONSE "no-picture out",
+     "Runs the zeroed network with the path kept and with it removed. Writes PREFIX.faithful.csv, PREFIX.faithful.png\n"
+     "and PREFIX.sparsest.path.npz, the sparsest path that keeps the prediction. In leaky networks with max-pools keeping\n"
+     "all neurons that score may still lose the answer: the report says how many windows a zero wins there.",
+     PHOTO "-draws 2 -out signs", cp_run_faithful, .changes = faithful_changes},
+    {"linearity", IMAGES, "How far the image is from the border of its linear region: frozen path and full network.",
+     SELECTION RESPONSE "norms maxpool probes refine",
+     "The l2 radius within which no neuron on the path (in the full network: none at all) and no max-pool\n"
+     "winner changes. An estimate is the distance of the nearest border found: the radius can only be smaller.",
+     PHOTO "-sparsity .9", cp_run_linearity, .changes = NULL},
+    {"insert", "<cfg> <path.npz> [<weights> <image>]",
+     "Write the cfg with a [pathmask] behind each layer of the path, for Darknet's own training.",
+     "mode off letterbox out",
+     "frozen computes the values off the path from weights and image, into OUT.off.npz, or takes them from -off.\n"
+     "Darknet reads these files when it reads the cfg; the weights stay those of the plain cfg.",
+     "cfg/tiny-yolo-signs.cfg cross.path.npz -mode zero -out masked.cfg", cp_run_insert, .changes = insert_changes},
+    {"strip", "<cfg>", "Write the cfg without its [pathmask] sections.", "out", NULL, "masked.cfg -out plain.cfg",
+     cp_run_strip, .changes = insert_changes},
+    {"watch", "<folder> <cfg> | <log.jsonl>",
+     "What a training did: dead neurons, activation patterns and paths over its checkpoints, or over its log.",
+     "data list images letterbox layers no-picture out",
+     "Takes the folder's *.weights and *.backup, in the order of the images they have seen. Writes PREFIX.jsonl (one record\n"
+     "per line), PREFIX.csv and PREFIX.png (curves). A log is what `darknet classifier train` and `darknet detector train`\n"
+     "write with -critpath log.jsonl[,every=100][,probe=list], or the same in the environment variable CRITPATH.",
+     "weights cfg/tiny-yolo-signs.cfg -list examples/signs.list -out signs", cp_run_watch, .changes = watch_changes},
+    {"prune", "[data] <cfg> <weights> [path.npz ...] [image ...]",
+     "Cut the channels that no path needs out of cfg and weights: a smaller network, to be fine-tuned by Darknet.",
+     "keep random removed valid " SELECTION RESPONSE "out",
+     "Paths, gates or scores come from files, or are found for images at -sparsity; one image path per line on stdin if\n"
+     "there is neither. Channels that layers add or hand on go together; what cannot be cut is listed with the reason.\n"
+     "-floor holds for the paths, and for the filters that stay. Continue with\n"
+     "`darknet classifier train data PREFIX.cfg PREFIX.weights -clear`.",
+     PHOTO "-keep .5 -out small", cp_run_prune, .changes = prune_changes},
+    {"gates", IMAGES, "Train gates on the activations with Darknet itself, for one image or a list: a path per class.",
+     "preset granularity iterations init rounds rate momentum gamma clamp agree list class sparsity floor seed "
+     "letterbox names out",
+     "Distillation guided routing: gates at 0 or more keep the softmax while their sum falls; nothing else learns.\n"
+     "One set for all images. Writes float32 gates (for insert -mode gate) and the path. score -method dgr is the same\n"
+     "descent by our own engine, for one image.",
+     PHOTO "-preset wang -out gates", cp_run_gates, .changes = gates_changes},
+    {0},
+};
+
+const cp_command *cp_command_find(const char *name)
+{
+    for (const cp_command *command = cp_commands; command->name; command++)
+        if (!strcmp(command->name, name))
+            return command;
+    return NULL;
+}

@@ -1,0 +1,267 @@
+/* Every option of every command. A new option is a row here, a field in cp_options and a word in its commands' rows; a new
+ * method is a row below and one in cli/methods.c. */
+#include "cli/options.h"
+
+#include <string.h>
+
+#define FIELD(name) offsetof(cp_options, name)
+#define FLAG(n, g, f, ...) {.name = n, .group = g, .kind = CP_OPTION_FLAG, .offset = FIELD(f), .meaning = __VA_ARGS__}
+#define VALUE(n, g, f, k, v, ...) \
+    {.name = n, .group = g, .kind = k, .offset = FIELD(f), .value = v, .meaning = __VA_ARGS__}
+#define NUMBER(n, g, f, k, v, least, most, ...) \
+    {.name = n, .group = g, .kind = k, .offset = FIELD(f), .value = v, .min = least, .max = most, .meaning = __VA_ARGS__}
+#define CHOICE(n, g, f, list, ...) \
+    {.name = n, .group = g, .kind = CP_OPTION_CHOICE, .offset = FIELD(f), .values = list, .meaning = __VA_ARGS__}
+#define INT(n, g, f, v, least, most, ...) NUMBER(n, g, f, CP_OPTION_INT, v, least, most, __VA_ARGS__)
+#define REAL(n, g, f, v, least, most, ...) NUMBER(n, g, f, CP_OPTION_REAL, v, least, most, __VA_ARGS__)
+#define TEXT(n, g, f, v, ...) VALUE(n, g, f, CP_OPTION_TEXT, v, __VA_ARGS__)
+#define FILENAME(n, g, f, v, ...) VALUE(n, g, f, CP_OPTION_FILE, v, __VA_ARGS__)
+#define DGR "dgr dgr-random"
+
+const char *const cp_group_titles[CP_OPTION_GROUPS] = {
+    [CP_GROUP_ANSWER] = "the answer that is explained",
+    [CP_GROUP_PATH] = "scores, path and map",
+    [CP_GROUP_COMMAND] = "of this command",
+    [CP_GROUP_METHOD] = "of single methods",
+    [CP_GROUP_RESULT] = "results",
+    [CP_GROUP_RUN] = "the run",
+};
+
+const cp_method_text cp_method_texts[] = {
+    {"mct", "NeuronMCT: the size of activation times gradient; one forward and one backward pass"},
+    {"intgrad", "NeuronIntGrad: gradients integrated from an inactive layer to the activations, layer by layer"},
+    {"ablation", "how much the response drops when a neuron alone is set to zero; a forward pass for each"},
+    {"shapley", "Shapley values of a layer's neurons, from drawn orders; exact in small layers"},
+    {"greedy", "pathway greedy: takes out what the response misses least, until -sparsity is reached"},
+    {"dgr", "distillation guided routing: gates that keep the softmax while their sum falls"},
+    {"dgr-random", "dgr whose gates start at random"},
+    {"random", "neurons in random order, to compare with"},
+    {"active", "all neurons that are not zero, whatever the sparsity"},
+    {"gradient", "no path: the plain gradient of the whole network"},
+    {0},
+};
+
+/* Choices in the order of their enum; see options.h. */
+static const char *const targets[] = {"class", "objectness", "x", "y", "w", "h", NULL};
+static const char *const offpaths[] = {"frozen", "zeroed", NULL};
+static const char *const granularities[] = {"neuron", "channel", NULL};
+static const char *const presets[] = {"code", "wang", NULL};
+static const char *const starts[] = {"1", "random", NULL};
+static const char *const modes[] = {"frozen", "zero", "gate", NULL};
+static const char *const removals[] = {"zero", "mean", NULL};
+static const char *const norms[] = {"auto", "estimate", "exact", NULL};
+
+static void describe_preset(const char *name, const cp_dgr_options *o, char *text, size_t size)
+{
+    size_t used = strlen(text);
+    snprintf(text + used, size - used, "%s: a gate per %s, %d steps, rate %g, gamma %g, gates up to %g. ", name,
+             o->granularity == CP_CHANNEL ? "channel" : "neuron", o->steps, o->rate, o->gamma, o->clamp);
+}
+
+/* The settings stand in the code of the method alone. */
+static void describe_presets(char *text, size_t size)
+{
+    cp_dgr_options code = cp_dgr_defaults(CP_DGR_CODE), wang = cp_dgr_defaults(CP_DGR_WANG);
+    describe_preset(presets[CP_DGR_CODE], &code, text, size);
+    describe_preset(presets[CP_DGR_WANG], &wang, text, size);
+}
+
+/* Within a group help keeps this order. */
+const cp_option cp_option_table[] = {
+    TEXT("class", CP_GROUP_ANSWER, class_name, "NAME|N",
+         "explain this class (detector: the best box of this class) instead of the top one"),
+    TEXT("box", CP_GROUP_ANSWER, box, "K|all", "detector: the K-th detection, 1 is the most probable; all: each of them"),
+    CHOICE("target", CP_GROUP_ANSWER, target, targets, "detector: which logit of the detection", .initial = "class"),
+    TEXT("unit", CP_GROUP_ANSWER, unit, "LAYER:INDEX", "explain this unit of a layer's output instead"),
+    REAL("thresh", CP_GROUP_ANSWER, thresh, "P", 0, 1, "detector: least probability of a detection", .initial = ".5"),
+    REAL("nms", CP_GROUP_ANSWER, nms, "IOU", 0, 1, "detector: overlap at which boxes are merged; 0: never",
+         .initial = ".45"),
+    INT("top", CP_GROUP_ANSWER, top, "K", 1, 1000, "classifier: classes shown", .initial = "5"),
+    INT("letterbox", CP_GROUP_ANSWER, letterbox, "0|1", 0, 1,
+        "1: bars keep the photo's shape, as `predict` and `test` do; 0: stretch", .initial = "1"),
+    FILENAME("names", CP_GROUP_ANSWER, names, "FILE", "class names, one a line, instead of the .data file's"),
+
+    {.name = "method", .group = CP_GROUP_PATH, .kind = CP_OPTION_METHOD, .offset = FIELD(method), .initial = "mct",
+     .meaning = "how neurons are scored"},
+    TEXT("methods", CP_GROUP_PATH, methods, "M,M...", "methods to compare",
+         .otherwise = CP_DEFAULT_METHODS "; of path files: none"),
+    NUMBER("sparsity", CP_GROUP_PATH, sparsity, CP_OPTION_LIST, "S[,S...]", 0, 1,
+           "share of neurons off the path; a list sweeps", .below_max = true,
+           .otherwise = CP_TEXT(CP_DEFAULT_SPARSITY) ", or the sparsest path that is not cut"),
+    REAL("floor", CP_GROUP_PATH, floor, "F", 0, 1, "keep at least this share of every layer that the response depends on",
+         .initial = "0"),
+    CHOICE("granularity", CP_GROUP_PATH, granularity, granularities,
+           "channel: channels are kept or dropped whole, by the sum of their neurons' scores; dgr has a gate for each",
+           .otherwise = "neuron; with -preset wang channel"),
+    FILENAME("score", CP_GROUP_PATH, score, "FILE", "select from this score file instead of scoring"),
+    FILENAME("path", CP_GROUP_PATH, path, "FILE", "use this path file instead of scoring and selecting"),
+    CHOICE("offpath", CP_GROUP_PATH, offpath, offpaths,
+           "what neurons off the path hold: their value in the original run, or zero", .initial = "frozen"),
+    INT("seed", CP_GROUP_PATH, seed, "N", 0, 2147483647, "of whatever is drawn at random", .initial = "0"),
+
+    CHOICE("mode", CP_GROUP_COMMAND, mode, modes,
+           "what neurons off the path hold: their value in the original run, or zero; gate: a factor that learns",
+           .initial = "frozen"),
+    FILENAME("off", CP_GROUP_COMMAND, off, "FILE",
+             "frozen: values off the path, an .npz with a float32 array for each of the path's"),
+    FILENAME("data", CP_GROUP_COMMAND, data, "FILE",
+             "a .data file, whose valid list (without one: train) names the pictures to look at"),
+    FILENAME("list", CP_GROUP_COMMAND, list, "FILE", "pictures from this file, one path per line"),
+    INT("images", CP_GROUP_COMMAND, images, "N", 1, 1000000, "only the first N pictures",
+        .otherwise = "all of -list, " CP_TEXT(CP_DATA_PICTURES) " of -data"),
+    REAL("keep", CP_GROUP_COMMAND, keep, "SHARE", 1e-6, 1,
+         "share of the channels that stay, of those that can be cut; the best of the network",
+         .otherwise = "all with any score"),
+    INT("random", CP_GROUP_COMMAND, random, "SEED", 1, 2147483647,
+        "keep as many channels of each layer, but drawn at random: to compare with"),
+    CHOICE("removed", CP_GROUP_COMMAND, removed, removals,
+           "what a channel that goes counts as behind it: zero, or its mean over the images, which moves biases and "
+           "rolling means there", .initial = "zero"),
+    FILENAME("valid", CP_GROUP_COMMAND, valid, "LIST",
+             "classifier: top-1 over the pictures of this list, before and after; [data] has the labels"),
+    REAL("eps", CP_GROUP_COMMAND, eps, "E", 0, 1,
+         "sparsest path: probability at least (1-E) times the original's; 1: the arg-max alone", .initial = ".5"),
+    INT("checks", CP_GROUP_COMMAND, checks, "N", 1, 4096, "sparsest path: smaller sizes tried after the bisection",
+        .initial = "32"),
+    INT("draws", CP_GROUP_COMMAND, draws, "N", 1, 1000, "random paths per size, of which the mean is taken",
+        .initial = "1"),
+    CHOICE("norms", CP_GROUP_COMMAND, norms, norms,
+           "of gradients; exact: one linear pass per input value; estimate: from probes; auto: exact where that is cheap",
+           .initial = "auto"),
+    INT("maxpool", CP_GROUP_COMMAND, maxpool, "0|1", 0, 1,
+        "1: changes of max-pool winners bound the region too; 0: leave them out, as the paper does", .initial = "1"),
+    INT("probes", CP_GROUP_COMMAND, probes, "N", 1, 100000, "estimate: Gaussian directions", .initial = "64"),
+    INT("refine", CP_GROUP_COMMAND, refine, "N", 1, 4096,
+        "estimate: nearest neurons, and nearest max-pool windows, made exact", .initial = "64"),
+    REAL("agree", CP_GROUP_COMMAND, agree, "A", 1e-6, 1,
+         "share of the images whose class must stay for gates to qualify", .initial = "1"),
+
+    TEXT("steps", CP_GROUP_METHOD, steps, "auto|N",
+         "N midpoints in every layer, as in the paper; auto: refined in each layer until its sum is right",
+         .initial = "auto", .methods = "intgrad"),
+    REAL("tol", CP_GROUP_METHOD, tolerance, "T", 1e-6, 1,
+         "error of a layer's sum that -steps auto allows, relative to the response", .initial = ".01",
+         .methods = "intgrad"),
+    INT("sample", CP_GROUP_METHOD, sample, "N", 1, 1e9,
+        "only that many neurons, drawn at random, with their rank correlation against mct and intgrad",
+        .otherwise = "every neuron", .methods = "ablation"),
+    INT("permutations", CP_GROUP_METHOD, permutations, "N", 2, 1e9, "orders drawn per layer", .initial = "64",
+        .methods = "shapley"),
+    INT("exact", CP_GROUP_METHOD, exact, "N", 0, 20, "enumerate the subsets in layers of at most N players",
+        .initial = "12", .methods = "shapley"),
+    INT("protect", CP_GROUP_METHOD, protect, "0|1", 0, 1,
+        "1: never remove a neuron that is dead in the current network, as the paper has it", .initial = "1",
+        .methods = "greedy"),
+    CHOICE("preset", CP_GROUP_METHOD, preset, presets, "settings of the paper's code, or of Wang et al. ",
+           .detail = describe_presets, .initial = "code", .methods = DGR),
+    INT("iterations", CP_GROUP_METHOD, iterations, "N", 1, 1000000, "descent steps of a round",
+        .otherwise = "the preset's", .methods = DGR),
+    CHOICE("init", CP_GROUP_METHOD, init, starts, "where the gates start; random: U(0,1)", .initial = "1",
+           .methods = "dgr"),
+    INT("rounds", CP_GROUP_METHOD, rounds, "N", 1, 1000,
+        "rounds of -iterations at most; gamma falls after one that never kept the prediction", .initial = "100",
+        .methods = DGR),
+    REAL("rate", CP_GROUP_METHOD, rate, "R", 1e-9, 1e3, "learning rate", .otherwise = "the preset's", .methods = DGR),
+    REAL("momentum", CP_GROUP_METHOD, momentum, "M", 0, 1, "momentum", .below_max = true, .initial = ".9",
+         .methods = DGR),
+    REAL("gamma", CP_GROUP_METHOD, gamma, "G", 1e-12, 1e6, "weight of the gates' sum in the loss",
+         .otherwise = "the preset's", .methods = DGR),
+    REAL("clamp", CP_GROUP_METHOD, clamp, "C", 1, 1e6, "largest gate", .otherwise = "the preset's", .methods = DGR),
+
+    TEXT("out", CP_GROUP_RESULT, out, "PREFIX",
+         "where results go: PREFIX.png ...; several images: PREFIX-STEM; a folder: PREFIX/STEM",
+         .otherwise = "STEM.critpath"),
+    FLAG("no-picture", CP_GROUP_RESULT, no_picture, "write no .png"),
+    FLAG("layers", CP_GROUP_RESULT, layers, "print every layer, not the network alone"),
+    FLAG("json", CP_GROUP_RESULT, json, "one JSON object per image on stdout instead of text"),
+    FLAG("quiet", CP_GROUP_RESULT, quiet, "no timing, progress or warnings on stderr"),
+
+    INT("threads", CP_GROUP_RUN, threads, "N", 0, 1024, "0: one per core; the results do not depend on it",
+        .initial = "0"),
+    NUMBER("mem", CP_GROUP_RUN, mem, CP_OPTION_SIZE, "SIZE", 1, 0,
+           "cap on the run's buffers, e.g. 2G; shrinks batches; a part of it may hold faster copies of the weights",
+           .otherwise = "what the run needs"),
+    INT("i", CP_GROUP_RUN, gpu, "N", -1, 1023, "GPU to use, where the build has one", .initial = "0"),
+    TEXT("gpus", CP_GROUP_RUN, gpus, "N[,N...]", "share a list of images out over these GPUs"),
+    FLAG("nogpu", CP_GROUP_RUN, nogpu, "stay on the CPU"),
+    FLAG("h", CP_GROUP_RUN, help, "this text; also -help"),
+};
+const int cp_option_count = sizeof cp_option_table / sizeof *cp_option_table;
+
+/* Options that every command takes. */
+static const char common[] = "json quiet threads mem i nogpu h";
+
+bool cp_has_word(const char *list, const char *word)
+{
+    size_t length = strlen(word);
+    for (const char *at = list; at && *at; at += strcspn(at, " "), at += strspn(at, " "))
+        if (!strncmp(at, word, length) && (!at[length] || at[length] == ' '))
+            return true;
+    return false;
+}
+
+bool cp_command_takes(const cp_command *command, const char *option)
+{
+    return *option && (cp_has_word(command->options, option) || cp_has_word(common, option));
+}
+
+const cp_option *cp_option_find(const char *name)
+{
+    for (int i = 0; i < cp_option_count; i++)
+        if (!strcmp(cp_option_table[i].name, name))
+            return &cp_option_table[i];
+    return NULL;
+}
+
+static void change_text(const char **text, const char *change)
+{
+    if (change)
+        *text = *change ? change : NULL;
+}
+
+cp_option cp_option_in(const cp_command *command, const cp_option *option)
+{
+    cp_option here = *option;
+    for (const cp_option_change *change = command->changes; change && change->option; change++) {
+        if (strcmp(change->option, option->name))
+            continue;
+        change_text(&here.value, change->value);
+        change_text(&here.initial, change->initial);
+        change_text(&here.otherwise, change->otherwise);
+        change_text(&here.meaning, change->meaning);
+        change_text(&here.methods, change->methods);
+        here.required = change->required;
+    }
+    return here;
+}
+
+bool cp_method_known(const cp_command *command, const char *method)
+{
+    for (const cp_method_text *row = cp_method_texts; row->name; row++)
+        if (!strcmp(row->name, method))
+            return command->plain || row[1].name;
+    return false;
+}
+
+const char *cp_option_values(const cp_command *command, const cp_option *option, char *text, size_t size)
+{
+    size_t used = 0;
+    *text = 0;
+    if (option->kind == CP_OPTION_INT && option->min == 0 && option->max == 1)
+        snprintf(text, size, "0|1");
+    for (int i = 0; option->kind == CP_OPTION_CHOICE && option->values[i] && used < size; i++)
+        used += (size_t)snprintf(text + used, size - used, "%s%s", i ? "|" : "", option->values[i]);
+    for (const cp_method_text *row = cp_method_texts; option->kind == CP_OPTION_METHOD && row->name && used < size; row++)
+        if (cp_method_known(command, row->name))
+            used += (size_t)snprintf(text + used, size - used, "%s%s", used ? "|" : "", row->name);
+    return text;
+}
+
+const char *cp_choice_name(const char *option, int value)
+{
+    const cp_option *row = cp_option_find(option);
+    for (int i = 0; row && row->values && row->values[i]; i++)
+        if (i == value)
+            return row->values[i];
+    return "";
+}
