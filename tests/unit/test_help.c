@@ -13,8 +13,8 @@
 
 static char *written(void (*write)(const cp_command *command, FILE *to), const cp_command *command)
 {
-    char *text = NULL;
-    size_t bytes = 0;
+    static char *text = NULL;
+    static size_t bytes = 0;
     FILE *to = open_memstream(&text, &bytes);
     write(command, to);
     fclose(to);
