@@ -66,7 +66,7 @@ build/download/.verified: tools/fetch-darknet tools/darknet.sha256
 	tools/fetch-darknet $(@D)
 	@touch $@
 
-$(TREE)/.patched: $(SOURCE_FILES) $(BUILD)/.options patches/series $(wildcard patches/*.patch) tools/unpack-darknet
+$(TREE)/.patched: $(SOURCE_FILES) $(BUILD)/.options $(wildcard patches/series patches/*.patch patches/fixes/*) tools/unpack-darknet
 	tools/unpack-darknet $(SOURCE) $(TREE)
 
 $(BUILD)/cuda/.built: $(wildcard tests/emulate/* tests/emulate/include/*)

@@ -9,7 +9,7 @@ options=$(cat "$build/.options")
 # shellcheck disable=SC2086
 {
     make -n BUILD="$build" $options >"$tmp/plain"
-    make -n BUILD="$build" $options -W patches/0003-gradient-1x1.patch >"$tmp/patch"
+    make -n BUILD="$build" $options -W patches/fixes/0001-crop-copy.patch >"$tmp/patch"
     make -n BUILD="$build" $options -W patches/series >"$tmp/series"
 }
 grep -q 'Nothing to be done' "$tmp/plain" || fail "a second make works again: $(head -n 3 "$tmp/plain")"
@@ -26,12 +26,14 @@ tar -C "$plain" --strip-components=1 -xJf build/download/*.orig.tar.xz
 for label in upstream debian; do
     # Of Debian's own patches this is the only one that reaches a build without OpenCV.
     [ $label = upstream ] || sed -i 's|"data/labels/|"/usr/share/darknet/data/labels/|' "$plain/src/image.c"
-    while read -r name; do
-        patch -d "$plain" -p1 -F0 --dry-run --batch <"patches/$name" >"$tmp/log" 2>&1 || {
-            cat "$tmp/log"
-            fail "$name does not apply to plain Darknet ($label)"
-        }
-    done <patches/series
+    for folder in patches patches/fixes; do
+        while read -r name; do
+            patch -d "$plain" -p1 -F0 --dry-run --batch <"$folder/$name" >"$tmp/log" 2>&1 || {
+                cat "$tmp/log"
+                fail "$name does not apply to plain Darknet ($label)"
+            }
+        done <"$folder/series"
+    done
 done
 
 mkdir -p "$plain/obj"
