@@ -79,8 +79,8 @@ const cp_command cp_commands[] = {
     {"faithful", IMAGES, "How far the path alone carries the answer, over path size, against random paths.",
      "method sparsity eps checks draws " DRAWN RESPONSE "no-picture out",
      "Runs the zeroed network with the path kept and with it removed. Writes PREFIX.faithful.csv, PREFIX.faithful.png\n"
-     "and PREFIX.sparsest.path.npz, the sparsest path that keeps the prediction. In leaky networks with max-pools keeping\n"
-     "all neurons that score may still lose the answer: the report says how many windows a zero wins there.",
+     "and PREFIX.sparsest.path.npz, the sparsest path that keeps the prediction. In leaky networks keeping all neurons that\n"
+     "score may lose the answer, as zeros win max-pools whose winner is below zero; the report says in how many.",
      PHOTO "-draws 2 -out signs", cp_run_faithful, .changes = faithful_changes},
     {"linearity", IMAGES, "How far the image is from the border of its linear region: frozen path and full network.",
      SELECTION RESPONSE "norms maxpool probes refine",

@@ -27,7 +27,11 @@ typedef struct {
     cp_sparsest sparsest;
     char csv[4096], png[4096], npz[4096]; /* "" where not written */
     double scoring, measuring, searching;
+    size_t windows, negative; /* of max-pools in the whole network; those whose winner is below zero */
 } report;
+
+/* How far f of all neurons that score may be from the whole network's 1 before the report says why. */
+static const double NOTED_GAP = .05;
 
 static double share_of(const report *r, const cp_faithful_point *point)
 {
@@ -84,6 +88,37 @@ static void print_curves(const report *r)
     printf("\n");
 }
 
+/* A winner below zero has rivals further below, whose scores are 0. Off the path they count as zero, so one of them wins. */
+static void count_negative_windows(report *r)
+{
+    const cp_session *s = r->session;
+    for (int i = 0; i < cp_model_layer_count(s->model); i++) {
+        const cp_layer_info *info = cp_model_layer(s->model, i);
+        const float *winner = strcmp(info->type, "maxpool") ? NULL : cp_frame_output(s->frame, i, 0);
+        size_t n = winner ? info->c * info->h * info->w : 0;
+        r->windows += n;
+        for (size_t k = 0; k < n; k++)
+            r->negative += winner[k] < 0;
+    }
+}
+
+/* Why the path of all neurons that score is not the whole network, where max-pools are the reason. */
+static void print_pools(const report *r)
+{
+    const cp_faithful *f = &r->faithful;
+    double kept = NAN;
+    char n[32], all[32];
+    for (int p = 0; p < f->n; p++)
+        if (f->point[p].kept == f->largest)
+            kept = response_f(r, &f->point[p].curve[CP_KEEP]);
+    if (!r->negative || !(fabs(kept - 1) > NOTED_GAP))
+        return;
+    printf("all %s neurons that score give f = %.3f, not 1: in %s of %s max-pool windows (%.0f%%) the winner is below zero;\n"
+           "  its rivals, off the path, count as zero there and win, so this zeroed network is another one\n",
+           cp_grouped(f->largest, n), kept, cp_grouped(r->negative, all), cp_grouped(r->windows, (char[32]){0}),
+           100. * (double)r->negative / (double)r->windows);
+}
+
 /* "the class stays the largest, probability at least 0.5 times the original's" */
 static void criterion(const cp_sparsest *s, char text[160])
 {
@@ -120,6 +155,7 @@ static void print_report(const report *r)
            f->full.response, cell(f->full.probability, 4, a), f->empty.response, cell(f->empty.probability, 4, b));
     printf("zeroed network; f = (response - that at zero) / (whole network's - that at zero); p: probability\n");
     print_curves(r);
+    print_pools(r);
     print_sparsest(r);
     printf("files: %s%s%s%s%s\n", r->csv, *r->png ? " " : "", r->png, *r->npz ? " " : "", r->npz);
 }
@@ -197,6 +233,8 @@ static cp_status write_json(const report *r)
     for (int p = 0; p < f->n; p++)
         bad |= cp_json_append(points, point_json(r, &f->point[p]));
     bad |= cp_json_set(line, "points", points);
+    bad |= cp_json_set(line, "pool_windows", json_integer((json_int_t)r->windows));
+    bad |= cp_json_set(line, "pool_windows_below_zero", json_integer((json_int_t)r->negative));
     bad |= cp_json_set(line, "sparsest", sparsest_json(r));
     bad |= cp_json_set(line, "csv", cp_json_text(r->csv));
     bad |= cp_json_set(line, "picture", *r->png ? cp_json_text(r->png) : json_null());
@@ -335,6 +373,7 @@ static cp_status faithful_subject(cp_session *s, cp_item *item, const cp_subject
         cp_note(s, "%s: %s puts no order on the best %.4g%% of the neurons: smaller paths take them as they come",
                 item->path, s->options->method, 100 * scoring.least_share);
     cp_scoring_free(&scoring);
+    count_negative_windows(&r);
     if (!status)
         status = measure(&r, scores);
     if (!status)

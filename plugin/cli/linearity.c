@@ -39,12 +39,24 @@ static void name_border(const cp_session *s, const cp_border *border, const char
 
 /* ---------------------------------------------------------------- text */
 
+/* Of the nearest border of either kind, ties left out. */
+static double border_distance(const cp_region *region)
+{
+    double unit = region->unit.found ? region->unit.distance : INFINITY;
+    return region->window.found ? fmin(unit, region->window.distance) : unit;
+}
+
 static void print_region(const report *r, const char *name, const cp_region *region)
 {
     char all[32], radius[24], unit[24], window[24], where[160];
     bool pools = r->session->options->maxpool;
-    printf("%-13s radius %s%s: neurons %s", name, region->exact || region->radius == 0 ? "" : "<= ",
-           distance(isfinite(region->radius), region->radius, radius),
+    double nearest = border_distance(region);
+    if (region->tied) /* the distances behind it are of the other borders */
+        printf("%-13s radius 0: %s rivals are tied with the winner of their max-pool (areas of one colour)\n    without "
+               "these ties ", name, cp_grouped(region->tied, all));
+    else
+        printf("%-13s radius ", name);
+    printf("%s%s: neurons %s", region->exact || nearest == 0 ? "" : "<= ", distance(isfinite(nearest), nearest, radius),
            distance(region->unit.found, region->unit.distance, unit));
     printf(", max-pools %s (%s neurons counted", pools ? distance(region->window.found, region->window.distance, window)
                                                        : "left out", cp_grouped(region->units, all));
@@ -52,9 +64,6 @@ static void print_region(const report *r, const char *name, const cp_region *reg
     if (pools)
         printf("; %s rivals in max-pools", cp_grouped(region->windows, all));
     printf(")\n");
-    if (region->tied)
-        printf("    radius 0 as %s rivals are tied with the winner of their max-pool (areas of one colour)\n",
-               cp_grouped(region->tied, all));
     if (region->unit.found) {
         name_border(r->session, &region->unit, "neuron", where);
         printf("    nearest neuron:   %s; |z| %.4g, gradient %.4g\n", where, region->unit.gap, region->unit.norm);

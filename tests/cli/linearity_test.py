@@ -2,12 +2,17 @@
 import csv
 import json
 import math
+import os
+import re
 
-from harness import FolderTest, main, network
+from harness import ROOT, FolderTest, main, network
 
 RESNET = network("resnet")
 YOLO = network("yolov3")
+TINY = network("yolov3-tiny")
 VGG = network("vgg")
+SIGNS = [os.path.join(ROOT, *name.split("/")) for name in
+         ("cfg/tiny-yolo-signs.cfg", "weights/tiny-yolo-signs.weights", "examples/signs-two.png")]
 
 
 class Faithful(FolderTest):
@@ -58,6 +63,20 @@ class Faithful(FolderTest):
         self.assertRegex(out, r"sparsest path that keeps the prediction \((the class stays the largest, )?"
                               r"probability at least 0\.8 times the original's\)")
 
+    def test_why_all_that_score_are_not_the_whole(self):
+        note = r"all ([\d,]+) neurons that score give f = (-?\d+\.\d+), not 1: in ([\d,]+) of ([\d,]+) max-pool windows"
+        for network_files, leaky in ((TINY, True), (VGG, False)):
+            report = self.report(*network_files, "-thresh", ".005")
+            keep = [point["keep"]["f"]["response"] for point in report["points"] if point["kept"] == report["largest"]]
+            text = self.done("faithful", *network_files, "photo.png", "-thresh", ".005", "-quiet").out
+            told = re.search(note, text)
+            self.assertEqual(report["pool_windows_below_zero"] > 0, leaky) # ReLU has no winner below zero
+            self.assertEqual(bool(told), leaky and abs(keep[0] - 1) > .05, keep)
+            if told:
+                numbers = [int(number.replace(",", "")) for number in told.group(1, 3, 4)]
+                self.assertEqual(numbers, [report["largest"], report["pool_windows_below_zero"], report["pool_windows"]])
+                self.assertAlmostEqual(float(told.group(2)), keep[0], places=3)
+
     def test_bad_values(self):
         for option, value in (("-eps", "1.5"), ("-draws", "0"), ("-checks", "0"), ("-seed", "-1"), ("-sparsity", "1")):
             with self.subTest(option=option):
@@ -97,6 +116,18 @@ class Linearity(FolderTest):
         self.assertIn("; exact (", exact)
         self.assertIn("max-pools left out", exact)
         self.assertNotIn("ESTIMATE", exact)
+
+    def test_ties_are_told_once(self):
+        """An area of one colour ties rivals in max-pools: the radius is 0, and the distances beside it are of other borders."""
+        out = self.critpath("linearity", *SIGNS, "-quiet", "-probes", 8, "-refine", 8).out
+        full = re.search(r"(?m)^full network: radius 0: [\d,]+ rivals are tied .*\n +without these ties <= (\S+): "
+                         r"neurons (\S+), max-pools (\S+) \(", out)
+        self.assertTrue(full, out)
+        radius, neurons, pools = map(float, full.groups())
+        self.assertEqual(radius, min(neurons, pools))
+        frozen = re.search(r"(?m)^frozen path: +radius <= (\S+): neurons (\S+), max-pools (\S+) \(", out)
+        self.assertTrue(frozen, out)
+        self.assertEqual(float(frozen[1]), min(float(frozen[2]), float(frozen[3])))
 
     def test_same_bytes_for_any_threads(self):
         self.assertEqual(self.report(*RESNET, "-threads", 1), self.report(*RESNET, "-threads", 2, "-mem", "1G"))
