@@ -1,4 +1,4 @@
-/* What a network answers while a photo is taken away along a map, or brought back (METHODS 5 and 10). */
+/* What a network answers while a photo is taken away along a map, or brought back (docs/methods.md 5.4). */
 #ifndef CP_EVAL_DEGRADE_H
 #define CP_EVAL_DEGRADE_H
 

@@ -1,4 +1,4 @@
-/* Where a map lies, against boxes that are known (METHODS 10). */
+/* Where a map lies, against boxes that are known (docs/methods.md 5.5). */
 #ifndef CP_EVAL_LOCALISE_H
 #define CP_EVAL_LOCALISE_H
 

@@ -1,4 +1,4 @@
-/* Means over images, and whether one method is better than another on the same images. */
+/* Means over images, and whether one method is better than another on the same images (docs/methods.md 5.6). */
 #ifndef CP_EVAL_PAIRED_H
 #define CP_EVAL_PAIRED_H
 
