@@ -3,139 +3,77 @@
 #include "cli/session.h"
 #include "io/error.h"
 #include "io/json.h"
-#include "model/cfg_check.h"
+#include "model/cfg.h"
 #include "model/weights.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-/* One row; a layer that could not be checked has a type and a reason, or only a type. */
+/* One row; a layer whose shape could not be found has a type and perhaps a reason. */
 typedef struct {
     int index;
     const char *type;
     const cp_cfg_layer *layer; /* NULL: not checked */
-    char reason[512];          /* why it is refused; "" when it is not, or when an earlier layer hides it */
-} cp_layer_row;
+    char reason[512];          /* what is wrong with it; "" when nothing is, or when an earlier layer hides it */
+} layer_row;
 
 typedef struct {
-    cp_layer_row *row;
+    layer_row *row;
     size_t n, refused;
     double macs;
     size_t neurons, neuron_layers, outputs;
     cp_status status;          /* of the whole cfg; its message is in `error` */
     char error[1024];
-} cp_layer_table;
-
-static bool is_neuron_layer(const cp_cfg_layer *l)
-{
-    switch (l->type) {
-    case CP_LAYER_CONVOLUTIONAL:
-    case CP_LAYER_DECONVOLUTIONAL:
-    case CP_LAYER_LOCAL:
-    case CP_LAYER_CONNECTED:
-    case CP_LAYER_SHORTCUT:
-    case CP_LAYER_ACTIVATION:
-        return l->activation && strcmp(l->activation, "linear");
-    default:
-        return false;
-    }
-}
-
-static double macs_of(const cp_cfg_layer *l)
-{
-    double window = (double)l->size * l->size * l->n;
-    switch (l->type) {
-    case CP_LAYER_CONVOLUTIONAL:
-    case CP_LAYER_LOCAL:
-        return window * l->out_h * l->out_w * l->c / l->groups;
-    case CP_LAYER_DECONVOLUTIONAL:
-        return window * l->h * l->w * l->c;
-    case CP_LAYER_CONNECTED:
-        return (double)l->inputs * (double)l->outputs;
-    default:
-        return 0;
-    }
-}
-
-/* ---------------------------------------------------------------- a cfg that is refused */
-
-/* The cfg cut off behind its first `layers` layers, checked. */
-static cp_status check_prefix(const cp_cfg *cfg, size_t layers, cp_cfg_net **net)
-{
-    cp_cfg *copy = NULL;
-    cp_status status = cp_cfg_copy(cfg, &copy);
-    for (size_t n = cp_cfg_sections(cfg) - 1; n > layers && !status; n--)
-        status = cp_cfg_remove_layer(copy, n - 1);
-    if (!status)
-        status = cp_cfg_check(copy, 0, net);
-    cp_cfg_free(copy);
-    return status;
-}
+} layer_table;
 
 /* The message without the file and the layer, which the row names already: "line 14: not supported: ...". */
-static void keep_reason(cp_layer_row *row)
+static void add_reason(layer_row *row, const char *text)
 {
-    const char *behind = strstr(cp_error(), "], ");
-    snprintf(row->reason, sizeof row->reason, "%s", behind ? behind + 3 : cp_error());
+    const char *behind = strstr(text, "], ");
+    size_t length = strlen(row->reason);
+    snprintf(row->reason + length, sizeof row->reason - length, "%s%s", length ? "; " : "", behind ? behind + 3 : text);
 }
 
-/* The longest sound beginning, its shapes, and the reasons of the layers behind it. */
-static cp_status find_refusals(const cp_cfg *cfg, cp_cfg_net **net, cp_layer_table *table)
+/* All that is wrong, by layer. The status is that of the first fault, and counts the others. */
+static void add_blames(const cp_cfg_net *net, layer_table *table)
 {
-    size_t good = 0, bad = table->n; /* layers of the longest beginning known to be sound, of the shortest not */
-    cp_cfg_net *shorter = NULL;
-    while (bad - good > 1) {
-        size_t middle = (good + bad) / 2;
-        if (check_prefix(cfg, middle, &shorter)) {
-            bad = middle;
-        } else {
-            good = middle;
-            cp_cfg_net_free(*net);
-            *net = shorter;
-        }
+    for (size_t i = 0; i < net->n_blames; i++) {
+        const cp_cfg_blame *blame = &net->blames[i];
+        if (!blame->section) continue; /* [net] has no row */
+        layer_row *row = &table->row[blame->section - 1];
+        table->refused += !row->reason[0];
+        add_reason(row, blame->text);
     }
-    bool said = false;
-    for (size_t i = good; i < table->n; i++) {
-        cp_layer_type type;
-        cp_cfg_walk walk = {.cfg = cfg, .section = i + 1, .index = (int)i};
-        if (cp_cfg_find_type(&walk, &type))
-            keep_reason(&table->row[i]);
-        else if (i == good && !check_prefix(cfg, good + 1, &shorter))
-            cp_cfg_net_free(shorter);
-        else if (i == good)
-            keep_reason(&table->row[i]);
-        said |= table->row[i].reason[0] != 0;
-    }
-    if (!said) /* the cfg as a whole, [net] for instance */
-        return CP_OK;
-    for (size_t i = good; i < table->n; i++)
-        table->refused += table->row[i].reason[0] != 0;
-    return CP_OK;
+    if (!net->n_blames) return;
+    table->status = CP_EINPUT;
+    snprintf(table->error, sizeof table->error, "%s", net->blames[0].text);
+    size_t length = strlen(table->error);
+    if (net->n_blames > 1)
+        snprintf(table->error + length, sizeof table->error - length, " (and %zu more)", net->n_blames - 1);
 }
 
-static cp_status fill_table(const cp_cfg *cfg, cp_cfg_net **net, cp_layer_table *table)
+static cp_status fill_table(const cp_cfg *cfg, cp_cfg_net **net, layer_table *table)
 {
     table->n = cp_cfg_sections(cfg) > 0 ? cp_cfg_sections(cfg) - 1 : 0;
     table->row = cp_alloc(table->n, sizeof *table->row, "layers");
     if (!table->row)
         return CP_ERESOURCE;
     for (size_t i = 0; i < table->n; i++)
-        table->row[i] = (cp_layer_row){.index = (int)i, .type = cp_cfg_type(cfg, i + 1)};
-    table->status = cp_cfg_check(cfg, 0, net);
+        table->row[i] = (layer_row){.index = (int)i, .type = cp_cfg_type(cfg, i + 1)};
+    table->status = cp_cfg_check_all(cfg, 0, net);
     if (table->status) {
         snprintf(table->error, sizeof table->error, "%s", cp_error());
-        cp_status status = table->n ? find_refusals(cfg, net, table) : CP_OK;
-        if (status)
-            return status;
+        return CP_OK;
     }
-    for (size_t i = 0; *net && i < (*net)->n_layers; i++) {
+    add_blames(*net, table);
+    for (size_t i = 0; i < (*net)->n_shaped; i++) {
         const cp_cfg_layer *l = &(*net)->layers[i];
         table->row[i].layer = l;
         table->row[i].type = cp_layer_type_name(l->type);
-        table->macs += macs_of(l);
+        table->macs += cp_layer_macs(l);
         table->outputs += l->outputs;
-        table->neuron_layers += is_neuron_layer(l);
-        table->neurons += is_neuron_layer(l) ? l->outputs : 0;
+        table->neuron_layers += cp_layer_is_neuron_layer(l);
+        table->neurons += cp_layer_is_neuron_layer(l) ? l->outputs : 0;
     }
     return CP_OK;
 }
@@ -153,11 +91,11 @@ static const char *short_number(double number, char text[16])
     return text;
 }
 
-static void print_row(const cp_layer_row *row)
+static void print_row(const layer_row *row)
 {
     const cp_cfg_layer *l = row->layer;
     char shape[48], neurons[32] = "", parameters[32] = "", macs[16] = "", bytes[16];
-    if (!l) {
+    if (!l || row->reason[0]) {
         printf("%5d  %-15s %s\n", row->index, row->type, row->reason[0] ? row->reason : "not checked");
         return;
     }
@@ -165,18 +103,18 @@ static void print_row(const cp_layer_row *row)
         snprintf(shape, sizeof shape, "%d x %d x %d", l->out_c, l->out_h, l->out_w);
     else
         snprintf(shape, sizeof shape, "%zu", l->outputs);
-    if (is_neuron_layer(l))
+    if (cp_layer_is_neuron_layer(l))
         cp_grouped(l->outputs, neurons);
     if (l->n_weights)
         cp_grouped(l->n_weights, parameters);
-    if (macs_of(l) > 0)
-        short_number(macs_of(l), macs);
+    if (cp_layer_macs(l) > 0)
+        short_number(cp_layer_macs(l), macs);
     printf("%5d  %-15s %-10s %17s %12s %13s %8s %8s%s\n", row->index, row->type, l->activation ? l->activation : "",
            shape, neurons, parameters, macs, short_number(4. * (double)l->outputs, bytes),
-           cp_layer_type_is_head(l->type) ? "  head" : is_neuron_layer(l) ? "  neuron layer" : "");
+           cp_layer_type_is_head(l->type) ? "  head" : cp_layer_is_neuron_layer(l) ? "  neuron layer" : "");
 }
 
-static void print_table(const cp_layer_table *table, const cp_cfg_net *net)
+static void print_table(const layer_table *table, const cp_cfg_net *net)
 {
     char a[32], b[32], c[32], macs[16], bytes[16], weights[16];
     printf("%5s  %-15s %-10s %17s %12s %13s %8s %8s\n", "layer", "type", "activation", "output (c,h,w)", "neurons",
@@ -196,7 +134,7 @@ static void print_table(const cp_layer_table *table, const cp_cfg_net *net)
 
 /* ---------------------------------------------------------------- JSON */
 
-static json_t *row_json(const cp_layer_row *row)
+static json_t *row_json(const layer_row *row)
 {
     json_t *object = json_object();
     const cp_cfg_layer *l = row->layer;
@@ -211,10 +149,10 @@ static json_t *row_json(const cp_layer_row *row)
         bad |= cp_json_set(object, "activation", cp_json_text(l->activation));
         bad |= cp_json_set(object, "output_chw", json_pack("[i,i,i]", l->out_c, l->out_h, l->out_w));
         bad |= cp_json_set(object, "outputs", json_integer((json_int_t)l->outputs));
-        bad |= cp_json_set(object, "neuron_layer", json_boolean(is_neuron_layer(l)));
+        bad |= cp_json_set(object, "neuron_layer", json_boolean(cp_layer_is_neuron_layer(l)));
         bad |= cp_json_set(object, "head", json_boolean(cp_layer_type_is_head(l->type)));
         bad |= cp_json_set(object, "parameters", json_integer((json_int_t)l->n_weights));
-        bad |= cp_json_set(object, "macs", json_integer((json_int_t)macs_of(l)));
+        bad |= cp_json_set(object, "macs", json_integer((json_int_t)cp_layer_macs(l)));
         bad |= cp_json_set(object, "bytes", json_integer((json_int_t)(4 * l->outputs)));
         bad |= cp_json_set(object, "sources", sources);
     }
@@ -225,7 +163,7 @@ static json_t *row_json(const cp_layer_row *row)
     return object;
 }
 
-static cp_status write_json(const cp_session *s, const cp_layer_table *table, const cp_cfg_net *net)
+static cp_status write_json(const cp_session *s, const layer_table *table, const cp_cfg_net *net)
 {
     json_t *object = json_object(), *layers = json_array();
     int bad = 0;
@@ -254,7 +192,7 @@ static cp_status write_json(const cp_session *s, const cp_layer_table *table, co
 cp_status cp_run_layers(const cp_options *options)
 {
     cp_session s = {.options = options, .command = cp_command_find("layers")};
-    cp_layer_table table = {0};
+    layer_table table = {0};
     cp_cfg *cfg = NULL;
     cp_cfg_net *net = NULL;
     const char *data;

@@ -7,6 +7,7 @@
 #define CP_CLI_OPTIONS_H
 
 #include "critpath.h"
+#include "io/nearest.h"
 
 #include <stdio.h>
 

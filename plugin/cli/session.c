@@ -137,15 +137,11 @@ static cp_status open_names(cp_session *s, const char *data_path)
     return status;
 }
 
-/* The shapes of the layers, for receptive fields; the model has been checked with them already. */
-static cp_status open_geometry(cp_session *s)
+/* What is odd about the cfg, without being wrong. */
+static void tell_warnings(const cp_session *s)
 {
-    cp_cfg *cfg = NULL;
-    cp_status status = cp_cfg_read(s->cfg_path, &cfg);
-    if (!status)
-        status = cp_cfg_check(cfg, 0, &s->net);
-    cp_cfg_free(cfg);
-    return status;
+    for (size_t i = 0; i < s->net->n_warnings; i++)
+        cp_note(s, "%s", s->net->warnings[i]);
 }
 
 /* ---------------------------------------------------------------- outputs */
@@ -291,10 +287,11 @@ cp_status cp_session_open(const cp_command *command, const cp_options *options, 
         status = read_gpus(s);
     if (!status)
         status = cp_model_open(s->cfg_path, s->weights_path, &s->model);
-    if (!status)
-        status = open_geometry(s);
-    if (!status)
+    if (!status) {
+        s->net = cp_model_shapes(s->model);
+        tell_warnings(s);
         status = open_names(s, data);
+    }
     if (status || !runs_images)
         return status;
     s->list = s->n_images != 1;
@@ -314,7 +311,6 @@ void cp_session_close(cp_session *s)
     cp_free(s->input);
     cp_frame_free(s->frame);
     cp_names_free(s->names);
-    cp_cfg_net_free(s->net);
     cp_model_free(s->model);
     *s = (cp_session){0};
 }

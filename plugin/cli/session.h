@@ -18,7 +18,7 @@ typedef struct {
     const cp_command *command;
     const char *cfg_path, *weights_path; /* weights_path NULL: none given */
     cp_model *model;
-    cp_cfg_net *net;  /* geometry of the layers */
+    const cp_cfg_net *net; /* the model's layers as the cfg says them */
     cp_names *names;  /* NULL: none given */
     size_t c, h, w;   /* of the network input */
     cp_frame *frame;  /* batch 1, all images go through it */

@@ -164,6 +164,18 @@ typedef struct {
     size_t n_weights; /* floats of all of them */
 } cp_cfg_layer;
 
+bool cp_layer_is_neuron_layer(const cp_cfg_layer *layer);
+/* Whether the layer has filters of its own: convolutional, deconvolutional, local, connected. */
+bool cp_layer_has_filters(const cp_cfg_layer *layer);
+/* Multiply-adds of one forward pass over one image. */
+double cp_layer_macs(const cp_cfg_layer *layer);
+
+/* What is wrong with a section. */
+typedef struct {
+    size_t section;
+    char *text; /* as cp_error() would give it */
+} cp_cfg_blame;
+
 typedef struct {
     int c, h, w; /* of the input; 0 when [net] only says inputs= */
     size_t inputs;
@@ -171,16 +183,28 @@ typedef struct {
     size_t n_layers;
     size_t n_weights;   /* floats in the weights file */
     size_t parse_bytes; /* what Darknet allocates for this cfg at batch 1 */
-    char **warnings;    /* keys Darknet does not use and the like, one line each */
+    char **warnings;    /* doubled keys and the like, one line each */
     size_t n_warnings;
+    /* Of cp_cfg_check_all: in the order of the sections. */
+    cp_cfg_blame *blames;
+    size_t n_blames;
+    size_t n_shaped;    /* so many layers have a shape; the first that has none is to blame, or there is no such layer */
 } cp_cfg_net;
 
 /* Checks the meaning of a cfg and computes every shape, without Darknet and without allocating anything of the
- * network's size. Refused (CP_EINPUT, one line): a type that is unknown, or unsupported with the reason; values out
- * of range; references to layers that do not exist or come later; sizes that do not fit; a head whose output is read
- * on. CP_ERESOURCE: more memory than `max_bytes` (0: than the machine has). Free with cp_cfg_net_free; it does not
- * point into `cfg`. */
+ * network's size. Refused (CP_EINPUT, one line): a type that is unknown, or unsupported with the reason; keys that no
+ * Darknet knows, or whose value is not supported; values out of range; references to layers that do not exist or come
+ * later; sizes that do not fit; a head whose output is read on. CP_ERESOURCE: more memory than `max_bytes` (0: than the
+ * machine has). Free with cp_cfg_net_free; it does not point into `cfg`. */
 cp_status cp_cfg_check(const cp_cfg *cfg, size_t max_bytes, cp_cfg_net **net);
+/* The same, but what is wrong with a layer does not end it: all that is wrong is in net->blames, and the cfg is sound
+ * when there is none. Fails for what is wrong with [net], and CP_ERESOURCE. */
+cp_status cp_cfg_check_all(const cp_cfg *cfg, size_t max_bytes, cp_cfg_net **net);
+/* For the whole process: keys that no Darknet has in such a section are warned of, not refused. At first false. */
+void cp_cfg_set_lenient(bool lenient);
 void cp_cfg_net_free(cp_cfg_net *net);
+
+/* What the cfg says of an open model's layers; it lives as long as the model. */
+const cp_cfg_net *cp_model_shapes(const cp_model *model);
 
 #endif

@@ -1,5 +1,4 @@
-/* The check of a whole cfg: [net], the order of layers, what reads what, memory. One layer's own rules: cfg_layers.c.
- * */
+/* The check of a whole cfg: [net], the order of layers, what reads what, memory. One layer's own rules: layer_*.c. */
 #define _GNU_SOURCE
 #include "model/cfg_check.h"
 
@@ -12,6 +11,7 @@
 #include <unistd.h>
 
 #include "io/error.h"
+#include "model/layer_row.h"
 
 /* ---- small helpers ---- */
 
@@ -74,20 +74,29 @@ static cp_status warn(cp_cfg_net *net, const cp_cfg *cfg, size_t section, int li
     return CP_OK;
 }
 
-/* Keys that Darknet would not read, and doubles, of which it reads the first. */
-static cp_status warn_keys(cp_cfg_net *net, const cp_cfg *cfg, size_t section, const cp_layer_type *type)
+/* Keeps the message of a failed check of a section and goes on, when that is asked for. */
+static cp_status blame(cp_cfg_walk *walk, size_t section, cp_status status)
 {
-    const cp_cfg_section *s = &cfg->sections[section];
-    cp_status status = CP_OK;
-    for (size_t i = 0; status == CP_OK && i < s->n; i++) {
-        const cp_cfg_pair *pair = &s->pairs[i];
-        if (!cp_cfg_knows_key(type, pair->key))
-            status = warn(net, cfg, section, pair->line, "Darknet does not use '%.40s=%.40s' here", pair->key,
-                          pair->value);
-        else if (cp_cfg_find(cfg, section, pair->key) != pair)
-            status = warn(net, cfg, section, pair->line, "a second %.40s, Darknet uses the first", pair->key);
+    if (status != CP_EINPUT || !walk->collect) return status;
+    cp_cfg_net *net = walk->net;
+    cp_cfg_blame *larger = realloc(net->blames, (net->n_blames + 1) * sizeof *larger);
+    if (larger) net->blames = larger;
+    char *text = larger ? strdup(cp_error()) : NULL;
+    if (!text) return cp_fail(CP_ERESOURCE, "%s: out of memory for messages", cp_cfg_path(walk->cfg));
+    net->blames[net->n_blames++] = (cp_cfg_blame){section, text};
+    return CP_OK;
+}
+
+/* Type NULL: [net]. */
+static cp_status check_keys(cp_cfg_walk *walk, size_t section, const cp_layer_type *type)
+{
+    const cp_cfg_section *s = &walk->cfg->sections[section];
+    for (size_t i = 0; i < s->n; i++) {
+        char text[300];
+        TRY(blame(walk, section, cp_cfg_check_key(walk->cfg, section, type, i, text, sizeof text)));
+        if (*text) TRY(warn(walk->net, walk->cfg, section, s->pairs[i].line, "%s", text));
     }
-    return status;
+    return CP_OK;
 }
 
 /* ---- [net] ---- */
@@ -240,9 +249,22 @@ static cp_status check_memory(const cp_cfg *cfg, size_t max_bytes, const cp_cfg_
 
 /* ---- the walk ---- */
 
+static cp_status shape_layer(cp_cfg_walk *walk)
+{
+    cp_cfg_layer *layer = walk->layer;
+    layer->sources = cp_alloc(1, sizeof *layer->sources, "sources");
+    if (!layer->sources) return CP_ERESOURCE;
+    layer->sources[0] = walk->index - 1;
+    layer->n_sources = 1;
+    TRY(cp_layer_row_of(layer->type)->shape(walk));
+    TRY(check_sources(walk));
+    return check_loading(walk);
+}
+
 static cp_status walk_layer(cp_cfg_walk *walk)
 {
     cp_cfg_layer *layer = walk->layer = &walk->net->layers[walk->index];
+    size_t blames = walk->net->n_blames;
     walk->section = (size_t)walk->index + 1;
     layer->section = walk->section;
     layer->line = cp_cfg_line(walk->cfg, walk->section);
@@ -251,58 +273,69 @@ static cp_status walk_layer(cp_cfg_walk *walk)
     layer->h = walk->h;
     layer->w = walk->w;
     layer->inputs = walk->inputs;
-    cp_status status = cp_cfg_find_type(walk, &layer->type);
-    if (status != CP_OK) return status;
-    layer->sources = cp_alloc(1, sizeof *layer->sources, "sources");
-    if (!layer->sources) return CP_ERESOURCE;
-    layer->sources[0] = walk->index - 1;
-    layer->n_sources = 1;
-    status = cp_cfg_check_layer(walk);
-    if (status == CP_OK) status = check_sources(walk);
-    if (status == CP_OK) status = cp_cfg_check_foreign(walk);
-    if (status == CP_OK) status = check_loading(walk);
-    if (status == CP_OK) status = warn_keys(walk->net, walk->cfg, walk->section, &layer->type);
+    TRY(blame(walk, walk->section, cp_cfg_find_type(walk, &layer->type)));
+    if (walk->net->n_blames > blames) {
+        walk->lost = true;
+        return CP_OK;
+    }
+    /* What a key means comes first: a wrong shape is often but its consequence. */
+    TRY(check_keys(walk, walk->section, &layer->type));
+    if (walk->lost) return CP_OK;
+    blames = walk->net->n_blames;
+    TRY(blame(walk, walk->section, shape_layer(walk)));
+    walk->lost = walk->net->n_blames > blames;
     walk->c = layer->out_c;
     walk->h = layer->out_h;
     walk->w = layer->out_w;
     walk->inputs = layer->outputs;
-    return status;
+    return CP_OK;
 }
 
-cp_status cp_cfg_check(const cp_cfg *cfg, size_t max_bytes, cp_cfg_net **out)
+static cp_status walk_all(cp_cfg_walk *walk, int batch)
+{
+    cp_cfg_net *net = walk->net;
+    size_t bytes = 2 * net->inputs * sizeof(float), ignored, layers = walk->cfg->n - 1;
+    net->layers = cp_alloc(layers, sizeof *net->layers, "layers");
+    if (!net->layers) return CP_ERESOURCE;
+    for (walk->index = 0; walk->index < (int)layers; walk->index++) {
+        net->n_layers = (size_t)walk->index + 1; /* for whoever frees them */
+        TRY(walk_layer(walk));
+        if (walk->lost) continue;
+        TRY(cp_cfg_volume(walk, "a batch", batch, (long)walk->inputs, 1, 1, &ignored));
+        /* At most 10,000 layers of 2^31 floats a few times: no overflow in 64 bits. */
+        net->n_weights += walk->layer->n_weights;
+        net->n_shaped = net->n_layers;
+        bytes += layer_bytes(walk->layer);
+    }
+    net->parse_bytes = bytes + walk->workspace;
+    return CP_OK;
+}
+
+static cp_status check(const cp_cfg *cfg, size_t max_bytes, bool collect, cp_cfg_net **out)
 {
     *out = NULL;
     cp_cfg_net *net = cp_alloc(1, sizeof *net, "the network");
     if (!net) return CP_ERESOURCE;
-    cp_cfg_walk walk = {.cfg = cfg, .net = net};
+    cp_cfg_walk walk = {.cfg = cfg, .net = net, .collect = collect};
     int batch = 1, subdivisions = 1;
     cp_status status = check_net(&walk);
-    if (status == CP_OK) status = warn_keys(net, cfg, 0, NULL);
-    if (status == CP_OK) status = cp_cfg_check_batch(cfg, &batch, &subdivisions);
-    if (status != CP_OK) goto done;
-    net->n_layers = cfg->n - 1;
-    net->layers = cp_alloc(net->n_layers, sizeof *net->layers, "layers");
-    if (!net->layers) {
-        net->n_layers = 0;
-        status = CP_ERESOURCE;
-        goto done;
-    }
-    size_t bytes = 2 * net->inputs * sizeof(float), ignored;
-    for (walk.index = 0; status == CP_OK && walk.index < (int)net->n_layers; walk.index++) {
-        status = walk_layer(&walk);
-        if (status == CP_OK)
-            status = cp_cfg_volume(&walk, "a batch", batch / subdivisions, (long)walk.inputs, 1, 1, &ignored);
-        if (status != CP_OK) break;
-        /* At most 10,000 layers of 2^31 floats a few times: no overflow in 64 bits. */
-        net->n_weights += walk.layer->n_weights;
-        bytes += layer_bytes(walk.layer);
-    }
-    net->parse_bytes = bytes + walk.workspace;
-    if (status == CP_OK) status = check_memory(cfg, max_bytes, net);
-done:
-    if (status == CP_OK) *out = net;
+    if (!status) status = check_keys(&walk, 0, NULL);
+    if (!status) status = cp_cfg_check_batch(cfg, &batch, &subdivisions);
+    if (!status) status = walk_all(&walk, batch / subdivisions);
+    if (!status) status = check_memory(cfg, max_bytes, net);
+    if (!status) *out = net;
     else cp_cfg_net_free(net);
     return status;
+}
+
+cp_status cp_cfg_check(const cp_cfg *cfg, size_t max_bytes, cp_cfg_net **net)
+{
+    return check(cfg, max_bytes, false, net);
+}
+
+cp_status cp_cfg_check_all(const cp_cfg *cfg, size_t max_bytes, cp_cfg_net **net)
+{
+    return check(cfg, max_bytes, true, net);
 }
 
 void cp_cfg_net_free(cp_cfg_net *net)
@@ -316,5 +349,7 @@ void cp_cfg_net_free(cp_cfg_net *net)
     cp_free(net->layers);
     for (size_t i = 0; i < net->n_warnings; i++) free(net->warnings[i]);
     free(net->warnings);
+    for (size_t i = 0; i < net->n_blames; i++) free(net->blames[i].text);
+    free(net->blames);
     cp_free(net);
 }

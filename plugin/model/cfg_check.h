@@ -1,4 +1,4 @@
-/* Between cfg_check.c (the network) and cfg_layers.c (one layer). */
+/* Between cfg_check.c (the network) and layer_*.c (one layer). */
 #ifndef CP_MODEL_CFG_CHECK_H
 #define CP_MODEL_CFG_CHECK_H
 
@@ -25,24 +25,17 @@ typedef struct {
     int c, h, w;        /* output of the layer before, 0 when it is no image */
     size_t inputs;
     size_t workspace;   /* bytes of Darknet's workspace for the layers so far */
+    bool collect;       /* go on behind an error: keep it in net->blames */
+    bool lost;          /* the shapes are not known any more */
 } cp_cfg_walk;
-
-/* Checks the layer and fills in walk->layer, whose inputs, c, h, w and sources (the layer before) are set.
- * walk->workspace grows to what the layer needs. */
-cp_status cp_cfg_check_layer(cp_cfg_walk *walk);
-
-/* The same for softmax, logistic, cost, yolo, region, detection. */
-cp_status cp_cfg_check_head(cp_cfg_walk *walk);
 
 /* Finds the type by Darknet's names. CP_EINPUT: unknown, or unsupported with the reason. */
 cp_status cp_cfg_find_type(const cp_cfg_walk *walk, cp_layer_type *type);
 
-/* True when Darknet reads `key` in a section of this type; NULL type: [net]. */
-bool cp_cfg_knows_key(const cp_layer_type *type, const char *key);
-
-/* CP_EINPUT for a key that other versions of Darknet know, that changes what the layer computes, and that this one
- * would ignore. */
-cp_status cp_cfg_check_foreign(const cp_cfg_walk *walk);
+/* Pair `index` of a section: CP_EINPUT when no Darknet has such a key in a layer of this type (NULL: in [net]), with the
+ * key that may have been meant, or when its value is not supported. warning (of `size` bytes): "", or what else is odd. */
+cp_status cp_cfg_check_key(const cp_cfg *cfg, size_t section, const cp_layer_type *type, size_t index, char *warning,
+                           size_t size);
 
 /* An integer key within min..max. */
 cp_status cp_cfg_ranged(const cp_cfg *cfg, size_t section, const char *key, int fallback, int min, int max, int *value);

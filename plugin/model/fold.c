@@ -75,18 +75,18 @@ void cp_host_array_sizes(const layer *l, size_t *weights, size_t *biases)
     }
 }
 
-cp_status cp_model_fold(network *net, bool gpu)
+cp_status cp_model_fold(cp_model *model)
 {
-    for (int i = 0; i < net->n; ++i) {
-        layer *l = &net->layers[i];
+    for (int i = 0; i < model->net->n; ++i) {
+        layer *l = &model->net->layers[i];
         cp_status status = CP_OK;
         size_t weights, biases;
         cp_host_array_sizes(l, &weights, &biases);
         if (weights && l->batch_normalize) {
             if (l->type == DECONVOLUTIONAL)
-                status = fold_deconvolutional(i, gpu, l);
+                status = fold_deconvolutional(i, model->gpu, l);
             else
-                status = fold_arrays(i, gpu, l->weights, weights / biases, (int)biases, l->biases, l->scales,
+                status = fold_arrays(i, model->gpu, l->weights, weights / biases, (int)biases, l->biases, l->scales,
                                      l->rolling_mean, l->rolling_variance);
             if (status) return status;
             l->batch_normalize = 0;
@@ -96,7 +96,7 @@ cp_status cp_model_fold(network *net, bool gpu)
         if (l->type == DROPOUT) continue; /* its output and delta are the previous layer's */
         drop(&l->x);
         drop(&l->x_norm);
-        if (!cp_host_type_is_head(l->type)) {
+        if (!cp_layer_type_is_head(model->shapes->layers[i].type)) {
             drop(&l->delta);
             drop(&l->output);
         }

@@ -10,10 +10,10 @@
 
 struct cp_model {
     network *net; /* parsed at batch 1; its own output and delta buffers are not used */
+    cp_cfg_net *shapes; /* what the cfg says, parsed once */
     char *cfg_path, *weights_path;
     int layers;
     cp_layer_info *layer;
-    int *sources; /* pool behind cp_layer_info.sources */
     int neuron_layers;
     cp_neuron_layer *neuron;
     int *neuron_position; /* by layer, -1 where not a neuron layer */
@@ -37,13 +37,12 @@ struct cp_model {
  * at 0, for who fills in all of them, which takes half as long. */
 cp_status cp_host_parse(const char *text, size_t length, bool random, network **net);
 void cp_host_free(network *net);
-/* model/table.c: fills the layer table, neuron layers, dependencies and heads from net. */
+/* model/table.c: fills the layer table, neuron layers, dependencies and heads from the shapes. */
 cp_status cp_model_build_table(cp_model *model);
 /* model/predict.c: one head's forward over the output of its logit layer, one image; output has the head's outputs. */
 cp_status cp_model_run_head(const cp_model *model, int head, const float *logits, float *output);
-/* model/fold.c: folds batch norm into weights and biases, drops training buffers. gpu: with the epsilon of Darknet's
- * kernels, sqrt(var+1e-5), in place of the CPU forward's, sqrt(var)+1e-6. */
-cp_status cp_model_fold(network *net, bool gpu);
+/* model/fold.c: folds batch norm into weights and biases, drops training buffers. */
+cp_status cp_model_fold(cp_model *model);
 /* model/fold.c: floats in the weights and in the biases of a layer; 0 where it has none. */
 void cp_host_array_sizes(const layer *l, size_t *weights, size_t *biases);
 /* model/device.c: what cp_device() says from now on; `thread`: to the calling thread alone. */
@@ -62,8 +61,5 @@ cp_status cp_model_load_weights(cp_model *model, const char *weights, cp_weights
 /* Those of another network of the same cfg, unfolded, in host memory; it is only read. Folded as that network, on the CPU
  * or a GPU, would predict. CP_EINPUT: other layers or sizes, or a number that is not finite. */
 cp_status cp_model_copy_weights(cp_model *model, const network *from);
-
-const char *cp_host_type_name(LAYER_TYPE type);
-bool cp_host_type_is_head(LAYER_TYPE type);
 
 #endif

@@ -100,14 +100,13 @@ static cp_status compare_shapes(const cp_model *model, const cp_cfg_net *net)
 static cp_status open_checked(cp_model *model, const char *weights)
 {
     cp_cfg *cfg = NULL;
-    cp_cfg_net *net = NULL;
     char *text = NULL;
     size_t length;
     cp_weights_file *file = NULL;
     cp_status status = cp_cfg_read(model->cfg_path, &cfg);
     if (!status) status = cp_cfg_prepare(cfg, 1, 0, 0);
-    if (!status) status = cp_cfg_check(cfg, 0, &net);
-    if (!status && net->n_layers == 0) status = cp_fail(CP_EINPUT, "cfg: %s has no layers", model->cfg_path);
+    if (!status) status = cp_cfg_check(cfg, 0, &model->shapes);
+    const cp_cfg_net *net = model->shapes;
     if (!status && weights) status = cp_weights_open(weights, net, model->cfg_path, &file);
     if (!status) status = cp_cfg_render(cfg, &text, &length);
     if (!status) status = cp_host_parse(text, length, !weights, &model->net);
@@ -115,10 +114,9 @@ static cp_status open_checked(cp_model *model, const char *weights)
     if (!status && weights) status = cp_host_read_weights(model->net, net, file, model->weights_sha256, NULL);
     if (!status && !weights) neutral_batch_norm(model->net);
     if (!status) status = cp_model_build_table(model);
-    if (!status) status = cp_model_fold(model->net, model->gpu);
+    if (!status) status = cp_model_fold(model);
     cp_weights_close(file);
     cp_free(text);
-    cp_cfg_net_free(net);
     cp_cfg_free(cfg);
     return status;
 }
@@ -178,8 +176,9 @@ void cp_model_free(cp_model *model)
     if (!model) return;
     if (model->engine) model->engine_free(model->engine);
     cp_host_free(model->net);
-    cp_free(model->layer), cp_free(model->sources), cp_free(model->neuron), cp_free(model->neuron_position);
+    cp_free(model->layer), cp_free(model->neuron), cp_free(model->neuron_position);
     cp_free(model->head), cp_free(model->depends);
+    cp_cfg_net_free(model->shapes);
     free(model->cfg_path), free(model->weights_path);
     pthread_mutex_destroy(&model->engine_lock);
     cp_free(model);
@@ -194,6 +193,7 @@ void cp_model_input_shape(const cp_model *model, size_t *c, size_t *h, size_t *w
     if ((size_t)net->c * net->h * net->w != (size_t)net->inputs) *c = net->inputs, *h = *w = 1;
 }
 
+const cp_cfg_net *cp_model_shapes(const cp_model *model) { return model->shapes; }
 int cp_model_layer_count(const cp_model *model) { return model->layers; }
 const cp_layer_info *cp_model_layer(const cp_model *model, int index) { return &model->layer[index]; }
 

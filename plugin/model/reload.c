@@ -24,22 +24,15 @@ static void drop_engine(cp_model *model)
 
 cp_status cp_model_load_weights(cp_model *model, const char *weights, cp_weights_info *info)
 {
-    cp_cfg *cfg = NULL;
-    cp_cfg_net *net = NULL;
     cp_weights_file *file = NULL;
-    cp_status status = cp_cfg_read(model->cfg_path, &cfg);
-    if (!status) status = cp_cfg_prepare(cfg, 1, 0, 0);
-    if (!status) status = cp_cfg_check(cfg, 0, &net);
-    if (!status) status = cp_weights_open(weights, net, model->cfg_path, &file);
+    cp_status status = cp_weights_open(weights, model->shapes, model->cfg_path, &file);
     if (!status) {
         drop_engine(model);
         unfold(model->net);
-        status = cp_host_read_weights(model->net, net, file, model->weights_sha256, info);
+        status = cp_host_read_weights(model->net, model->shapes, file, model->weights_sha256, info);
     }
-    if (!status) status = cp_model_fold(model->net, model->gpu);
+    if (!status) status = cp_model_fold(model);
     cp_weights_close(file);
-    cp_cfg_net_free(net);
-    cp_cfg_free(cfg);
     return status;
 }
 
@@ -89,5 +82,5 @@ cp_status cp_model_copy_weights(cp_model *model, const network *from)
 #ifdef GPU
     model->gpu = from->gpu_index >= 0;
 #endif
-    return status ? status : cp_model_fold(net, model->gpu);
+    return status ? status : cp_model_fold(model);
 }

@@ -5,12 +5,7 @@
 #include <string.h>
 
 #include "io/error.h"
-
-bool cp_layer_has_filters(const cp_cfg_layer *layer)
-{
-    return layer->type == CP_LAYER_CONVOLUTIONAL || layer->type == CP_LAYER_DECONVOLUTIONAL ||
-           layer->type == CP_LAYER_LOCAL || layer->type == CP_LAYER_CONNECTED;
-}
+#include "model/layer_row.h"
 
 bool cp_layer_is_depthwise(const cp_cfg_layer *layer)
 {
@@ -27,17 +22,7 @@ size_t cp_channels_count(const cp_channels *channels, int layer)
 double cp_net_macs(const cp_cfg_net *net)
 {
     double sum = 0;
-    for (size_t i = 0; i < net->n_layers; i++) {
-        const cp_cfg_layer *l = &net->layers[i];
-        double positions = (double)l->out_h * l->out_w, window = (double)l->size * l->size * l->n;
-        switch (l->type) {
-        case CP_LAYER_CONVOLUTIONAL: sum += positions * window * (l->c / l->groups); break;
-        case CP_LAYER_DECONVOLUTIONAL: sum += (double)l->h * l->w * window * l->c; break;
-        case CP_LAYER_LOCAL: sum += positions * window * l->c; break;
-        case CP_LAYER_CONNECTED: sum += (double)l->c * l->n; break;
-        default: break;
-        }
-    }
+    for (size_t i = 0; i < net->n_layers; i++) sum += cp_layer_macs(&net->layers[i]);
     return sum;
 }
 
@@ -114,45 +99,42 @@ static void tie_route(walk *w, int layer, const cp_cfg_layer *l)
     }
 }
 
+static void tie_filters(walk *w, int layer, const cp_cfg_layer *l)
+{
+    if (cp_layer_is_depthwise(l)) {
+        tie_depthwise(w->c, layer, l);
+    } else if (l->groups > 1) {
+        keep(w, l->sources[0], "read by layer %d [convolutional], whose %d groups must stay alike", layer, l->groups);
+        keep(w, layer, "its %d groups must stay alike", l->groups);
+    }
+}
+
+/* Of different numbers of channels a [shortcut] adds the first min(c), and the rest stays: the smaller network's first
+ * min(c) are the same ones, since both lose the same of them. */
+static void tie_each(cp_channels *c, int layer, const cp_cfg_layer *l)
+{
+    size_t n = cp_channels_count(c, layer);
+    for (size_t s = 0; s < l->n_sources; s++) {
+        size_t from = cp_channels_count(c, l->sources[s]);
+        tie_outputs(c, l->sources[s], layer, from < n ? from : n);
+    }
+}
+
 static void tie_layer(walk *w, int layer)
 {
     cp_channels *c = w->c;
     const cp_cfg_layer *l = &c->net->layers[layer];
-    const char *type = cp_layer_type_name(l->type);
-    int source = l->sources[0];
-    size_t n = cp_channels_count(c, layer), from;
-    switch (l->type) {
-    case CP_LAYER_CONVOLUTIONAL:
-        if (cp_layer_is_depthwise(l)) {
-            tie_depthwise(c, layer, l);
-        } else if (l->groups > 1) {
-            keep(w, source, "read by layer %d [convolutional], whose %d groups must stay alike", layer, l->groups);
-            keep(w, layer, "its %d groups must stay alike", l->groups);
-        }
+    switch (cp_layer_row_of(l->type)->ties) {
+    case CP_TIES_NONE:
+        tie_filters(w, layer, l);
         return;
-    case CP_LAYER_DECONVOLUTIONAL:
-    case CP_LAYER_LOCAL:
-    case CP_LAYER_CONNECTED:
+    case CP_TIES_EACH:
+        tie_each(c, layer, l);
         return;
-    case CP_LAYER_MAXPOOL:
-    case CP_LAYER_AVGPOOL:
-    case CP_LAYER_UPSAMPLE:
-    case CP_LAYER_ACTIVATION:
-    case CP_LAYER_DROPOUT:
-    case CP_LAYER_CROP:
-        tie_outputs(c, source, layer, n);
-        return;
-    case CP_LAYER_SHORTCUT:
-        tie_outputs(c, source, layer, n);
-        /* Of different numbers of channels Darknet adds the first min(c), and the rest stays: the smaller network's
-         * first min(c) are the same ones, since both lose the same of them. */
-        from = cp_channels_count(c, l->sources[1]);
-        tie_outputs(c, l->sources[1], layer, from < n ? from : n);
-        return;
-    case CP_LAYER_ROUTE:
+    case CP_TIES_ROUTE:
         tie_route(w, layer, l);
         return;
-    case CP_LAYER_REORG:
+    case CP_TIES_REORG:
         if (!l->reverse && !l->flatten && !l->extra) {
             tie_reorg(c, layer, l);
             return;
@@ -160,10 +142,10 @@ static void tie_layer(walk *w, int layer)
         keep(w, layer, "%s makes it of all channels",
              l->reverse ? "reverse=1" : l->flatten ? "flatten=1" : "extra");
         break;
-    default: /* heads */
+    case CP_TIES_ALL:
         break;
     }
-    keep(w, source, "read by layer %d [%s]", layer, type);
+    keep(w, l->sources[0], "read by layer %d [%s]", layer, cp_layer_type_name(l->type));
 }
 
 /* ---- all of it ---- */

@@ -32,8 +32,6 @@ void cp_channels_free(cp_channels *channels);
 size_t cp_channels_first(const cp_channels *channels, int layer);
 size_t cp_channels_count(const cp_channels *channels, int layer);
 
-/* Whether the layer has filters of its own: convolutional, deconvolutional, local, connected. */
-bool cp_layer_has_filters(const cp_cfg_layer *layer);
 /* One input channel per filter: a convolution with as many groups as channels, and more than one. */
 bool cp_layer_is_depthwise(const cp_cfg_layer *layer);
 

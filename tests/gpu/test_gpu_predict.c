@@ -45,7 +45,7 @@ static double compare(const network *net, const cp_frame *frame)
     for (int i = 0; i < net->n; ++i) {
         const layer *l = &net->layers[i];
         const float *ours = cp_frame_output((cp_frame *)frame, i, 0);
-        if (!ours || cp_host_type_is_head(l->type)) continue;
+        if (!ours) continue; /* a head */
         float *theirs = net->gpu_index >= 0 ? twins_pull(l->output_gpu, l->outputs) : l->output;
         double largest = 1e-3, difference = 0;
         for (int k = 0; k < l->outputs; ++k) {

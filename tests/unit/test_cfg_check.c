@@ -148,8 +148,7 @@ static void test_bad_convolutions(void **state)
         {NET "[conv]\nbatch_normalize=1\ndontloadscales=1\n",
          "t.cfg: layer 0 [conv], line 7: dontloadscales=1 leaves weights at random values, 0 is needed"},
         {NET "[conv]\nsize=3\ndilation=2\n",
-         "t.cfg: layer 0 [conv], line 7: dilation=2 is of another Darknet, this one would ignore it and compute as "
-         "with 1"},
+         "t.cfg: layer 0 [conv], line 7: dilation=2 is not supported: it is not supported yet"},
         {NET "[conv]\nfilters=100000000\n",
          "t.cfg: layer 0 [conv], line 5: an output of 8x6x100000000, more than the 2147483647 that Darknet can count"},
         {NET "[conv]\nfilters=1000\nsize=100000\npad=1\n",

@@ -1,0 +1,177 @@
+/* The heads: their input must have exactly the size that their keys say, or Darknet reads and writes past it. */
+#include <limits.h>
+
+#include "io/error.h"
+#include "model/layer_row.h"
+
+/* tree= is a file that Darknet reads unchecked. */
+static cp_status refuse_tree(const cp_cfg_walk *walk)
+{
+    const char *tree = cp_cfg_string(walk->cfg, walk->section, "tree", NULL);
+    if (!tree) return CP_OK;
+    return REFUSE("tree", "tree=%.80s is not supported: a class of a hierarchy has no logit of its own", tree);
+}
+
+static cp_status shape_softmax(cp_cfg_walk *walk)
+{
+    cp_cfg_layer *layer = walk->layer;
+    layer->outputs = walk->inputs;
+    TRY(cp_layer_number(walk, "groups", 1, &layer->groups));
+    TRY(cp_cfg_float(walk->cfg, walk->section, "temperature", 1, &layer->temperature));
+    TRY(refuse_tree(walk));
+    if (walk->inputs % (size_t)layer->groups)
+        return REFUSE("groups", "groups=%d must divide the %zu values of the input", layer->groups, walk->inputs);
+    if (!(layer->temperature > 0))
+        return REFUSE("temperature", "temperature=%g, more than 0 is needed", layer->temperature);
+    return CP_OK;
+}
+
+static cp_status shape_cost(cp_cfg_walk *walk)
+{
+    walk->layer->outputs = walk->inputs;
+    return cp_cfg_float(walk->cfg, walk->section, "scale", 1, &walk->layer->scale);
+}
+
+static cp_status shape_logistic(cp_cfg_walk *walk)
+{
+    cp_layer_keep_shape(walk);
+    return CP_OK;
+}
+
+/* Boxes on a grid: `per_cell` values in each cell of the image before. */
+static cp_status need_cells(const cp_cfg_walk *walk, int boxes, const char *formula, long per_box)
+{
+    if (!walk->c || !walk->h || !walk->w)
+        return REFUSE("classes", "the layer before gives %zu values but no image, which is needed", walk->inputs);
+    long per_cell;
+    if (__builtin_mul_overflow((long)boxes, per_box, &per_cell)) per_cell = LONG_MAX;
+    if (walk->c == per_cell) return CP_OK;
+    return REFUSE("classes", "the layer before gives %d channels, %s needs %ld", walk->c, formula, per_cell);
+}
+
+/* Absent anchors are all .5 in Darknet; too many overrun its array; too few leave some at .5, which nobody means. */
+static cp_status read_anchors(const cp_cfg_walk *walk)
+{
+    cp_cfg_layer *layer = walk->layer;
+    size_t n;
+    TRY(cp_cfg_floats(walk->cfg, walk->section, "anchors", &layer->anchors, &n));
+    size_t needed = 2 * (size_t)layer->num;
+    if (layer->anchors && n != needed)
+        return REFUSE("anchors", "anchors has %zu numbers, num=%d needs %zu", n, layer->num, needed);
+    if (layer->anchors) return CP_OK;
+    layer->anchors = cp_alloc(needed, sizeof *layer->anchors, "anchors");
+    if (!layer->anchors) return CP_ERESOURCE;
+    for (size_t i = 0; i < needed; i++) layer->anchors[i] = .5f;
+    return CP_OK;
+}
+
+static cp_status shape_yolo(cp_cfg_walk *walk)
+{
+    cp_cfg_layer *layer = walk->layer;
+    TRY(cp_layer_number(walk, "classes", 20, &layer->classes));
+    TRY(cp_layer_number(walk, "num", 1, &layer->num));
+    layer->coords = 4;
+    TRY(cp_cfg_ints(walk->cfg, walk->section, "mask", &layer->mask, &layer->n_mask));
+    if (layer->mask) {
+        TRY(need_cells(walk, (int)layer->n_mask, "(classes+5)*masks", layer->classes + 5L));
+        for (size_t i = 0; i < layer->n_mask; i++)
+            if (layer->mask[i] < 0 || layer->mask[i] >= layer->num)
+                return REFUSE("mask", "mask names anchor %d, 0 to %d is allowed (num=%d)", layer->mask[i],
+                              layer->num - 1, layer->num);
+    } else {
+        TRY(need_cells(walk, layer->num, "(classes+5)*num", layer->classes + 5L));
+        layer->n_mask = (size_t)layer->num;
+        layer->mask = cp_alloc(layer->n_mask, sizeof *layer->mask, "mask");
+        if (!layer->mask) return CP_ERESOURCE;
+        for (int i = 0; i < layer->num; i++) layer->mask[i] = i;
+    }
+    /* num is bounded by nothing else: a mask may pick few of many. */
+    if (layer->num > CP_CFG_MAX_LINE)
+        return REFUSE("num", "num=%d, at most %d is allowed", layer->num, CP_CFG_MAX_LINE);
+    cp_layer_keep_shape(walk);
+    return read_anchors(walk);
+}
+
+static cp_status shape_region(cp_cfg_walk *walk)
+{
+    cp_cfg_layer *layer = walk->layer;
+    TRY(cp_layer_number(walk, "coords", 4, &layer->coords));
+    TRY(cp_layer_number(walk, "classes", 20, &layer->classes));
+    TRY(cp_layer_number(walk, "num", 1, &layer->num));
+    TRY(cp_cfg_flag(walk, "softmax", &layer->softmax));
+    TRY(refuse_tree(walk));
+    TRY(need_cells(walk, layer->num, "(classes+5)*num", layer->classes + 5L));
+    cp_layer_keep_shape(walk);
+    layer->n_mask = (size_t)layer->num;
+    return read_anchors(walk);
+}
+
+static cp_status shape_detection(cp_cfg_walk *walk)
+{
+    cp_cfg_layer *layer = walk->layer;
+    TRY(cp_layer_number(walk, "coords", 1, &layer->coords));
+    TRY(cp_layer_number(walk, "classes", 1, &layer->classes));
+    TRY(cp_layer_number(walk, "num", 1, &layer->num));
+    TRY(cp_layer_number(walk, "side", 7, &layer->side));
+    TRY(cp_cfg_flag(walk, "softmax", &layer->softmax));
+    /* 32 bits each, so 5 * num + classes and the square fit in 64; their product may not. */
+    long needed, cells = (long)layer->side * layer->side;
+    if (__builtin_mul_overflow(cells, 5L * layer->num + layer->classes, &needed)) needed = LONG_MAX;
+    if ((long)walk->inputs != needed)
+        return REFUSE("classes", "the layer before gives %zu values, side*side*(5*num+classes) needs %ld", walk->inputs,
+                      needed);
+    layer->n_mask = (size_t)layer->num;
+    layer->outputs = walk->inputs;
+    return CP_OK;
+}
+
+/* ---- the rows ---- */
+
+static const cp_cfg_key softmax_keys[] = {
+    CP_KEY_COUNT("groups"), CP_KEY("temperature"), CP_KEY("tree"),
+    CP_REFUSED("spatial", "Darknet honours it only on a GPU"), CP_TRAINING("noloss"), CP_KEYS_END};
+
+static const cp_cfg_key no_keys[] = {CP_KEYS_END};
+
+static const cp_cfg_key cost_keys[] = {CP_KEY("scale"), CP_TRAINING("type"), CP_TRAINING("ratio"),
+                                       CP_TRAINING("noobj"), CP_TRAINING("thresh"), CP_KEYS_END};
+
+static const cp_cfg_key yolo_keys[] = {
+    CP_KEY_COUNT("classes"), CP_KEY_COUNT("num"), CP_KEY("mask"), CP_KEY("anchors"),
+    CP_REFUSED("new_coords", "it is not supported yet"), CP_KEY("scale_x_y"), CP_KEY("nms_kind"), CP_KEY("beta_nms"),
+    CP_TRAINING("max"), CP_TRAINING("jitter"), CP_TRAINING("resize"), CP_TRAINING("random"), CP_TRAINING("map"),
+    CP_TRAINING("ignore_thresh"), CP_TRAINING("truth_thresh"), CP_TRAINING("iou_thresh"), CP_TRAINING("iou_loss"),
+    CP_TRAINING("iou_thresh_kind"), CP_TRAINING("iou_normalizer"), CP_TRAINING("obj_normalizer"),
+    CP_TRAINING("cls_normalizer"), CP_TRAINING("delta_normalizer"), CP_TRAINING("max_delta"),
+    CP_TRAINING("label_smooth_eps"), CP_TRAINING("objectness_smooth"), CP_TRAINING("counters_per_class"),
+    CP_TRAINING("focal_loss"), CP_TRAINING("show_details"), CP_TRAINING("embedding_layer"),
+    CP_TRAINING("track_history_size"), CP_TRAINING("track_ciou_norm"), CP_TRAINING("dets_for_track"),
+    CP_TRAINING("dets_for_show"), CP_TRAINING("sim_thresh"), CP_KEYS_END};
+
+static const cp_cfg_key region_keys[] = {
+    CP_KEY_INT("coords", 4, 4), CP_KEY_COUNT("classes"), CP_KEY_COUNT("num"), CP_KEY("softmax"), CP_KEY("tree"),
+    CP_KEY("anchors"), CP_REFUSED("background", "it has no class of its own"), CP_TRAINING("log"),
+    CP_TRAINING("sqrt"), CP_TRAINING("max"), CP_TRAINING("jitter"), CP_TRAINING("resize"), CP_TRAINING("rescore"),
+    CP_TRAINING("thresh"), CP_TRAINING("classfix"), CP_TRAINING("absolute"), CP_TRAINING("random"),
+    CP_TRAINING("coord_scale"), CP_TRAINING("object_scale"), CP_TRAINING("noobject_scale"),
+    CP_TRAINING("mask_scale"), CP_TRAINING("class_scale"), CP_TRAINING("bias_match"), CP_TRAINING("map"),
+    CP_TRAINING("focal_loss"), CP_KEYS_END};
+
+static const cp_cfg_key detection_keys[] = {
+    CP_KEY_INT("coords", 4, 4), CP_KEY_COUNT("classes"), CP_KEY_COUNT("num"), CP_KEY_COUNT("side"),
+    CP_KEY("softmax"), CP_KEY("sqrt"), CP_TRAINING("rescore"), CP_TRAINING("max"), CP_TRAINING("coord_scale"),
+    CP_TRAINING("forced"), CP_TRAINING("object_scale"), CP_TRAINING("noobject_scale"), CP_TRAINING("class_scale"),
+    CP_TRAINING("jitter"), CP_TRAINING("resize"), CP_TRAINING("random"), CP_TRAINING("reorg"), CP_KEYS_END};
+
+const cp_layer_row cp_row_softmax = {.name = "softmax", .aliases = {"soft"}, .head = true, .keys = softmax_keys,
+                                     .shape = shape_softmax, .ties = CP_TIES_ALL};
+const cp_layer_row cp_row_logistic = {.name = "logistic", .head = true, .keys = no_keys, .shape = shape_logistic,
+                                      .ties = CP_TIES_ALL};
+const cp_layer_row cp_row_cost = {.name = "cost", .head = true, .keys = cost_keys, .shape = shape_cost,
+                                  .ties = CP_TIES_ALL};
+const cp_layer_row cp_row_yolo = {.name = "yolo", .head = true, .keys = yolo_keys, .shape = shape_yolo,
+                                  .ties = CP_TIES_ALL};
+const cp_layer_row cp_row_region = {.name = "region", .head = true, .keys = region_keys, .shape = shape_region,
+                                    .ties = CP_TIES_ALL};
+const cp_layer_row cp_row_detection = {.name = "detection", .head = true, .keys = detection_keys,
+                                       .shape = shape_detection, .ties = CP_TIES_ALL};

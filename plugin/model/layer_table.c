@@ -1,0 +1,277 @@
+/* The layer table: all rows, the keys of every layer and of [net], and the check of a section's keys. */
+#include "model/layer_row.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "io/error.h"
+#include "io/nearest.h"
+
+static const cp_layer_row *const rows[CP_LAYER_TYPES] = {
+    [CP_LAYER_CONVOLUTIONAL] = &cp_row_convolutional,
+    [CP_LAYER_DECONVOLUTIONAL] = &cp_row_deconvolutional,
+    [CP_LAYER_LOCAL] = &cp_row_local,
+    [CP_LAYER_CONNECTED] = &cp_row_connected,
+    [CP_LAYER_MAXPOOL] = &cp_row_maxpool,
+    [CP_LAYER_AVGPOOL] = &cp_row_avgpool,
+    [CP_LAYER_SHORTCUT] = &cp_row_shortcut,
+    [CP_LAYER_ROUTE] = &cp_row_route,
+    [CP_LAYER_UPSAMPLE] = &cp_row_upsample,
+    [CP_LAYER_REORG] = &cp_row_reorg,
+    [CP_LAYER_ACTIVATION] = &cp_row_activation,
+    [CP_LAYER_DROPOUT] = &cp_row_dropout,
+    [CP_LAYER_CROP] = &cp_row_crop,
+    [CP_LAYER_SOFTMAX] = &cp_row_softmax,
+    [CP_LAYER_LOGISTIC] = &cp_row_logistic,
+    [CP_LAYER_COST] = &cp_row_cost,
+    [CP_LAYER_YOLO] = &cp_row_yolo,
+    [CP_LAYER_REGION] = &cp_row_region,
+    [CP_LAYER_DETECTION] = &cp_row_detection,
+};
+
+/* Types that some Darknet has and that are not supported. Their keys are not looked at. */
+static const cp_layer_row refused_rows[] = {
+    {.name = "lrn", .aliases = {"normalization"},
+     .refused = "Darknet's own forward is wrong here: its window drifts and norms turn negative"},
+    {.name = "batchnorm", .refused = "a batch norm of its own makes Darknet write to memory it never allocates"},
+    {.name = "l2norm", .refused = "Darknet divides by zero in it and its gradient is wrong"},
+    {.name = "pathmask",
+     .refused = "masks are for Darknet's own verbs; `darknet critpath strip` writes the cfg without them"},
+    {.name = "iseg", .refused = "Darknet's forward reads the ground truth, which a prediction does not have"},
+    {.name = "rnn", .refused = "recurrent layers have no image input"},
+    {.name = "gru", .refused = "recurrent layers have no image input"},
+    {.name = "lstm", .refused = "recurrent layers have no image input"},
+    {.name = "crnn", .refused = "recurrent layers keep a state between images"},
+    {.name = "conv_lstm", .refused = "recurrent layers keep a state between images"},
+    {.name = "history", .refused = "recurrent layers keep a state between images"},
+};
+
+const cp_layer_row *cp_layer_row_of(cp_layer_type type) { return rows[type]; }
+
+const char *cp_layer_type_name(cp_layer_type type)
+{
+    return (unsigned)type < CP_LAYER_TYPES ? rows[type]->name : "unknown";
+}
+
+bool cp_layer_type_is_head(cp_layer_type type) { return (unsigned)type < CP_LAYER_TYPES && rows[type]->head; }
+
+bool cp_layer_is_neuron_layer(const cp_cfg_layer *layer)
+{
+    return rows[layer->type]->neuron && layer->activation && strcmp(layer->activation, "linear");
+}
+
+bool cp_layer_has_filters(const cp_cfg_layer *layer) { return rows[layer->type]->filters; }
+
+double cp_layer_macs(const cp_cfg_layer *layer)
+{
+    return rows[layer->type]->macs ? rows[layer->type]->macs(layer) : 0;
+}
+
+const char *cp_array_name(cp_array_kind kind)
+{
+    static const char *const names[] = {"biases", "scales", "rolling_mean", "rolling_variance", "weights"};
+    return (unsigned)kind < 5 ? names[kind] : "unknown";
+}
+
+static bool is_named(const cp_layer_row *row, const char *name)
+{
+    for (size_t a = 0; a < sizeof row->aliases / sizeof *row->aliases; a++)
+        if (row->aliases[a] && !strcmp(name, row->aliases[a])) return true;
+    return !strcmp(name, row->name);
+}
+
+cp_status cp_cfg_find_type(const cp_cfg_walk *walk, cp_layer_type *type)
+{
+    const char *name = cp_cfg_type(walk->cfg, walk->section);
+    int line = cp_cfg_line(walk->cfg, walk->section);
+    for (int i = 0; i < CP_LAYER_TYPES; i++)
+        if (is_named(rows[i], name)) {
+            *type = (cp_layer_type)i;
+            return CP_OK;
+        }
+    for (size_t i = 0; i < sizeof refused_rows / sizeof *refused_rows; i++)
+        if (is_named(&refused_rows[i], name))
+            return cp_cfg_refuse(walk->cfg, walk->section, line, "not supported: %s", refused_rows[i].refused);
+    if (cp_cfg_is_net(name))
+        return cp_cfg_refuse(walk->cfg, walk->section, line, "only the first section may be [net]");
+    return cp_cfg_refuse(walk->cfg, walk->section, line, "Darknet has no layer of this type");
+}
+
+/* ---- keys ---- */
+
+static const cp_cfg_key net_keys[] = {
+    CP_KEY("batch"), CP_KEY("subdivisions"), CP_KEY_INT("time_steps", 1, 1), CP_KEY_INT("height", 0, INT_MAX),
+    CP_KEY_INT("width", 0, INT_MAX), CP_KEY_INT("channels", 0, INT_MAX), CP_KEY_INT("inputs", 0, INT_MAX),
+    CP_KEY("letter_box"), CP_KEY("policy"), CP_KEY("steps"), CP_KEY("scales"), CP_TRAINING("learning_rate"),
+    CP_TRAINING("momentum"), CP_TRAINING("decay"), CP_TRAINING("notruth"), CP_TRAINING("random"),
+    CP_TRAINING("adam"), CP_TRAINING("B1"), CP_TRAINING("B2"), CP_TRAINING("eps"), CP_TRAINING("max_crop"),
+    CP_TRAINING("min_crop"), CP_TRAINING("max_ratio"), CP_TRAINING("min_ratio"), CP_TRAINING("center"),
+    CP_TRAINING("clip"), CP_TRAINING("angle"), CP_TRAINING("aspect"), CP_TRAINING("saturation"),
+    CP_TRAINING("exposure"), CP_TRAINING("hue"), CP_TRAINING("burn_in"), CP_TRAINING("power"), CP_TRAINING("step"),
+    CP_TRAINING("scale"), CP_TRAINING("gamma"), CP_TRAINING("max_batches"), CP_TRAINING("seen"),
+    /* AlexeyAB's and hank-ai's. */
+    CP_TRAINING("learning_rate_min"), CP_TRAINING("sgdr_cycle"), CP_TRAINING("sgdr_mult"), CP_TRAINING("seq_scales"),
+    CP_TRAINING("track"), CP_TRAINING("augment_speed"), CP_TRAINING("sequential_subdivisions"),
+    CP_TRAINING("try_fix_nan"), CP_TRAINING("weights_reject_freq"), CP_TRAINING("equidistant_point"),
+    CP_TRAINING("badlabels_rejection_percentage"), CP_TRAINING("num_sigmas_reject_badlabels"),
+    CP_TRAINING("ema_alpha"), CP_TRAINING("use_cuda_graph"), CP_TRAINING("loss_scale"),
+    CP_TRAINING("dynamic_minibatch"), CP_TRAINING("optimized_memory"), CP_TRAINING("workspace_size_limit_MB"),
+    CP_TRAINING("flip"), CP_TRAINING("blur"), CP_TRAINING("gaussian_noise"), CP_TRAINING("mixup"),
+    CP_TRAINING("cutmix"), CP_TRAINING("mosaic"), CP_TRAINING("mosaic_bound"), CP_TRAINING("contrastive"),
+    CP_TRAINING("contrastive_jit_flip"), CP_TRAINING("contrastive_color"), CP_TRAINING("unsupervised"),
+    CP_TRAINING("label_smooth_eps"), CP_TRAINING("resize_step"), CP_TRAINING("attention"),
+    CP_TRAINING("adversarial_lr"), CP_TRAINING("max_chart_loss"), CP_KEYS_END};
+
+static const cp_cfg_key common_keys[] = {
+    CP_KEY("dontload"), CP_KEY("numload"), CP_KEY("dontloadscales"), CP_TRAINING("truth"), CP_TRAINING("onlyforward"),
+    CP_TRAINING("stopbackward"), CP_TRAINING("dontsave"), CP_TRAINING("learning_rate"), CP_TRAINING("smooth"),
+    CP_TRAINING("dont_update"), CP_TRAINING("burnin_update"), CP_TRAINING("train_only_bn"), CP_TRAINING("clip"),
+    CP_KEYS_END};
+
+static const cp_cfg_key *find_in(const cp_cfg_key *keys, const char *name)
+{
+    for (; keys->name; keys++)
+        if (!strcmp(keys->name, name)) return keys;
+    return NULL;
+}
+
+/* NULL type: of [net]. NULL: no Darknet has it there. */
+static const cp_cfg_key *find_key(const cp_layer_type *type, const char *name)
+{
+    if (!type) return find_in(net_keys, name);
+    const cp_cfg_key *key = find_in(rows[*type]->keys, name);
+    return key ? key : find_in(common_keys, name);
+}
+
+static int count_keys(const cp_cfg_key *keys)
+{
+    int n = 0;
+    while (keys[n].name) n++;
+    return n;
+}
+
+/* The key that is most like `name`; NULL: none is. */
+static const char *suggest(const cp_layer_type *type, const char *name)
+{
+    enum { MOST = 128 };
+    const cp_cfg_key *lists[2] = {type ? rows[*type]->keys : net_keys, type ? common_keys : NULL};
+    const char *names[MOST];
+    int n = 0;
+    for (int k = 0; k < 2 && lists[k]; k++)
+        for (int i = 0; i < count_keys(lists[k]) && n < MOST; i++) names[n++] = lists[k][i].name;
+    return cp_nearest_name(name, names, n);
+}
+
+static cp_status check_refused(const cp_cfg *cfg, size_t section, const cp_cfg_pair *pair, const cp_cfg_key *key)
+{
+    int value;
+    bool number = cp_cfg_int(cfg, section, pair->key, 0, &value) == CP_OK;
+    if (number ? value >= key->min && value <= key->max : !strcmp(pair->value, "none")) return CP_OK;
+    return cp_cfg_refuse(cfg, section, pair->line, "%.40s=%.40s is not supported: %s", pair->key, pair->value,
+                         key->reason);
+}
+
+/* Darknet's name, in memory that stays; NULL: it is none. */
+static const char *find_activation(const char *name)
+{
+    static const char *const names[] = {"logistic", "loggy", "relu", "elu", "selu", "relie", "plse", "hardtan", "lhtan",
+                                        "linear", "ramp", "leaky", "tanh", "stair"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (!strcmp(name, names[i])) return names[i];
+    return NULL;
+}
+
+static cp_status check_activation(const cp_cfg *cfg, size_t section, const cp_cfg_pair *pair)
+{
+    if (find_activation(pair->value)) return CP_OK;
+    return cp_cfg_refuse(cfg, section, pair->line, "activation=%.40s is none of Darknet's (logistic loggy relu elu selu "
+                         "relie plse hardtan lhtan linear ramp leaky tanh stair)", pair->value);
+}
+
+static bool lenient_keys;
+
+void cp_cfg_set_lenient(bool lenient) { lenient_keys = lenient; }
+
+cp_status cp_cfg_check_key(const cp_cfg *cfg, size_t section, const cp_layer_type *type, size_t index, char *warning,
+                           size_t size)
+{
+    const cp_cfg_pair *pair = &cfg->sections[section].pairs[index];
+    const cp_cfg_key *key = find_key(type, pair->key);
+    *warning = 0;
+    if (!key && lenient_keys) {
+        snprintf(warning, size, "Darknet does not use '%.40s=%.40s' here", pair->key, pair->value);
+    } else if (!key) {
+        const char *near = suggest(type, pair->key);
+        return cp_cfg_refuse(cfg, section, pair->line, "%.40s is no key of it%s%s%s", pair->key,
+                             near ? ", did you mean " : "", near ? near : "", near ? "?" : "; -keys lenient ignores it");
+    } else if (cp_cfg_find(cfg, section, pair->key) != pair) {
+        snprintf(warning, size, "a second %.40s, Darknet uses the first", pair->key);
+    } else if (key->kind == CP_KEY_REFUSED) {
+        return check_refused(cfg, section, pair, key);
+    } else if (!strcmp(key->name, "activation")) {
+        return check_activation(cfg, section, pair);
+    }
+    return CP_OK;
+}
+
+/* ---- what the shape functions share ---- */
+
+cp_status cp_layer_number(const cp_cfg_walk *walk, const char *key, int fallback, int *value)
+{
+    const cp_cfg_key *k = find_key(&walk->layer->type, key);
+    if (!k) return cp_fail(CP_EINTERNAL, "[%s]: the table has no key %s", rows[walk->layer->type]->name, key);
+    return cp_cfg_ranged(walk->cfg, walk->section, key, fallback, k->min, k->max, value);
+}
+
+cp_status cp_layer_need_image(const cp_cfg_walk *walk)
+{
+    if (walk->c && walk->h && walk->w) return CP_OK;
+    return REFUSE("", "the layer before gives %zu values but no image (channels, height and width), which is needed",
+                  walk->inputs);
+}
+
+void cp_layer_find_activation(const cp_cfg_walk *walk, const char *fallback)
+{
+    const char *name = find_activation(cp_cfg_string(walk->cfg, walk->section, "activation", fallback));
+    walk->layer->activation = name ? name : fallback; /* what is none has been blamed with the keys */
+}
+
+cp_status cp_layer_set_output(const cp_cfg_walk *walk, long c, long h, long w)
+{
+    cp_cfg_layer *layer = walk->layer;
+    TRY(cp_cfg_volume(walk, "an output", w, h, c, 1, &layer->outputs));
+    layer->out_c = (int)c;
+    layer->out_h = (int)h;
+    layer->out_w = (int)w;
+    return CP_OK;
+}
+
+void cp_layer_keep_shape(const cp_cfg_walk *walk)
+{
+    cp_cfg_layer *layer = walk->layer;
+    layer->outputs = walk->inputs;
+    layer->out_c = walk->c;
+    layer->out_h = walk->h;
+    layer->out_w = walk->w;
+}
+
+void cp_layer_add_array(cp_cfg_layer *layer, cp_array_kind kind, size_t n)
+{
+    layer->arrays[layer->n_arrays++] = (cp_cfg_array){.kind = kind, .n = n};
+    layer->n_weights += n;
+}
+
+void cp_layer_add_batch_norm(cp_cfg_layer *layer, size_t n)
+{
+    if (!layer->batch_normalize) return;
+    cp_layer_add_array(layer, CP_SCALES, n);
+    cp_layer_add_array(layer, CP_ROLLING_MEAN, n);
+    cp_layer_add_array(layer, CP_ROLLING_VARIANCE, n);
+}
+
+cp_interval cp_layer_reads_same(const cp_cfg_layer *layer, cp_axis axis, cp_interval out)
+{
+    (void)layer;
+    if (axis.size_in == axis.size_out) return out;
+    return (cp_interval){0, axis.size_in - 1};
+}
