@@ -5,9 +5,10 @@
 #include "cli/help.h"
 #include "cli/manual.h"
 #include "cli/patient.h"
-#include "cli/suggest.h"
 #include "io/atomic.h"
 #include "io/error.h"
+#include "io/suggest.h"
+#include "model/cfg.h"
 
 #include <errno.h>
 #include <string.h>
@@ -81,7 +82,10 @@ static cp_status run(int argc, char **argv)
     cp_status status = cp_options_parse(command, cp_commands, argc - 1, argv + 1, &options);
     if (!status && options.help)
         return show_help(command, options.n_arguments, options.arguments);
-    return status ? status : command->run(&options);
+    if (status)
+        return status;
+    cp_cfg_set_lenient(options.keys == CP_KEYS_LENIENT);
+    return command->run(&options);
 }
 
 static void print_notice(const char *line) { fprintf(stderr, "critpath: %s\n", line); }

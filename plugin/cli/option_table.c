@@ -49,6 +49,7 @@ static const char *const presets[] = {"code", "wang", NULL};
 static const char *const starts[] = {"1", "random", NULL};
 static const char *const modes[] = {"frozen", "zero", "gate", NULL};
 static const char *const removals[] = {"zero", "mean", NULL};
+static const char *const keys[] = {"strict", "lenient", NULL};
 static const char *const norms[] = {"auto", "estimate", "exact", NULL};
 
 static void describe_preset(const char *name, const cp_dgr_options *o, char *text, size_t size)
@@ -183,13 +184,15 @@ const cp_option cp_option_table[] = {
            .otherwise = "what the run needs"),
     INT("i", CP_GROUP_RUN, gpu, "N", -1, 1023, "GPU to use, where the build has one", .initial = "0"),
     TEXT("gpus", CP_GROUP_RUN, gpus, "N[,N...]", "share a list of images out over these GPUs"),
+    CHOICE("keys", CP_GROUP_RUN, keys, keys,
+           "keys of the cfg that no Darknet has in such a section are an error, or a warning", .initial = "strict"),
     FLAG("nogpu", CP_GROUP_RUN, nogpu, "stay on the CPU"),
     FLAG("h", CP_GROUP_RUN, help, "this text; also -help"),
 };
 const int cp_option_count = sizeof cp_option_table / sizeof *cp_option_table;
 
 /* Options that every command takes. */
-static const char common[] = "json quiet threads mem i nogpu h";
+static const char common[] = "json quiet threads mem i keys nogpu h";
 
 bool cp_has_word(const char *list, const char *word)
 {

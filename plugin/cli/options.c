@@ -1,6 +1,6 @@
 #include "cli/options.h"
-#include "cli/suggest.h"
 #include "io/error.h"
+#include "io/suggest.h"
 
 #include <ctype.h>
 #include <errno.h>

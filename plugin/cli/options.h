@@ -7,7 +7,6 @@
 #define CP_CLI_OPTIONS_H
 
 #include "critpath.h"
-#include "io/nearest.h"
 
 #include <stdio.h>
 
@@ -26,6 +25,7 @@ enum { CP_OFFPATH_FROZEN, CP_OFFPATH_ZEROED };
 enum { CP_MODE_FROZEN, CP_MODE_ZERO, CP_MODE_GATE };
 enum { CP_INIT_ONE, CP_INIT_RANDOM };
 enum { CP_REMOVED_ZERO, CP_REMOVED_MEAN };
+enum { CP_KEYS_STRICT, CP_KEYS_LENIENT };
 
 /* A list of numbers, `-sparsity .9,.99`. */
 typedef struct {
@@ -38,7 +38,7 @@ typedef struct {
 typedef struct {
     const char *method, *class_name, *box, *unit, *names, *out, *score, *path, *steps, *methods, *off, *data, *list, *valid;
     const char *gpus;
-    int target, offpath, granularity, init, preset, norms, mode, removed; /* choices; granularity -1: the preset's */
+    int target, offpath, granularity, init, preset, norms, mode, removed, keys; /* choices; granularity -1: the preset's */
     cp_number_list sparsity;
     double floor, keep, thresh, nms, eps, agree, tolerance, rate, momentum, gamma, clamp; /* of DGR's four, 0: the preset's */
     int sample, permutations, exact; /* sample: 0, all */

@@ -1,7 +1,7 @@
 #include "cli/predict.h"
 
 #include "cli/commands.h"
-#include "cli/suggest.h"
+#include "io/suggest.h"
 #include "io/error.h"
 #include "io/json.h"
 

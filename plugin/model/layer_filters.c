@@ -95,6 +95,9 @@ static cp_interval reads_window(const cp_cfg_layer *l, cp_axis axis, cp_interval
 static const cp_cfg_key convolutional_keys[] = {
     CP_KEY_COUNT("filters"), CP_KEY_COUNT("size"), CP_KEY_COUNT("stride"), CP_KEY("pad"),
     CP_KEY_INT("padding", 0, INT_MAX), CP_KEY_COUNT("groups"), CP_KEY("activation"), CP_KEY("batch_normalize"),
+    CP_REFUSED_BUT("stride_x", 1, "it is not supported yet"), CP_REFUSED_BUT("stride_y", 1, "it is not supported yet"),
+    CP_REFUSED_BUT("dilation", 1, "it is not supported yet"), CP_REFUSED("antialiasing", "it is not supported yet"),
+    CP_REFUSED_BUT("share_index", INT_MIN, "it is not supported yet"), CP_REFUSED("cbn", "it is not supported yet"),
     CP_REFUSED("binary", NO_GRADIENT), CP_REFUSED("xnor", NO_GRADIENT), CP_REFUSED("bin_output", NO_GRADIENT),
     CP_REFUSED("flipped", "save the weights unflipped"),
     CP_REFUSED("coordconv", "it overwrites three output channels, on a GPU only"),

@@ -67,7 +67,9 @@ static cp_interval reads_shortcut(const cp_cfg_layer *l, cp_axis axis, cp_interv
 }
 
 static const cp_cfg_key shortcut_keys[] = {
-    CP_KEY("from"), CP_KEY("activation"), CP_KEY("alpha"), CP_KEY("beta"), CP_KEYS_END};
+    CP_KEY("from"), CP_KEY("activation"), CP_KEY("alpha"), CP_KEY("beta"),
+    CP_REFUSED("weights_type", "it is not supported yet"), CP_REFUSED("weights_normalization", "it is not supported yet"),
+    CP_KEYS_END};
 
 const cp_layer_row cp_row_shortcut = {.name = "shortcut", .neuron = true, .keys = shortcut_keys,
                                       .shape = shape_shortcut, .reads = reads_shortcut, .ties = CP_TIES_EACH};
@@ -109,7 +111,8 @@ static cp_status shape_route(cp_cfg_walk *walk)
     return CP_OK;
 }
 
-static const cp_cfg_key route_keys[] = {CP_KEY("layers"), CP_TRAINING("stream"), CP_TRAINING("wait_stream"),
+static const cp_cfg_key route_keys[] = {CP_KEY("layers"), CP_REFUSED_BUT("groups", 1, "it is not supported yet"),
+                                        CP_KEY("group_id"), CP_TRAINING("stream"), CP_TRAINING("wait_stream"),
                                         CP_KEYS_END};
 
 const cp_layer_row cp_row_route = {.name = "route", .keys = route_keys, .shape = shape_route,

@@ -35,7 +35,11 @@ static cp_interval reads_maxpool(const cp_cfg_layer *l, cp_axis axis, cp_interva
 }
 
 static const cp_cfg_key maxpool_keys[] = {CP_KEY_COUNT("stride"), CP_KEY_COUNT("size"),
-                                          CP_KEY_INT("padding", 0, INT_MAX), CP_TRAINING("maxpool_zero_nonmax"),
+                                          CP_KEY_INT("padding", 0, INT_MAX), CP_REFUSED("maxpool_depth", "it is not supported yet"), CP_KEY("out_channels"),
+                                          CP_REFUSED("antialiasing", "it is not supported yet"),
+                                          CP_REFUSED_BUT("stride_x", 1, "it is not supported yet"),
+                                          CP_REFUSED_BUT("stride_y", 1, "it is not supported yet"),
+                                          CP_TRAINING("maxpool_zero_nonmax"),
                                           CP_KEYS_END};
 
 const cp_layer_row cp_row_maxpool = {.name = "maxpool", .aliases = {"max"}, .keys = maxpool_keys,

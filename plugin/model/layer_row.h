@@ -28,6 +28,8 @@ typedef struct {
 #define CP_KEY(name) CP_KEY_INT(name, INT_MIN, INT_MAX)
 #define CP_TRAINING(name) {name, CP_KEY_TRAINING, INT_MIN, INT_MAX, NULL}
 #define CP_REFUSED(name, reason) {name, CP_KEY_REFUSED, 0, 0, reason}
+/* The same with another value that changes nothing. */
+#define CP_REFUSED_BUT(name, value, reason) {name, CP_KEY_REFUSED, value, value, reason}
 #define CP_KEYS_END {NULL, CP_KEY_USED, 0, 0, NULL}
 
 /* Which channels of a layer's output are channels of its sources, so that a smaller network keeps or loses both. */

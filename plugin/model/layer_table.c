@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "io/error.h"
-#include "io/nearest.h"
+#include "io/suggest.h"
 
 static const cp_layer_row *const rows[CP_LAYER_TYPES] = {
     [CP_LAYER_CONVOLUTIONAL] = &cp_row_convolutional,

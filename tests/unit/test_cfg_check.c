@@ -195,16 +195,15 @@ static void test_bad_references(void **state)
          "t.cfg: layer 2 [shortcut], line 16: layer 0 gives 8x6, which Darknet cannot add to 2x1: one stride for "
          "both axes is needed"},
         {NET CONV "[shortcut]\nfrom=-1\nweights_type=per_channel\n",
-         "t.cfg: layer 1 [shortcut], line 13: weights_type=per_channel is of another Darknet, this one would ignore "
-         "it"},
+         "t.cfg: layer 1 [shortcut], line 13: weights_type=per_channel is not supported: it is "
+         "not supported yet"},
         {NET CONV "[route]\n", "t.cfg: layer 1 [route], line 11: layers= is missing"},
         {NET CONV "[route]\nlayers=-1,3\n",
          "t.cfg: layer 1 [route], line 12: layers=3 names layer 3, 0 to 0 is allowed"},
         {NET CONV "[route]\nlayers=-1,\n",
          "t.cfg: layer 1 [route], line 12: layers: item 2 of 2, '', is not an integer of 32 bits"},
         {NET CONV "[route]\nlayers=-1\ngroups=2\ngroup_id=1\n",
-         "t.cfg: layer 1 [route], line 13: groups=2 is of another Darknet, this one would ignore it and compute as "
-         "with 1"},
+         "t.cfg: layer 1 [route], line 13: groups=2 is not supported: it is not supported yet"},
         {NET CONV "[maxpool]\nsize=2\nstride=2\n[route]\nlayers=0,1\n" CONV,
          "t.cfg: layer 3 [convolutional], line 16: the layer before gives 240 values but no image (channels, height "
          "and width), which is needed"},
@@ -236,11 +235,7 @@ static void test_bad_small_layers(void **state)
         {NET "[maxpool]\nsize=2\nstride=2\npadding=4\n",
          "t.cfg: layer 0 [maxpool], line 8: padding=4 puts a window of size=2 wholly outside the input of 8x6"},
         {NET "[maxpool]\nmaxpool_depth=1\n",
-         "t.cfg: layer 0 [maxpool], line 6: maxpool_depth=1 is of another Darknet, this one would ignore it and "
-         "compute as with 0"},
-        {NET "[maxpool]\nstride=2\nstride_x=1\n",
-         "t.cfg: layer 0 [maxpool], line 7: stride_x=1 is of another Darknet, this one would ignore it and compute "
-         "as with 2"},
+         "t.cfg: layer 0 [maxpool], line 6: maxpool_depth=1 is not supported: it is not supported yet"},
         {NET "[upsample]\nstride=-2\n", "t.cfg: layer 0 [upsample], line 6: stride=-2, at least 1 is needed"},
         {NET "[upsample]\nscale=nan\n", "t.cfg: layer 0 [upsample], line 6: scale=nan is not a finite number"},
         {NET "[reorg]\nstride=4\n",
@@ -297,8 +292,7 @@ static void test_bad_detector_heads(void **state)
          "t.cfg: layer 1 [yolo], line 9: the layer before gives 14 channels, (classes+5)*num needs "
          "4611686024869838844"},
         {NET CONV14 "[yolo]\nclasses=2\nnum=2\nnew_coords=1\n",
-         "t.cfg: layer 1 [yolo], line 11: new_coords=1 is of another Darknet, this one would ignore it and compute "
-         "as with 0"},
+         "t.cfg: layer 1 [yolo], line 11: new_coords=1 is not supported: it is not supported yet"},
         {NET CONV14 "[yolo]\nclasses=2\nnum=2\n[yolo]\nclasses=2\nnum=2\n",
          "t.cfg: layer 2 [yolo], line 11: reads layer 1 [yolo], a head, whose output only [cost] may read"},
         {NET CONV14 "[region]\nclasses=3\nnum=2\n",
@@ -308,7 +302,7 @@ static void test_bad_detector_heads(void **state)
         {NET CONV14 "[region]\nclasses=2\nnum=2\nanchors=1,2,3,4,5,6\n",
          "t.cfg: layer 1 [region], line 11: anchors has 6 numbers, num=2 needs 4"},
         {NET CONV14 "[region]\nclasses=2\nnum=2\nbackground=1\n",
-         "t.cfg: layer 1 [region], line 11: background=1 is not supported"},
+         "t.cfg: layer 1 [region], line 11: background=1 is not supported: it has no class of its own"},
         {NET CONV14 "[region]\nclasses=2\nnum=2\ntree=x\n",
          "t.cfg: layer 1 [region], line 11: tree=x is not supported: a class of a hierarchy has no logit of its own"},
         {NET "[conn]\noutput=49\n[detection]\nclasses=2\ncoords=4\nside=2\nnum=2\n",
@@ -467,22 +461,65 @@ static void test_weights_order(void **state)
     cp_cfg_net_free(net);
 }
 
+/* Sizes of batches, and doubled keys; keys that no Darknet has only when that is asked for. */
 static void test_warnings(void **state)
 {
     (void)state;
-    cp_cfg_net *net = accept("[net]\nwidth=8\nheight=6\nchannels=4\nbatch=2\nsubdivisions=4\nletter_box=1\n"
-                             "[conv]\nfilters=14\nfilters=5\nsize=1\nstride_x=1\nstopbackward=1\n"
-                             "[yolo]\nclasses=2\nnum=2\nscale_x_y=1.05\nanchors=1,2,3,4\n");
+    cp_cfg_set_lenient(true);
+    cp_cfg_net *net = accept("[net]\nwidth=8\nheight=6\nchannels=4\nbatch=2\nsubdivisions=4\nletterbox=1\n"
+                             "[conv]\nfilters=14\nfilters=5\nsize=1\nstopbackward=1\nfiltres=3\n"
+                             "[yolo]\nclasses=2\nnum=2\nanchors=1,2,3,4\n");
+    cp_cfg_set_lenient(false);
     static const char *const expected[] = {
         "t.cfg: [net], line 5: batch=2 is smaller than subdivisions=4: Darknet itself cannot run this",
-        "t.cfg: [net], line 7: Darknet does not use 'letter_box=1' here",
+        "t.cfg: [net], line 7: Darknet does not use 'letterbox=1' here",
         "t.cfg: layer 0 [conv], line 10: a second filters, Darknet uses the first",
-        "t.cfg: layer 0 [conv], line 12: Darknet does not use 'stride_x=1' here",
-        "t.cfg: layer 1 [yolo], line 17: Darknet does not use 'scale_x_y=1.05' here",
+        "t.cfg: layer 0 [conv], line 13: Darknet does not use 'filtres=3' here",
     };
-    assert_int_equal(net->n_warnings, 5);
-    for (size_t i = 0; i < 5; i++) assert_string_equal(net->warnings[i], expected[i]);
+    assert_int_equal(net->n_warnings, 4);
+    for (size_t i = 0; i < 4; i++) assert_string_equal(net->warnings[i], expected[i]);
     cp_cfg_net_free(net);
+}
+
+static void test_unknown_keys(void **state)
+{
+    (void)state;
+    static const bad_cfg cases[] = {
+        {NET "letterbox=1\n" CONV, "t.cfg: [net], line 5: letterbox is no key of it, did you mean letter_box?"},
+        {NET "[conv]\nfiltres=3\n", "t.cfg: layer 0 [conv], line 6: filtres is no key of it, did you mean filters?"},
+        {NET CONV "[route]\nlayers=0\nfrom=0\n",
+         "t.cfg: layer 1 [route], line 13: from is no key of it; -keys lenient ignores it"},
+    };
+    EXPECT_ALL(cases);
+    /* Of other Darknets, and for training alone. */
+    cp_cfg_net_free(accept(NET "mosaic=1\nmax_chart_loss=3\nletter_box=1\n[conv]\nassisted_excitation=4000\nangle=3\n"
+                           "dont_update=1\n[dropout]\ndropblock=1\n[maxpool]\nmaxpool_zero_nonmax=1\n"));
+}
+
+/* All that is wrong, in one run: what a layer's keys and type say even behind a layer whose shape is not known. */
+static void test_all_blames(void **state)
+{
+    (void)state;
+    static const char *const text = NET "[conv]\nactivation=moosh\nfilters=3\n[conv]\nflipped=1\nactivation=mush\n"
+                                    "[maxpool]\nsize=0\n[lrn]\n[conv]\nxnor=1\n" CONV;
+    static const struct {
+        size_t section;
+        const char *part;
+    } expected[] = {{1, "activation=moosh"}, {2, "flipped=1"}, {2, "activation=mush"}, {3, "size=0"}, {4, "[lrn]"},
+                    {5, "xnor=1"}};
+    cp_cfg *cfg = NULL;
+    cp_cfg_net *net = NULL;
+    assert_int_equal(cp_cfg_parse("t.cfg", text, strlen(text), &cfg), CP_OK);
+    assert_int_equal(cp_cfg_check_all(cfg, 0, &net), CP_OK);
+    assert_int_equal(net->n_blames, sizeof expected / sizeof *expected);
+    for (size_t i = 0; i < net->n_blames; i++) {
+        assert_int_equal(net->blames[i].section, expected[i].section);
+        if (!strstr(net->blames[i].text, expected[i].part)) fail_msg("%s", net->blames[i].text);
+    }
+    assert_int_equal(net->n_shaped, 2);
+    assert_int_equal(net->layers[1].out_c, 1);
+    cp_cfg_net_free(net);
+    cp_cfg_free(cfg);
 }
 
 int main(void)
@@ -493,7 +530,8 @@ int main(void)
         cmocka_unit_test(test_bad_small_layers), cmocka_unit_test(test_bad_detector_heads),
         cmocka_unit_test(test_memory),           cmocka_unit_test(test_shapes),
         cmocka_unit_test(test_order_and_heads),  cmocka_unit_test(test_weights_order),
-        cmocka_unit_test(test_warnings),
+        cmocka_unit_test(test_warnings),         cmocka_unit_test(test_unknown_keys),
+        cmocka_unit_test(test_all_blames),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

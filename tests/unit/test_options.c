@@ -1,7 +1,7 @@
 /* The option parser: where options may stand, what values they take, and that a mistake says what would be right. */
 #include "cli/commands.h"
 #include "cli/pathway.h"
-#include "cli/suggest.h"
+#include "io/suggest.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,6 +1,6 @@
 /* What a misspelt name was meant to be. */
-#ifndef CP_CLI_SUGGEST_H
-#define CP_CLI_SUGGEST_H
+#ifndef CP_IO_SUGGEST_H
+#define CP_IO_SUGGEST_H
 
 #include <stddef.h>
 

@@ -1,6 +1,6 @@
 /* strcasestr */
 #define _GNU_SOURCE
-#include "cli/suggest.h"
+#include "io/suggest.h"
 
 #include <ctype.h>
 #include <stdbool.h>
