@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-#define IMAGES "[data] <cfg> <weights> [image ...]"
+#define IMAGES "[data|names] <cfg> <weights> [image ...]"
 #define RESPONSE "class box target unit thresh nms letterbox names "
 #define DRAWN "seed steps tol permutations exact iterations protect preset init rounds rate momentum gamma clamp "
 #define SCORING "granularity " DRAWN
@@ -13,6 +13,8 @@
 #define SIGNS "cfg/tiny-yolo-signs.data cfg/tiny-yolo-signs.cfg weights/tiny-yolo-signs.weights examples/signs-two.png "
 #define PHOTO "cfg/cifar10.data cfg/resnet8-cifar.cfg weights/resnet8-cifar.weights examples/signs-two.png "
 
+static const cp_option_change explain_changes[] = {
+    {.option = "layers", .meaning = "print tables by layer, of the channels and of the neurons, and every detection"}, {0}};
 static const cp_option_change score_changes[] = {
     {.option = "tol", .methods = "intgrad ablation"}, /* the sample of ablation is compared with intgrad */
     {.option = "sparsity", .methods = "greedy", .meaning = "stop taking neurons out when that share is gone; of a list the "
@@ -50,11 +52,11 @@ static const cp_option_change gates_changes[] = {
 /* A new command is a row here and a file beside this one. */
 const cp_command cp_commands[] = {
     {"explain", IMAGES, "Predict, score the neurons, select the critical path, draw the pixels it read.",
-     SELECTION RESPONSE "offpath top no-picture out gpus",
+     SELECTION RESPONSE "offpath top layers no-picture out gpus",
      "Writes PREFIX.png (photo beside the map), PREFIX.npy (the map: float32, C,H,W of the network input),\n"
      "PREFIX.path.npz (the path) and PREFIX.json (summary). No image: one path per line on stdin.",
-     SIGNS "-class cross -out cross", cp_run_explain, .changes = NULL},
-    {"layers", "[data] <cfg> [weights]",
+     SIGNS "-class cross -out cross", cp_run_explain, .changes = explain_changes},
+    {"layers", "[data|names] <cfg> [weights]",
      "List the layers: shapes, parameters, cost, which are neuron layers, and what is not supported.", "",
      "Lists a cfg that is refused as well, with the reason at each layer.", "cfg/tiny-yolo-signs.cfg", cp_run_layers,
      .changes = NULL},
@@ -71,7 +73,7 @@ const cp_command cp_commands[] = {
      "Writes PREFIX.npy (float32, C,H,W of the network input) and PREFIX.png. -method gradient is the plain\n"
      "gradient of the whole network. A path file brings its response along, unless -class, -box or -unit names one.",
      SIGNS "-path cross.path.npz -out map", cp_run_grad, .plain = true, .changes = NULL},
-    {"compare", "[data] <cfg> <weights> [image ...] [path.npz ...]",
+    {"compare", "[data|names] <cfg> <weights> [image ...] [path.npz ...]",
      "What the paths of several methods, or of path files, have in common: dead share and Jaccard.",
      "methods sparsity floor layers " SCORING RESPONSE "no-picture out",
      "Means and deviations over the images, beside the value that chance gives: paths of densities p and q share\n"
@@ -102,7 +104,7 @@ const cp_command cp_commands[] = {
      "per line), PREFIX.csv and PREFIX.png (curves). A log is what `darknet classifier train` and `darknet detector train`\n"
      "write with -critpath log.jsonl[,every=100][,probe=list], or the same in the environment variable CRITPATH.",
      "weights cfg/tiny-yolo-signs.cfg -list examples/signs.list -out signs", cp_run_watch, .changes = watch_changes},
-    {"prune", "[data] <cfg> <weights> [path.npz ...] [image ...]",
+    {"prune", "[data|names] <cfg> <weights> [path.npz ...] [image ...]",
      "Cut the channels that no path needs out of cfg and weights: a smaller network, to be fine-tuned by Darknet.",
      "keep random removed valid " SELECTION RESPONSE "out",
      "Paths, gates or scores come from files, or are found for images at -sparsity; one image path per line on stdin if\n"

@@ -188,6 +188,7 @@ static cp_status compare_image(cp_session *s, cp_item *item, void *user)
     job *j = user;
     cp_prediction prediction = {0};
     cp_subject *subjects = NULL;
+    cp_nothing nothing;
     int n = 0;
     for (int k = 0; k < j->n; k++)
         if (j->file[k] && *j->input[k] && strcmp(j->input[k], item->input_sha256))
@@ -196,6 +197,8 @@ static cp_status compare_image(cp_session *s, cp_item *item, void *user)
     cp_status status = cp_predict(s, item, &prediction);
     if (!status)
         status = cp_choose_subjects(s, item, &j->wish, &prediction, &subjects, &n);
+    if (!status && !n && !(status = cp_nothing_find(s, item, &j->wish, &nothing)))
+        cp_note(s, "%s: %s; left out", item->path, nothing.text);
     for (int i = 0; i < n && !status; i++)
         status = compare_subject(j, &subjects[i].response);
     cp_free(subjects);
@@ -284,6 +287,8 @@ cp_status cp_run_compare(const cp_options *options)
     /* Images that could not be read have been said; the others count. */
     if (!status && (!images || (images == CP_EINPUT && session.list)) && cp_comparison_images(j.comparison[0]))
         status = report(&j);
+    else if (!status && !images)
+        status = cp_fail(CP_EINPUT, "compare: no image has a detection to compare paths of");
     status = status ? status : images;
     free_job(&j);
     cp_session_close(&session);

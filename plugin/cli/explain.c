@@ -3,10 +3,12 @@
 #include "cli/list.h"
 #include "cli/results.h"
 #include "cli/summary.h"
+#include "cli/where.h"
 #include "io/error.h"
 #include "io/json.h"
 
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* Where the time of one response went, in seconds. */
@@ -22,6 +24,7 @@ typedef struct {
     cp_pathways *pathways;
     cp_times *times;
     json_t *responses; /* of the image */
+    FILE *files;       /* names of those written, a blank before each */
 } cp_explanation;
 
 static void picture_lines(const cp_explanation *e, const cp_pathway *pathway, char line[3][256])
@@ -36,32 +39,32 @@ static void picture_lines(const cp_explanation *e, const cp_pathway *pathway, ch
     snprintf(line[2], 256, "%s%s", zero ? "zero everywhere: " : "", zero ? zero : "");
 }
 
-static void print_pathway(const cp_explanation *e, const cp_pathway *pathway, const cp_summary *summary,
-                          const char *const *files, int n_files)
+static void print_pathway(const cp_explanation *e, const cp_pathway *pathway, const cp_heat_region *where,
+                          const cp_summary *summary)
 {
     const cp_selection *selection = &pathway->selection;
+    FILE *to = e->session->out;
     char kept[32], all[32], reason[300], reached[120];
-    fprintf(e->session->out, "path: %s, %s, %s of %s neurons, score >= %.4g, %s", e->session->options->method,
-           cp_reached_text(e->session, pathway, reached), cp_grouped(selection->kept, kept),
-           cp_grouped(cp_model_neuron_count(e->session->model), all), (double)selection->threshold,
-           cp_choice_name("offpath", e->session->options->offpath));
+    const char *zero = cp_zero_map_reason(e->session, pathway->map, e->subject, pathway, reason);
+    if (zero)
+        fprintf(to, "map: zero everywhere: %s\n", zero);
+    else
+        cp_where_print(e->session, e->item, e->subject, where, to);
+    fprintf(to, "path: %s, %s of %s neurons, %s, %s", e->session->options->method, cp_grouped(selection->kept, kept),
+            cp_grouped(cp_model_neuron_count(e->session->model), all), cp_reached_text(e->session, pathway, reached),
+            cp_choice_name("offpath", e->session->options->offpath));
     if (!isnan(pathway->zeroed_response))
-        fprintf(e->session->out, " (response %.6g)", pathway->zeroed_response);
-    fprintf(e->session->out, "\n");
+        fprintf(to, " (response %.6g)", pathway->zeroed_response);
+    fprintf(to, "\n");
     if (pathway->cut.cut)
-        fprintf(e->session->out, "the path is cut: %s\n", cp_cut_text(e->session, &pathway->cut, reason));
-    if (cp_zero_map_reason(e->session, pathway->map, e->subject, pathway, reason))
-        fprintf(e->session->out, "the map is zero everywhere: %s\n", reason);
-    cp_summary_print(summary, e->session->out);
-    fprintf(e->session->out, "files:");
-    for (int i = 0; i < n_files; i++)
-        if (*files[i])
-            fprintf(e->session->out, " %s", files[i]);
-    fprintf(e->session->out, "\n");
+        fprintf(to, "the path is cut: %s\n", cp_cut_text(e->session, &pathway->cut, reason));
+    if (e->session->options->layers)
+        cp_summary_print(summary, (double)selection->threshold, to);
 }
 
-static cp_status pathway_object(const cp_explanation *e, const cp_pathway *pathway, const cp_summary *summary,
-                                const char *npy, const char *heat, const char *png, const char *npz)
+static cp_status pathway_object(const cp_explanation *e, const cp_pathway *pathway, const cp_heat_region *where,
+                                const cp_summary *summary, const char *npy, const char *heat, const char *png,
+                                const char *npz)
 {
     json_t *object = json_object(), *map = json_object(), *files = json_object();
     char reason[300];
@@ -74,6 +77,7 @@ static cp_status pathway_object(const cp_explanation *e, const cp_pathway *pathw
     bad |= cp_json_set(files, "picture", *png ? cp_json_text(png) : json_null());
     bad |= cp_json_set(files, "path", cp_json_text(npz));
     bad |= cp_pathway_json(e->session, pathway, object);
+    bad |= cp_json_set(map, "where", cp_where_json(where));
     bad |= cp_json_set(object, "map", map);
     bad |= cp_json_set(object, "files", files);
     bad |= cp_summary_json(summary, object);
@@ -89,8 +93,11 @@ static cp_status write_pathway(const cp_explanation *e, const cp_pathway *pathwa
     char npy[4096], heat[4096], png[4096], npz[4096], tag[64], text[3][256];
     const char *lines[] = {text[0], text[1], text[2]};
     snprintf(tag, sizeof tag, "%s%s", e->subject->tag, pathway->tag);
+    cp_heat_region where;
     cp_status status = cp_summary_make(s, e->item, pathway->path, e->pathways->scores, &summary);
     picture_lines(e, pathway, text);
+    if (!status)
+        status = cp_where_find(s, e->item, e->subject, pathway, &where);
     if (!status)
         status = cp_write_map(s, e->item, e->subject, pathway->map, tag, lines, text[2][0] ? 3 : 2, npy, png);
     if (!status)
@@ -98,11 +105,11 @@ static cp_status write_pathway(const cp_explanation *e, const cp_pathway *pathwa
     if (!status)
         status = cp_write_path(s, e->item, e->subject, NULL, pathway, tag, npz);
     if (!status)
-        status = pathway_object(e, pathway, &summary, npy, heat, png, npz);
-    if (!status && !s->options->json) {
-        const char *files[] = {png, npy, heat, npz};
-        print_pathway(e, pathway, &summary, files, 4);
-    }
+        status = pathway_object(e, pathway, &where, &summary, npy, heat, png, npz);
+    if (!status)
+        fprintf(e->files, "%s%s %s %s %s", *png ? " " : "", png, npy, heat, npz);
+    if (!status && !s->options->json)
+        print_pathway(e, pathway, &where, &summary);
     cp_summary_free(&summary);
     return status;
 }
@@ -138,7 +145,7 @@ static cp_status explain_subject(cp_explanation *e)
     e->pathways = &pathways;
     cp_status status = response_object(e);
     if (!status && !s->options->json)
-        fprintf(e->session->out, "\nresponse: %s = %.6g\n", e->subject->response.text,
+        fprintf(e->session->out, "response: %s = %.6g\n", e->subject->response.text,
                cp_frame_response(s->frame, 0, &e->subject->response));
     if (!status)
         status = cp_pathways_find(s, e->item, &e->subject->response, &pathways);
@@ -147,7 +154,7 @@ static cp_status explain_subject(cp_explanation *e)
         status = cp_json_set(response, "scoring", cp_scoring_json(s, &pathways.report));
     }
     if (!status && !s->options->json)
-        cp_scoring_print(s, &pathways.report, false, e->session->out);
+        cp_scoring_print(s, &pathways.report, s->options->layers, e->session->out);
     if (!status)
         status = cp_pathways_map(s, e->item, e->subject, &pathways);
     double began = cp_seconds();
@@ -162,7 +169,7 @@ static cp_status explain_subject(cp_explanation *e)
 }
 
 /* PREFIX.json, and with -json the same on stdout. */
-static cp_status finish(cp_session *s, cp_item *item, const cp_times *times, json_t *object)
+static cp_status finish(cp_session *s, cp_item *item, const cp_times *times, const char *files, json_t *object)
 {
     char path[4096];
     cp_status status = cp_output_path(s, item, "", ".json", path);
@@ -182,7 +189,7 @@ static cp_status finish(cp_session *s, cp_item *item, const cp_times *times, jso
     if (!status && s->options->json)
         status = cp_json_write_stream(object, s->out);
     if (!status && !s->options->json)
-        fprintf(s->out, "summary: %s\n", path);
+        fprintf(s->out, "files:%s %s\n%s", files, path, s->list ? "\n" : "");
     if (!status)
         cp_note(s, "%s: read %.3f, forward %.3f, score %.3f, select %.3f, map %.3f, write %.3f s; peak memory %zu MB",
                 item->path, item->read, item->forward, times->scoring, times->selecting, times->mapping, times->writing,
@@ -190,38 +197,50 @@ static cp_status finish(cp_session *s, cp_item *item, const cp_times *times, jso
     return status;
 }
 
-static cp_status explain_image(cp_session *s, cp_item *item, void *user)
+/* Everything about one image; `object` grows with it, and `files` gets the names of those written. */
+static cp_status explain_prediction(cp_session *s, cp_item *item, const cp_wish *wish, const cp_prediction *prediction,
+                                    cp_times *times, FILE *files, json_t *object)
 {
-    const cp_wish *wish = user;
-    cp_prediction prediction = {0};
     cp_subject *subjects = NULL;
-    cp_times times = {0};
+    cp_nothing nothing;
+    json_t *responses = NULL;
     int n = 0;
-    json_t *object = NULL, *responses = NULL;
-    cp_status status = cp_predict(s, item, &prediction);
-    if (status)
-        goto done;
-    if (!s->options->json && s->list)
-        fprintf(s->out, "%s\n", item->path);
-    if (!s->options->json)
-        cp_prediction_print(s, &prediction, s->out);
-    if ((status = cp_choose_subjects(s, item, wish, &prediction, &subjects, &n)))
-        goto done;
-    status = CP_ERESOURCE;
-    if (!(object = cp_item_json(s, item)) ||
-        cp_json_set(object, "prediction", cp_prediction_json(s, item, &prediction)) ||
-        cp_json_set(object, "responses", responses = json_array()))
-        goto done;
-    status = CP_OK;
+    cp_status status = cp_choose_subjects(s, item, wish, prediction, &subjects, &n);
+    if (!status && !n)
+        status = cp_nothing_find(s, item, wish, &nothing);
+    if (!status && (cp_json_set(object, "prediction", cp_prediction_json(s, item, prediction)) ||
+                    cp_json_set(object, "responses", responses = json_array()) ||
+                    (!n && cp_nothing_json(s, item, &nothing, object))))
+        status = CP_ERESOURCE;
+    if (!status && !s->options->json) {
+        cp_prediction_print(s, item, prediction, subjects, n, s->out);
+        if (!n)
+            fprintf(s->out, "%s\n", nothing.text);
+    }
     for (int i = 0; i < n && !status; i++) {
-        cp_explanation explanation = {s, item, &subjects[i], NULL, &times, responses};
+        cp_explanation explanation = {s, item, &subjects[i], NULL, times, responses, files};
         status = explain_subject(&explanation);
     }
-    if (!status)
-        status = finish(s, item, &times, object);
-done:
-    json_decref(object);
     cp_free(subjects);
+    return status;
+}
+
+static cp_status explain_image(cp_session *s, cp_item *item, void *user)
+{
+    cp_prediction prediction = {0};
+    cp_times times = {0};
+    char *names = NULL;
+    size_t bytes;
+    FILE *files = open_memstream(&names, &bytes);
+    json_t *object = cp_item_json(s, item);
+    cp_status status = files && object ? cp_predict(s, item, &prediction) : CP_ERESOURCE;
+    if (!status)
+        status = explain_prediction(s, item, user, &prediction, &times, files, object);
+    bool written = files && !fclose(files);
+    if (!status)
+        status = written ? finish(s, item, &times, names, object) : CP_ERESOURCE;
+    json_decref(object);
+    free(names);
     cp_prediction_free(&prediction);
     return status;
 }

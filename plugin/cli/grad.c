@@ -125,9 +125,11 @@ static cp_status grad_image(cp_session *s, cp_item *item, void *user)
     } else if (!status) {
         status = cp_choose_subjects(s, item, &job->wish, &prediction, &subjects, &n);
     }
-    if (!status && s->list && !o->json)
+    if (!status && !n)
+        status = cp_nothing_report(s, item, &job->wish, &prediction);
+    else if (!status && s->list && !o->json)
         fprintf(s->out, "%s\n", item->path);
-    if (!status && job->path && *job->meta.input_sha256 && strcmp(job->meta.input_sha256, item->input_sha256))
+    if (!status && n && job->path && *job->meta.input_sha256 && strcmp(job->meta.input_sha256, item->input_sha256))
         cp_note(s, "%s: the path in %s was found on another image", item->path, o->path);
     for (int i = 0; i < n && !status; i++)
         status = grad_subject(s, item, job, &subjects[i]);

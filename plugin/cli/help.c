@@ -154,7 +154,7 @@ void cp_help_method(const cp_command *command, const char *method, FILE *to)
 void cp_help_program(const cp_command *commands, FILE *to)
 {
     fprintf(to, "critpath %s: why a network answered as it did\n"
-                "usage: %s <command> [data] <cfg> <weights> [image ...] [-options]\n\ncommands\n",
+                "usage: %s <command> [data|names] <cfg> <weights> [image ...] [-options]\n\ncommands\n",
             CP_VERSION, cp_program());
     for (const cp_command *command = commands; command->name; command++)
         fprintf(to, "  %-9s %s\n", command->name, command->meaning);

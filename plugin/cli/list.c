@@ -260,23 +260,31 @@ typedef struct {
     bool started;
 } worker;
 
+/* The visit's text is kept until its turn comes, so that it tears neither another's nor the progress line. */
+static void visit_kept(list *l, cp_session *s, job *j)
+{
+    FILE *out = s->out, *err = s->err;
+    s->out = open_memstream(&j->out, &j->out_bytes);
+    s->err = open_memstream(&j->err, &j->err_bytes);
+    if (s->out && s->err)
+        visit_job(l, s, j);
+    else
+        fail_job(j, cp_fail(CP_ERESOURCE, "%s: out of memory", j->path));
+    if (s->out)
+        fclose(s->out);
+    if (s->err)
+        fclose(s->err);
+    s->out = out;
+    s->err = err;
+}
+
 /* False where it failed for want of a GPU's memory. */
 static bool visit_apart(worker *w, job *j)
 {
     cp_device_was_short();
-    w->session.out = open_memstream(&j->out, &j->out_bytes);
-    w->session.err = open_memstream(&j->err, &j->err_bytes);
-    if (!w->session.out || !w->session.err) {
-        fail_job(j, cp_fail(CP_ERESOURCE, "%s: out of memory", j->path));
-    } else {
-        enter(w->l);
-        visit_job(w->l, &w->session, j);
-        leave(w->l);
-    }
-    if (w->session.out)
-        fclose(w->session.out);
-    if (w->session.err)
-        fclose(w->session.err);
+    enter(w->l);
+    visit_kept(w->l, &w->session, j);
+    leave(w->l);
     return j->status != CP_ERESOURCE || !cp_device_was_short();
 }
 
@@ -305,7 +313,7 @@ static bool give_way(worker *w, job *j)
     l->working -= !last;
     l->returning += !last;
     unlock(l);
-    fprintf(stderr, "critpath: %s; going on with fewer images at a time\n",
+    fprintf(cp_stderr(), "critpath: %s; going on with fewer images at a time\n",
             j->message ? j->message : "GPU: out of memory");
     forget_visit(j);
     if (last)
@@ -349,8 +357,9 @@ static void *work(void *user)
 /* Shows the results of job k; CP_EINPUT is said and kept, another failure ends the list. */
 static cp_status show(job *j, cp_status first)
 {
+    FILE *err = cp_stderr();
     if (j->err_bytes)
-        fwrite(j->err, 1, j->err_bytes, stderr);
+        fwrite(j->err, 1, j->err_bytes, err);
     if (j->out_bytes)
         fwrite(j->out, 1, j->out_bytes, stdout);
     fflush(stdout); /* whoever writes the next path may wait for it; main looks at errors */
@@ -358,19 +367,18 @@ static cp_status show(job *j, cp_status first)
         return first;
     if (j->status != CP_EINPUT) /* the next image would fare no better */
         return cp_fail(j->status, "%s", j->message ? j->message : "list of images: out of memory");
-    fprintf(stderr, "critpath: %s\n", j->message ? j->message : "out of memory");
+    fprintf(err, "critpath: %s\n", j->message ? j->message : "out of memory");
     return first ? first : CP_EINPUT;
 }
 
 /* Takes the jobs in order, visiting each here where there are no workers. */
 static cp_status show_all(list *l, bool visit_here, int *seen)
 {
-    cp_session *s = l->session;
+    cp_session *s = l->session, here = *s; /* visits change a copy: the reader has the other */
     cp_status first = CP_OK;
-    bool from_stdin = s->n_images == 0;
-    /* On a terminal the results themselves show how far it is. */
-    bool hidden = s->options->quiet || from_stdin || isatty(STDOUT_FILENO);
-    cp_progress *progress = cp_progress_start(s->command->name, from_stdin ? 1 : s->n_images, hidden);
+    /* Whoever types the paths sees how far it is. */
+    bool typed = s->n_images == 0 && isatty(STDIN_FILENO);
+    cp_progress *progress = cp_progress_start_list(s->command->name, s->n_images, s->options->quiet || typed);
     for (;; ++*seen) {
         job *j = job_of(l, *seen);
         lock(l);
@@ -386,7 +394,7 @@ static cp_status show_all(list *l, bool visit_here, int *seen)
             break;
         if (visit_here) {
             if (!j->status)
-                visit_job(l, s, j);
+                visit_kept(l, &here, j);
             finish_job(l, j);
         }
         first = show(j, first);

@@ -7,6 +7,7 @@
 #include "cli/patient.h"
 #include "io/atomic.h"
 #include "io/error.h"
+#include "io/progress.h"
 #include "io/suggest.h"
 #include "model/cfg.h"
 
@@ -88,7 +89,7 @@ static cp_status run(int argc, char **argv)
     return command->run(&options);
 }
 
-static void print_notice(const char *line) { fprintf(stderr, "critpath: %s\n", line); }
+static void print_notice(const char *line) { fprintf(cp_stderr(), "critpath: %s\n", line); }
 
 /* Darknet's main has taken its own -i and -nogpu out and left NULLs at the end. */
 int run_critpath(int argc, char **argv)
@@ -105,6 +106,6 @@ int run_critpath(int argc, char **argv)
     if ((fflush(stdout) || ferror(stdout)) && !status)
         status = cp_fail(CP_ERESOURCE, "stdout: cannot be written: %s", strerror(errno));
     if (status && *cp_error())
-        fprintf(stderr, "critpath: %s\n", cp_error());
+        fprintf(cp_stderr(), "critpath: %s\n", cp_error());
     return (int)status;
 }

@@ -70,8 +70,9 @@ static void describe_presets(char *text, size_t size)
 /* Within a group help keeps this order. */
 const cp_option cp_option_table[] = {
     TEXT("class", CP_GROUP_ANSWER, class_name, "NAME|N",
-         "explain this class (detector: the best box of this class) instead of the top one"),
-    TEXT("box", CP_GROUP_ANSWER, box, "K|all", "detector: the K-th detection, 1 is the most probable; all: each of them"),
+         "explain this class instead of the top one; detector: the best box of this class, with -box K that box's logit of "
+         "it"),
+    TEXT("box", CP_GROUP_ANSWER, box, "K|all", "detector: the detection of that number, as printed; 1 is the most probable; all: each of them"),
     CHOICE("target", CP_GROUP_ANSWER, target, targets, "detector: which logit of the detection", .initial = "class"),
     TEXT("unit", CP_GROUP_ANSWER, unit, "LAYER:INDEX", "explain this unit of a layer's output instead"),
     REAL("thresh", CP_GROUP_ANSWER, thresh, "P", 0, 1, "detector: least probability of a detection", .initial = ".5"),
@@ -170,7 +171,7 @@ const cp_option cp_option_table[] = {
     REAL("clamp", CP_GROUP_METHOD, clamp, "C", 1, 1e6, "largest gate", .otherwise = "the preset's", .methods = DGR),
 
     TEXT("out", CP_GROUP_RESULT, out, "PREFIX",
-         "where results go: PREFIX.png ...; several images: PREFIX-STEM; a folder: PREFIX/STEM",
+         "where results go: PREFIX.png ...; several images: PREFIX-STEM; a folder: PREFIX/STEM; `folder/` is made",
          .otherwise = "STEM.critpath"),
     FLAG("no-picture", CP_GROUP_RESULT, no_picture, "write no .png"),
     FLAG("layers", CP_GROUP_RESULT, layers, "print every layer, not the network alone"),
@@ -187,12 +188,14 @@ const cp_option cp_option_table[] = {
     CHOICE("keys", CP_GROUP_RUN, keys, keys,
            "keys of the cfg that no Darknet has in such a section are an error, or a warning", .initial = "strict"),
     FLAG("nogpu", CP_GROUP_RUN, nogpu, "stay on the CPU"),
+    FLAG("dont_show", CP_GROUP_RUN, accepted, "accepted for habit's sake, nothing is ever shown in a window"),
+    FLAG("ext_output", CP_GROUP_RUN, accepted, "accepted for habit's sake, boxes are always printed"),
     FLAG("h", CP_GROUP_RUN, help, "this text; also -help"),
 };
 const int cp_option_count = sizeof cp_option_table / sizeof *cp_option_table;
 
 /* Options that every command takes. */
-static const char common[] = "json quiet threads mem i keys nogpu h";
+static const char common[] = "json quiet threads mem i keys nogpu dont_show ext_output h";
 
 bool cp_has_word(const char *list, const char *word)
 {

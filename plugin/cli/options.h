@@ -48,6 +48,7 @@ typedef struct {
     int random; /* a seed; 0: not given */
     size_t mem; /* bytes; 0: no cap */
     bool no_picture, layers, json, quiet, nogpu, help;
+    bool accepted; /* options of other Darknets that mean nothing here */
     char **arguments; /* what is not an option, in order: [data] <cfg> <weights> [image ...] */
     int n_arguments;
 } cp_options;

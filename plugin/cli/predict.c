@@ -1,15 +1,16 @@
 #include "cli/predict.h"
 
 #include "cli/commands.h"
-#include "io/suggest.h"
+#include "cli/summary.h"
 #include "io/error.h"
 #include "io/json.h"
+#include "io/suggest.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { MAX_HEADS = 64, MAX_SUBJECTS = 200, MAX_LISTED = 20 };
+enum { MAX_HEADS = 64, MAX_SUBJECTS = 200, MAX_LISTED = 20, MAX_ROWS = 10, MAX_NAME_COLUMNS = 24 };
 static const float LEAST_THRESH = .005f; /* how far down a hint looks for a detection */
 
 /* ---------------------------------------------------------------- the wish */
@@ -216,24 +217,119 @@ void cp_detection_rectangle(const cp_session *s, const cp_item *item, const cp_d
 
 /* ---------------------------------------------------------------- output */
 
-void cp_prediction_print(const cp_session *s, const cp_prediction *p, FILE *to)
+/* "x 110..322  y 222..523": where a rectangle lies in the photo, clipped to it as Darknet draws it. */
+static const char *place_text(const cp_item *item, const double at[4], char text[64])
 {
-    char number[24];
-    for (int k = 0; k < p->n_top; k++)
-        fprintf(to, p->bare ? "%.5g: %s\n" : "%5.2f%%: %s\n", (double)(p->probabilities[p->top[k]] * (p->bare ? 1 : 100)),
-                cp_session_class(s, p->top[k], number));
-    for (int i = 0; i < p->n_detections; i++)
-        fprintf(to, "%s: %.0f%%\n", cp_session_class(s, p->detections[i].class_id, number),
-                (double)(p->detections[i].probability * 100));
+    double right = item->photo.w - 1, bottom = item->photo.h - 1;
+    snprintf(text, 64, "x %.0f..%.0f  y %.0f..%.0f", fmin(fmax(at[0], 0), right), fmax(fmin(at[0] + at[2], right), 0),
+             fmin(fmax(at[1], 0), bottom), fmax(fmin(at[1] + at[3], bottom), 0));
+    return text;
 }
 
+static const char *detection_place(const cp_session *s, const cp_item *item, const cp_detection *d, char text[64])
+{
+    double at[4];
+    cp_detection_rectangle(s, item, d, &at[0], &at[1], &at[2], &at[3]);
+    return place_text(item, at, text);
+}
+
+/* Characters of UTF-8 text. */
+static int text_columns(const char *text)
+{
+    int n = 0;
+    for (; *text; text++)
+        n += (*text & 0xc0) != 0x80;
+    return n;
+}
+
+/* What the network saw: the photo's size, and how it was fitted to the input. */
+static void print_header(const cp_session *s, const cp_item *item, FILE *to)
+{
+    const cp_placement *at = &item->placement;
+    size_t w = at->photo_w, h = at->photo_h;
+    const char *how = at->w != s->w || at->h != s->h ? "letterboxed" : w * s->h == h * s->w ? "scaled" : "stretched";
+    fprintf(to, "%s: %zu x %zu", item->path, w, h);
+    if (w != s->w || h != s->h)
+        fprintf(to, ", %s to %zu x %zu", how, s->w, s->h);
+}
+
+static const cp_subject *subject_of_box(const cp_subject *subjects, int n, int box)
+{
+    for (int i = 0; i < n; i++)
+        if (subjects[i].box == box)
+            return &subjects[i];
+    return NULL;
+}
+
+static void print_detections(const cp_session *s, const cp_item *item, const cp_prediction *p, const cp_subject *subjects,
+                             int n, FILE *to)
+{
+    int shown = s->options->layers || p->n_detections <= MAX_ROWS ? p->n_detections : MAX_ROWS, width = 0;
+    char number[24], place[64];
+    fprintf(to, "; %d detection%s above %g\n", p->n_detections, p->n_detections == 1 ? "" : "s", s->options->thresh);
+    for (int rank = 0; rank < shown; rank++) {
+        int columns = text_columns(cp_session_class(s, p->ranked[rank]->class_id, number));
+        width = columns > width && columns <= MAX_NAME_COLUMNS ? columns : width;
+    }
+    for (int rank = 0; rank < p->n_detections; rank++) {
+        const cp_detection *d = p->ranked[rank];
+        const cp_subject *subject = subject_of_box(subjects, n, rank + 1);
+        if (rank >= shown && !subject)
+            continue;
+        const char *name = cp_session_class(s, d->class_id, number);
+        fprintf(to, "%4d  %s%*s  %3.0f%%  %s%s", rank + 1, name, width > text_columns(name) ? width - text_columns(name) : 0,
+                "", (double)(d->probability * 100), detection_place(s, item, d, place), subject ? "  <- explained" : "");
+        if (subject && subject->class_id != d->class_id)
+            fprintf(to, ": %s", subject->label);
+        fprintf(to, "\n");
+    }
+    if (shown < p->n_detections)
+        fprintf(to, "      %d more, down to %.0f%%; -layers shows them\n", p->n_detections - shown,
+                (double)(p->ranked[p->n_detections - 1]->probability * 100));
+}
+
+static void print_class(const cp_session *s, const cp_prediction *p, int class_id, bool explained, FILE *to)
+{
+    char number[24];
+    fprintf(to, p->bare ? "  %.5g  %s%s\n" : "  %5.2f%%  %s%s\n",
+            (double)(p->probabilities[class_id] * (p->bare ? 1 : 100)), cp_session_class(s, class_id, number),
+            explained ? "  <- explained" : "");
+}
+
+/* The best, and those explained of the others. */
+static void print_classes(const cp_session *s, const cp_prediction *p, const cp_subject *subjects, int n, FILE *to)
+{
+    int explained = n && subjects->class_id >= 0 ? subjects->class_id : -1;
+    for (int k = 0; k < p->n_top; k++) {
+        print_class(s, p, p->top[k], p->top[k] == explained, to);
+        if (p->top[k] == explained)
+            explained = -1;
+    }
+    if (explained >= 0)
+        print_class(s, p, explained, true, to);
+}
+
+void cp_prediction_print(const cp_session *s, const cp_item *item, const cp_prediction *p, const cp_subject *subjects,
+                         int n, FILE *to)
+{
+    print_header(s, item, to);
+    if (p->kind == CP_DETECTOR && p->n_detections) {
+        print_detections(s, item, p, subjects, n, to);
+        return;
+    }
+    fprintf(to, "\n");
+    if (p->kind == CP_CLASSIFIER)
+        print_classes(s, p, subjects, n, to);
+}
+
+/* box: its number, 0 where it has none. */
 static json_t *detection_json(const cp_session *s, const cp_item *item, const cp_detection *d, int box)
 {
     char number[24];
     double at[4];
     json_t *object = json_object(), *rectangle = json_array();
     cp_detection_rectangle(s, item, d, &at[0], &at[1], &at[2], &at[3]);
-    int bad = cp_json_set(object, "box", json_integer(box));
+    int bad = cp_json_set(object, "box", box ? json_integer(box) : json_null());
     bad |= cp_json_set(object, "class", json_integer(d->class_id));
     bad |= cp_json_set(object, "name", cp_json_text(cp_session_class(s, d->class_id, number)));
     bad |= cp_json_set(object, "probability", cp_json_float(d->probability));
@@ -273,67 +369,121 @@ json_t *cp_prediction_json(const cp_session *s, const cp_item *item, const cp_pr
     return array;
 }
 
-/* ---------------------------------------------------------------- subjects */
+/* ---------------------------------------------------------------- no subject */
 
-/* The message when no detection fits: what the best one has, found with a low threshold. */
-static cp_status no_detection(const cp_session *s, const cp_item *item, const cp_wish *wish, int fitting)
+/* The most probable detection of the class (-1: of any) above the threshold; found with a low one. */
+static cp_status find_best(const cp_session *s, const cp_item *item, int class_id, cp_nothing *nothing)
 {
-    cp_detection *weak = NULL, *best = NULL;
+    cp_detection *weak = NULL;
     int n = 0;
-    char number[24], of_class[80] = "";
-    if (wish->class_id >= 0)
-        snprintf(of_class, sizeof of_class, " of %.60s", cp_session_class(s, wish->class_id, number));
-    if (fitting)
-        return cp_fail(CP_EINPUT, "%s: -box %d, but there %s only %d detection%s%s above -thresh %g", item->path,
-                       wish->box, fitting == 1 ? "is" : "are", fitting, fitting == 1 ? "" : "s", of_class,
-                       s->options->thresh);
     cp_status status = detect(s, item, LEAST_THRESH, &weak, &n);
-    if (status)
-        return status;
-    for (int i = 0; i < n; i++)
-        if ((wish->class_id < 0 || weak[i].class_id == wish->class_id) &&
-            (!best || weak[i].probability > best->probability))
-            best = &weak[i];
-    if (best && wish->class_id >= 0)
-        status = cp_fail(CP_EINPUT, "%s: no detection%s above -thresh %g; the best has %.3g", item->path, of_class,
-                         s->options->thresh, (double)best->probability);
-    else if (best)
-        status = cp_fail(CP_EINPUT, "%s: no detection above -thresh %g; the best is %.60s with %.3g", item->path,
-                         s->options->thresh, cp_session_class(s, best->class_id, number), (double)best->probability);
-    else
-        status = cp_fail(CP_EINPUT, "%s: no detection%s above -thresh %g, nor above %g", item->path, of_class,
-                         s->options->thresh, (double)LEAST_THRESH);
+    for (int i = 0; i < n && !status; i++) {
+        bool better = !nothing->any || weak[i].probability > nothing->best.probability;
+        if (better && (class_id < 0 || weak[i].class_id == class_id)) {
+            nothing->best = weak[i];
+            nothing->any = true;
+        }
+    }
     cp_free_detections(weak);
     return status;
 }
 
-static void set_detection(const cp_session *s, const cp_detection *d, int box, cp_subject *subject)
+cp_status cp_nothing_find(const cp_session *s, const cp_item *item, const cp_wish *wish, cp_nothing *nothing)
+{
+    char number[24], of_class[80] = "", place[64];
+    int class_id = wish->box > 0 ? -1 : wish->class_id; /* -box counts all classes */
+    *nothing = (cp_nothing){.any = false};
+    if (class_id >= 0)
+        snprintf(of_class, sizeof of_class, " of %.60s", cp_session_class(s, class_id, number));
+    cp_status status = find_best(s, item, class_id, nothing);
+    if (!nothing->any)
+        snprintf(nothing->text, sizeof nothing->text, "no detection%s above -thresh %g, nor above %g", of_class,
+                 s->options->thresh, (double)LEAST_THRESH);
+    else
+        snprintf(nothing->text, sizeof nothing->text, "no detection%s above -thresh %g; the best below is %.60s %.2g%%, %s",
+                 of_class, s->options->thresh, cp_session_class(s, nothing->best.class_id, number),
+                 (double)(nothing->best.probability * 100), detection_place(s, item, &nothing->best, place));
+    return status;
+}
+
+cp_status cp_nothing_json(const cp_session *s, const cp_item *item, const cp_nothing *nothing, json_t *object)
+{
+    int bad = cp_json_set(object, "no_response", cp_json_text(nothing->text));
+    bad |= cp_json_set(object, "best_below", nothing->any ? detection_json(s, item, &nothing->best, 0) : json_null());
+    return bad ? CP_ERESOURCE : CP_OK;
+}
+
+cp_status cp_nothing_report(const cp_session *s, const cp_item *item, const cp_wish *wish, const cp_prediction *p)
+{
+    cp_nothing nothing;
+    cp_status status = cp_nothing_find(s, item, wish, &nothing);
+    if (!status && !s->options->json)
+        fprintf(s->out, "%s: %s\n", item->path, nothing.text);
+    if (status || !s->options->json)
+        return status;
+    json_t *object = cp_item_json(s, item);
+    int bad = cp_json_set(object, "prediction", cp_prediction_json(s, item, p));
+    bad |= cp_json_set(object, "responses", json_array());
+    bad |= cp_nothing_json(s, item, &nothing, object) != CP_OK;
+    status = bad ? CP_ERESOURCE : cp_json_write_stream(object, s->out);
+    json_decref(object);
+    return status;
+}
+
+/* ---------------------------------------------------------------- subjects */
+
+static void set_detection(const cp_session *s, const cp_detection *d, int class_id, float probability, int box,
+                          cp_subject *subject)
 {
     char number[24];
+    const char *name = cp_session_class(s, class_id, number);
     subject->detection = d;
-    subject->class_id = d->class_id;
+    subject->class_id = class_id;
     subject->box = box;
-    subject->probability = d->probability;
-    snprintf(subject->label, sizeof subject->label, "%.100s %.0f%%", cp_session_class(s, d->class_id, number),
-             (double)(d->probability * 100));
+    subject->probability = probability;
+    if (isnan(probability))
+        snprintf(subject->label, sizeof subject->label, "%.100s", name);
+    else
+        snprintf(subject->label, sizeof subject->label, probability < .01f ? "%.100s %.1g%%" : "%.100s %.0f%%", name,
+                 (double)(probability * 100));
+}
+
+/* Of another class than the one that the box was found with: objectness times what the head makes of its logit. NAN where
+ * the head makes no probability of it. */
+static cp_status class_probability(const cp_session *s, const cp_detection *d, float *probability)
+{
+    cp_response logit;
+    cp_decoded decoded = {.probability = NAN};
+    cp_status status = cp_response_detection(s->model, d, CP_TARGET_CLASS, &logit);
+    if (!status)
+        status = cp_response_decode(s->model, &logit, cp_frame_output(s->frame, logit.unit[0].layer, 0), &decoded);
+    *probability = (float)(d->objectness * decoded.probability);
+    return status;
 }
 
 static cp_status detection_subject(const cp_session *s, const cp_wish *wish, const cp_detection *d, int box,
                                    cp_subject *subject)
 {
     char number[24];
-    const char *name = cp_session_class(s, d->class_id, number);
+    cp_detection asked = *d;
     cp_response *r = &subject->response;
-    cp_status status = cp_response_detection(s->model, d, wish->target, r);
+    cp_status status = CP_OK;
+    if (wish->class_id >= 0 && wish->class_id != d->class_id) {
+        asked.class_id = wish->class_id;
+        status = class_probability(s, &asked, &asked.probability);
+    }
+    if (!status)
+        status = cp_response_detection(s->model, &asked, wish->target, r);
     if (status)
         return status;
+    const char *name = cp_session_class(s, asked.class_id, number);
     if (wish->target == CP_TARGET_CLASS)
         snprintf(r->text, sizeof r->text, "class logit of %.60s, box %d (layer %d, unit %zu)", name, box,
                  r->unit[0].layer, r->unit[0].index);
     else
         snprintf(r->text, sizeof r->text, "%s logit of box %d, %.60s (layer %d, unit %zu)",
                  cp_choice_name("target", s->options->target), box, name, r->unit[0].layer, r->unit[0].index);
-    set_detection(s, d, box, subject);
+    set_detection(s, d, asked.class_id, asked.probability, box, subject);
     if (wish->box < 0)
         snprintf(subject->tag, sizeof subject->tag, "-box%d", box);
     return CP_OK;
@@ -348,30 +498,38 @@ void cp_subject_find_detection(const cp_session *s, const cp_prediction *p, cp_s
             if (cp_response_detection(s->model, p->ranked[rank], target, &logit) ||
                 logit.unit[0].layer != r->unit[0].layer || logit.unit[0].index != r->unit[0].index)
                 continue;
-            set_detection(s, p->ranked[rank], rank + 1, subject);
+            set_detection(s, p->ranked[rank], p->ranked[rank]->class_id, p->ranked[rank]->probability, rank + 1,
+                          subject);
             return;
         }
+}
+
+/* By -box the detection of that number, with -class its logit of that class; else the best of the class, or of all. */
+static bool is_wanted(const cp_wish *wish, const cp_detection *d, int box)
+{
+    if (wish->box > 0)
+        return box == wish->box;
+    return wish->class_id < 0 || d->class_id == wish->class_id;
 }
 
 static cp_status choose_detections(const cp_session *s, const cp_item *item, const cp_wish *wish,
                                    const cp_prediction *p, cp_subject *subjects, int *count)
 {
-    int fitting = 0;
+    if (p->n_detections && wish->box > p->n_detections)
+        return cp_fail(CP_EINPUT, "%s: -box %d, but there %s only %d detection%s above -thresh %g", item->path, wish->box,
+                       p->n_detections == 1 ? "is" : "are", p->n_detections, p->n_detections == 1 ? "" : "s",
+                       s->options->thresh);
     for (int rank = 0; rank < p->n_detections; rank++) {
-        const cp_detection *d = p->ranked[rank];
-        if (wish->class_id >= 0 && d->class_id != wish->class_id)
-            continue;
-        fitting++;
-        if (wish->box >= 0 && fitting != (wish->box ? wish->box : 1))
+        if (!is_wanted(wish, p->ranked[rank], rank + 1))
             continue;
         if (*count == MAX_SUBJECTS)
             return cp_fail(CP_EINPUT, "%s: -box all: more than %d detections above -thresh %g; raise -thresh",
                            item->path, MAX_SUBJECTS, s->options->thresh);
-        cp_status status = detection_subject(s, wish, d, rank + 1, &subjects[(*count)++]);
-        if (status)
+        cp_status status = detection_subject(s, wish, p->ranked[rank], rank + 1, &subjects[(*count)++]);
+        if (status || wish->box >= 0)
             return status;
     }
-    return *count ? CP_OK : no_detection(s, item, wish, fitting);
+    return CP_OK;
 }
 
 static cp_status choose_class(const cp_session *s, const cp_wish *wish, const cp_prediction *p, cp_subject *subject)
@@ -427,7 +585,9 @@ cp_status cp_each_subject(cp_session *s, cp_item *item, const cp_wish *wish, cp_
     cp_status status = cp_predict(s, item, &prediction);
     if (!status)
         status = cp_choose_subjects(s, item, wish, &prediction, &subjects, &n);
-    if (!status && s->list && !s->options->json)
+    if (!status && !n)
+        status = cp_nothing_report(s, item, wish, &prediction);
+    else if (!status && s->list && !s->options->json)
         fprintf(s->out, "%s\n", item->path);
     for (int i = 0; i < n && !status; i++)
         status = visit(s, item, &subjects[i]);

@@ -22,7 +22,7 @@ typedef struct {
 /* The options -class, -box, -target and -unit, checked against the model. */
 typedef struct {
     int class_id;       /* -1: not given */
-    int box;            /* 0: the most probable; -1: all */
+    int box;            /* of cp_prediction.ranked, from 1; 0: the most probable, of the class if one is given; -1: all */
     cp_target target;
     int unit_layer;     /* -1: not given */
     size_t unit_index;
@@ -32,9 +32,9 @@ typedef struct {
 typedef struct {
     cp_response response;
     const cp_detection *detection; /* NULL: none. Lives in the prediction */
-    int class_id;      /* -1: none */
+    int class_id;      /* -1: none. With -class and -box it may be another than the detection's own */
     int box;           /* 1 is the most probable detection; 0: none */
-    float probability; /* of the class; NAN without one */
+    float probability; /* of the class in that box; NAN without one */
     char label[160];   /* "dog 99.1%" */
     char tag[16];      /* "-box2" when several boxes are explained, else "" */
 } cp_subject;
@@ -49,14 +49,31 @@ cp_status cp_run_on_images_together(const char *command, const cp_options *optio
 cp_status cp_predict(const cp_session *session, const cp_item *item, cp_prediction *prediction);
 void cp_prediction_free(cp_prediction *prediction);
 
-/* As `classifier predict` (%5.2f%%: name; of a bare classifier the logit) and `detector test` (name: 87%). */
-void cp_prediction_print(const cp_session *session, const cp_prediction *prediction, FILE *to);
+/* The photo's size and how it was fitted to the input; then the best classes ("97.12%  cat"; of a bare classifier the
+ * logit), or the detections by their -box number with the place in the photo, at most ten where -layers does not ask for all.
+ * Which of them are among the n subjects is marked. */
+void cp_prediction_print(const cp_session *session, const cp_item *item, const cp_prediction *prediction,
+                         const cp_subject *subjects, int n, FILE *to);
+/* In the order of `classifier predict` and `detector test`. */
 json_t *cp_prediction_json(const cp_session *session, const cp_item *item, const cp_prediction *prediction);
 
-/* The responses the wish means for this image; *subjects is freed with cp_free. No such detection: CP_EINPUT with the
- * probability that the best one has. */
+/* The responses the wish means for this image; *subjects is freed with cp_free. *count is 0 where a detector finds nothing,
+ * or nothing of the class, above -thresh: a result too. Fewer detections than -box asks for: CP_EINPUT. */
 cp_status cp_choose_subjects(const cp_session *session, const cp_item *item, const cp_wish *wish,
                              const cp_prediction *prediction, cp_subject **subjects, int *count);
+
+/* What there is to say then. */
+typedef struct {
+    bool any;
+    cp_detection best; /* below the threshold; any: there is one */
+    char text[300];    /* "no detection above -thresh 0.5; the best below is dog 43%, x 110..322  y 222..523" */
+} cp_nothing;
+cp_status cp_nothing_find(const cp_session *session, const cp_item *item, const cp_wish *wish, cp_nothing *nothing);
+/* Members "no_response" and "best_below" (a detection or null) into `object`. */
+cp_status cp_nothing_json(const cp_session *session, const cp_item *item, const cp_nothing *nothing, json_t *object);
+/* A line of text, or the image's JSON object with an empty list of responses, on session->out. */
+cp_status cp_nothing_report(const cp_session *session, const cp_item *item, const cp_wish *wish,
+                            const cp_prediction *prediction);
 
 /* A subject whose response came without a prediction: the most probable detection that it is a logit of, if any is. */
 void cp_subject_find_detection(const cp_session *session, const cp_prediction *prediction, cp_subject *subject);

@@ -110,13 +110,13 @@ static cp_status add_image(cp_session *s, cp_item *item, void *user)
     job *j = user;
     cp_prediction prediction = {0};
     cp_subject *subjects = NULL;
+    cp_nothing nothing;
     int n = 0;
     cp_status status = cp_predict(s, item, &prediction);
-    bool nothing = prediction.kind == CP_DETECTOR && !prediction.n_detections && j->wish.unit_layer < 0;
-    if (!status && nothing)
-        cp_note(s, "%s: no detection above -thresh %g, left out", item->path, s->options->thresh);
-    else if (!status)
+    if (!status)
         status = cp_choose_subjects(s, item, &j->wish, &prediction, &subjects, &n);
+    if (!status && !n && !(status = cp_nothing_find(s, item, &j->wish, &nothing)))
+        cp_note(s, "%s: %s; left out", item->path, nothing.text);
     for (int i = 0; i < n && !status; i++) {
         cp_pathways pathways;
         status = cp_pathways_find(s, item, &subjects[i].response, &pathways);

@@ -2,6 +2,7 @@
 #include "engine/memory.h"
 #include "io/error.h"
 #include "io/file.h"
+#include "io/progress.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -30,14 +31,14 @@ size_t cp_peak_memory(void)
 
 void cp_note(const cp_session *session, const char *format, ...)
 {
+    char line[3 * MAX_PATH]; /* written at once, so that it stays whole beside what other threads write */
     if (session->options->quiet)
         return;
     va_list args;
-    FILE *to = session->err ? session->err : stderr;
     va_start(args, format);
-    vfprintf(to, format, args);
+    vsnprintf(line, sizeof line, format, args);
     va_end(args);
-    fputc('\n', to);
+    fprintf(session->err && session->err != stderr ? session->err : cp_stderr(), "%s\n", line);
 }
 
 const char *cp_grouped(size_t number, char text[32])
@@ -93,13 +94,26 @@ static bool is_data_file(const char *path)
     return data;
 }
 
+/* A list of class names in the place of the .data file: by its name, or because a cfg follows. */
+static bool is_names_file(const cp_options *o)
+{
+    const char *path = o->arguments[0];
+    if (ends_with(path, ".names"))
+        return true;
+    return o->n_arguments > 1 && ends_with(o->arguments[1], ".cfg") && !ends_with(path, ".cfg") &&
+           !ends_with(path, ".weights");
+}
+
 cp_status cp_session_arguments(cp_session *s, bool needs_weights, const char **data)
 {
     const cp_options *o = s->options;
     int at = 0;
     *data = NULL;
+    s->names_path = o->names;
     if (o->n_arguments > 0 && is_data_file(o->arguments[0]))
         *data = o->arguments[at++];
+    else if (o->n_arguments > 0 && is_names_file(o) && ++at && !s->names_path)
+        s->names_path = o->arguments[0];
     if (at < o->n_arguments)
         s->cfg_path = o->arguments[at++];
     if (at < o->n_arguments)
@@ -118,7 +132,7 @@ cp_status cp_session_arguments(cp_session *s, bool needs_weights, const char **d
 static cp_status open_names(cp_session *s, const char *data_path)
 {
     cp_data *data = NULL;
-    const char *path = s->options->names;
+    const char *path = s->names_path;
     int classes = cp_model_classes(s->model);
     cp_status status = CP_OK;
     if (data_path) {
@@ -152,24 +166,51 @@ static bool is_folder(const char *path)
     return !stat(path, &info) && S_ISDIR(info.st_mode);
 }
 
-/* A missing folder is found before any work is done. */
+/* The last folder of "a/b/c", without its slash: "a/b"; "" of "c", "/" of "/c". */
+static void folder_of(const char *path, char folder[MAX_PATH])
+{
+    const char *slash = strrchr(path, '/');
+    snprintf(folder, MAX_PATH, "%.*s", !slash ? 0 : slash == path ? 1 : (int)(slash - path), path);
+}
+
+static bool ends_in_slash(const char *path) { return *path && path[strlen(path) - 1] == '/'; }
+
+/* That results can be written is found before any work is done. A folder named by "-out folder/" is made with the first
+ * of them, where one of those above it is there and allows it. */
 static cp_status check_output_folder(const cp_session *s)
 {
     const char *out = s->options->out;
-    char folder[MAX_PATH];
+    char folder[MAX_PATH], above[MAX_PATH];
     if (!out)
         return CP_OK;
-    const char *slash = strrchr(out, '/');
     if (strlen(out) >= MAX_PATH - 300)
         return cp_fail(CP_EINPUT, "-out: the prefix has %zu bytes, allowed are %d", strlen(out), MAX_PATH - 300);
-    if (!slash)
+    folder_of(out, folder);
+    while (ends_in_slash(out) && *folder && access(folder, F_OK)) {
+        folder_of(folder, above);
+        memcpy(folder, above, sizeof folder);
+    }
+    if (!*folder && ends_in_slash(out))
+        strcpy(folder, ".");
+    if (!*folder)
         return CP_OK;
-    snprintf(folder, sizeof folder, "%.*s", slash == out ? 1 : (int)(slash - out), out);
     if (!is_folder(folder))
         return cp_fail(CP_EINPUT, "-out: \"%.300s\" %s", folder,
-                       access(folder, F_OK) ? "does not exist" : "is no folder");
+                       access(folder, F_OK) ? "does not exist; with a slash behind it it would be made" : "is no folder");
     if (access(folder, W_OK | X_OK))
         return cp_fail(CP_EINPUT, "-out: folder \"%.300s\" cannot be written: %s", folder, strerror(errno));
+    return CP_OK;
+}
+
+/* "a/b/" and the folders above it, those that are missing. */
+static cp_status make_folders(const char *out)
+{
+    char folder[MAX_PATH];
+    for (const char *slash = out + strspn(out, "/"); (slash = strchr(slash, '/')); slash++) {
+        snprintf(folder, sizeof folder, "%.*s", (int)(slash - out), out);
+        if (mkdir(folder, 0777) && errno != EEXIST)
+            return cp_fail(CP_EINPUT, "-out: folder \"%.300s\" cannot be made: %s", folder, strerror(errno));
+    }
     return CP_OK;
 }
 
@@ -203,25 +244,55 @@ static cp_status claim_prefix(cp_session *s, cp_item *item, const char *base)
     return CP_OK;
 }
 
+/* Of "-out dog.png" the prefix is "dog": its length. */
+static int prefix_length(const char *out)
+{
+    static const char *const endings[] = {".path.npz", ".score.npz", ".gates.npz", ".heat.npy", ".npz", ".npy", ".json",
+                                          ".jsonl", ".csv", ".png", ".jpg", ".jpeg"};
+    size_t n = strlen(out);
+    for (size_t i = 0; i < sizeof endings / sizeof *endings; i++) {
+        size_t m = strlen(endings[i]);
+        if (n > m && ends_with(out, endings[i]) && out[n - m - 1] != '/')
+            return (int)(n - m);
+    }
+    return (int)n;
+}
+
+/* Reads -out once: a folder is made, an ending is taken off and said. */
+static cp_status open_output(cp_session *s)
+{
+    const char *out = s->options->out;
+    if (!out || s->out_is_open)
+        return CP_OK;
+    s->out_is_open = true;
+    if (ends_in_slash(out))
+        return make_folders(out);
+    int length = prefix_length(out);
+    if (out[length] && !is_folder(out))
+        cp_note(s, "-out: \"%s\" is taken for the prefix \"%.*s\", to which every result adds its own ending", out, length,
+                out);
+    return CP_OK;
+}
+
 cp_status cp_choose_prefix(cp_session *s, cp_item *item)
 {
     const char *out = s->options->out, *slash = strrchr(item->path, '/'), *name = slash ? slash + 1 : item->path;
     bool is_npz;
     int length = stem_length(name, &is_npz);
     char base[MAX_PATH];
-    int prefix = out ? (int)strlen(out) : 0; /* of "-out dog.png", "dog" */
-    if (prefix > 4 && !strcmp(out + prefix - 4, ".png") && out[prefix - 5] != '/')
-        prefix -= 4;
+    cp_status status = open_output(s);
+    if (status)
+        return status;
     if (length > 200)
         return cp_fail(CP_EINPUT, "%.100s...: the file's name has %d bytes, allowed are 200", item->path, length);
     if (!out) /* "dog.critpath", so that dog.png stays what it is */
         snprintf(base, sizeof base, "%.*s%s", length, name, is_npz ? "" : ".critpath");
-    else if (out[strlen(out) - 1] == '/' || is_folder(out))
-        snprintf(base, sizeof base, "%s%s%.*s", out, out[strlen(out) - 1] == '/' ? "" : "/", length, name);
+    else if (ends_in_slash(out) || is_folder(out))
+        snprintf(base, sizeof base, "%s%s%.*s", out, ends_in_slash(out) ? "" : "/", length, name);
     else if (s->list)
-        snprintf(base, sizeof base, "%.*s-%.*s", prefix, out, length, name);
+        snprintf(base, sizeof base, "%.*s-%.*s", prefix_length(out), out, length, name);
     else
-        snprintf(base, sizeof base, "%.*s", prefix, out);
+        snprintf(base, sizeof base, "%.*s", prefix_length(out), out);
     snprintf(item->prefix, sizeof item->prefix, "%s", base);
     return s->list ? claim_prefix(s, item, base) : CP_OK;
 }

@@ -109,9 +109,10 @@ static const char *percent(double part, double whole, char text[16])
     return text;
 }
 
-void cp_summary_print(const cp_summary *m, FILE *to)
+void cp_summary_print(const cp_summary *m, double threshold, FILE *to)
 {
     char a[32], b[32], share[16], dead[16], part[16];
+    fprintf(to, "neurons on the path by layer; each scores at least %.4g\n", threshold);
     fprintf(to, "  %-24s %12s %12s %8s %8s %8s\n", "layer", "neurons", "on the path", "share", "dead", "score");
     for (int i = 0; i < m->n_layers; i++) {
         const cp_layer_summary *row = &m->layers[i];

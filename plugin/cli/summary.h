@@ -45,7 +45,8 @@ cp_status cp_summary_make(const cp_session *session, const cp_item *item, const 
                           cp_summary *summary);
 void cp_summary_free(cp_summary *summary);
 
-void cp_summary_print(const cp_summary *summary, FILE *to);
+/* Tables by layer, of the channels and of the neurons; threshold: the lowest score on the path. */
+void cp_summary_print(const cp_summary *summary, double threshold, FILE *to);
 /* Members "layers", "top_channels", "top_neurons", "dead_share" into `object`. */
 cp_status cp_summary_json(const cp_summary *summary, json_t *object);
 

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "io/error.h"
+#include "io/progress.h"
 #include "train/log.h"
 #ifdef GPU /* from Darknet's headers of these layers, which do not compile without warnings */
 void pull_convolutional_layer(layer l);
@@ -150,11 +151,12 @@ void cp_observe_arguments(int argc, char **argv)
     else if (text && *text && !strcmp(argv[2], "train"))
         status = cp_observe_start(text, argc > 4 ? argv[4] : NULL);
     if (status) {
-        fprintf(stderr, "critpath: %s\n", cp_error());
+        fprintf(cp_stderr(), "critpath: %s\n", cp_error());
         exit(status);
     }
     if (observe_training)
-        fprintf(stderr, "critpath: a record every %d iterations in %s\n", observer.options.every, observer.options.log);
+        fprintf(cp_stderr(), "critpath: a record every %d iterations in %s\n", observer.options.every,
+                observer.options.log);
 }
 
 /* ---------------------------------------------------------------- gradients */
@@ -368,7 +370,7 @@ float cp_observe(network *net, data d, float (*train)(network *net, data d))
     if (!status)
         status = write_record(net, &d.X, loss);
     if (status) {
-        fprintf(stderr, "critpath: %s; nothing more is recorded\n", cp_error());
+        fprintf(cp_stderr(), "critpath: %s; nothing more is recorded\n", cp_error());
         observer.over = true;
     }
     return loss;

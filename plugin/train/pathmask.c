@@ -10,6 +10,7 @@
 
 #include "io/error.h"
 #include "io/npz.h"
+#include "io/progress.h"
 
 #ifdef GPU
 #include "blas.h"
@@ -397,7 +398,7 @@ cp_status cp_pathmask_make(list *options, int batch, int w, int h, int c, int in
     }
     int kept = 0;
     for (int i = 0; i < l.outputs; ++i) kept += l.x[i] != 0;
-    fprintf(stderr, "pathmask  %-6s  %d of %d neurons   %4d x%4d x%4d\n", mode_names[words.mode], kept, l.outputs,
+    fprintf(cp_stderr(), "pathmask  %-6s  %d of %d neurons   %4d x%4d x%4d\n", mode_names[words.mode], kept, l.outputs,
             l.w, l.h, l.c);
     *made = l;
     return CP_OK;
@@ -405,8 +406,8 @@ cp_status cp_pathmask_make(list *options, int batch, int w, int h, int c, int in
 
 static void stop(int index)
 {
-    if (index >= 0) fprintf(stderr, "\nlayer %d [pathmask]: %s\n", index, cp_error());
-    else fprintf(stderr, "[pathmask]: %s\n", cp_error());
+    if (index >= 0) fprintf(cp_stderr(), "\nlayer %d [pathmask]: %s\n", index, cp_error());
+    else fprintf(cp_stderr(), "[pathmask]: %s\n", cp_error());
     exit(1);
 }
 

@@ -6,6 +6,7 @@
 
 #include "io/error.h"
 #include "io/npz.h"
+#include "io/progress.h"
 
 /* NULL: the layer saves nothing. */
 static const char *save_of(const layer *l) { return l->type == PATHMASK && l->update ? l->cweights : NULL; }
@@ -44,7 +45,7 @@ static cp_status save_file(const network *net, int first)
     }
     if (!status) status = cp_npz_commit(&writer);
     cp_npz_discard(&writer);
-    if (!status) fprintf(stderr, "Saving gates to %s\n", file);
+    if (!status) fprintf(cp_stderr(), "Saving gates to %s\n", file);
     return status;
 }
 

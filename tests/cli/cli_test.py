@@ -180,10 +180,10 @@ class Files(FolderTest):
         result = self.done("explain", bare, RESNET[1], "photo.png", "-out", "b")
         with open(self.path("b.json")) as file:
             summary = json.load(file)
-        for of_whole, of_bare, line in zip(whole["prediction"], summary["prediction"], result.out.splitlines()):
+        for of_whole, of_bare, line in zip(whole["prediction"], summary["prediction"], result.out.splitlines()[1:]):
             self.assertIsNone(of_bare["probability"])
             self.assertEqual((of_bare["class"], of_bare["logit"]), (of_whole["class"], of_whole["logit"]))
-            self.assertEqual(line, f"{of_bare['logit']:.5g}: class {of_bare['class']}")
+            self.assertEqual(line.replace("  <- explained", ""), f"  {of_bare['logit']:.5g}  class {of_bare['class']}")
         self.assertIsNone(summary["responses"][0]["probability"])
 
     def test_unit_response_equals_class_response(self):
@@ -308,6 +308,188 @@ class OtherCommands(FolderTest):
         self.assertRegex(text, r"\n +4  shortcat +.*Darknet has no layer of this type")
 
 
+class Lines(FolderTest):
+    """What explain says of one image: about ten lines, each of which the JSON says too."""
+
+    def explain(self, *arguments):
+        """Lines on stdout, and the JSON."""
+        result = self.done("explain", *arguments, "-quiet", "-no-picture", "-out", "x")
+        with open(self.path("x.json")) as file:
+            return result.out.splitlines(), json.load(file)
+
+    def check_where(self, lines, where, in_box):
+        """The line on the map and those of its parts, which begin at lines[0]; returns how many they were."""
+        found = re.fullmatch(r"map: (?:(\d+)% of the heat in the box, which is [\d.]+% of the photo; )?"
+                             r"half of the heat on ([\d.]+)% of the photo, in (\d+) parts?", lines[0])
+        self.assertIsNotNone(found, lines[0])
+        self.assertEqual(found.group(1) is not None, in_box)
+        if in_box:
+            self.assertAlmostEqual(float(found.group(1)), 100 * where["share_in_box"], delta=.51)
+        self.assertAlmostEqual(float(found.group(2)), 100 * where["region_share_of_photo"], delta=.051)
+        self.assertEqual(int(found.group(3)), where["region_parts"])
+        self.assertGreaterEqual(where["share_in_region"], .5)
+        for k, part in enumerate(where["parts"]):
+            x, y, w, h = part["photo_xywh"]
+            self.assertGreaterEqual(part["share"], .05)
+            self.assertLessEqual(x + w, 40)
+            self.assertLessEqual(y + h, 30)
+            self.assertEqual(lines[1 + k], f"  part {k + 1}  {100 * part['share']:3.0f}%  x {x}..{x + w - 1}  y {y}..{y + h - 1}")
+        return 1 + len(where["parts"])
+
+    def test_of_a_classifier(self):
+        lines, said = self.explain(*RESNET, "photo.png")
+        self.assertLessEqual(len(lines), 13)
+        self.assertEqual(lines[0], "photo.png: 40 x 30, letterboxed to 32 x 32")
+        self.assertEqual(lines[1].endswith("  <- explained"), True)
+        self.assertEqual(sum("<- explained" in line for line in lines), 1)
+        response, path = said["responses"][0], said["responses"][0]["paths"][0]
+        self.assertEqual(lines[6], f"response: {response['text']} = {response['value']:.6g}")
+        at = 7 + self.check_where(lines[7:], path["map"]["where"], False)
+        self.assertRegex(lines[at], rf"^path: mct, {path['kept']:,} of {said['model']['neurons']:,} neurons, sparsity ")
+        self.assertEqual(lines[at + 1:], ["files: x.npy x.path.npz x.json"])
+
+    def test_a_class_far_down_is_shown(self):
+        lines, said = self.explain(*RESNET, "photo.png", "-top", "2", "-class", "5")
+        number = next(k for k, line in enumerate(lines) if "explained" in line)
+        top = [each["class"] for each in said["prediction"]]
+        self.assertEqual(number, 1 + top.index(5) if 5 in top else 3)
+        self.assertIn("  class 5  <- explained", lines[number])
+
+    def test_of_a_detector(self):
+        lines, said = self.explain(*YOLO, "photo.png", "-thresh", ".59", "-box", "2")
+        n = len(said["prediction"])
+        self.assertTrue(2 < n <= 10)
+        self.assertRegex(lines[0], rf"^photo\.png: 40 x 30, letterboxed to \d+ x \d+; {n} detections above 0\.59$")
+        for each in said["prediction"]:
+            x, y, w, h = each["photo_xywh"]
+            place = [min(max(at, 0), last) for at, last in ((x, 39), (x + w, 39), (y, 29), (y + h, 29))]
+            found = re.fullmatch(r" +(\d+)  (.*?) +(\d+)%  x (\d+)\.\.(\d+)  y (\d+)\.\.(\d+)(  <- explained)?",
+                                 lines[each["box"]])
+            self.assertEqual((int(found.group(1)), found.group(2)), (each["box"], each["name"]))
+            self.assertEqual(found.group(8) is not None, each["box"] == 2)
+            self.assertAlmostEqual(int(found.group(3)), 100 * each["probability"], delta=.51)
+            for ours, expected in zip(found.groups()[3:7], place):
+                self.assertAlmostEqual(int(ours), expected, delta=.51)
+        self.assertIn(", box 2 (layer", lines[n + 1])
+        self.check_where(lines[n + 2:], said["responses"][0]["paths"][0]["map"]["where"], True)
+
+    def test_many_detections(self):
+        lines, said = self.explain(*YOLO, "photo.png", "-thresh", ".2", "-box", "14")
+        n = len(said["prediction"])
+        self.assertGreater(n, 20)
+        self.assertEqual([int(line.split()[0]) for line in lines[1:12]], [*range(1, 11), 14])
+        self.assertRegex(lines[12], rf"^ +{n - 10} more, down to \d+%; -layers shows them$")
+        lines, said = self.explain(*YOLO, "photo.png", "-thresh", ".2", "-layers")
+        self.assertEqual([int(line.split()[0]) for line in lines[1:1 + n]], [*range(1, 1 + n)])
+
+    def test_tables_with_layers_only(self):
+        for arguments in (RESNET, (*YOLO, "-thresh", ".59")):
+            bare, said = self.explain(*arguments, "photo.png")
+            full, also = self.explain(*arguments, "photo.png", "-layers")
+            self.assertEqual(said["responses"], also["responses"])
+            self.assertEqual([line for line in full if line in bare], bare)
+            for wanted in ("top channels", "top neurons", "neurons on the path by layer"):
+                self.assertEqual(sum(wanted in line for line in bare), 0)
+                self.assertEqual(sum(wanted in line for line in full), 1)
+            for layer in said["responses"][0]["paths"][0]["layers"]:
+                self.assertTrue(any(line.split()[:3] == [layer["name"][6:], f"{layer['neurons']:,}", f"{layer['kept']:,}"]
+                                    for line in full))
+
+    def test_class_of_a_box(self):
+        """-class with -box: that box's logit of that class, whatever class the box was found with."""
+        _, said = self.explain(*YOLO, "photo.png", "-thresh", ".59", "-box", "2")
+        box = next(each for each in said["prediction"] if each["box"] == 2)
+        own = said["responses"][0]
+        self.assertEqual(own["class"], box["class"])
+        cells = own["unit"]
+        for class_id in range(3):
+            lines, other = self.explain(*YOLO, "photo.png", "-thresh", ".59", "-box", "2", "-class", class_id)
+            response = other["responses"][0]
+            self.assertEqual((response["box"], response["class"], response["layer"]), (2, class_id, own["layer"]))
+            # of one head's layout: class after class, a plane of cells each
+            plane = next(layer["output_chw"][1] * layer["output_chw"][2] for layer in
+                         json.loads(self.done("layers", *YOLO, "-json").out)["layers"] if layer["layer"] == own["layer"])
+            self.assertEqual(response["unit"] - cells, (class_id - box["class"]) * plane)
+            probability = box["objectness"] / (1 + numpy.exp(-response["value"]))
+            self.assertAlmostEqual(response["probability"], probability, 5)
+            mark = next(line for line in lines if "<- explained" in line)
+            self.assertEqual(int(mark.split()[0]), 2)
+            self.assertEqual(mark.endswith("<- explained"), class_id == box["class"])
+        # the number counts all detections, and without -box it is the best of the class
+        of_class = min((each["box"] for each in said["prediction"] if each["class"] == 1), default=None)
+        if of_class:
+            _, other = self.explain(*YOLO, "photo.png", "-thresh", ".59", "-class", 1)
+            self.assertEqual(other["responses"][0]["box"], of_class)
+        result = self.critpath("explain", *YOLO, "photo.png", "-thresh", ".59", "-box", "99")
+        self.assertEqual(result.code, 2)
+        self.assertIn(f"-box 99, but there are only {len(said['prediction'])} detections above -thresh 0.59", result.err)
+
+    def test_no_detection_is_a_result(self):
+        for command in ("explain", "score", "path", "grad", "faithful", "linearity"):
+            where = [] if command == "linearity" else ["-out", "none"]
+            result = self.done(command, *YOLO, "photo.png", "-thresh", ".99", "-json", "-quiet", *where)
+            said = json.loads(result.out)
+            self.assertEqual((said["prediction"], said["responses"]), ([], []))
+            self.assertEqual(result.err, "")
+            self.assertRegex(self.done(command, *YOLO, "photo.png", "-thresh", ".99", *where).out,
+                             r"no detection above -thresh 0\.99; the best below is .* \d+%, x \d+\.\.\d+  y \d+\.\.\d+\n")
+            self.assertEqual(self.files(), ["none.json", "photo.png"])
+        low = json.loads(self.done("explain", *YOLO, "photo.png", "-thresh", ".2", "-json", "-out", "low").out)
+        best = next(each for each in low["prediction"] if each["box"] == 1)
+        self.assertEqual({**said["best_below"], "box": 1}, best)
+        for arguments in (["-box", "1"], ["-box", "all"], ["-class", "1"]):
+            said = json.loads(self.done("explain", *YOLO, "photo.png", "-thresh", ".99", *arguments, "-json").out)
+            self.assertEqual(said["responses"], [])
+        self.assertEqual(said["best_below"]["class"], 1)
+        self.assertIn("no detection of class 1 above", said["no_response"])
+        said = json.loads(self.done("explain", *YOLO, "photo.png", "-thresh", ".99", "-unit", "0:0", "-json").out)
+        self.assertEqual(len(said["responses"]), 1)
+        # no mean over nothing
+        refused = self.critpath("compare", *YOLO, "photo.png", "-thresh", ".99", "-methods", "mct,random")
+        self.assertEqual(refused.code, 2)
+        self.assertIn("compare: no image has a detection", refused.err)
+
+    def test_names_in_the_place_of_data(self):
+        write(self.path("some.names"), "".join(f"thing {i}\n" for i in range(100)))
+        shutil.copy(self.path("some.names"), self.path("labels.txt"))
+        for names in ("some.names", "labels.txt"):
+            lines, said = self.explain(names, *RESNET, "photo.png")
+            self.assertIn("thing ", lines[1])
+            self.done("layers", names, RESNET[0])
+        write(self.path("few.names"), "a\nb\n")
+        refused = self.critpath("explain", "few.names", *RESNET, "photo.png")
+        self.assertEqual(refused.code, 2)
+        self.assertIn("few.names has 2 names, the network has", refused.err)
+        refused = self.critpath("explain", "gone.names", *RESNET, "photo.png")
+        self.assertEqual(refused.code, 2)
+        self.assertIn("gone.names", refused.err)
+        self.assertIn("thing 1", self.done("explain", "few.names", *RESNET, "photo.png", "-names", "some.names").out)
+
+    def test_one_log_for_both_streams(self):
+        """What goes to stderr stands between whole lines of stdout."""
+        import subprocess
+        from harness import DARKNET
+        with open(self.path("log"), "wb") as log:
+            code = subprocess.run([DARKNET, "critpath", "explain", *RESNET, *["photo.png"] * 40, "gone.png", "photo.png",
+                                   "-no-picture", "-layers", "-sparsity", ".9999,.999", "-threads", "2"],
+                                  cwd=self.folder, stdout=log, stderr=log).returncode
+            subprocess.run([DARKNET, "critpath", "explain", *RESNET, "photo.png", "-no-picture", "-layers", "-sparsity",
+                            ".5,.6,.7,.8,.9,.99,.999"], cwd=self.folder, stdout=log, stderr=log)
+        self.assertEqual(code, 2)
+        with open(self.path("log")) as log:
+            lines = log.read().splitlines()
+        begins = (r"photo\.png: ", r" +[-\d.]+%?  class \d", r"response: ", r"map: ", r"  part \d", r"path: ", r"files: ",
+                  r"neurons on the path", r"  layer ", r"  \d\d\d_", r"top ", r"the path is cut", r"critpath: .*gone\.png",
+                  r"$")
+        for line in lines:
+            self.assertTrue(any(re.match(begin, line) for begin in begins), line)
+        self.assertEqual(sum(", forward " in line for line in lines), 42)
+        first_of_last = max(k for k, line in enumerate(lines) if line.startswith("photo.png: 40 x 30"))
+        timing = max(k for k, line in enumerate(lines) if ", forward " in line)
+        self.assertEqual(timing, len(lines) - 1)  # of one image it is said after all else
+        self.assertLess(first_of_last, timing)
+
+
 class Lists(FolderTest):
     def setUp(self):
         super().setUp()
@@ -342,11 +524,44 @@ class Lists(FolderTest):
         self.assertEqual(self.outputs("a/dog.png", "-out", "x.png"), ["x.path.npz"])
         self.assertEqual(self.outputs("-out", "x.png", stdin=b"a/dog.png\n"), ["x-dog.path.npz"])
         self.assertEqual(self.outputs("a/dog.png", "-out", "results/.png"), ["results/.png.path.npz"])
+        self.assertEqual(self.outputs("a/dog.png", "-out", "made/deep/er/"), ["made/deep/er/dog.path.npz"])
+        self.assertEqual(self.outputs(*three, "-out", "results/more/"),
+                         ["results/more/cat.path.npz", "results/more/dog-2.path.npz", "results/more/dog.path.npz"])
+
+    def test_an_ending_is_taken_off(self):
+        for out in ("r.json", "r.path.npz", "r.npz", "r.NPY", "r.jpg"):
+            result = self.done("path", *RESNET, "a/dog.png", "-out", out)
+            self.assertIn(f'-out: "{out}" is taken for the prefix "r"', result.err)
+            self.assertTrue(os.path.exists(self.path("r.path.npz")))
+            os.remove(self.path("r.path.npz"))
+        result = self.done("path", *RESNET, "a/dog.png", "a/cat.png", "-out", "r.json")
+        self.assertEqual(result.err.count("is taken for the prefix"), 1)
+        self.assertTrue(os.path.exists(self.path("r-cat.path.npz")))
+        self.done("explain", *RESNET, "a/dog.png", "-out", "r.json")
+        self.assertTrue(os.path.exists(self.path("r.json")))
+        self.assertEqual([name for name in self.files() if ".json." in name], [])
+        self.assertNotIn("prefix", self.done("path", *RESNET, "a/dog.png", "-out", "version1.2").err)
+
+    def test_folders_of_results(self):
+        write(self.path("file"), "")
+        for out, complaint in (("nowhere/x", r'"nowhere" does not exist; with a slash'), ("file/x", "is no folder"),
+                               ("file/x/", "is no folder")):
+            result = self.critpath("path", *RESNET, "a/dog.png", "-out", out)
+            self.assertEqual(result.code, 2)
+            self.assertRegex(result.err, complaint)
+        self.critpath("path", *RESNET, "gone.png", "-out", "never/")
+        self.assertFalse(os.path.exists(self.path("never")))
 
     def test_stdin_gives_one_json_object_per_image(self):
         result = self.done("explain", *RESNET, "-json", "-no-picture", stdin=b"a/dog.png\r\n\nb/dog.png\na/cat.png")
         images = [json.loads(line)["image"] for line in result.out.strip().split("\n")]
         self.assertEqual(images, ["a/dog.png", "b/dog.png", "a/cat.png"])
+
+    def test_images_without_detection_do_not_fail_a_list(self):
+        result = self.done("explain", *YOLO, "a/dog.png", "b/dog.png", "-thresh", ".99", "-json", "-no-picture")
+        for line in result.out.splitlines():
+            self.assertEqual(json.loads(line)["responses"], [])
+        self.assertEqual(len(result.out.splitlines()), 2)
 
     def test_a_bad_image_in_a_list_does_not_stop_it(self):
         result = self.critpath("explain", *RESNET, "-json", "-quiet", "a/dog.png", "gone.png", "a/cat.png")

@@ -79,7 +79,7 @@ class Lists(FolderTest):
         some = ["gone1.png", *self.images[:4], "text.png", *self.images[4:7], "gone2.png"]
         result = self.explain("bad", "-threads", "2", stdin="\n".join(some).encode())
         self.assertEqual(result.code, 2)
-        self.assertEqual([line.split()[0] for line in result.out.splitlines() if line.startswith("image")],
+        self.assertEqual([line.split(":")[0] for line in result.out.splitlines() if line.startswith("image")],
                          self.images[:7])
         lines = result.err.splitlines()
         self.assertEqual(len(lines), 3, result.err)
@@ -91,7 +91,7 @@ class Lists(FolderTest):
         lines = "\r\n\nimage1.png\r\n" + 100000 * "x" + "\n\nimage2.png"
         result = self.explain("lines", "-threads", "2", stdin=lines.encode())
         self.assertEqual(result.code, 2)
-        self.assertEqual([line for line in result.out.splitlines() if line.startswith("image")],
+        self.assertEqual([line.split(":")[0] for line in result.out.splitlines() if line.startswith("image")],
                          ["image1.png", "image2.png"])
         self.assertEqual(len(result.err.splitlines()), 1)
         self.assertEqual(self.explain("none", stdin=b"\n\n").code, 2)

@@ -1,6 +1,7 @@
 """explain predicts what `darknet classifier predict` and `darknet detector test` print: class, order, per cent."""
 import json
 import os
+import re
 import tarfile
 
 from harness import FolderTest, critpath, main, network, png, run, sanitized, shared, write
@@ -21,8 +22,19 @@ class Comparison(FolderTest):
         return write(self.path("some.data"), f"classes={classes}\nnames={names}\ntop=5\n")
 
     def lines(self, arguments):
-        result = critpath("explain", *arguments, "-quiet", "-no-picture", "-out", self.path("x"), folder=self.folder)
-        return [line for line in result.out.split("\n\n")[0].split("\n") if line], result
+        """What explain prints, as Darknet's verbs would: classes "97.12%: name", detections "name: 87%", in the order of
+        the JSON, which is Darknet's; and the marks of those explained."""
+        result = critpath("explain", *arguments, "-quiet", "-no-picture", "-layers", "-out", self.path("x"), folder=self.folder)
+        self.assertEqual(result.code, 0, result.err)
+        with open(self.path("x.json")) as file:
+            prediction = json.load(file)["prediction"]
+        rows = [line[:-14] if line.endswith("  <- explained") else line for line in result.out.splitlines()[1:]]
+        marks = result.out.count("  <- explained")
+        if prediction and "box" not in prediction[0]:
+            return [row[2:].replace("%  ", "%: ", 1) for row in rows[:len(prediction)]], marks
+        rows = [re.fullmatch(r" *(\d+)  (.*?) +(\d+%)  x \d+\.\.\d+  y \d+\.\.\d+", row) for row in rows[:len(prediction)]]
+        self.assertEqual([int(row.group(1)) for row in rows], list(range(1, len(rows) + 1)))
+        return [rows[each["box"] - 1].expand(r"\2: \3") for each in prediction], marks
 
     def one_image(self, cfg):
         """The cfg for one image: Darknet makes room for the whole batch, a GPU may have less."""
@@ -33,8 +45,8 @@ class Comparison(FolderTest):
     def same_classes(self, cfg, weights, photo, classes, names=None):
         data = self.data(classes, names)
         theirs = darknet("classifier", "predict", data, self.one_image(cfg), weights, photo, "-t", min(5, classes), folder=self.folder)
-        ours, result = self.lines([data, cfg, weights, photo])
-        self.assertEqual(result.code, 0, result.err)
+        ours, marks = self.lines([data, cfg, weights, photo])
+        self.assertEqual(marks, 1)
         expected = [line for line in theirs.out.split("\n") if line]
         self.assertEqual(len(expected), min(5, classes), theirs.err)
         self.assertEqual(ours, expected)
@@ -46,8 +58,8 @@ class Comparison(FolderTest):
                          self.path("boxes"), folder=self.folder)
         self.assertIn("Predicted in", theirs.out, theirs.err)
         expected = [line for line in theirs.out.split("\n") if line and "Predicted in" not in line]
-        ours, result = self.lines([data, cfg, weights, photo, "-thresh", thresh])
-        self.assertEqual(result.code, 0 if expected else 2, result.err)
+        ours, marks = self.lines([data, cfg, weights, photo, "-thresh", thresh])
+        self.assertEqual(marks, 1 if expected else 0)
         self.assertEqual(ours, expected)
         return len(expected)
 

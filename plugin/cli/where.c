@@ -1,0 +1,78 @@
+#include "cli/where.h"
+#include "io/json.h"
+
+#include <math.h>
+
+/* The photo's part of a detection's box. */
+static cp_photo_box box_in_photo(const cp_session *s, const cp_item *item, const cp_detection *d)
+{
+    double x, y, w, h;
+    cp_detection_rectangle(s, item, d, &x, &y, &w, &h);
+    double right = fmin(x + w, (double)item->photo.w), bottom = fmin(y + h, (double)item->photo.h);
+    x = fmax(x, 0);
+    y = fmax(y, 0);
+    return (cp_photo_box){x, y, fmax(right - x, 0), fmax(bottom - y, 0)};
+}
+
+cp_status cp_where_find(const cp_session *s, const cp_item *item, const cp_subject *subject, const cp_pathway *pathway,
+                        cp_heat_region *where)
+{
+    cp_photo_box box;
+    if (subject->detection)
+        box = box_in_photo(s, item, subject->detection);
+    return cp_heat_find_region(pathway->heat, s->h, s->w, &item->placement, CP_HEAT_BLUR,
+                               subject->detection ? &box : NULL, where);
+}
+
+void cp_where_print(const cp_session *s, const cp_item *item, const cp_subject *subject, const cp_heat_region *where,
+                    FILE *to)
+{
+    if (where->zero) {
+        fprintf(to, "map: no heat on the photo; no plane with fine cells has a neuron on the path that speaks for the response\n");
+        return;
+    }
+    fprintf(to, "map: ");
+    if (subject->detection) {
+        cp_photo_box box = box_in_photo(s, item, subject->detection);
+        fprintf(to, "%.0f%% of the heat in the box, which is %.1f%% of the photo; ", 100 * where->box,
+                100 * box.w * box.h / ((double)item->photo.w * (double)item->photo.h));
+    }
+    fprintf(to, "half of the heat on %.1f%% of the photo, in %zu part%s\n", 100 * where->area, where->parts,
+            where->parts == 1 ? "" : "s");
+    for (int i = 0; i < where->n; i++) {
+        const cp_heat_part *part = &where->part[i];
+        fprintf(to, "  part %d  %3.0f%%  x %zu..%zu  y %zu..%zu\n", i + 1, 100 * part->share, part->x,
+                part->x + part->w - 1, part->y, part->y + part->h - 1);
+    }
+}
+
+static json_t *part_json(const cp_heat_part *part)
+{
+    json_t *object = json_object();
+    json_t *rectangle = json_pack("[I,I,I,I]", (json_int_t)part->x, (json_int_t)part->y, (json_int_t)part->w,
+                                  (json_int_t)part->h);
+    int bad = cp_json_set(object, "share", cp_json_real(part->share));
+    bad |= cp_json_set(object, "photo_xywh", rectangle);
+    if (!bad)
+        return object;
+    json_decref(object);
+    return NULL;
+}
+
+json_t *cp_where_json(const cp_heat_region *where)
+{
+    json_t *object = json_object(), *parts = json_array();
+    int bad = cp_json_set(object, "zero", json_boolean(where->zero));
+    bad |= cp_json_set(object, "share_in_box", cp_json_real(where->box));
+    bad |= cp_json_set(object, "share_in_region", cp_json_real(where->share));
+    bad |= cp_json_set(object, "region_share_of_photo", cp_json_real(where->area));
+    bad |= cp_json_set(object, "share_in_bars", cp_json_real(where->beside));
+    bad |= cp_json_set(object, "region_parts", json_integer((json_int_t)where->parts));
+    for (int i = 0; i < where->n; i++)
+        bad |= cp_json_append(parts, part_json(&where->part[i]));
+    bad |= cp_json_set(object, "parts", parts);
+    if (!bad)
+        return object;
+    json_decref(object);
+    return NULL;
+}
