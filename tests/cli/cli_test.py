@@ -346,7 +346,7 @@ class Lines(FolderTest):
         self.assertEqual(lines[6], f"response: {response['text']} = {response['value']:.6g}")
         at = 7 + self.check_where(lines[7:], path["map"]["where"], False)
         self.assertRegex(lines[at], rf"^path: mct, {path['kept']:,} of {said['model']['neurons']:,} neurons, sparsity ")
-        self.assertEqual(lines[at + 1:], ["files: x.npy x.path.npz x.json"])
+        self.assertEqual(lines[at + 1:], ["files: x.npy x.heat.npy x.path.npz x.json"])
 
     def test_a_class_far_down_is_shown(self):
         lines, said = self.explain(*RESNET, "photo.png", "-top", "2", "-class", "5")
@@ -448,6 +448,12 @@ class Lines(FolderTest):
         refused = self.critpath("compare", *YOLO, "photo.png", "-thresh", ".99", "-methods", "mct,random")
         self.assertEqual(refused.code, 2)
         self.assertIn("compare: no image has a detection", refused.err)
+
+    def test_habits_of_other_darknets(self):
+        for command in (["explain", *RESNET, "photo.png", "-no-picture", "-out", "x"], ["score", *RESNET, "photo.png"]):
+            plain = self.done(*command, "-quiet").out
+            self.assertEqual(self.done(*command, "-quiet", "-dont_show", "-ext_output").out, plain)
+        self.assertRegex(self.done("explain", "-h").out, r"-dont_show +accepted[^\n]*\n +-ext_output +accepted")
 
     def test_names_in_the_place_of_data(self):
         write(self.path("some.names"), "".join(f"thing {i}\n" for i in range(100)))

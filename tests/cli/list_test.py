@@ -2,6 +2,8 @@
 their order, and an end that leaves nothing behind."""
 import json
 import os
+import pty
+import re
 import resource
 import signal
 import subprocess
@@ -60,7 +62,7 @@ class Lists(FolderTest):
         first = self.explain("one", *self.images, "-threads", "1", "-sparsity", ".9,.99")
         self.assertEqual(first.code, 0, first.err)
         expected = self.results("one")
-        self.assertEqual(len(expected), IMAGES * 5)
+        self.assertEqual(len(expected), IMAGES * 7)
         for out, options in (("two", ["-threads", "2"]), ("three", ["-threads", "3"]),
                              ("little", ["-threads", "3", "-mem", "600K"]), ("again", ["-threads", "2"])):
             result = self.explain(out, *self.images, *options, "-sparsity", ".9,.99")
@@ -85,7 +87,7 @@ class Lists(FolderTest):
         self.assertEqual(len(lines), 3, result.err)
         for line, name in zip(lines, ("gone1.png", "text.png", "gone2.png")):
             self.assertIn(name, line)
-        self.assertEqual(len(os.listdir(self.path("bad"))), 7 * 3)
+        self.assertEqual(len(os.listdir(self.path("bad"))), 7 * 4)
 
     def test_lines_of_stdin(self):
         lines = "\r\n\nimage1.png\r\n" + 100000 * "x" + "\n\nimage2.png"
@@ -113,6 +115,64 @@ class Lists(FolderTest):
         self.assertEqual(len(process.stderr.read().splitlines()), 1)
         process.stdin.close()
         self.assertEqual([name for name in self.files() if name.endswith(".tmp")], [])
+
+    def on_terminal(self, arguments, stdout=None, stdin=subprocess.DEVNULL):
+        """Runs a list whose stderr is a terminal, and stdout too where it is None; returns what the terminal got."""
+        ours, theirs = pty.openpty()
+        process = subprocess.Popen([DARKNET, "critpath", "explain", *RESNET, "-no-picture", "-threads", "1", "-out", "p",
+                                    *arguments], cwd=self.folder, stdin=stdin, stderr=theirs,
+                                   stdout=theirs if stdout is None else stdout)
+        os.close(theirs)
+        if stdin == subprocess.PIPE:
+            process.stdin.write("\n".join(self.slow()).encode())
+            process.stdin.close()
+        text = b""
+        while True:
+            try:
+                got = os.read(ours, 65536)
+            except OSError:  # what Linux says at the end
+                break
+            if not got:
+                break
+            text += got
+        os.close(ours)
+        self.assertEqual(process.wait(60), 0, text)
+        return text.decode()
+
+    def slow(self):
+        """Enough for a second or two of any machine: the progress line comes after half a second."""
+        return 20 * self.images
+
+    def test_progress_of_a_list(self):
+        with open(self.path("results"), "wb") as results:
+            text = self.on_terminal([*self.slow(), "-method", "intgrad", "-steps", "20"], results)
+        total = len(self.slow())
+        lines = re.findall(r"\rexplain (\d+)/(\d+)  \d+:\d\d  \d+:\d\d left\x1b\[K", text)
+        self.assertGreater(len(lines), 1, text[-300:])
+        self.assertEqual({line[1] for line in lines}, {str(total)})
+        counts = [int(line[0]) for line in lines]
+        self.assertEqual(counts, sorted(counts))
+        # a note begins where the line has been taken away
+        for note in re.finditer(r"image\d\.png: read ", text):
+            before = text[:note.start()]
+            self.assertTrue(before == "" or before.endswith(("\n", "\r\x1b[K")), repr(before[-60:]))
+        with open(self.path("results")) as results:
+            self.assertEqual(sum(line.startswith("image") for line in results), total)
+
+    def test_progress_between_results_on_the_same_terminal(self):
+        text = self.on_terminal([*self.slow(), "-method", "intgrad", "-steps", "20"])
+        self.assertRegex(text, r"\rexplain \d+/180  ")
+        # as a terminal shows it: of a line rewritten, the last
+        shown = [re.split(r"\r", line.rstrip("\r"))[-1].replace("\x1b[K", "") for line in text.split("\n")]
+        self.assertEqual(sum(line.startswith("image") and ": read" not in line for line in shown), 180)
+        self.assertEqual([line for line in shown if "left" in line], [])
+
+    def test_progress_of_paths_from_a_pipe(self):
+        with open(self.path("results"), "wb") as results:
+            text = self.on_terminal(["-method", "intgrad", "-steps", "20"], results, subprocess.PIPE)
+        self.assertRegex(text, r"\rexplain \d+  \d+:\d\d\x1b\[K")  # nobody knows how many will come
+        self.assertNotIn("left", text)
+        self.assertEqual(self.on_terminal([*self.slow(), "-quiet"], subprocess.DEVNULL), "")
 
     def test_interrupted(self):
         process = self.popen(*200 * self.images)
