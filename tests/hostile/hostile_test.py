@@ -143,7 +143,6 @@ OPTIONS = {
     "box 0": ("explain {yolo} {yolo_weights} {image} -box 0", ["-box", "0", "1 to"]),
     "box some": ("explain {yolo} {yolo_weights} {image} -box some", ["-box", "some", "number"]),
     "box of a missing one": ("explain {yolo} {yolo_weights} {image} -thresh .01 -box 99999", ["-box 99999"]),
-    "nothing detected": ("explain {yolo} {yolo_weights} {image} -thresh 1", ["-thresh 1", "best"]),
     "unit without index": ("explain {cfg} {weights} {image} -unit 1", ["-unit", "1", "LAYER:INDEX"]),
     "unit of no layer": ("explain {cfg} {weights} {image} -unit 99:0", ["99", "3"]),
     "unit out of range": ("explain {cfg} {weights} {image} -unit 0:1024", ["1024", "layer 0"]),
