@@ -61,31 +61,32 @@ static const char *cell(double value, int digits, char text[24])
 
 static void print_curves(const report *r)
 {
+    FILE *to = r->session->out;
     const cp_faithful *f = &r->faithful;
     char kept[32], a[24], b[24];
-    printf("%12s %8s", "", "");
+    fprintf(to, "%12s %8s", "", "");
     for (int c = 0; c < CP_FAITHFUL_CURVES; c++)
-        printf("  %16s", curve_titles[columns[c]]);
-    printf("\n%12s %8s", "neurons", "share");
+        fprintf(to, "  %16s", curve_titles[columns[c]]);
+    fprintf(to, "\n%12s %8s", "neurons", "share");
     for (int c = 0; c < CP_FAITHFUL_CURVES; c++)
-        printf("  %8s %7s", "f", "p");
-    printf("\n");
+        fprintf(to, "  %8s %7s", "f", "p");
+    fprintf(to, "\n");
     for (int p = 0; p < f->n; p++) {
         const cp_faithful_point *point = &f->point[p];
-        printf("%12s %7.2f%%", cp_grouped(point->kept, kept), 100 * share_of(r, point));
+        fprintf(to, "%12s %7.2f%%", cp_grouped(point->kept, kept), 100 * share_of(r, point));
         for (int c = 0; c < CP_FAITHFUL_CURVES; c++) {
             const cp_measure *m = &point->curve[columns[c]];
-            printf("  %8s %7s", cell(response_f(r, m), 3, a), cell(m->probability, 4, b));
+            fprintf(to, "  %8s %7s", cell(response_f(r, m), 3, a), cell(m->probability, 4, b));
         }
-        printf("\n");
+        fprintf(to, "\n");
     }
-    printf("%21s", "area under f");
+    fprintf(to, "%21s", "area under f");
     for (int c = 0; c < CP_FAITHFUL_CURVES; c++)
-        printf("  %8s %7s", cell(f->area[columns[c]].response, 3, a), "");
-    printf("\n%21s", "of the probability");
+        fprintf(to, "  %8s %7s", cell(f->area[columns[c]].response, 3, a), "");
+    fprintf(to, "\n%21s", "of the probability");
     for (int c = 0; c < CP_FAITHFUL_CURVES; c++)
-        printf("  %8s %7s", "", cell(f->area[columns[c]].probability, 3, a));
-    printf("\n");
+        fprintf(to, "  %8s %7s", "", cell(f->area[columns[c]].probability, 3, a));
+    fprintf(to, "\n");
 }
 
 /* A winner below zero has rivals further below, whose scores are 0. Off the path they count as zero, so one of them wins. */
@@ -105,6 +106,7 @@ static void count_negative_windows(report *r)
 /* Why the path of all neurons that score is not the whole network, where max-pools are the reason. */
 static void print_pools(const report *r)
 {
+    FILE *to = r->session->out;
     const cp_faithful *f = &r->faithful;
     double kept = NAN;
     char n[32], all[32];
@@ -113,10 +115,11 @@ static void print_pools(const report *r)
             kept = response_f(r, &f->point[p].curve[CP_KEEP]);
     if (!r->negative || !(fabs(kept - 1) > NOTED_GAP))
         return;
-    printf("all %s neurons that score give f = %.3f, not 1: in %s of %s max-pool windows (%.0f%%) the winner is below zero;\n"
-           "  its rivals, off the path, count as zero there and win, so this zeroed network is another one\n",
-           cp_grouped(f->largest, n), kept, cp_grouped(r->negative, all), cp_grouped(r->windows, (char[32]){0}),
-           100. * (double)r->negative / (double)r->windows);
+    fprintf(to, "all %s neurons that score give f = %.3f, not 1: in %s of %s max-pool windows (%.0f%%) the winner is "
+            "below zero;\n  its rivals, off the path, count as zero there and win, so this zeroed network is another "
+            "one\n",
+            cp_grouped(f->largest, n), kept, cp_grouped(r->negative, all), cp_grouped(r->windows, (char[32]){0}),
+            100. * (double)r->negative / (double)r->windows);
 }
 
 /* "the class stays the largest, probability at least 0.5 times the original's" */
@@ -128,36 +131,39 @@ static void criterion(const cp_sparsest *s, char text[160])
 
 static void print_sparsest(const report *r)
 {
+    FILE *to = r->session->out;
     const cp_sparsest *s = &r->sparsest;
     size_t neurons = cp_model_neuron_count(r->session->model);
     char kept[32], all[32], asked[160], a[24];
     criterion(s, asked);
     if (!s->found) {
-        printf("sparsest path that keeps the prediction (%s): none, not even the largest; sizes tried: %d\n", asked,
-               s->runs);
+        fprintf(to, "sparsest path that keeps the prediction (%s): none, not even the largest; sizes tried: %d\n",
+                asked, s->runs);
         return;
     }
-    printf("sparsest path that keeps the prediction (%s):\n  %s of %s neurons, sparsity %.6g; response %.6g, "
-           "probability %s; sizes tried: %d", asked, cp_grouped(s->kept, kept), cp_grouped(neurons, all),
-           1 - (double)s->kept / (double)neurons, s->measure.response, cell(s->measure.probability, 4, a), s->runs);
+    fprintf(to, "sparsest path that keeps the prediction (%s):\n  %s of %s neurons, sparsity %.6g; response %.6g, "
+            "probability %s; sizes tried: %d", asked, cp_grouped(s->kept, kept), cp_grouped(neurons, all),
+            1 - (double)s->kept / (double)neurons, s->measure.response, cell(s->measure.probability, 4, a), s->runs);
     if (!s->kept)
-        printf("\n  the biases alone keep it; a smaller -eps asks for more");
+        fprintf(to, "\n  the biases alone keep it; a smaller -eps asks for more");
     if (s->bisected > s->kept)
-        printf("; bisection alone gives %s", cp_grouped(s->bisected, kept));
-    printf("\n");
+        fprintf(to, "; bisection alone gives %s", cp_grouped(s->bisected, kept));
+    fprintf(to, "\n");
 }
 
 static void print_report(const report *r)
 {
+    FILE *to = r->session->out;
     const cp_faithful *f = &r->faithful;
     char a[24], b[24];
-    printf("response: %s = %.6g, probability %s; all neurons zero: %.6g, probability %s\n", r->subject->response.text,
-           f->full.response, cell(f->full.probability, 4, a), f->empty.response, cell(f->empty.probability, 4, b));
-    printf("zeroed network; f = (response - that at zero) / (whole network's - that at zero); p: probability\n");
+    fprintf(to, "response: %s = %.6g, probability %s; all neurons zero: %.6g, probability %s\n",
+            r->subject->response.text, f->full.response, cell(f->full.probability, 4, a), f->empty.response,
+            cell(f->empty.probability, 4, b));
+    fprintf(to, "zeroed network; f = (response - that at zero) / (whole network's - that at zero); p: probability\n");
     print_curves(r);
     print_pools(r);
     print_sparsest(r);
-    printf("files: %s%s%s%s%s\n", r->csv, *r->png ? " " : "", r->png, *r->npz ? " " : "", r->npz);
+    fprintf(to, "files: %s%s%s%s%s\n", r->csv, *r->png ? " " : "", r->png, *r->npz ? " " : "", r->npz);
 }
 
 /* ---------------------------------------------------------------- JSON */
@@ -240,7 +246,7 @@ static cp_status write_json(const report *r)
     bad |= cp_json_set(line, "picture", *r->png ? cp_json_text(r->png) : json_null());
     bad |= cp_json_set(line, "path", *r->npz ? cp_json_text(r->npz) : json_null());
     bad |= cp_json_set(object, "faithful", line);
-    cp_status status = bad ? CP_ERESOURCE : cp_json_write_stream(object, stdout);
+    cp_status status = bad ? CP_ERESOURCE : cp_json_write_stream(object, r->session->out);
     json_decref(object);
     return status;
 }
@@ -343,7 +349,7 @@ static cp_status measure(report *r, cp_scores *scores)
     for (int i = 0; i < o->sparsity.n; i++)
         if (o->sparsity.value[i] > 0) /* all neurons: measured anyway */
             shares[n++] = 1 - o->sparsity.value[i];
-    cp_progress *progress = cp_progress_start("faithful", 1, o->quiet);
+    cp_progress *progress = cp_progress_start("faithful", 1, o->quiet || r->session->list);
     cp_run_options run = {.memory = o->mem, .progress = show_progress, .user = progress};
     cp_faithful_options curves = {.run = run, .shares = o->sparsity.n ? shares : NULL, .n_shares = n,
                                   .draws = o->draws, .seed = (uint64_t)o->seed};

@@ -48,34 +48,38 @@ static double border_distance(const cp_region *region)
 
 static void print_region(const report *r, const char *name, const cp_region *region)
 {
+    FILE *to = r->session->out;
     char all[32], radius[24], unit[24], window[24], where[160];
     bool pools = r->session->options->maxpool;
     double nearest = border_distance(region);
     if (region->tied) /* the distances behind it are of the other borders */
-        printf("%-13s radius 0: %s rivals are tied with the winner of their max-pool (areas of one colour)\n    without "
-               "these ties ", name, cp_grouped(region->tied, all));
+        fprintf(to, "%-13s radius 0: %s rivals are tied with the winner of their max-pool (areas of one colour)\n    "
+                "without these ties ", name, cp_grouped(region->tied, all));
     else
-        printf("%-13s radius ", name);
-    printf("%s%s: neurons %s", region->exact || nearest == 0 ? "" : "<= ", distance(isfinite(nearest), nearest, radius),
-           distance(region->unit.found, region->unit.distance, unit));
-    printf(", max-pools %s (%s neurons counted", pools ? distance(region->window.found, region->window.distance, window)
-                                                       : "left out", cp_grouped(region->units, all));
-    printf(", %s of gradient 0", cp_grouped(region->flat, all));
+        fprintf(to, "%-13s radius ", name);
+    fprintf(to, "%s%s: neurons %s", region->exact || nearest == 0 ? "" : "<= ",
+            distance(isfinite(nearest), nearest, radius), distance(region->unit.found, region->unit.distance, unit));
+    fprintf(to, ", max-pools %s (%s neurons counted",
+            pools ? distance(region->window.found, region->window.distance, window) : "left out",
+            cp_grouped(region->units, all));
+    fprintf(to, ", %s of gradient 0", cp_grouped(region->flat, all));
     if (pools)
-        printf("; %s rivals in max-pools", cp_grouped(region->windows, all));
-    printf(")\n");
+        fprintf(to, "; %s rivals in max-pools", cp_grouped(region->windows, all));
+    fprintf(to, ")\n");
     if (region->unit.found) {
         name_border(r->session, &region->unit, "neuron", where);
-        printf("    nearest neuron:   %s; |z| %.4g, gradient %.4g\n", where, region->unit.gap, region->unit.norm);
+        fprintf(to, "    nearest neuron:   %s; |z| %.4g, gradient %.4g\n", where, region->unit.gap, region->unit.norm);
     }
     if (region->window.found) {
         name_border(r->session, &region->window, "window", where);
-        printf("    nearest max-pool: %s; lead %.4g, gradient %.4g\n", where, region->window.gap, region->window.norm);
+        fprintf(to, "    nearest max-pool: %s; lead %.4g, gradient %.4g\n", where, region->window.gap,
+                region->window.norm);
     }
 }
 
 static void print_decades(const report *r)
 {
+    FILE *to = r->session->out;
     const cp_region *columns[] = {r->frozen, r->no_full ? NULL : r->full};
     int first = CP_DECADES, last = -1;
     for (int d = 0; d < CP_DECADES; d++)
@@ -86,8 +90,8 @@ static void print_decades(const report *r)
             }
     if (last < 0)
         return;
-    printf("%-22s %16s %12s %16s %12s\n", r->frozen->exact ? "distance" : "distance (estimates)", "neurons, frozen",
-           "max-pools", "neurons, full", "max-pools");
+    fprintf(to, "%-22s %16s %12s %16s %12s\n", r->frozen->exact ? "distance" : "distance (estimates)",
+            "neurons, frozen", "max-pools", "neurons, full", "max-pools");
     for (int d = first; d <= last; d++) {
         char range[40], text[32];
         int power = CP_DECADE_FIRST + d;
@@ -97,31 +101,32 @@ static void print_decades(const report *r)
             snprintf(range, sizeof range, "1e%d and more", power);
         else
             snprintf(range, sizeof range, "1e%d to 1e%d", power, power + 1);
-        printf("  %-20s", range);
+        fprintf(to, "  %-20s", range);
         for (int c = 0; c < 2; c++) {
-            printf(" %16s", columns[c] ? cp_grouped(columns[c]->unit_decade[d], text) : "-");
-            printf(" %12s", columns[c] ? cp_grouped(columns[c]->window_decade[d], text) : "-");
+            fprintf(to, " %16s", columns[c] ? cp_grouped(columns[c]->unit_decade[d], text) : "-");
+            fprintf(to, " %12s", columns[c] ? cp_grouped(columns[c]->window_decade[d], text) : "-");
         }
-        printf("\n");
+        fprintf(to, "\n");
     }
 }
 
 static void print_report(const report *r)
 {
+    FILE *to = r->session->out;
     const cp_region *any = r->frozen;
     char kept[32], all[32];
-    printf("response: %s = %.6g\npath: %s, sparsity %.6g, %s of %s neurons\n", r->subject->response.text,
-           cp_frame_response(r->session->frame, 0, &r->subject->response), r->session->options->method,
-           r->pathway->selection.sparsity, cp_grouped(cp_path_count(r->pathway->path), kept),
-           cp_grouped(cp_model_neuron_count(r->session->model), all));
+    fprintf(to, "response: %s = %.6g\npath: %s, sparsity %.6g, %s of %s neurons\n", r->subject->response.text,
+            cp_frame_response(r->session->frame, 0, &r->subject->response), r->session->options->method,
+            r->pathway->selection.sparsity, cp_grouped(cp_path_count(r->pathway->path), kept),
+            cp_grouped(cp_model_neuron_count(r->session->model), all));
     if (any->exact)
-        printf("linear region, l2 in units of the network input; exact (%d linear passes)\n", any->passes);
+        fprintf(to, "linear region, l2 in units of the network input; exact (%d linear passes)\n", any->passes);
     else
-        printf("linear region, l2 in units of the network input; an ESTIMATE (%d probes, %d borders made exact): the "
-               "true radius can only be smaller\n", any->passes, any->refined);
+        fprintf(to, "linear region, l2 in units of the network input; an ESTIMATE (%d probes, %d borders made exact): "
+                "the true radius can only be smaller\n", any->passes, any->refined);
     print_region(r, "frozen path:", r->frozen);
     if (r->no_full)
-        printf("full network: not available: %s\n", r->no_full);
+        fprintf(to, "full network: not available: %s\n", r->no_full);
     else
         print_region(r, "full network:", r->full);
     print_decades(r);
@@ -191,7 +196,7 @@ static cp_status write_json(const report *r, const cp_item *item)
     bad |= cp_json_set(line, "full", r->no_full ? json_null() : region_json(s, r->full));
     bad |= cp_json_set(line, "full_missing", cp_json_text(r->no_full));
     bad |= cp_json_set(object, "linearity", line);
-    cp_status status = bad ? CP_ERESOURCE : cp_json_write_stream(object, stdout);
+    cp_status status = bad ? CP_ERESOURCE : cp_json_write_stream(object, r->session->out);
     json_decref(object);
     return status;
 }
@@ -203,7 +208,7 @@ static void show_progress(void *progress, double fraction) { cp_progress_update(
 static cp_status find(cp_session *s, const cp_response *response, const cp_path *path, cp_region *region)
 {
     const cp_options *o = s->options;
-    cp_progress *progress = cp_progress_start(path ? "frozen path" : "full network", 1, o->quiet);
+    cp_progress *progress = cp_progress_start(path ? "frozen path" : "full network", 1, o->quiet || s->list);
     cp_region_options options = {
         .run = {.memory = o->mem, .progress = show_progress, .user = progress},
         .exactness = (cp_exactness)o->norms,

@@ -494,6 +494,15 @@ class Lines(FolderTest):
         timing = max(k for k, line in enumerate(lines) if ", forward " in line)
         self.assertEqual(timing, len(lines) - 1)  # of one image it is said after all else
         self.assertLess(first_of_last, timing)
+        for command in ("faithful", "linearity", "grad", "score", "path"):
+            with open(self.path("log"), "wb") as log:
+                subprocess.run([DARKNET, "critpath", command, *RESNET, "photo.png", "gone.png", "photo.png"],
+                               cwd=self.folder, stdout=log, stderr=log)
+            with open(self.path("log")) as log:
+                text = log.read()
+            for said, count in ((r"(?m)^response: .*", 2), (r"(?m)^photo\.png: read .* MB$", 2), (r"(?m)^critpath: .*gone", 1)):
+                self.assertEqual(len(re.findall(said, text)), count, command + text)
+            self.assertLess(text.rindex("critpath: "), text.rindex("response: "), command)
 
 
 class Lists(FolderTest):
