@@ -216,6 +216,8 @@ typedef struct {
                              layer `seed_layer` (not a head); as many floats as that has */
     int seed_layer;
     bool before_activation; /* the response's units are pre-activations z of their layers */
+    bool guided;          /* guided backpropagation (Springenberg et al. 2015): a negative gradient at a neuron goes no further.
+                             Not together with a path or gates, nor on a GPU: CP_EINPUT */
 } cp_entry;
 
 /* Called for each neuron layer from the response towards the input, per entry: a = activation (CP_GATED: before the

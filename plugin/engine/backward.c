@@ -326,6 +326,11 @@ static void through_neurons_on_device(run *r, int layer, int position, bool expo
     }
 }
 
+static void keep_positive(float *g, size_t n)
+{
+    for (size_t i = 0; i < n; ++i) g[i] = g[i] > 0 ? g[i] : 0;
+}
+
 /* One pass over a neuron layer's deltas, a chunk at a time while it is in cache. expose: g = dPhi/da is shown, then
  * multiplied by the path or the gates. descend: then by the activation's derivative. */
 static void through_neurons(run *r, int layer, int position, bool expose, bool descend)
@@ -349,6 +354,7 @@ static void through_neurons(run *r, int layer, int position, bool expose, bool d
             const uint64_t *words = expose && entry->path ? cp_path_words(entry->path, position) : NULL;
             if (expose && r->observer) r->observer->gradient(r->observer->user, neuron, e, first, a, g, part);
             if (words && !descend) cp_mask_apply(words, first, part, g);
+            if (expose && entry->guided) keep_positive(g, part);
             if (expose && entry->gates)
                 for (size_t i = 0; i < part; ++i) g[i] *= entry->gates[neuron->offset + first + i];
             if (!descend) continue;
@@ -477,6 +483,10 @@ static cp_status check_entries(const run *r)
             return cp_fail(CP_EINPUT, "backward: image %d, the frame holds %d", entry->image, r->frame->batch);
         if (entry->gates && !r->frame->gated[entry->image])
             return cp_fail(CP_EINTERNAL, "backward: image %d ran without gates", entry->image);
+        if (entry->guided && (entry->path || entry->gates))
+            return cp_fail(CP_EINPUT, "backward: guided backpropagation of a network restricted by a path or gates");
+        if (entry->guided && cp_on_device(r->frame))
+            return cp_fail(CP_EINPUT, "backward: guided backpropagation is not computed on a GPU; the CPU does (-nogpu)");
         cp_status status = check_units(model, entry);
         if (status) return status;
     }

@@ -1,0 +1,41 @@
+/* The signed path contribution map: its heat. Counter-evidence takes no part in a ranking of evidence. */
+#include <string.h>
+
+#include "eval/attribution.h"
+#include "io/error.h"
+
+static cp_status contribution(const cp_attribution_call *call, cp_planes planes, bool restricted, float *map)
+{
+    size_t c, h, w;
+    cp_model_input_shape(cp_frame_model(call->frame), &c, &h, &w);
+    float *heat = cp_alloc(h * w, 2 * sizeof *heat, "heat");
+    if (!heat)
+        return CP_ERESOURCE;
+    const cp_contribution_options options = {.planes = planes, .restricted = restricted};
+    cp_status status = cp_map_contribution(call->frame, call->image, call->response, call->path,
+                                           restricted ? NULL : call->score, &options, heat, NULL);
+    if (!status)
+        memcpy(map, heat, h * w * sizeof *map);
+    cp_free(heat);
+    return status;
+}
+
+cp_status cp_attribute_contribution(const cp_attribution_call *call, float *map)
+{
+    return contribution(call, CP_PLANES_FINE, false, map);
+}
+
+cp_status cp_attribute_contribution_all(const cp_attribution_call *call, float *map)
+{
+    return contribution(call, CP_PLANES_ALL, false, map);
+}
+
+cp_status cp_attribute_contribution_coarse(const cp_attribution_call *call, float *map)
+{
+    return contribution(call, CP_PLANES_COARSE, false, map);
+}
+
+cp_status cp_attribute_contribution_restricted(const cp_attribution_call *call, float *map)
+{
+    return contribution(call, CP_PLANES_FINE, true, map);
+}
