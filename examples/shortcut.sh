@@ -15,7 +15,7 @@ explain() { # network, weights, scene, class to explain
     echo "== $1 network, examples/signs-$3.png: why $4?"
     "$darknet" critpath explain cfg/tiny-yolo-signs.data cfg/tiny-yolo-signs.cfg "$2" "examples/signs-$3.png" \
         -class "$4" -sparsity .99 -quiet -out "$out/$1-$3" >"$out/$1-$3.txt"
-    grep -E '^[a-z]+: [0-9]+%|^response|^files' "$out/$1-$3.txt"
+    grep -E '^ +[0-9]+  [a-z]|^response|^map' "$out/$1-$3.txt"
 }
 
 explain honest weights/tiny-yolo-signs.weights sticker arrow
