@@ -1,10 +1,12 @@
 """What can be said of the pages without running anything: links lead somewhere, files and folders that are named exist, what
 the code cites is there, every command has its section, README.md stays short."""
 import glob
+import json
 import os
 import re
 import subprocess
 import sys
+import tempfile
 import unittest
 
 from compare import difference, renew
@@ -121,6 +123,30 @@ class Pages(unittest.TestCase):
         text = "\n".join(read("README.md"))
         for command in commands:
             self.assertRegex(text, rf"\b{command}\b", "README.md names every command")
+
+
+    def test_every_json_key_is_described(self):
+        executable = os.path.abspath(os.environ.get("CRITPATH_DARKNET", os.path.join(ROOT, "build", "darknet")))
+        if not os.access(executable, os.X_OK):
+            self.skipTest(f"no executable at {executable}")
+        described = set(re.findall(r"\w+", " ".join(re.findall(r"`([^`]*)`", "\n".join(read("docs/files.md"))))))
+        for network in ("cfg/tiny-yolo-signs.data cfg/tiny-yolo-signs.cfg weights/tiny-yolo-signs.weights",
+                        "cfg/cifar10.data cfg/resnet8-cifar.cfg weights/resnet8-cifar.weights"):
+            with tempfile.TemporaryDirectory() as folder:
+                command = [executable, "critpath", "explain", *network.split(), "examples/signs-two.png", "-json", "-quiet",
+                           "-no-picture", "-out", os.path.join(folder, "x")]
+                printed = subprocess.run(command, stdout=subprocess.PIPE, check=True, cwd=ROOT).stdout
+            self.assertEqual(sorted(keys_of(json.loads(printed)) - described), [], "keys that docs/files.md does not name")
+
+
+def keys_of(value):
+    """All keys of objects in it, but for those of tables and times."""
+    if isinstance(value, list):
+        return set().union(*map(keys_of, value))
+    if not isinstance(value, dict):
+        return set()
+    tables = {"layers", "top_channels", "top_neurons", "scoring", "seconds"}
+    return set(value).union(*(keys_of(inner) for key, inner in value.items() if key not in tables))
 
 
 class Compare(unittest.TestCase):
