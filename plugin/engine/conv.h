@@ -34,6 +34,7 @@ struct cp_conv {
     double dense_time;          /* ns of a dense data gradient, as conv_plan.c counts them */
     double sparse_below;        /* the same among dense deltas, which have to be picked out */
     bool depthwise;
+    bool evens_out;             /* the forward run ends with cp_equal_windows */
     struct cp_grouped *grouped; /* small groups, computed directly; NULL: not that */
 };
 
@@ -100,6 +101,20 @@ cp_status cp_onednn_load(cp_onednn *gather, const float *weights);
 void cp_onednn_gather(const cp_onednn *gather, int n, cp_batch x, cp_batch y, bool accumulate, const float *bias,
                       ACTIVATION activation, const cp_scratch *scratch);
 void cp_onednn_free(cp_onednn *gather);
+
+/* conv_zeros.c: whether rows first <= y < last of x (C,H,W) are 0; those outside the image are. */
+bool cp_zero_rows(const cp_window *window, const float *x, int first, int last);
+/* Zeroes the outputs of a 3x3 convolution at stride 1 in whose window all inputs are 0, whatever a tile made of them. x_band:
+ * (x_blocks, rows + 2, w, 16 channels), from the window of its first output row on, rows outside the image 0; y_band:
+ * (y_blocks, rows, out_w, 16 channels); scratch: cp_zero_windows_scratch floats. */
+void cp_zero_windows(const cp_window *window, const float *x_band, int x_blocks, int rows, float *y_band, int y_blocks,
+                     float *scratch);
+size_t cp_zero_windows_scratch(const cp_window *window, int rows);
+
+/* conv_equal.c: outputs y (M,P) whose windows of x (C,H,W) are equal become equal: all take those of the first.
+ * work: cp_equal_windows_work words. */
+void cp_equal_windows(const cp_window *window, int n, cp_batch x, cp_batch y, uint32_t *work);
+size_t cp_equal_windows_work(const cp_window *window);
 
 extern const cp_op_type cp_op_convolutional, cp_op_deconvolutional;
 

@@ -35,6 +35,7 @@ static void forward_convolutional(const cp_op *op, int n, const cp_batch *in, cp
         cp_onednn_gather(op->conv->forward, n, in[0], out, false, bias, activation, scratch);
     else
         cp_gather(&op->conv->window, op->l->weights, n, in[0], out, false, bias, activation, scratch);
+    if (op->conv->evens_out && !linear) cp_equal_windows(&op->conv->window, n, in[0], out, (uint32_t *)scratch->shared);
 }
 
 static void backward_dense(const cp_op *op, int n, cp_batch delta, cp_batch in_delta, const cp_backward *call)

@@ -142,7 +142,10 @@ size_t cp_onednn_weight_bytes(const cp_onednn *o) { return o->weight_bytes; }
 int cp_onednn_band_rows(const cp_onednn *o) { return o->rows; }
 cp_kernel cp_onednn_kernel(const cp_onednn *o) { return o->kernel; }
 /* One line more to align the first buffer. */
-size_t cp_onednn_scratch(const cp_onednn *o) { return o->x_floats + o->y_floats + o->scratch_floats + LANES; }
+size_t cp_onednn_scratch(const cp_onednn *o)
+{
+    return o->x_floats + o->y_floats + o->scratch_floats + LANES + cp_zero_windows_scratch(&o->window, o->rows);
+}
 
 void cp_onednn_free(cp_onednn *o)
 {
@@ -281,6 +284,7 @@ CP_CLONES static void copy_out(const cp_onednn *o, const float *band, int y0, fl
 typedef struct {
     float *x, *y;
     dnnl_stream_t stream;
+    float *zeros; /* work of cp_zero_windows */
     dnnl_memory_t memory[4];
     dnnl_exec_arg_t args[4];
 } runner;
@@ -288,7 +292,7 @@ typedef struct {
 static dnnl_status_t runner_open(const cp_onednn *o, float *scratch, runner *r)
 {
     float *at = (float *)(((uintptr_t)scratch + ALIGN - 1) / ALIGN * ALIGN);
-    r->x = at, r->y = at + o->x_floats;
+    r->x = at, r->y = at + o->x_floats, r->zeros = r->y + o->y_floats + o->scratch_floats;
     onednn_layout layouts[] = {o->x_layout, o->weights_layout, o->y_layout, o->scratch_layout};
     float *data[] = {r->x, o->weights, r->y, r->y + o->y_floats};
     const int names[] = {DNNL_ARG_SRC, DNNL_ARG_WEIGHTS, DNNL_ARG_DST, DNNL_ARG_SCRATCHPAD};
@@ -307,6 +311,18 @@ static void runner_close(runner *r)
     if (r->stream) dnnl_stream_destroy(r->stream);
 }
 
+/* r->y: the band's sums. */
+static void run_band(const cp_onednn *o, runner *r, const float *x, int in_y0, dnnl_status_t *status)
+{
+    copy_in(o, x, in_y0, r->x);
+    if (!*status) *status = dnnl_primitive_execute(o->primitive, r->stream, 4, r->args);
+    if (!*status) *status = dnnl_stream_wait(r->stream);
+    if (*status) /* no memory left for a few bytes; the engine refuses what is not finite */
+        for (size_t i = 0; i < o->y_floats; ++i) r->y[i] = NAN;
+    else if (o->kernel != CP_KERNEL_DIRECT)
+        cp_zero_windows(&o->window, r->x, o->x_channels / LANES, o->rows, r->y, o->y_channels / LANES, r->zeros);
+}
+
 void cp_onednn_gather(const cp_onednn *o, int n, cp_batch x, cp_batch y, bool accumulate, const float *bias,
                       ACTIVATION activation, const cp_scratch *scratch)
 {
@@ -321,12 +337,13 @@ void cp_onednn_gather(const cp_onednn *o, int n, cp_batch x, cp_batch y, bool ac
 #pragma omp for collapse(2) schedule(dynamic)
         for (int b = 0; b < n; ++b)
             for (int band = 0; band < o->bands; ++band) {
-                int y0 = band * o->rows, count = min(o->rows, g->out_h - y0) * g->out_w;
-                copy_in(o, cp_at(x, b), y0 * g->stride - g->pad, r.x);
-                if (!status) status = dnnl_primitive_execute(o->primitive, r.stream, 4, r.args);
-                if (!status) status = dnnl_stream_wait(r.stream);
-                if (status) /* no memory left for a few bytes; the engine refuses what is not finite */
-                    for (size_t i = 0; i < o->y_floats; ++i) r.y[i] = NAN;
+                int y0 = band * o->rows, count = min(o->rows, g->out_h - y0) * g->out_w, in_y0 = y0 * g->stride - g->pad;
+                if (!cp_zero_rows(g, cp_at(x, b), in_y0, in_y0 + o->in_rows))
+                    run_band(o, &r, cp_at(x, b), in_y0, &status);
+                else if (accumulate)
+                    continue;
+                else
+                    memset(r.y, 0, o->y_floats * sizeof *r.y);
                 copy_out(o, r.y, y0, cp_at(y, b), accumulate);
                 if (accumulate || (!bias && activation == LINEAR)) continue;
                 for (int m = 0; m < g->m; ++m)

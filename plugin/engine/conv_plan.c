@@ -233,6 +233,31 @@ static cp_status load_sparse(cp_op *op)
     return need_points(op);
 }
 
+/* Whether equal windows get equal outputs without cp_equal_windows: where every sum is made in the same order. */
+static bool is_even(const cp_conv *conv, ACTIVATION activation)
+{
+    const cp_window *g = &conv->window;
+    if (conv->forward) return cp_onednn_kernel(conv->forward) == CP_KERNEL_DIRECT;
+    return cp_pointwise_fits(g, g->out_h * g->out_w, activation);
+}
+
+/* Before a max-pool, directly or not, they must. */
+static cp_status even_out(cp_op *ops, int n)
+{
+    bool *pooled = cp_alloc((size_t)n + 1, sizeof *pooled, "convolutions"); /* by layer + 1 */
+    if (!pooled) return CP_ERESOURCE;
+    for (int i = n - 1; i >= 0; --i) {
+        cp_op *op = &ops[i];
+        bool pools = pooled[i + 1] || (op->type && op->type->type == MAXPOOL);
+        for (int s = 0; s < op->n_sources; ++s) pooled[op->source[s] + 1] |= pools;
+        if (!pooled[i + 1] || !is_planned(op)) continue;
+        op->conv->evens_out = !is_even(op->conv, op->activation);
+        if (op->conv->evens_out) need_scratch(op, 0, cp_equal_windows_work(&op->conv->window));
+    }
+    cp_free(pooled);
+    return CP_OK;
+}
+
 static cp_status load_forward(cp_op *op)
 {
     cp_conv *conv = op->conv;
@@ -316,6 +341,7 @@ cp_status cp_conv_plan(cp_op *ops, int n)
     }
     for (int i = 0; i < n && !status; ++i)
         if (is_planned(&ops[i])) status = load(&ops[i]);
+    if (!status) status = even_out(ops, n);
     return status ? status : wish_points(ops, n);
 }
 

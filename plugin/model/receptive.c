@@ -2,6 +2,8 @@
 #include "io/error.h"
 #include "model/layer_row.h"
 
+#include <string.h>
+
 static int clamp(int value, int last) { return value < 0 ? 0 : value > last ? last : value; }
 
 /* What an interval of the output reads of one source, along one axis, inside the plane. */
@@ -53,4 +55,66 @@ cp_status cp_receptive_field(const cp_cfg_net *net, int layer, int x, int y, cp_
     }
     cp_free(reached);
     return CP_OK;
+}
+
+static int at_least_1(int n) { return n < 1 ? 1 : n; }
+
+static size_t positions_of(const cp_cfg_layer *l) { return (size_t)at_least_1(l->out_h) * (size_t)at_least_1(l->out_w); }
+
+static cp_status make_room(cp_reach *reach, int layer)
+{
+    if (!reach->at[layer]) reach->at[layer] = cp_alloc(positions_of(&reach->net->layers[layer]), 1, "reach");
+    return reach->at[layer] ? CP_OK : CP_ERESOURCE;
+}
+
+/* What the marked positions of a layer read of source k. */
+static void mark_source(const cp_reach *reach, int layer, int k)
+{
+    const cp_cfg_layer *l = &reach->net->layers[layer], *from = &reach->net->layers[l->sources[k]];
+    const uint8_t *out = reach->at[layer];
+    uint8_t *in = reach->at[l->sources[k]];
+    int out_h = at_least_1(l->out_h), out_w = at_least_1(l->out_w), w = at_least_1(from->out_w);
+    cp_axis axis_x = {k, w, out_w}, axis_y = {k, at_least_1(from->out_h), out_h};
+    for (int y = 0; y < out_h; y++) {
+        cp_interval rows = read_by(l, axis_y, y, y);
+        for (int x = 0; x < out_w; x++) {
+            if (!out[(size_t)y * (size_t)out_w + (size_t)x])
+                continue;
+            cp_interval columns = read_by(l, axis_x, x, x);
+            for (int row = rows.first; row <= rows.last; row++)
+                memset(in + (size_t)row * (size_t)w + columns.first, 1, (size_t)(columns.last - columns.first + 1));
+        }
+    }
+}
+
+cp_status cp_reach_find(const cp_cfg_net *net, const cp_response *response, cp_reach *reach)
+{
+    *reach = (cp_reach){.net = net, .at = cp_alloc(net->n_layers + 1, sizeof *reach->at, "reach")};
+    cp_status status = reach->at ? CP_OK : CP_ERESOURCE;
+    for (int k = 0; k < response->n && !status; k++) {
+        int layer = response->unit[k].layer;
+        status = make_room(reach, layer);
+        if (!status)
+            reach->at[layer][response->unit[k].index % positions_of(&net->layers[layer])] = 1;
+    }
+    for (int i = (int)net->n_layers - 1; i >= 0 && !status; i--)
+        for (size_t k = 0; k < net->layers[i].n_sources && reach->at[i] && !status; k++) {
+            int source = net->layers[i].sources[k];
+            if (source >= 0 && !(status = make_room(reach, source)))
+                mark_source(reach, i, (int)k);
+        }
+    return status;
+}
+
+void cp_reach_free(cp_reach *reach)
+{
+    for (size_t i = 0; reach->at && i < reach->net->n_layers; i++)
+        cp_free(reach->at[i]);
+    cp_free(reach->at);
+    reach->at = NULL;
+}
+
+bool cp_reach_has(const cp_reach *reach, int layer, size_t index)
+{
+    return reach->at[layer] && reach->at[layer][index % positions_of(&reach->net->layers[layer])];
 }

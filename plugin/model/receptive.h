@@ -14,4 +14,17 @@ typedef struct {
  * heads with a spatial output; connected and global pooling read everything. CP_ERESOURCE out of memory. */
 cp_status cp_receptive_field(const cp_cfg_net *net, int layer, int x, int y, cp_rectangle *field);
 
+/* Which positions of every layer's output a response can read. */
+typedef struct {
+    const cp_cfg_net *net;
+    uint8_t **at; /* by layer: (h, w), 1 where some channel can be read; NULL: no position */
+} cp_reach;
+
+/* Window by window, along all ways through the network, the response's own units included; channels are taken together.
+ * CP_ERESOURCE out of memory. The caller frees, after a failure too. */
+cp_status cp_reach_find(const cp_cfg_net *net, const cp_response *response, cp_reach *reach);
+void cp_reach_free(cp_reach *reach);
+/* Whether output `index` of a layer, of (c, h, w), is at such a position. */
+bool cp_reach_has(const cp_reach *reach, int layer, size_t index);
+
 #endif

@@ -1,5 +1,7 @@
 /* Ablation: what the response loses when one neuron becomes 0, by running again what depends on it. docs/methods.md
- * 1.3. One layer at a time; the ablations are entries of a branch. */
+ * 1.3. One layer at a time; the ablations are entries of a branch, and the branch gives the response without ablation too: the
+ * frame's own run may have summed in another order. Neurons outside the response's receptive field are not run: rounding
+ * would not leave all of them at 0. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -7,6 +9,7 @@
 #include "engine/branch.h"
 #include "engine/memory.h"
 #include "io/error.h"
+#include "model/receptive.h"
 #include "score/random.h"
 #include "score/score.h"
 #include "score/suffix.h"
@@ -19,32 +22,39 @@ typedef struct {
     const cp_run_options *run;
     float *drop;
     double work, done;     /* for progress */
+    cp_reach reach;        /* of the response */
 } sample;
 
 static size_t neuron_at(const sample *s, size_t k) { return s->neurons ? s->neurons[k] : k; }
 
-/* drop[k] for k in [from, to), all of the suffix's layer. A neuron at 0 is not run: nothing would change. */
+/* A neuron at 0 is not run either: nothing would change. */
+static bool counts(const cp_suffix *suffix, const sample *s, size_t i)
+{
+    return suffix->a[i] != 0 && cp_reach_has(&s->reach, suffix->layer->layer, i);
+}
+
+/* drop[k] for k in [from, to), all of the suffix's layer. Every run is of the whole batch, so that the same kernels run. */
 static cp_status ablate_layer(cp_suffix *suffix, sample *s, size_t from, size_t to, double work)
 {
     size_t pending[MOST_BATCH];
-    double phi[MOST_BATCH];
+    double phi[MOST_BATCH], full[MOST_BATCH];
     int n = 0;
-    cp_status status = CP_OK;
     for (int e = 0; e < suffix->batch; e++)
         cp_branch_start(suffix->branch, e, CP_FROM_BASE);
+    cp_status status = cp_suffix_forward(suffix, suffix->batch, full);
     for (size_t k = from; k < to && !status; k++) {
         size_t i = neuron_at(s, k) - suffix->layer->offset;
-        if (suffix->a[i] != 0) {
+        if (counts(suffix, s, i)) {
             if ((status = cp_branch_put(suffix->branch, n, i, 1, CP_FROM_ZERO)))
                 break;
             pending[n++] = k;
         }
         if (!n || (n < suffix->batch && k + 1 < to))
             continue;
-        status = cp_suffix_forward(suffix, n, phi);
+        status = cp_suffix_forward(suffix, suffix->batch, phi);
         for (int e = 0; e < n && !status; e++) {
             size_t j = neuron_at(s, pending[e]) - suffix->layer->offset;
-            double drop = suffix->full - phi[e];
+            double drop = full[e] - phi[e];
             s->drop[pending[e]] = (float)(s->run && s->run->signed_scores ? drop : fabs(drop));
             status = cp_branch_put(suffix->branch, e, j, 1, CP_FROM_BASE);
         }
@@ -105,6 +115,7 @@ cp_status cp_score_ablation(cp_frame *frame, int image, const cp_response *respo
     if (status)
         return status;
     memset(drop, 0, n * sizeof *drop);
+    status = cp_reach_find(cp_model_shapes(model), response, &s.reach);
     for (size_t l = 0, from = 0, to; l < (size_t)layers; l++, from = to) {
         to = end_of_layer(&s, &table[l], from);
         if (cp_suffix_matters(model, response, (int)l))
@@ -127,6 +138,7 @@ cp_status cp_score_ablation(cp_frame *frame, int image, const cp_response *respo
     }
     if (!status)
         clear_units(model, response, &s);
+    cp_reach_free(&s.reach);
     return status;
 }
 

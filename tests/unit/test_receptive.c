@@ -83,6 +83,27 @@ static void crop_and_transposed_convolution(void **state)
     cp_cfg_net_free(net);
 }
 
+/* Two units far apart: what lies between their fields is in neither. */
+static void reach_of_scattered_units(void **state)
+{
+    (void)state;
+    cp_cfg_net *net = net_of("[net]\nwidth=16\nheight=12\nchannels=3\n" CONV(1) CONV(1) CONV(2));
+    cp_response response = {.n = 2, .unit = {{.layer = 2, .index = 48 + 8 + 1}, {.layer = 2, .index = 3 * 48 + 5 * 8 + 7}}};
+    cp_reach reach;
+    assert_int_equal(cp_reach_find(net, &response, &reach), CP_OK);
+    for (size_t i = 0; i < 4 * 12 * 16; i++) { /* (1,1) reads 1..3, 1..3 of layer 1, (7,5) 13..15, 9..11 */
+        size_t x = i % 16, y = i / 16 % 12;
+        bool one = x >= 1 && x <= 3 && y >= 1 && y <= 3, other = x >= 13 && y >= 9;
+        assert_int_equal(cp_reach_has(&reach, 1, i), one || other);
+        one = x <= 4 && y <= 4, other = x >= 12 && y >= 8;
+        assert_int_equal(cp_reach_has(&reach, 0, i), one || other);
+        if (i < 4 * 48)
+            assert_int_equal(cp_reach_has(&reach, 2, i), i % 48 == 9 || i % 48 == 47);
+    }
+    cp_reach_free(&reach);
+    cp_cfg_net_free(net);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -90,6 +111,7 @@ int main(void)
         cmocka_unit_test(two_ways),
         cmocka_unit_test(shortcuts_of_another_size),
         cmocka_unit_test(crop_and_transposed_convolution),
+        cmocka_unit_test(reach_of_scattered_units),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
