@@ -1,13 +1,14 @@
-# make                  builds build/darknet: Darknet with `darknet critpath`
-# make demo             installs what is missing, builds, and explains a picture
-# make test             installs what is missing, builds, and runs every test
-# make bench            times it against stock Darknet and PyTorch
+# make                  builds build/darknet: Darknet with `darknet critpath`; names the packages that it lacks
+# make demo             installs what is missing, builds, and explains two pictures
+# make test             installs what is missing, builds, and runs every test; T=test_engine: those of that name
+# make bench            installs what is missing, builds, and times it against stock Darknet and PyTorch
+# make yolov3-tiny      fetches the official yolov3-tiny.weights, cfg and names into build/yolov3-tiny
 # make train-resnet8 DATA=cifar10.tar.xz    trains weights/resnet8-cifar.weights anew
 #
-# DARKNET=dir           a Darknet checkout of your own (copied, never changed) in place of Debian's source package
+# DARKNET=dir           a Darknet checkout of your own (copied, never changed) in place of the source that Debian ships
+# PACKAGES=0            asks for no Debian packages: what is needed comes from elsewhere
 # GPU=1 CUDNN=1         as in Darknet's Makefile; ARCH="-gencode ..." chooses the GPU that nvcc compiles for
-# make check-gpu-build  compiles and links both GPU builds, in build/gpu and build/cudnn; needs nvcc but no GPU; `make test` does it
-#                       where there is one
+# make check-gpu-build  compiles and links both GPU builds, in build/gpu and build/cudnn; needs nvcc but no GPU
 # GPU=1 EMULATE=1       the GPU build on an emulator of CUDA, for tests without a GPU or a toolkit (tests/emulate)
 # ONEDNN=0              convolutions by OpenBLAS alone (default: by oneDNN too where libdnnl-dev is installed)
 # check-gpu             with GPU=1, and CUDNN=1 or not: runs every test on the GPU, compares it with the CPU, times it, and prints a
@@ -22,13 +23,17 @@ EMULATE = 0
 BUILD = build
 SANITIZE =
 ONEDNN =
+PACKAGES = 1
+T =
 JOBS := $(shell nproc)
-ifeq ($(filter -j%,$(MAKEFLAGS)),)
+ifeq ($(MAKELEVEL)$(filter -j%,$(MAKEFLAGS)),0)
 MAKEFLAGS += -j$(JOBS)
 endif
 MAKEFLAGS += --no-print-directory
 
-PACKAGES = $(if $(filter 0,$(ONEDNN)),,onednn)
+# Groups of tools/packages; pip, where the Python in PATH has none.
+INSTALL = $(if $(filter 0,$(PACKAGES)),@:,tools/install-packages) build $(if $(filter 0,$(ONEDNN)),,onednn)
+PIP = $(shell python3 -m pip --version >/dev/null 2>&1 || echo pip)
 
 TREE = $(BUILD)/darknet-src
 CMAKE = $(BUILD)/cmake
@@ -62,11 +67,17 @@ endif
 
 all: $(BUILD)/darknet
 
-build/download/.verified: tools/fetch-darknet tools/darknet.sha256
+# tools/install-packages touches it when it has installed something, and the configuration sees what is new.
+build/.packages: tools/packages
+	$(if $(filter 0,$(PACKAGES)),,@tools/install-packages -n build)
+	@mkdir -p $(@D) && touch $@
+
+build/download/.verified: tools/fetch-darknet tools/darknet.sha256 | build/.packages
 	tools/fetch-darknet $(@D)
 	@touch $@
 
-$(TREE)/.patched: $(SOURCE_FILES) $(BUILD)/.options $(wildcard patches/series patches/*.patch patches/fixes/*) tools/unpack-darknet
+$(TREE)/.patched: $(SOURCE_FILES) $(BUILD)/.options $(wildcard patches/series patches/*.patch patches/fixes/*) tools/unpack-darknet \
+    | build/.packages
 	tools/unpack-darknet $(SOURCE) $(TREE)
 
 $(BUILD)/cuda/.built: $(wildcard tests/emulate/* tests/emulate/include/*)
@@ -77,9 +88,10 @@ $(TREE)/libdarknet.a: $(TREE)/.patched
 	@echo "building Darknet in $(TREE)"
 	+@$(HOST) libdarknet.a
 
-$(LIBRARY): $(TREE)/libdarknet.a $(PLUGIN)
-	@cmake -S . -B $(CMAKE) -G 'Unix Makefiles' -DDARKNET_SRC=$(abspath $(TREE)) '-DHOST_DEFINES=$(DEFINES)' '-DARCH=$(ARCH)' \
-	    -DSANITIZE=$(SANITIZE) -DONEDNN=$(ONEDNN) -DTESTS=OFF $(if $(WERROR),-DWERROR=$(WERROR)) >$(CMAKE).log || { cat $(CMAKE).log; exit 1; }
+$(LIBRARY): $(TREE)/libdarknet.a $(PLUGIN) build/.packages
+	@cmake -S . -B $(CMAKE) -G 'Unix Makefiles' -DDARKNET_SRC=$(abspath $(TREE)) '-DHOST_DEFINES=$(DEFINES)' \
+	    $(if $(filter 1,$(GPU)),'-DARCH=$(ARCH)') -DSANITIZE=$(SANITIZE) -DONEDNN=$(ONEDNN) \
+	    $(if $(WERROR),-DWERROR=$(WERROR)) >$(CMAKE).log || { cat $(CMAKE).log; exit 1; }
 	@$(MAKE) -s -C $(CMAKE) critpath
 	@touch $@
 
@@ -89,44 +101,55 @@ $(BUILD)/darknet: $(LIBRARY)
 	@cp $(TREE)/darknet $@.new && mv $@.new $@
 	@ln -sfn darknet-src/data $(BUILD)/data
 
+# With T only what is asked for is built: the unit test of that name, or, for a test of another kind, everything.
 test:
-	tools/install-packages build $(PACKAGES) test
+	$(INSTALL) test oracle
 	$(MAKE) all
-	@cmake -S . -B $(CMAKE) -DTESTS=ON >$(CMAKE).log || { cat $(CMAKE).log; exit 1; }
-	$(MAKE) -s -C $(CMAKE)
-	cd $(CMAKE) && OMP_WAIT_POLICY=passive OPENBLAS_NUM_THREADS=1 CRITPATH_DARKNET=$(abspath $(BUILD))/darknet \
-	    ctest --output-on-failure -j$(JOBS)
-ifeq ($(GPU)$(SANITIZE),0)
-	@if nvcc --version 2>/dev/null | grep -q 'release 1[2-9]'; then \
-	    $(MAKE) check-gpu-build ARCH='-gencode arch=compute_80,code=sm_80'; \
-	else \
-	    echo 'make test: no nvcc of CUDA 12 or later in PATH, so the GPU builds are not compiled'; \
-	fi
-endif
+	$(MAKE) -s -C $(CMAKE) $(if $(wildcard tests/unit/$(T).c),$(T))
+	cd $(CMAKE) && $(TEST_ENVIRONMENT) ctest --output-on-failure --no-tests=error -j$(JOBS) $(if $(T),-R '$(T)')
 
+TEST_ENVIRONMENT = OMP_WAIT_POLICY=passive OPENBLAS_NUM_THREADS=1 CRITPATH_DARKNET=$(abspath $(BUILD))/darknet
+
+# A detector of this repository, and the official YOLOv3-tiny on a photo of Darknet's, where that network can be had.
+YOLO = build/yolov3-tiny
+SIGNS_DEMO = cfg/tiny-yolo-signs.data cfg/tiny-yolo-signs.cfg weights/tiny-yolo-signs.weights
+YOLO_DEMO = $(YOLO)/coco.data $(YOLO)/yolov3-tiny.cfg $(YOLO)/yolov3-tiny.weights
 demo:
-	tools/install-packages build $(PACKAGES)
+	$(INSTALL) -optional $(PIP)
 	$(MAKE) all
 	@mkdir -p $(BUILD)/demo
-	$(BUILD)/darknet critpath explain cfg/cifar10.data cfg/resnet8-cifar.cfg weights/resnet8-cifar.weights \
-	    $(BUILD)/data/dog.jpg -out $(BUILD)/demo/dog
-	$(BUILD)/darknet critpath explain cfg/tiny-yolo-signs.data cfg/tiny-yolo-signs.cfg weights/tiny-yolo-signs.weights \
-	    examples/signs-two.png -box all -out $(BUILD)/demo/signs
-	@echo 'The first network has learned 32x32 pictures of one thing; whole scenes such as this photo mislead it.'
-	@echo 'pictures: $(BUILD)/demo/dog.png, $(BUILD)/demo/signs-box1.png, -box2, -box3'
+	$(BUILD)/darknet critpath explain $(SIGNS_DEMO) examples/signs-two.png -box all -out $(BUILD)/demo/signs
+	@$(MAKE) yolov3-tiny || echo 'make demo: goes on without YOLOv3-tiny; make yolov3-tiny tries again'
+	@[ ! -f $(YOLO)/coco.data ] || $(MAKE) demo-yolo
+	@echo 'pictures: $(BUILD)/demo/signs-box1.png, -box2, -box3: what the detector of road signs saw'
+	@[ ! -f $(YOLO)/coco.data ] || \
+	    echo '          $(BUILD)/demo/dog.png, car.png, truck.png: why YOLOv3-tiny found a dog, a car and a truck in dog.jpg'
+	@echo 'your own network: $(BUILD)/darknet critpath explain your.data your.cfg your.weights photo.jpg -out why'
+
+demo-yolo:
+	@for class in dog car truck; do \
+	    set -- $(BUILD)/darknet critpath explain $(YOLO_DEMO) $(BUILD)/data/dog.jpg -class $$class -out $(BUILD)/demo/$$class; \
+	    echo "$$*"; "$$@" || exit; \
+	done
+
+yolov3-tiny: $(YOLO)/coco.data
+$(YOLO)/coco.data: tools/fetch-yolov3-tiny tools/yolov3-tiny.sha256
+	@tools/fetch-yolov3-tiny $(@D)
+	@touch $@
 
 # Ratios against Darknet as Debian ships it and against PyTorch, where that is installed; TORCH_PYTHON names the Python of a
 # virtual environment with another PyTorch. BENCH="--threads 1 --networks vgg-16" and the like go to bench.py.
 BENCH =
-bench: all $(BUILD)/stock/bench_stock
-	@cmake -S . -B $(CMAKE) -DTESTS=ON >$(CMAKE).log || { cat $(CMAKE).log; exit 1; }
+bench:
+	$(INSTALL) test oracle
+	$(MAKE) all $(BUILD)/stock/bench_stock
 	@$(MAKE) -s -C $(CMAKE) bench_engine bench_intgrad
 	@python=python3; [ ! -x /usr/bin/python3 ] || python=/usr/bin/python3; \
 	$$python tests/bench/bench.py --engine $(CMAKE)/tests/bench/bench_engine --intgrad $(CMAKE)/tests/bench/bench_intgrad \
 	    --darknet $(BUILD)/darknet --stock $(BUILD)/stock/bench_stock --cfg-dir $(TREE)/cfg \
 	    --data $(or $(CRITPATH_DATA),../shared/data)/weights --work $(BUILD)/bench $(BENCH)
 
-$(BUILD)/stock/bench_stock: $(SOURCE_FILES) tests/bench/stock.c
+$(BUILD)/stock/bench_stock: $(SOURCE_FILES) tests/bench/stock.c | build/.packages
 	@tools/unpack-darknet $(SOURCE) $(BUILD)/stock stock
 	+@$(MAKE) -s -C $(BUILD)/stock OPTS='-Ofast -w' libdarknet.a
 	@gcc -O2 -I$(BUILD)/stock/include tests/bench/stock.c $(BUILD)/stock/libdarknet.a -lm -lpthread -o $@
@@ -136,14 +159,13 @@ train-resnet8: all
 
 # The GPU build and the tests of its device code, on the emulator.
 check-emulated:
+	$(INSTALL) test
 	$(MAKE) GPU=1 EMULATE=1 BUILD=build/emulated$(if $(filter 1,$(CUDNN)),-cudnn) run-gpu-tests
 
 # With what the options above say: on a real device, or on the emulator.
 run-gpu-tests: all
-	@cmake -S . -B $(CMAKE) -DTESTS=ON >$(CMAKE).log || { cat $(CMAKE).log; exit 1; }
 	$(MAKE) -s -C $(CMAKE)/tests/gpu
-	cd $(CMAKE) && OMP_WAIT_POLICY=passive OPENBLAS_NUM_THREADS=1 CRITPATH_DARKNET=$(abspath $(BUILD))/darknet \
-	    ctest --output-on-failure -j$(JOBS) -L gpu
+	cd $(CMAKE) && $(TEST_ENVIRONMENT) ctest --output-on-failure --no-tests=error -j$(JOBS) -L gpu
 
 # A warning in the plugin is an error here. Nothing is run.
 check-gpu-build:
@@ -158,8 +180,8 @@ check-gpu-build:
 # Every test on the device; see tests/gpu/check.py.
 check-gpu:
 	@[ "$(GPU)" = 1 ] || { echo 'check-gpu: make GPU=1 [CUDNN=1] check-gpu'; exit 2; }
+	$(INSTALL) test oracle
 	$(MAKE) all
-	@cmake -S . -B $(CMAKE) -DTESTS=ON >$(CMAKE).log || { cat $(CMAKE).log; exit 1; }
 	@$(MAKE) -s -C $(CMAKE)
 	@python=python3; [ ! -x /usr/bin/python3 ] || python=/usr/bin/python3; \
 	$$python tests/gpu/check.py --build $(BUILD) $(if $(DATA),--data $(DATA)) $(CHECK)
@@ -172,6 +194,6 @@ help:
 
 include examples/signs/signs.mk
 
-.PHONY: all test check-emulated run-gpu-tests check-gpu check-gpu-build demo bench train-resnet8 clean help
+.PHONY: all test check-emulated run-gpu-tests check-gpu check-gpu-build demo demo-yolo yolov3-tiny bench train-resnet8 clean help
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL = all

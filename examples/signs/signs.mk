@@ -30,7 +30,7 @@ $(SIGNS_BIN)/signs-truth: examples/signs/signs_truth.c $(SIGNS_C) $(wildcard exa
 	$(SIGNS_CC) $< $(filter-out plugin/%,$(SIGNS_C)) $(LIBRARY) $(TREE)/libdarknet.a $$(cat $(CMAKE)/libraries) \
 	    -lpng -lm -lpthread -o $@
 
-$(SIGNS_BIN)/signs-%: examples/signs/signs_%.c $(SIGNS_C) $(wildcard examples/signs/*.h)
+$(SIGNS_BIN)/signs-%: examples/signs/signs_%.c $(SIGNS_C) $(wildcard examples/signs/*.h) | build/.packages
 	@mkdir -p $(@D)
 	$(SIGNS_CC) $< $(SIGNS_C) -lpng -lm -o $@
 
