@@ -100,6 +100,9 @@ typedef struct {
     size_t x, y, w, h; /* the photo's rectangle in the network input */
 } cp_placement;
 
+/* Where a photo of w x h pixels lies in a network input of net_w x net_h: with bars on two sides, or stretched. CP_EINPUT
+ * when nothing is left of it. */
+cp_status cp_place_photo(size_t w, size_t h, size_t net_w, size_t net_h, bool letterbox, cp_placement *placement);
 /* Darknet's own preprocessing of an 8-bit RGB photo (interleaved, w*h*3 bytes): [0,1], bilinear, letterboxed as
  * `classifier predict` and `detector test` do; letterbox = false stretches. input: (3,H,W) floats. */
 cp_status cp_model_prepare(const cp_model *model, const uint8_t *rgb, size_t w, size_t h, bool letterbox, float *input,

@@ -10,6 +10,7 @@
 #define SELECTION "method sparsity floor " SCORING
 
 /* Networks that the project brings along, in a checkout and among the installed examples. */
+#define PICTURE "picture colour alpha blur "
 #define SIGNS "cfg/tiny-yolo-signs.data cfg/tiny-yolo-signs.cfg weights/tiny-yolo-signs.weights examples/signs-two.png "
 #define PHOTO "cfg/cifar10.data cfg/resnet8-cifar.cfg weights/resnet8-cifar.weights examples/signs-two.png "
 
@@ -39,6 +40,9 @@ static const cp_option_change watch_changes[] = {
     {.option = "out", .meaning = "PREFIX.csv and PREFIX.png; of checkpoints PREFIX.jsonl too",
      .otherwise = "STEM.critpath, of the cfg or the log"},
     {0}};
+static const cp_option_change picture_changes[] = {
+    {.option = "out", .meaning = "PREFIX.png", .otherwise = "the array's name with .png for .npy"},
+    {0}};
 static const cp_option_change prune_changes[] = {
     {.option = "sparsity", .value = "S", .meaning = "share of neurons off the paths found for images; one value"},
     {.option = "out", .meaning = "PREFIX.cfg and PREFIX.weights, the smaller network", .otherwise = "", .required = true},
@@ -52,7 +56,7 @@ static const cp_option_change gates_changes[] = {
 /* A new command is a row here and a file beside this one. */
 const cp_command cp_commands[] = {
     {"explain", IMAGES, "Predict, score the neurons, select the critical path, draw the pixels it read.",
-     SELECTION RESPONSE "offpath top layers no-picture out gpus",
+     SELECTION RESPONSE "offpath top layers " PICTURE "no-picture out gpus",
      "Writes PREFIX.png (photo beside the map), PREFIX.npy (the map: float32, C,H,W of the network input),\n"
      "PREFIX.path.npz (the path) and PREFIX.json (summary). No image: one path per line on stdin.",
      SIGNS "-class cross -out cross", cp_run_explain, .changes = explain_changes},
@@ -69,10 +73,17 @@ const cp_command cp_commands[] = {
      "Writes PREFIX.path.npz: one bool array (C,H,W) per neuron layer, and meta.json. With -score no image is needed.",
      SIGNS "-sparsity .9,.99 -out cross", cp_run_path, .changes = path_changes},
     {"grad", IMAGES, "The pathway gradient: how the response changes with each pixel through the path alone.",
-     "method sparsity floor " SCORING RESPONSE "path offpath no-picture out gpus",
+     "method sparsity floor " SCORING RESPONSE "path offpath " PICTURE "no-picture out gpus",
      "Writes PREFIX.npy (float32, C,H,W of the network input) and PREFIX.png. -method gradient is the plain\n"
      "gradient of the whole network. A path file brings its response along, unless -class, -box or -unit names one.",
      SIGNS "-path cross.path.npz -out map", cp_run_grad, .plain = true, .changes = NULL},
+    {"picture", "<map.npy> <photo>", "Draw the picture of a map again, from files, without a network.",
+     PICTURE "letterbox out",
+     "Takes PREFIX.heat.npy, PREFIX.npy, or any float32 array over a network input: (H,W) is heat, (2,H,W) heat and\n"
+     "counter-evidence, (C,H,W) a gradient. Title, box and captions come from the .json file of `explain` beside it,\n"
+     "where there is one. Writes PREFIX.png.",
+     "cross.heat.npy examples/signs-two.png -picture heat -colour viridis -out again", cp_run_picture,
+     .changes = picture_changes},
     {"compare", "[data|names] <cfg> <weights> [image ...] [path.npz ...]",
      "What the paths of several methods, or of path files, have in common: dead share and Jaccard.",
      "methods sparsity floor layers " SCORING RESPONSE "no-picture out",

@@ -27,16 +27,16 @@ typedef struct {
     FILE *files;       /* names of those written, a blank before each */
 } cp_explanation;
 
-static void picture_lines(const cp_explanation *e, const cp_pathway *pathway, char line[3][256])
+/* The caption of the picture: what the map is of. */
+static void fill_drawn(const cp_explanation *e, const cp_pathway *pathway, cp_drawn *drawn)
 {
     const cp_options *o = e->session->options;
-    char kept[32], all[32], reason[300], reached[120];
-    size_t n = cp_model_neuron_count(e->session->model);
-    snprintf(line[0], 256, "why: %s", e->subject->response.text);
-    snprintf(line[1], 256, "%s path, %s of %s neurons, %s, %s", o->method, cp_grouped(pathway->selection.kept, kept),
-             cp_grouped(n, all), cp_reached_text(e->session, pathway, reached), cp_choice_name("offpath", o->offpath));
+    char kept[32], all[32], reason[300], reached[120], path[CP_DRAWN_TEXT];
+    snprintf(path, sizeof path, "path: %s of %s neurons, %s; %s, %s", cp_grouped(pathway->selection.kept, kept),
+             cp_grouped(cp_model_neuron_count(e->session->model), all), cp_reached_text(e->session, pathway, reached),
+             o->method, cp_choice_name("offpath", o->offpath));
     const char *zero = cp_zero_map_reason(e->session, pathway->map, e->subject, pathway, reason);
-    snprintf(line[2], 256, "%s%s", zero ? "zero everywhere: " : "", zero ? zero : "");
+    cp_drawn_make(e->session, e->item, e->subject, path, zero, drawn);
 }
 
 static void print_pathway(const cp_explanation *e, const cp_pathway *pathway, const cp_heat_region *where,
@@ -63,8 +63,8 @@ static void print_pathway(const cp_explanation *e, const cp_pathway *pathway, co
 }
 
 static cp_status pathway_object(const cp_explanation *e, const cp_pathway *pathway, const cp_heat_region *where,
-                                const cp_summary *summary, const char *npy, const char *heat, const char *png,
-                                const char *npz)
+                                const cp_summary *summary, const cp_drawn *drawn, const char *npy, const char *heat,
+                                const char *png, const char *npz)
 {
     json_t *object = json_object(), *map = json_object(), *files = json_object();
     char reason[300];
@@ -80,6 +80,7 @@ static cp_status pathway_object(const cp_explanation *e, const cp_pathway *pathw
     bad |= cp_json_set(map, "where", cp_where_json(where));
     bad |= cp_json_set(object, "map", map);
     bad |= cp_json_set(object, "files", files);
+    bad |= cp_json_set(object, "drawn", cp_drawn_json(drawn, (const char *[]){npy, heat}, 2));
     bad |= cp_summary_json(summary, object);
     json_t *response = json_array_get(e->responses, json_array_size(e->responses) - 1);
     bad |= cp_json_append(json_object_get(response, "paths"), object);
@@ -90,22 +91,24 @@ static cp_status write_pathway(const cp_explanation *e, const cp_pathway *pathwa
 {
     cp_session *s = e->session;
     cp_summary summary;
-    char npy[4096], heat[4096], png[4096], npz[4096], tag[64], text[3][256];
-    const char *lines[] = {text[0], text[1], text[2]};
+    cp_drawn drawn;
+    char npy[4096], heat[4096], png[4096], npz[4096], tag[64];
     snprintf(tag, sizeof tag, "%s%s", e->subject->tag, pathway->tag);
     cp_heat_region where;
     cp_status status = cp_summary_make(s, e->item, pathway->path, e->pathways->scores, &summary);
-    picture_lines(e, pathway, text);
+    fill_drawn(e, pathway, &drawn);
     if (!status)
         status = cp_where_find(s, e->item, e->subject, pathway, &where);
     if (!status)
-        status = cp_write_map(s, e->item, e->subject, pathway->map, tag, lines, text[2][0] ? 3 : 2, npy, png);
+        status = cp_write_picture(s, e->item, pathway->map, pathway->heat, &where, &drawn, tag, png);
+    if (!status)
+        status = cp_write_map(s, e->item, pathway->map, tag, npy);
     if (!status)
         status = cp_write_heat(s, e->item, pathway->heat, tag, heat);
     if (!status)
         status = cp_write_path(s, e->item, e->subject, NULL, pathway, tag, npz);
     if (!status)
-        status = pathway_object(e, pathway, &where, &summary, npy, heat, png, npz);
+        status = pathway_object(e, pathway, &where, &summary, &drawn, npy, heat, png, npz);
     if (!status)
         fprintf(e->files, "%s%s %s %s %s", *png ? " " : "", png, npy, heat, npz);
     if (!status && !s->options->json)

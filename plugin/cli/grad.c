@@ -19,25 +19,26 @@ typedef struct {
 static cp_status write_one(cp_session *s, const cp_item *item, const cp_subject *subject, const cp_pathway *pathway,
                            const float *map)
 {
-    char npy[4096], png[4096], tag[64], lines[2][700], reason[300], kept[32], all[32], reached[120];
-    const char *text[] = {lines[0], lines[1]};
+    char npy[4096], png[4096], tag[64], about[CP_DRAWN_TEXT], reason[300], kept[32], all[32], reached[120];
     const char *zero = cp_zero_map_reason(s, map, subject, pathway, reason);
+    cp_drawn drawn;
     snprintf(tag, sizeof tag, "%s%s", subject->tag, pathway ? pathway->tag : "");
-    snprintf(lines[0], sizeof lines[0], "why: %s", subject->response.text);
     if (pathway)
-        snprintf(lines[1], sizeof lines[1], "pathway gradient, %s of %s neurons, %s, %s%s%s",
+        snprintf(about, sizeof about, "pathway gradient, %s of %s neurons, %s, %s",
                  cp_grouped(cp_path_count(pathway->path), kept), cp_grouped(cp_model_neuron_count(s->model), all),
-                 cp_reached_text(s, pathway, reached), cp_choice_name("offpath", s->options->offpath),
-                 zero ? "; zero everywhere: " : "", zero ? zero : "");
+                 cp_reached_text(s, pathway, reached), cp_choice_name("offpath", s->options->offpath));
     else
-        snprintf(lines[1], sizeof lines[1], "gradient of the whole network%s%s", zero ? "; zero everywhere: " : "",
-                 zero ? zero : "");
-    cp_status status = cp_write_map(s, item, subject, map, tag, text, 2, npy, png);
+        snprintf(about, sizeof about, "gradient of the whole network");
+    cp_drawn_make(s, item, subject, about, zero, &drawn);
+    cp_status status = cp_write_picture(s, item, map, NULL, NULL, &drawn, tag, png);
+    if (!status)
+        status = cp_write_map(s, item, map, tag, npy);
     if (status)
         return status;
     if (!s->options->json) {
-        fprintf(s->out, "response: %s = %.6g\nmap: %s\n", subject->response.text,
-               cp_frame_response(s->frame, 0, &subject->response), lines[1]);
+        fprintf(s->out, "response: %s = %.6g\nmap: %s%s%s\n", subject->response.text,
+                cp_frame_response(s->frame, 0, &subject->response), about, zero ? "; zero everywhere: " : "",
+                zero ? zero : "");
         fprintf(s->out, "%s %s%s%s\n", *png ? "files:" : "file:", *png ? png : "", *png ? " " : "", npy);
         return CP_OK;
     }
@@ -52,6 +53,7 @@ static cp_status write_one(cp_session *s, const cp_item *item, const cp_subject 
     bad |= cp_json_set(line, "zero", cp_json_text(zero));
     bad |= cp_json_set(line, "map", cp_json_text(npy));
     bad |= cp_json_set(line, "picture", *png ? cp_json_text(png) : json_null());
+    bad |= cp_json_set(line, "drawn", cp_drawn_json(&drawn, (const char *[]){npy}, 1));
     bad |= cp_json_set(object, "grad", line);
     status = bad ? CP_ERESOURCE : cp_json_write_stream(object, s->out);
     json_decref(object);

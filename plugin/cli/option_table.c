@@ -50,6 +50,8 @@ static const char *const starts[] = {"1", "random", NULL};
 static const char *const modes[] = {"frozen", "zero", "gate", NULL};
 static const char *const removals[] = {"zero", "mean", NULL};
 static const char *const keys[] = {"strict", "lenient", NULL};
+static const char *const pictures[] = {"sheet", "heat", "zoom", "signed", "none", NULL};
+static const char *const colours[] = {"inferno", "viridis", "cividis", "grey", NULL};
 static const char *const norms[] = {"auto", "estimate", "exact", NULL};
 
 static void describe_preset(const char *name, const cp_dgr_options *o, char *text, size_t size)
@@ -173,6 +175,14 @@ const cp_option cp_option_table[] = {
     TEXT("out", CP_GROUP_RESULT, out, "PREFIX",
          "where results go: PREFIX.png ...; several images: PREFIX-STEM; a folder: PREFIX/STEM; `folder/` is made",
          .otherwise = "STEM.critpath"),
+    CHOICE("picture", CP_GROUP_RESULT, picture, pictures,
+           "sheet: photo, heat and the region that holds half of it, side by side; heat, zoom: that panel alone; signed: "
+           "the map with its signs beside the photo", .initial = "sheet"),
+    CHOICE("colour", CP_GROUP_RESULT, colour, colours, "scale of the heat, dark to light", .initial = "inferno"),
+    REAL("alpha", CP_GROUP_RESULT, alpha, "A", 0, 1, "opacity of the greatest heat over the photo", .initial = ".85"),
+    REAL("blur", CP_GROUP_RESULT, blur, "B", 0, .5,
+         "smooth the map for picture and region by a Gaussian, sigma as a share of the photo's longer side",
+         .otherwise = ".01, of a gradient .02, of -picture signed 0"),
     FLAG("no-picture", CP_GROUP_RESULT, no_picture, "write no .png"),
     FLAG("layers", CP_GROUP_RESULT, layers, "print every layer, not the network alone"),
     FLAG("json", CP_GROUP_RESULT, json, "one JSON object per image on stdout instead of text"),

@@ -26,6 +26,7 @@ enum { CP_MODE_FROZEN, CP_MODE_ZERO, CP_MODE_GATE };
 enum { CP_INIT_ONE, CP_INIT_RANDOM };
 enum { CP_REMOVED_ZERO, CP_REMOVED_MEAN };
 enum { CP_KEYS_STRICT, CP_KEYS_LENIENT };
+enum { CP_PICTURE_SHEET, CP_PICTURE_HEAT, CP_PICTURE_ZOOM, CP_PICTURE_SIGNED, CP_PICTURE_NONE };
 
 /* A list of numbers, `-sparsity .9,.99`. */
 typedef struct {
@@ -39,6 +40,8 @@ typedef struct {
     const char *method, *class_name, *box, *unit, *names, *out, *score, *path, *steps, *methods, *off, *data, *list, *valid;
     const char *gpus;
     int target, offpath, granularity, init, preset, norms, mode, removed, keys; /* choices; granularity -1: the preset's */
+    int picture, colour;
+    double alpha, blur; /* of pictures; blur -1: what suits the map */
     cp_number_list sparsity;
     double floor, keep, thresh, nms, eps, agree, tolerance, rate, momentum, gamma, clamp; /* of DGR's four, 0: the preset's */
     int sample, permutations, exact; /* sample: 0, all */

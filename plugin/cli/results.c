@@ -2,65 +2,45 @@
 #include "cli/results.h"
 #include "io/error.h"
 #include "io/npy.h"
-#include "io/overlay.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-static cp_status draw_map(const cp_session *s, const cp_item *item, const cp_subject *subject, const float *map,
-                          const char *const *lines, size_t n_lines, const char *png)
-{
-    const cp_placement *at = &item->placement;
-    cp_picture picture = {0};
-    cp_overlay_box box = {0};
-    float *flat = cp_alloc(s->h * s->w, sizeof *flat, "picture");
-    if (!flat)
-        return CP_ERESOURCE;
-    cp_map_reduce(map, s->c, s->h, s->w, flat);
-    cp_overlay overlay = {
-        .photo = &item->photo,
-        .map = flat,
-        .map_w = (int)s->w,
-        .map_h = (int)s->h,
-        .sx = (double)at->photo_w / (double)at->w,
-        .sy = (double)at->photo_h / (double)at->h,
-        .is_signed = true,
-        .title = subject->label,
-        .lines = lines,
-        .n_lines = n_lines,
-    };
-    overlay.x0 = -(double)at->x * overlay.sx;
-    overlay.y0 = -(double)at->y * overlay.sy;
-    if (subject->detection) {
-        cp_detection_rectangle(s, item, subject->detection, &box.x, &box.y, &box.w, &box.h);
-        box.label = subject->label;
-        overlay.boxes = &box;
-        overlay.n_boxes = 1;
-    }
-    cp_status status = cp_overlay_draw(&overlay, &picture);
-    if (!status)
-        status = cp_picture_write_png(&picture, png);
-    cp_picture_free(&picture);
-    cp_free(flat);
-    return status;
-}
-
-cp_status cp_write_map(const cp_session *s, const cp_item *item, const cp_subject *subject, const float *map,
-                       const char *tag, const char *const *lines, size_t n_lines, char npy[4096], char png[4096])
+cp_status cp_write_map(const cp_session *s, const cp_item *item, const float *map, const char *tag, char npy[4096])
 {
     cp_array_type type = cp_array_chw(CP_FLOAT32, s->c, s->h, s->w);
-    *png = 0;
     cp_status status = cp_output_path(s, item, tag, ".npy", npy);
-    if (!status && !s->options->no_picture)
-        status = cp_output_path(s, item, tag, ".png", png);
     cp_list_pause(s);
     if (!status)
         status = cp_npy_write(npy, &type, map);
     cp_list_resume(s);
-    if (!status && *png)
-        status = draw_map(s, item, subject, map, lines, n_lines, png);
     return status;
+}
+
+void cp_drawn_make(const cp_session *s, const cp_item *item, const cp_subject *subject, const char *path, const char *zero,
+                   cp_drawn *drawn)
+{
+    *drawn = (cp_drawn){.has_box = subject->detection};
+    snprintf(drawn->title, sizeof drawn->title, "%s", subject->label);
+    snprintf(drawn->path, sizeof drawn->path, "%s", path);
+    snprintf(drawn->zero, sizeof drawn->zero, "%s", zero ? zero : "");
+    if (drawn->has_box)
+        cp_detection_rectangle(s, item, subject->detection, &drawn->box.x, &drawn->box.y, &drawn->box.w, &drawn->box.h);
+}
+
+cp_status cp_write_picture(const cp_session *s, const cp_item *item, const float *map, const float *heat,
+                           const cp_heat_region *where, const cp_drawn *drawn, const char *tag, char png[4096])
+{
+    int wanted = cp_picture_wanted(s->options);
+    *png = 0;
+    if (wanted == CP_PICTURE_NONE)
+        return CP_OK;
+    bool of_heat = heat && wanted != CP_PICTURE_SIGNED;
+    const cp_drawn_map drawn_map = {.values = of_heat ? heat : map, .heat = of_heat, .c = of_heat ? 1 : s->c, .h = s->h,
+                                    .w = s->w, .placement = item->placement};
+    cp_status status = cp_output_path(s, item, tag, ".png", png);
+    return status ? status : cp_draw_map(s->options, &item->photo, &drawn_map, drawn, of_heat ? where : NULL, png);
 }
 
 cp_status cp_write_heat(const cp_session *s, const cp_item *item, const float *heat, const char *tag, char npy[4096])

@@ -297,7 +297,7 @@ cp_status cp_choose_prefix(cp_session *s, cp_item *item)
     return s->list ? claim_prefix(s, item, base) : CP_OK;
 }
 
-static bool same_file(const char *a, const char *b)
+bool cp_same_file(const char *a, const char *b)
 {
     struct stat x, y;
     return b && !stat(a, &x) && !stat(b, &y) && x.st_dev == y.st_dev && x.st_ino == y.st_ino;
@@ -309,7 +309,7 @@ cp_status cp_output_path(const cp_session *s, const cp_item *item, const char *t
         return cp_fail(CP_EINPUT, "-out: the path of a result is longer than %d bytes", MAX_PATH - 1);
     const char *inputs[] = {item->path, s->cfg_path, s->weights_path, s->options->score, s->options->path};
     for (size_t i = 0; i < sizeof inputs / sizeof *inputs; i++)
-        if (same_file(out, inputs[i]))
+        if (cp_same_file(out, inputs[i]))
             return cp_fail(CP_EINPUT, "-out: \"%.300s\" would overwrite an input of this run; choose another prefix",
                            out);
     return CP_OK;

@@ -78,6 +78,9 @@ cp_status cp_choose_prefix(cp_session *session, cp_item *item);
 cp_status cp_output_path(const cp_session *session, const cp_item *item, const char *tag, const char *ending,
                          char out[4096]);
 
+/* Whether both are names of one file that exists; b may be NULL. */
+bool cp_same_file(const char *a, const char *b);
+
 /* How many backward entries at a time fit into -mem (at least 1, at most `wanted`); CP_ERESOURCE when not even one. */
 cp_status cp_session_entries(const cp_session *session, int wanted, int *entries);
 

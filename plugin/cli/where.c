@@ -1,4 +1,5 @@
 #include "cli/where.h"
+#include "cli/drawing.h"
 #include "io/json.h"
 
 #include <math.h>
@@ -20,7 +21,7 @@ cp_status cp_where_find(const cp_session *s, const cp_item *item, const cp_subje
     cp_photo_box box;
     if (subject->detection)
         box = box_in_photo(s, item, subject->detection);
-    return cp_heat_find_region(pathway->heat, s->h, s->w, &item->placement, CP_HEAT_BLUR,
+    return cp_heat_find_region(pathway->heat, s->h, s->w, &item->placement, cp_blur_of(s->options, true),
                                subject->detection ? &box : NULL, where);
 }
 

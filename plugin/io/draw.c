@@ -3,7 +3,7 @@
 #include <math.h>
 #include <string.h>
 
-static void blend(cp_picture *p, int x, int y, double alpha, cp_colour c)
+void cp_draw_blend(cp_picture *p, int x, int y, double alpha, cp_colour c)
 {
     if (x < 0 || y < 0 || x >= p->w || y >= p->h || !(alpha > 0)) return;
     if (alpha > 1) alpha = 1;
@@ -48,13 +48,13 @@ void cp_draw_box(cp_picture *p, int x, int y, int w, int h, int thickness, cp_co
     cp_draw_fill(p, x + w - t, y, t, h, c);
 }
 
-/* Distance of (x, y) from the segment. */
-static double segment_distance(double x, double y, double x0, double y0, double x1, double y1)
+double cp_segment_distance(double x, double y, double x0, double y0, double x1, double y1)
 {
     double dx = x1 - x0, dy = y1 - y0, length2 = dx * dx + dy * dy;
     double t = length2 > 0 ? ((x - x0) * dx + (y - y0) * dy) / length2 : 0;
     t = t < 0 ? 0 : t > 1 ? 1 : t;
-    return hypot(x - (x0 + t * dx), y - (y0 + t * dy));
+    double away_x = x - (x0 + t * dx), away_y = y - (y0 + t * dy);
+    return sqrt(away_x * away_x + away_y * away_y); /* hypot's last digits differ between C libraries */
 }
 
 void cp_draw_line(cp_picture *p, double x0, double y0, double x1, double y1, double width, cp_colour c)
@@ -65,7 +65,7 @@ void cp_draw_line(cp_picture *p, double x0, double y0, double x1, double y1, dou
     int top = (int)floor(fmax(0, fmin(y0, y1) - reach)), bottom = (int)ceil(fmin(p->h - 1, fmax(y0, y1) + reach));
     for (int y = top; y <= bottom; y++)
         for (int x = left; x <= right; x++)
-            blend(p, x, y, width / 2 + 0.5 - segment_distance(x + 0.5, y + 0.5, x0, y0, x1, y1), c);
+            cp_draw_blend(p, x, y, width / 2 + 0.5 - cp_segment_distance(x + 0.5, y + 0.5, x0, y0, x1, y1), c);
 }
 
 void cp_draw_disc(cp_picture *p, double x, double y, double radius, cp_colour c)
@@ -82,52 +82,4 @@ void cp_draw_picture(cp_picture *p, int x, int y, const cp_picture *from)
     for (int j = y0; j < y1; j++)
         memcpy(p->rgb + 3 * ((size_t)j * (size_t)p->w + (size_t)x0),
                from->rgb + 3 * ((size_t)(j - y) * (size_t)from->w + (size_t)(x0 - x)), 3 * (size_t)(x1 - x0));
-}
-
-/* Mean of the source pixels that a destination pixel covers, each weighted by its covered share. */
-static void average(const cp_picture *from, double x0, double x1, double y0, double y1, unsigned char rgb[3])
-{
-    double sum[3] = {0}, weight = 0;
-    for (int y = (int)y0; y < y1 && y < from->h; y++) {
-        double wy = fmin(y + 1, y1) - fmax(y, y0);
-        for (int x = (int)x0; x < x1 && x < from->w; x++) {
-            double w = wy * (fmin(x + 1, x1) - fmax(x, x0));
-            const unsigned char *s = from->rgb + 3 * ((size_t)y * (size_t)from->w + (size_t)x);
-            for (int c = 0; c < 3; c++) sum[c] += w * s[c];
-            weight += w;
-        }
-    }
-    for (int c = 0; c < 3; c++) rgb[c] = weight > 0 ? (unsigned char)lrint(sum[c] / weight) : 0;
-}
-
-static double sample(const cp_picture *from, double x, double y, int c)
-{
-    x = fmax(0, fmin(x - 0.5, from->w - 1));
-    y = fmax(0, fmin(y - 0.5, from->h - 1));
-    int i = (int)x, j = (int)y, i1 = i + 1 < from->w ? i + 1 : i, j1 = j + 1 < from->h ? j + 1 : j;
-    double u = x - i, v = y - j;
-    const unsigned char *top = from->rgb + 3 * (size_t)j * (size_t)from->w;
-    const unsigned char *bottom = from->rgb + 3 * (size_t)j1 * (size_t)from->w;
-    return (1 - v) * ((1 - u) * top[3 * i + c] + u * top[3 * i1 + c]) +
-           v * ((1 - u) * bottom[3 * i + c] + u * bottom[3 * i1 + c]);
-}
-
-cp_status cp_picture_scale(const cp_picture *from, int w, int h, cp_picture *out)
-{
-    cp_status status = cp_picture_new(w, h, out);
-    if (status != CP_OK) return status;
-    double sx = (double)from->w / w, sy = (double)from->h / h;
-    bool shrink = sx > 1 || sy > 1, blocks = sx <= 1.0 / 3 && sy <= 1.0 / 3;
-    for (int y = 0; y < h; y++)
-        for (int x = 0; x < w; x++) {
-            unsigned char *rgb = out->rgb + 3 * ((size_t)y * (size_t)w + (size_t)x);
-            if (shrink)
-                average(from, x * sx, (x + 1) * sx, y * sy, (y + 1) * sy, rgb);
-            else if (blocks)
-                memcpy(rgb, from->rgb + 3 * ((size_t)((y + 0.5) * sy) * (size_t)from->w + (size_t)((x + 0.5) * sx)), 3);
-            else
-                for (int c = 0; c < 3; c++)
-                    rgb[c] = (unsigned char)lrint(sample(from, (x + 0.5) * sx, (y + 0.5) * sy, c));
-        }
-    return CP_OK;
 }

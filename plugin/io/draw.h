@@ -13,8 +13,23 @@ typedef struct {
 cp_colour cp_colour_signed(double t);
 cp_colour cp_colour_unsigned(double t);
 
+/* Perceptual scales that are read with any colour vision, dark to light, for heat: "inferno", "viridis", "cividis", "grey". */
+typedef struct {
+    cp_colour at[256];
+} cp_colour_map;
+
+/* The names, separated by "|". */
+#define CP_COLOUR_MAPS "inferno|viridis|cividis|grey"
+/* CP_EINPUT when there is none of that name. */
+cp_status cp_colour_map_find(const char *name, cp_colour_map *map);
+
 /* The k-th of 8 colours for lines and boxes, told apart with any colour vision (Okabe and Ito). */
 cp_colour cp_colour_series(size_t k);
+
+/* The share alpha, cut to [0, 1], of the colour over what is there. */
+void cp_draw_blend(cp_picture *picture, int x, int y, double alpha, cp_colour colour);
+/* Distance of (x, y) from the segment (x0, y0) to (x1, y1). */
+double cp_segment_distance(double x, double y, double x0, double y0, double x1, double y1);
 
 void cp_draw_fill(cp_picture *picture, int x, int y, int w, int h, cp_colour colour);
 void cp_draw_box(cp_picture *picture, int x, int y, int w, int h, int thickness, cp_colour colour); /* drawn inside */
@@ -24,9 +39,10 @@ void cp_draw_disc(cp_picture *picture, double x, double y, double radius, cp_col
 /* Copies `from` to (x, y). */
 void cp_draw_picture(cp_picture *picture, int x, int y, const cp_picture *from);
 
-/* A new picture of w x h: shrunk by averaging, enlarged bilinearly, or in blocks from three times on so that single
- * pixels stay visible. */
-cp_status cp_picture_scale(const cp_picture *from, int w, int h, cp_picture *out);
+/* The line around all places where `plane`, one value per pixel of the picture, shape (h, w), is at least `level`, with a rim
+ * on both sides. It closes along the picture's edge. */
+cp_status cp_draw_contour(cp_picture *picture, const float *plane, float level, double width, cp_colour colour, double rim,
+                          cp_colour rim_colour);
 
 /* UTF-8 text in DejaVu Sans, antialiased; `size` is the height of a line in pixels, (x, y) the top left of the line.
  * Newlines and control characters are drawn as blanks, bad UTF-8 as a replacement mark. */
@@ -34,6 +50,11 @@ void cp_draw_text(cp_picture *picture, double x, double y, double size, cp_colou
 /* The same turned by 90 degrees, reading upwards; (x, y) is the bottom left of the turned line. */
 void cp_draw_text_up(cp_picture *picture, double x, double y, double size, cp_colour colour, const char *text);
 double cp_text_width(double size, const char *text);
+
+enum { CP_TEXT_LINE = 256 };
+/* Breaks text into at most `max` lines of at most `width` pixels, appended to the *n in lines: at blanks, and within a word that
+ * is wider than a line. What does not fit is cut with an ellipsis. */
+void cp_text_wrap(double size, const char *text, double width, char (*lines)[CP_TEXT_LINE], size_t max, size_t *n);
 
 /* Copies text into out (at least 8 bytes), cut with an ellipsis so that it is at most `width` pixels wide. Returns
  * out. */

@@ -2,11 +2,13 @@
 
 #include <math.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "io/draw.h"
 #include "io/error.h"
+#include "io/resample.h"
+#include "io/smooth.h"
+#include "io/threshold.h"
 
 #define MARGIN 18
 #define GAP 18
@@ -31,43 +33,6 @@ struct field {
     size_t non_finite;
 };
 
-static int compare_floats(const void *a, const void *b)
-{
-    float x = *(const float *)a, y = *(const float *)b;
-    return (x > y) - (x < y);
-}
-
-/* Rows, then columns; outside the map counts as zero. */
-static cp_status blur(struct field *f, double sigma)
-{
-    int radius = (int)ceil(3 * sigma);
-    size_t pixels = (size_t)f->w * (size_t)f->h;
-    double *kernel = cp_alloc(2 * (size_t)radius + 1, sizeof *kernel, "blur");
-    float *rows = cp_alloc(pixels, sizeof *rows, "blur");
-    cp_status status = kernel && rows ? CP_OK : CP_ERESOURCE;
-    if (status != CP_OK) goto done;
-    double sum = 0;
-    for (int i = -radius; i <= radius; i++) sum += kernel[i + radius] = exp(-0.5 * i * i / (sigma * sigma));
-    for (int y = 0; y < f->h; y++)
-        for (int x = 0; x < f->w; x++) {
-            double s = 0;
-            for (int i = -radius; i <= radius; i++)
-                if (x + i >= 0 && x + i < f->w) s += kernel[i + radius] * f->values[y * f->w + x + i];
-            rows[y * f->w + x] = (float)(s / sum);
-        }
-    for (int y = 0; y < f->h; y++)
-        for (int x = 0; x < f->w; x++) {
-            double s = 0;
-            for (int i = -radius; i <= radius; i++)
-                if (y + i >= 0 && y + i < f->h) s += kernel[i + radius] * rows[(y + i) * f->w + x];
-            f->values[y * f->w + x] = (float)(s / sum);
-        }
-done:
-    cp_free(rows);
-    cp_free(kernel);
-    return status;
-}
-
 /* The quantile of |value| among the pixels that are not zero: a sparse map is mostly zeros. */
 static cp_status find_full(struct field *f, double quantile)
 {
@@ -76,10 +41,11 @@ static cp_status find_full(struct field *f, double quantile)
     if (!magnitudes) return CP_ERESOURCE;
     for (size_t i = 0; i < pixels; i++)
         if (f->values[i] != 0) magnitudes[n++] = fabsf(f->values[i]);
-    qsort(magnitudes, n, sizeof *magnitudes, compare_floats);
-    f->full = n ? magnitudes[(size_t)lrint(quantile * (double)(n - 1))] : 0;
+    float full = 0;
+    cp_status status = n ? cp_threshold(magnitudes, n, false, (double)n - rint(quantile * (double)(n - 1)), &full) : CP_OK;
+    f->full = full;
     cp_free(magnitudes);
-    return CP_OK;
+    return status;
 }
 
 static cp_status field_make(const cp_overlay *o, struct field *f)
@@ -99,7 +65,7 @@ static cp_status field_make(const cp_overlay *o, struct field *f)
         first = false;
         f->values[i] = o->is_signed ? v : fabsf(v);
     }
-    cp_status status = o->blur > 0 ? blur(f, o->blur) : CP_OK;
+    cp_status status = cp_smooth(f->values, (size_t)f->h, (size_t)f->w, o->blur);
     if (status == CP_OK) status = find_full(f, o->clip > 0 ? o->clip : 0.995);
     return status;
 }
@@ -184,32 +150,6 @@ static void draw_detection(cp_picture *panel, const cp_overlay_box *b, double kx
     cp_draw_text(panel, x + 5, y + 1, SMALL_SIZE, black, text);
 }
 
-/* Breaks text at blanks into lines of at most `width` pixels. */
-static size_t wrap(const char *text, double size, double width, char lines[][256], size_t n, size_t max)
-{
-    while (*text && n < max) {
-        size_t best = 0, at = 0;
-        while (text[at] && at < 240) {
-            size_t end = at + strcspn(text + at, " ");
-            if (end >= 240) end = 240;
-            char part[256];
-            memcpy(part, text, end);
-            part[end] = 0;
-            if (best && cp_text_width(size, part) > width) break;
-            best = end;
-            at = end;
-            while (text[at] == ' ') at++;
-        }
-        char part[256];
-        memcpy(part, text, best);
-        part[best] = 0;
-        cp_text_fit(size, part, width, lines[n++], sizeof lines[0]); /* one word may still be too long */
-        text += best;
-        while (*text == ' ') text++;
-    }
-    return n;
-}
-
 /* A number for people, with a true minus sign. */
 static const char *number(double value, char text[32])
 {
@@ -236,18 +176,18 @@ static int draw_legend(cp_picture *p, int x, int y, int w, const cp_overlay *o, 
     size_t n = 0;
     if (f->non_finite) {
         snprintf(text, sizeof text, "%zu values are NaN or infinite, shown as zero", f->non_finite);
-        n = wrap(text, SMALL_SIZE, w, lines, n, 8);
+        cp_text_wrap(SMALL_SIZE, text, w, lines, 8, &n);
     }
     if (f->full > 0) {
         snprintf(text, sizeof text, "full colour from the %.4g%% quantile of |map| on; map %s to %s",
                  100 * (o->clip > 0 ? o->clip : 0.995), number(f->min, min), number(f->max, max));
-        n = wrap(text, SMALL_SIZE, w, lines, n, 8);
+        cp_text_wrap(SMALL_SIZE, text, w, lines, 8, &n);
     } else {
-        n = wrap("the map is zero everywhere", SMALL_SIZE, w, lines, n, 8);
+        cp_text_wrap(SMALL_SIZE, "the map is zero everywhere", w, lines, 8, &n);
     }
     if (o->blur > 0) {
         snprintf(text, sizeof text, "smoothed with a Gaussian of %.3g map pixels", o->blur);
-        n = wrap(text, SMALL_SIZE, w, lines, n, 8);
+        cp_text_wrap(SMALL_SIZE, text, w, lines, 8, &n);
     }
     for (size_t i = 0; i < n; i++, y += SMALL_SIZE + 3) cp_draw_text(p, x, y, SMALL_SIZE, faint, lines[i]);
     return y;
@@ -288,15 +228,15 @@ cp_status cp_overlay_draw(const cp_overlay *o, cp_picture *out)
     if (status != CP_OK) return status;
     struct field f = {0};
     cp_picture left = {0}, right = {0};
-    char(*lines)[256] = cp_alloc(MAX_TEXT_LINES, sizeof *lines, "overlay");
+    char(*lines)[CP_TEXT_LINE] = cp_alloc(MAX_TEXT_LINES, sizeof *lines, "overlay");
     if (!lines) return CP_ERESOURCE;
     if ((status = field_make(o, &f)) != CP_OK) goto done;
 
     int w, h;
     panel_size(o, &w, &h);
     double kx = (double)o->photo->w / w, ky = (double)o->photo->h / h;
-    if ((status = cp_picture_scale(o->photo, w, h, &left)) != CP_OK) goto done;
-    if ((status = cp_picture_scale(o->photo, w, h, &right)) != CP_OK) goto done;
+    if ((status = cp_resample_picture(o->photo, NULL, w, h, &left)) != CP_OK) goto done;
+    if ((status = cp_resample_picture(o->photo, NULL, w, h, &right)) != CP_OK) goto done;
     paint_map(&right, o, &f, kx, ky);
     for (size_t i = 0; i < o->n_boxes; i++) {
         draw_detection(&left, &o->boxes[i], kx, ky, true);
@@ -305,7 +245,7 @@ cp_status cp_overlay_draw(const cp_overlay *o, cp_picture *out)
 
     int column = w > MIN_COLUMN ? w : MIN_COLUMN, total_w = 2 * MARGIN + 2 * column + GAP;
     size_t n = 0;
-    for (size_t i = 0; i < o->n_lines; i++) n = wrap(o->lines[i], TEXT_SIZE, column, lines, n, MAX_TEXT_LINES);
+    for (size_t i = 0; i < o->n_lines; i++) cp_text_wrap(TEXT_SIZE, o->lines[i], column, lines, MAX_TEXT_LINES, &n);
     int top = MARGIN + (o->title && o->title[0] ? TITLE_SIZE + 10 : 0), legend_y = top + h + 12;
     int text_h = (int)n * (TEXT_SIZE + 5), legend_h = BAR_HEIGHT + 5 * (SMALL_SIZE + 5);
     if ((status = cp_picture_new(total_w, legend_y + (text_h > legend_h ? text_h : legend_h) + MARGIN, out)) != CP_OK)

@@ -156,3 +156,49 @@ char *cp_text_fit(double size, const char *text, double width, char *out, size_t
         n--;
     }
 }
+
+/* How many bytes of text make the longest line of at most `width`, with a break at a blank; within a word only where even the
+ * first one is too wide. At least one character. */
+static size_t line_bytes(double size, const char *text, double width)
+{
+    char part[CP_TEXT_LINE];
+    size_t best = 0, end = 0;
+    for (size_t at = 0; text[at]; at = end + strspn(text + end, " ")) {
+        end = at + strcspn(text + at, " ");
+        if (end >= sizeof part)
+            break;
+        memcpy(part, text, end);
+        part[end] = 0;
+        if (cp_text_width(size, part) > width)
+            break;
+        best = end;
+    }
+    if (best)
+        return best;
+    end = 0;
+    for (size_t at = 0; text[at] && at < sizeof part - 5; end = at) {
+        do
+            at++;
+        while (((unsigned char)text[at] & 0xc0) == 0x80 && at < sizeof part - 1);
+        memcpy(part, text, at);
+        part[at] = 0;
+        if (end && cp_text_width(size, part) > width)
+            break;
+    }
+    return end;
+}
+
+void cp_text_wrap(double size, const char *text, double width, char (*lines)[CP_TEXT_LINE], size_t max, size_t *n)
+{
+    for (text += strspn(text, " "); *text && *n < max;) {
+        size_t bytes = line_bytes(size, text, width), next = bytes + strspn(text + bytes, " ");
+        char *line = lines[(*n)++];
+        if (*n == max && text[next]) {
+            cp_text_fit(size, text, width, line, CP_TEXT_LINE);
+            return;
+        }
+        memcpy(line, text, bytes);
+        line[bytes] = 0;
+        text += next;
+    }
+}

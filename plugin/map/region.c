@@ -2,10 +2,10 @@
 #include "map/region.h"
 
 #include <math.h>
-#include <string.h>
 
 #include "io/error.h"
 #include "io/smooth.h"
+#include "io/threshold.h"
 
 static const double HALF = .5, LEAST_PART = .05;
 
@@ -21,54 +21,6 @@ static cp_status check(size_t h, size_t w, const cp_placement *at, double blur)
                        at->photo_w, at->photo_h, at->x, at->y, at->w, at->h, w, h);
     if (!(blur >= 0 && blur <= .5))
         return cp_fail(CP_EINPUT, "heat: the blur is %g of the photo's side, 0 to 0.5 is allowed", blur);
-    return CP_OK;
-}
-
-/* ---------------------------------------------------------------- threshold */
-
-/* Bits of a float >= 0 rise with its value. */
-static uint32_t bits_of(float value)
-{
-    uint32_t bits;
-    memcpy(&bits, &value, sizeof bits);
-    return bits;
-}
-
-enum { DIGIT = 1 << 16 };
-
-/* The largest 16-bit digit such that values with it and above bring *held, the heat above all of them, to `wanted`; *held
- * grows by the values above that digit. Where rounding leaves the sums below `wanted` it is the lowest digit there is.
- * `high`: look at the lower digit of values with this upper one; negative: at the upper digit of all. */
-static int find_digit(const float *plane, size_t n, long high, double *sums, double wanted, double *held)
-{
-    memset(sums, 0, DIGIT * sizeof *sums);
-    for (size_t i = 0; i < n; i++) {
-        uint32_t bits = bits_of(plane[i]);
-        if (high < 0 || bits >> 16 == (uint32_t)high)
-            sums[high < 0 ? bits >> 16 : bits & (DIGIT - 1)] += plane[i];
-    }
-    int digit = DIGIT - 1, lowest = DIGIT;
-    for (; digit >= 0 && *held < wanted; digit--)
-        if (sums[digit] > 0) {
-            lowest = digit;
-            if (*held + sums[digit] >= wanted)
-                break;
-            *held += sums[digit];
-        }
-    return lowest;
-}
-
-/* Two rounds of counting by digit in place of a sort. */
-static cp_status find_threshold(const float *plane, size_t n, double total, float *threshold)
-{
-    double *sums = cp_alloc(DIGIT, sizeof *sums, "region"), held = 0;
-    if (!sums)
-        return CP_ERESOURCE;
-    int high = find_digit(plane, n, -1, sums, HALF * total, &held);
-    int low = find_digit(plane, n, high, sums, HALF * total, &held);
-    uint32_t bits = (uint32_t)high << 16 | (uint32_t)low;
-    memcpy(threshold, &bits, sizeof bits);
-    cp_free(sums);
     return CP_OK;
 }
 
@@ -174,7 +126,7 @@ cp_status cp_heat_region_of(const float *plane, const cp_placement *at, cp_heat_
     region->zero = !(total > 0);
     if (region->zero)
         return CP_OK;
-    cp_status status = find_threshold(plane, n, total, &region->threshold);
+    cp_status status = cp_threshold(plane, n, true, HALF * total, &region->threshold);
     if (!status)
         status = find_parts(plane, at, total, region);
     if (status)

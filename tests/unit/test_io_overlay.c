@@ -69,24 +69,6 @@ static void areas_are_clipped(void **state)
     cp_picture_free(&p);
 }
 
-static void scaling(void **state)
-{
-    (void)state;
-    cp_picture p = paper(2, 1), q;
-    memcpy(p.rgb, "\0\0\0\xc8\x64\x32", 6);
-    assert_ok(cp_picture_scale(&p, 8, 4, &q)); /* enlarged by 4: blocks */
-    for (int y = 0; y < 4; y++)
-        for (int x = 0; x < 8; x++) assert_memory_equal(at(&q, x, y), x < 4 ? "\0\0\0" : "\xc8\x64\x32", 3);
-    cp_picture_free(&p);
-    assert_ok(cp_picture_scale(&q, 1, 1, &p)); /* the mean of all */
-    assert_memory_equal(p.rgb, "\x64\x32\x19", 3);
-    cp_picture_free(&p);
-    assert_ok(cp_picture_scale(&q, 8, 4, &p));
-    assert_memory_equal(p.rgb, q.rgb, 3 * 8 * 4);
-    cp_picture_free(&p);
-    cp_picture_free(&q);
-}
-
 /* CIE 1976 L*, 0 to 100. */
 static double lightness(cp_colour c)
 {
@@ -357,7 +339,7 @@ static void refused(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(areas_are_clipped),     cmocka_unit_test(scaling),
+        cmocka_unit_test(areas_are_clipped),
         cmocka_unit_test(colour_scales),         cmocka_unit_test(text_lands_where_it_should),
         cmocka_unit_test(text_that_does_not_fit), cmocka_unit_test(map_pixels_land_on_their_photo_pixels),
         cmocka_unit_test(strength_shows),        cmocka_unit_test(outside_of_the_map_is_dark),
