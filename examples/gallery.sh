@@ -24,10 +24,15 @@ run() {
     "$darknet" critpath "$@" -quiet -out "$out/$name" >"$out/$name.txt"
 }
 
-# shrink NAME: docs/NAME.jpg
+# shrink NAME: docs/NAME.jpg, below 250,000 bytes
 shrink() {
-    gm convert "$out/$1.png" -resize '1400x1400>' -quality 84 "docs/$1.jpg"
-    ls -l "docs/$1.jpg" | awk '{ print $NF, $5, "bytes" }'
+    for form in '1400x -quality 86' '1400x -quality 78' '1200x -quality 78' '1000x -quality 78' '1000x -quality 70'; do
+        # shellcheck disable=SC2086
+        gm convert "$out/$1.png" -resize $form "docs/$1.jpg"
+        bytes=$(wc -c <"docs/$1.jpg")
+        [ "$bytes" -ge 245000 ] || break
+    done
+    echo "docs/$1.jpg: $bytes bytes, $form"
 }
 
 # picture NAME COMMAND ARGUMENTS...
