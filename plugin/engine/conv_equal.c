@@ -9,7 +9,7 @@
 
 #include "engine/conv.h"
 
-enum { LANES = 16, CHUNK = 256, OUTSIDE = -1 };
+enum { LANES = 16, CHUNK = 256, OUTSIDE = -1, FILTER = 4 /* bits for a slot of the table */ };
 
 typedef uint32_t words __attribute__((vector_size(64), aligned(4), may_alias));
 typedef float lanes __attribute__((vector_size(64), aligned(4), may_alias));
@@ -23,6 +23,7 @@ typedef struct {
     int32_t *class;  /* by pixel: the first that equals it; OUTSIDE where all channels are 0, like those beyond the border */
     uint8_t *shared; /* by pixel: another one is of its class */
     uint32_t *table; /* position + 1, or 0 */
+    uint32_t *once, *twice; /* by FILTER*slots: a bit for the hashes that have come, and come again */
     uint32_t *pairs;
 } job;
 
@@ -36,7 +37,8 @@ static size_t slots_for(size_t positions)
 size_t cp_equal_windows_work(const cp_window *g)
 {
     size_t pixels = (size_t)g->h * g->w, positions = (size_t)g->out_h * g->out_w;
-    return 2 * pixels + pixels / sizeof(uint32_t) + 1 + slots_for(pixels > positions ? pixels : positions) + 2 * positions;
+    size_t slots = slots_for(pixels > positions ? pixels : positions);
+    return 2 * positions + 2 * pixels + slots + 2 * (FILTER * slots / 32) + pixels / sizeof(uint32_t) + 1;
 }
 
 static job divide(const cp_window *g, const float *x, uint32_t *work)
@@ -47,7 +49,9 @@ static job divide(const cp_window *g, const float *x, uint32_t *work)
     j.hash = j.pairs + 2 * positions;
     j.class = (int32_t *)(j.hash + pixels);
     j.table = j.hash + 2 * pixels;
-    j.shared = (uint8_t *)(j.table + j.slots);
+    j.once = j.table + j.slots;
+    j.twice = j.once + FILTER * j.slots / 32;
+    j.shared = (uint8_t *)(j.twice + FILTER * j.slots / 32);
     return j;
 }
 
@@ -100,19 +104,41 @@ static bool is_zero(const job *j, size_t p)
 
 static size_t slot_of(const job *j, uint32_t hash) { return (hash ^ hash >> 15) & (j->slots - 1); }
 
+static size_t filter_bit(const job *j, size_t p) { return (j->hash[p] ^ j->hash[p] >> 15) & (FILTER * j->slots - 1); }
+
+/* Most pixels have no equal, and a bit in the nearest cache says so of nine in ten. */
+static void filter(const job *j)
+{
+    memset(j->once, 0, 2 * (FILTER * j->slots / 8)); /* and twice */
+    for (size_t p = 0; p < j->pixels; ++p) {
+        size_t bit = filter_bit(j, p);
+        uint32_t set = 1u << bit % 32, *once = &j->once[bit / 32];
+        j->twice[bit / 32] |= *once & set;
+        *once |= set;
+    }
+}
+
+static bool may_have_equal(const job *j, size_t p)
+{
+    size_t bit = filter_bit(j, p);
+    return j->twice[bit / 32] >> bit % 32 & 1;
+}
+
 /* Fills class and shared. Returns whether any two pixels that are not 0 are equal. */
 static bool find_classes(const job *j)
 {
     bool any = false;
     memset(j->table, 0, j->slots * sizeof *j->table);
     memset(j->shared, 0, j->pixels);
+    filter(j);
     for (size_t p = 0; p < j->pixels; ++p) {
         if (!j->hash[p] && is_zero(j, p)) {
             j->class[p] = OUTSIDE;
             continue;
         }
-        size_t slot = slot_of(j, j->hash[p]);
         j->class[p] = (int32_t)p;
+        if (!may_have_equal(j, p)) continue;
+        size_t slot = slot_of(j, j->hash[p]);
         for (; j->table[slot]; slot = (slot + 1) & (j->slots - 1)) {
             size_t q = j->table[slot] - 1;
             if (j->hash[q] != j->hash[p] || !same_pixel(j, q, p)) continue;
