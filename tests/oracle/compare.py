@@ -1,9 +1,9 @@
 """critpath's engine against PyTorch on real networks, whole: logits, gradients, paths, maps.
 
-    /usr/bin/python3 compare.py DUMP [-data FOLDER] [-float32] [-only NAME] [-intgrad NAME]
+    /usr/bin/python3 compare.py DUMP [-own | -data FOLDER] [-float32] [-only NAME] [-intgrad NAME]
 
 DUMP is the program built from dump.c. FOLDER (default: $CRITPATH_DATA, else ../shared/data) holds weights/ and
-images/. Both sides get the same network input: the dump program prepares it once from the photo. Exit status: 0, 1
+images/. -own: the networks of this repository on its pictures, which are always there. Both sides get the same network input: the dump program prepares it once from the photo. Exit status: 0, 1
 where a limit is missed, 77 (with a line that says why) where PyTorch or the data are missing.
 
 Limits: logits 1e-4 relative; gradients at each neuron layer, where the unit is active, and maps cosine 0.9999; paths
@@ -43,10 +43,27 @@ CASES = [
     ("yoloface-50k", "coco128.tar", 2, 0, .98, .998),
     ("yoloface-50k", "coco128.tar", 1, 1, .98, .998),
 ]
+OWN_CASES = [
+    ("resnet8-cifar", None, ("examples/signs-two.png", "examples/signs-bare.png"), 0, .999, .9999),
+    ("tiny-yolo-signs", None, ("examples/signs-two.png",), 1, .999, .9999),
+]
+
+
+def files_of(args, name, archive):
+    """cfg and weights: this repository's, or beside the archives of pictures."""
+    if archive is None:
+        return [os.path.join("cfg", name + ".cfg"), os.path.join("weights", name + ".weights")]
+    return [os.path.join(args.data, "weights", name + ending) for ending in (".cfg", ".weights")]
+
+
+def archive_of(args, name):
+    return name and os.path.join(args.data, "images", name)
 
 
 def photos(archive, which, folder):
-    """Files taken out of an archive: those with the given endings, or the first few pictures."""
+    """Files taken out of an archive: those with the given endings, or the first few pictures. Without one, those named."""
+    if archive is None:
+        return which
     found = []
     with tarfile.open(archive) as tar:
         for member in tar:
@@ -121,13 +138,12 @@ def compare(net, response, x, found, least_jaccard, least_cosine, report):
 
 def run_case(args, case, folder):
     name, archive, which, letterbox, least_jaccard, least_cosine = case
-    base = os.path.join(args.data, "weights", name)
-    net = oracle.Network(base + ".cfg", base + ".weights", torch.float32 if args.float32 else torch.float64)
+    model = files_of(args, name, archive)
+    net = oracle.Network(*model, torch.float32 if args.float32 else torch.float64)
     heads = [l.index for l in net.layers if l.type in ("yolo", "region")]
     good = True
-    for number, photo in enumerate(photos(os.path.join(args.data, "images", archive), which, folder)):
+    for number, photo in enumerate(photos(archive_of(args, archive), which, folder)):
         npy, npz = os.path.join(folder, "input.npy"), os.path.join(folder, "found.npz")
-        model = [base + ".cfg", base + ".weights"]
         subprocess.run([args.dump, "prepare"] + model + [photo, str(letterbox), npy], check=True)
         x = np.load(npy)
         response = oracle.objectness_unit(net, x, heads[number % len(heads)]) if heads else oracle.top_unit(net, x)
@@ -142,11 +158,10 @@ def run_case(args, case, folder):
 
 def compare_intgrad(args, name, folder, every=4, steps=50):
     """NeuronIntGrad by the fixed rule on one photo, at every few neuron layers from the last: scores and residuals."""
-    case = next(case for case in CASES if case[0] == name)
-    base = os.path.join(args.data, "weights", name)
-    model = [base + ".cfg", base + ".weights"]
+    case = next(case for case in CASES + OWN_CASES if case[0] == name)
+    model = files_of(args, name, case[1])
     npy, npz = os.path.join(folder, "input.npy"), os.path.join(folder, "found.npz")
-    photo, = photos(os.path.join(args.data, "images", case[1]), case[2] if isinstance(case[2], tuple) else 1, folder)
+    photo = photos(archive_of(args, case[1]), case[2] if isinstance(case[2], tuple) else 1, folder)[0]
     subprocess.run([args.dump, "prepare"] + model + [photo, "0", npy], check=True)
     net = oracle.Network(*model, torch.float32 if args.float32 else torch.float64)
     x = np.load(npy)
@@ -170,13 +185,14 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("dump")
     parser.add_argument("-data", default=os.environ.get("CRITPATH_DATA", os.path.join("..", "shared", "data")))
+    parser.add_argument("-own", action="store_true", help="this repository's networks and pictures")
     parser.add_argument("-float32", action="store_true", help="PyTorch in float32 instead of float64")
     parser.add_argument("-only", help="one network")
-    parser.add_argument("-intgrad", default="resnet20-cifar10", help="network whose NeuronIntGrad is compared, or none")
+    parser.add_argument("-intgrad", help="network whose NeuronIntGrad is compared, or none; default: a ResNet of CIFAR-10")
     args = parser.parse_args()
-    cases = [case for case in CASES if args.only in (None, case[0])]
-    needed = sorted({os.path.join(args.data, "images", case[1]) for case in cases} |
-                    {os.path.join(args.data, "weights", case[0] + ".weights") for case in cases})
+    args.intgrad = args.intgrad or ("resnet8-cifar" if args.own else "resnet20-cifar10")
+    cases = [case for case in (OWN_CASES if args.own else CASES) if args.only in (None, case[0])]
+    needed = [path for case in cases for path in files_of(args, *case[:2]) + [archive_of(args, case[1])] if path]
     missing = [path for path in needed if not os.path.exists(path)]
     if missing:
         print("skipped: no %s" % missing[0])

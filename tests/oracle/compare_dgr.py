@@ -1,9 +1,9 @@
-"""DGR's gates on ResNet-20, the engine's and Darknet's, against PyTorch's SGD, from 1 and from the same random start.
+"""DGR's gates on a ResNet of CIFAR-10, the engine's and Darknet's, against PyTorch's SGD, from 1 and from the same random start.
 
-    /usr/bin/python3 compare_dgr.py DUMP [-data FOLDER] [-steps 50]
+    /usr/bin/python3 compare_dgr.py DUMP [-own | -data FOLDER] [-steps 50]
 
 DUMP is the program built from dump.c. FOLDER (default: $CRITPATH_DATA, else ../shared/data) holds weights/ and
-images/. Exit status: 0, 1 where a gate differs by more than 1e-3, 77 (with a line that says why) where PyTorch or the
+images/. -own: the ResNet-8 of this repository in place of the ResNet-20 there. Exit status: 0, 1 where a gate differs by more than 1e-3, 77 (with a line that says why) where PyTorch or the
 data are missing.
 """
 import argparse
@@ -54,18 +54,20 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("dump")
     parser.add_argument("-data", default=os.environ.get("CRITPATH_DATA", os.path.join("..", "shared", "data")))
+    parser.add_argument("-own", action="store_true", help="this repository's network and picture")
     parser.add_argument("-steps", type=int, default=50)
     args = parser.parse_args()
-    base = os.path.join(args.data, "weights", "resnet20-cifar10")
-    model, archive = [base + ".cfg", base + ".weights"], os.path.join(args.data, "images", "cifar10-lossless.tar.xz")
+    name, archive, pictures, _, _, _ = next(case for case in compare.OWN_CASES + compare.CASES
+                                            if case[0] == ("resnet8-cifar" if args.own else "resnet20-cifar10"))
+    model, archive = compare.files_of(args, name, archive), compare.archive_of(args, archive)
     for needed in model + [archive]:
-        if not os.path.exists(needed):
+        if needed and not os.path.exists(needed):
             print("skipped: no %s" % needed)
             return 77
     torch.set_num_threads(1)
     net, good = oracle.Network(*model), True
     with tempfile.TemporaryDirectory() as folder:
-        photo, npy = compare.photos(archive, 1, folder)[0], os.path.join(folder, "input.npy")
+        photo, npy = compare.photos(archive, pictures if args.own else 1, folder)[0], os.path.join(folder, "input.npy")
         subprocess.run([args.dump, "prepare"] + model + [photo, "1", npy], check=True)
         x = np.load(npy)
         for title, seed, start in (("from 1", "-", 1.), ("from U(0,1)", str(SEED), random_start(net))):
@@ -83,15 +85,15 @@ def main():
                 worst = max(np.abs(best[l.index] - found["gate." + l.name]).max() for l in net.neuron_layers)
                 moved = max(np.abs(best[l.index] - (start if seed == "-" else start[l.index])).max()
                             for l in net.neuron_layers)
-                print("ResNet-20, %s, %s, %d steps: gates moved by up to %.4f, differ by up to %.2e (limit %g); "
-                      "loss %.6g to %.6g; %s" % ("engine" if by == "dgr" else "Darknet", title, args.steps, moved,
-                                                 worst, LIMIT, losses[0], found["loss"][0],
+                print("%s, %s, %s, %d steps: gates moved by up to %.4f, differ by up to %.2e (limit %g); "
+                      "loss %.6g to %.6g; %s" % (name, "engine" if by == "dgr" else "Darknet", title,
+                                                 args.steps, moved, worst, LIMIT, losses[0], found["loss"][0],
                                                  "keeps the prediction" if keeps else "loses the prediction"),
                       flush=True)
                 good = good and worst <= LIMIT
             apart = max(np.abs(both["dgr"]["gate." + l.name] - both["gates"]["gate." + l.name]).max()
                         for l in net.neuron_layers)
-            print("ResNet-20, engine and Darknet, %s: gates differ by up to %.2e" % (title, apart), flush=True)
+            print("%s, engine and Darknet, %s: gates differ by up to %.2e" % (name, title, apart), flush=True)
             good = good and apart <= LIMIT
     return 0 if good else 1
 
