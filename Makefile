@@ -190,9 +190,10 @@ clean:
 	rm -rf build
 
 help:
-	@sed -n '/^#/!q; s/^# \{0,1\}//p' Makefile
+	@sed -n '/^#/!q; s/^# \{0,1\}//p' Makefile; sed -n '/^#/!q; s/^# \{0,1\}//p' tools/install.mk
 
 include examples/signs/signs.mk
+include tools/install.mk
 
 .PHONY: all test check-emulated run-gpu-tests check-gpu check-gpu-build demo demo-yolo yolov3-tiny bench train-resnet8 clean help
 .DELETE_ON_ERROR:

@@ -13,7 +13,7 @@ else()
   endif()
   set(CUDA_ARCH -gencode arch=compute_${oldest},code=[sm_${oldest},compute_${oldest}])
 endif()
-set(flags -O2 -std=c++17 ${CUDA_ARCH} -Xcompiler -Wall,-Wextra,-Wno-unused-function -I${PROJECT_SOURCE_DIR}/plugin
+set(flags -O2 -std=c++17 ${CUDA_ARCH} -Xcompiler -Wall,-Wextra,-Wno-unused-function,-fPIC -I${PROJECT_SOURCE_DIR}/plugin
     -isystem ${DARKNET_SRC}/include -isystem ${DARKNET_SRC}/src)
 foreach(define ${HOST_DEFINES})
   list(APPEND flags -D${define})

@@ -317,6 +317,28 @@ static void suggestions(void **state)
     assert_int_equal(strlen(hint), 19);
 }
 
+/* Among Darknet's 21,842 short names of ImageNet. */
+static void cats_of_imagenet(void **state)
+{
+    (void)state;
+    FILE *file = fopen(DARKNET_SRC "/data/imagenet.shortnames.list", "r");
+    char *names[1000], hint[500];
+    size_t size = 0;
+    int n = 0;
+    assert_non_null(file);
+    for (; n < 1000; n++) {
+        names[n] = NULL;
+        assert_true(getline(&names[n], &size, file) > 0);
+        names[n][strcspn(names[n], "\n")] = 0;
+        size = 0;
+    }
+    fclose(file);
+    assert_string_equal(cp_suggest("cat", (const char *const *)names, n, hint, sizeof hint), "; did you mean \"Egyptian cat\", "
+                        "\"Persian cat\", \"tiger cat\", \"Siamese cat\", \"Madagascar cat\"?");
+    while (n)
+        free(names[--n]);
+}
+
 static void program_names(void **state)
 {
     (void)state;
@@ -343,6 +365,7 @@ int main(void)
         cmocka_unit_test(sizes),
         cmocka_unit_test(nearest_names),
         cmocka_unit_test(suggestions),
+        cmocka_unit_test(cats_of_imagenet),
         cmocka_unit_test(program_names),
         cmocka_unit_test(choices_are_positions),
         cmocka_unit_test(methods_are_known),
