@@ -74,7 +74,8 @@ const cp_option cp_option_table[] = {
     TEXT("class", CP_GROUP_ANSWER, class_name, "NAME|N",
          "explain this class instead of the top one; detector: the best box of this class, with -box K that box's logit of "
          "it"),
-    TEXT("box", CP_GROUP_ANSWER, box, "K|all", "detector: the detection of that number, as printed; 1 is the most probable; all: each of them"),
+    TEXT("box", CP_GROUP_ANSWER, box, "K|all",
+         "detector: the detection of that number, as printed; 1 is the most probable; all: each of them"),
     CHOICE("target", CP_GROUP_ANSWER, target, targets, "detector: which logit of the detection", .initial = "class"),
     TEXT("unit", CP_GROUP_ANSWER, unit, "LAYER:INDEX", "explain this unit of a layer's output instead"),
     REAL("thresh", CP_GROUP_ANSWER, thresh, "P", 0, 1, "detector: least probability of a detection", .initial = ".5"),
