@@ -61,7 +61,7 @@ uninstall:
 	rm -rf $(DESTDIR)$(OUR_DATA)
 
 deb:
-	tools/install-packages build $(PACKAGES) deb
+	$(INSTALL) deb
 	$(MAKE) all
 	tools/make-deb $(BUILD)
 
