@@ -116,7 +116,7 @@ class Pages(unittest.TestCase):
         if not os.access(executable, os.X_OK):
             self.skipTest(f"no executable at {executable}")
         usage = subprocess.run([executable, "critpath", "help"], stdout=subprocess.PIPE, check=True).stdout.decode()
-        commands = [m.group(1) for m in re.finditer(r"^  ([a-z]+)  +\S", usage, re.M)]
+        commands = [m.group(1) for m in re.finditer(r"^  ([a-z]+) +[A-Z]", usage, re.M)]
         self.assertGreater(len(commands), 10, usage)
         documented = {line.split()[1].rstrip(":") for _, line in outside_blocks("docs/commands.md") if line.startswith("## ")}
         self.assertEqual(sorted(set(commands) - documented), [], "commands without a section in docs/commands.md")

@@ -32,6 +32,15 @@ def is_sanitized(executable):
         return b"__asan_init" in file.read()
 
 
+def is_for_gpu(executable):
+    """Whether it was built with GPU=1: batch norm has another epsilon on a GPU, and values other last digits."""
+    try:
+        with open(os.path.join(os.path.dirname(executable), ".options"), encoding="utf-8") as file:
+            return "GPU=1" in file.read()
+    except OSError:
+        return False
+
+
 def make_folder(folder):
     """Links to the project's files and to the build's."""
     build = os.path.dirname(darknet())
@@ -138,6 +147,9 @@ def main(arguments):
         return SKIP
     if is_sanitized(darknet()):
         print("skipped: the pages' times are those of a build without sanitizers")
+        return SKIP
+    if is_for_gpu(darknet()):
+        print("skipped: the pages show what a build for the CPU prints")
         return SKIP
     runs = [Run(os.path.relpath(os.path.abspath(page), ROOT), update) for page in chosen] or [
         Run(page, update) for page in pages()]
