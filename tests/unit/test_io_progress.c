@@ -8,15 +8,25 @@
 #include "io/progress.h"
 #include "io_temp.h"
 
+static enum { SHARE, LIST, ENDLESS } kind;
+static bool says_lines; /* between the updates */
+
+static cp_progress *start(bool quiet)
+{
+    return kind == SHARE ? cp_progress_start("scores", 200, quiet)
+                         : cp_progress_start_list("scores", kind == LIST ? 200 : 0, quiet);
+}
+
 static void work(bool quiet, int milliseconds, bool forever)
 {
-    cp_progress *p = cp_progress_start("scores", 200, quiet);
+    cp_progress *p = start(quiet);
     for (int i = 0; i < milliseconds / 10; i++) {
         usleep(10000);
         if (i % 2)
             cp_progress_add(p, 1);
         else
             cp_progress_update(p, i + 1);
+        if (says_lines && i % 20 == 19) fprintf(cp_stderr(), "line %d\n", i);
     }
     while (forever) pause();
     cp_progress_end(&p);
@@ -93,6 +103,71 @@ static void not_shown(void **state)
     assert_null(cp_progress_start("x", -1, false));
 }
 
+static void of_lists(void **state)
+{
+    (void)state;
+    char text[65536];
+    unsigned done, total;
+    kind = LIST;
+    assert_int_equal(run(true, false, 900, 0, text, sizeof text), 0);
+    const char *line = strstr(text, "\rscores ");
+    assert_non_null(line);
+    assert_int_equal(sscanf(line, "\rscores %u/%u  0:0", &done, &total), 2);
+    assert_int_equal(total, 200);
+    assert_in_range(done, 1, 100);
+    assert_non_null(strstr(line, " left\033[K"));
+    kind = ENDLESS;
+    assert_int_equal(run(true, false, 900, 0, text, sizeof text), 0);
+    line = strstr(text, "\rscores ");
+    assert_non_null(line);
+    assert_int_equal(sscanf(line, "\rscores %u  0:0%u", &done, &total), 2);
+    assert_null(strstr(text, "left"));
+    assert_null(strchr(text, '/'));
+    kind = SHARE;
+}
+
+static void lines_are_whole(void **state)
+{
+    (void)state;
+    char text[65536];
+    says_lines = true;
+    assert_int_equal(run(true, false, 1000, 0, text, sizeof text), 0);
+    says_lines = false;
+    assert_non_null(strstr(text, "\rscores "));
+    int lines = 0;
+    for (const char *at = text; (at = strstr(at, "line ")); at++, lines++) {
+        bool fresh = at == text || at[-1] == '\n' || (at - text >= 4 && !memcmp(at - 4, "\r\033[K", 4));
+        assert_true(fresh);
+    }
+    assert_int_equal(lines, 5);
+}
+
+/* What stdout holds back comes before the line on stderr. */
+static void stdout_comes_first(void **state)
+{
+    (void)state;
+    char text[64] = "";
+    int ends[2];
+    assert_int_equal(pipe(ends), 0);
+    fflush(NULL);
+    pid_t pid = fork();
+    assert_true(pid >= 0);
+    if (pid == 0) {
+        dup2(ends[1], STDOUT_FILENO);
+        dup2(ends[1], STDERR_FILENO);
+        printf("one ");
+        fprintf(cp_stderr(), "two ");
+        printf("three");
+        fflush(NULL);
+        _exit(0);
+    }
+    close(ends[1]);
+    assert_int_equal(waitpid(pid, NULL, 0), pid);
+    assert_true(read(ends[0], text, sizeof text - 1) > 0);
+    close(ends[0]);
+    assert_string_equal(text, "one two three");
+}
+
 static void interrupted(void **state)
 {
     (void)state;
@@ -107,6 +182,7 @@ static void interrupted(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(shown_on_a_terminal), cmocka_unit_test(not_shown),
-                                       cmocka_unit_test(interrupted)};
+                                       cmocka_unit_test(of_lists), cmocka_unit_test(lines_are_whole),
+                                       cmocka_unit_test(stdout_comes_first), cmocka_unit_test(interrupted)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
