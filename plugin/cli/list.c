@@ -33,7 +33,8 @@ typedef struct {
 
 /* Jobs are numbered; job k is in slot k % slots. Shown <= taken <= read <= shown + slots. */
 struct cp_list {
-    cp_session *session;
+    cp_session *session;     /* the reader's */
+    cp_session here;         /* a copy, for visits by the thread that shows the results */
     cp_visit visit;
     void *user;
     pthread_mutex_t lock;
@@ -374,7 +375,7 @@ static cp_status show(job *j, cp_status first)
 /* Takes the jobs in order, visiting each here where there are no workers. */
 static cp_status show_all(list *l, bool visit_here, int *seen)
 {
-    cp_session *s = l->session, here = *s; /* visits change a copy: the reader has the other */
+    cp_session *s = l->session;
     cp_status first = CP_OK;
     /* Whoever types the paths sees how far it is. */
     bool typed = s->n_images == 0 && isatty(STDIN_FILENO);
@@ -394,7 +395,7 @@ static cp_status show_all(list *l, bool visit_here, int *seen)
             break;
         if (visit_here) {
             if (!j->status)
-                visit_kept(l, &here, j);
+                visit_kept(l, &l->here, j);
             finish_job(l, j);
         }
         first = show(j, first);
@@ -523,7 +524,7 @@ cp_status cp_list_run(cp_session *s, bool together, cp_visit visit, void *user, 
     sigset_t all, before;
     if (!l || !workers)
         goto done;
-    *l = (list){.session = s, .visit = visit, .user = user, .slots = n + AHEAD, .reading = true, .tokens = n};
+    *l = (list){.session = s, .here = *s, .visit = visit, .user = user, .slots = n + AHEAD, .reading = true, .tokens = n};
     pthread_mutex_init(&l->lock, NULL);
     pthread_cond_init(&l->changed, NULL);
     if (!(l->jobs = cp_alloc((size_t)l->slots, sizeof *l->jobs, "list of images")))
