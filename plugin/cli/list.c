@@ -524,7 +524,8 @@ cp_status cp_list_run(cp_session *s, bool together, cp_visit visit, void *user, 
     sigset_t all, before;
     if (!l || !workers)
         goto done;
-    *l = (list){.session = s, .here = *s, .visit = visit, .user = user, .slots = n + AHEAD, .reading = true, .tokens = n};
+    *l = (list){.session = s, .here = *s, .visit = visit, .user = user, .slots = n + AHEAD, .reading = true,
+                .tokens = n};
     pthread_mutex_init(&l->lock, NULL);
     pthread_cond_init(&l->changed, NULL);
     if (!(l->jobs = cp_alloc((size_t)l->slots, sizeof *l->jobs, "list of images")))

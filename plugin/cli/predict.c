@@ -261,24 +261,34 @@ static const cp_subject *subject_of_box(const cp_subject *subjects, int n, int b
     return NULL;
 }
 
-static void print_detections(const cp_session *s, const cp_item *item, const cp_prediction *p, const cp_subject *subjects,
-                             int n, FILE *to)
+/* Columns of the longest class name shown; very long ones do not count. */
+static int name_columns(const cp_session *s, const cp_prediction *p, int shown)
 {
-    int shown = s->options->layers || p->n_detections <= MAX_ROWS ? p->n_detections : MAX_ROWS, width = 0;
-    char number[24], place[64];
-    fprintf(to, "; %d detection%s above %g\n", p->n_detections, p->n_detections == 1 ? "" : "s", s->options->thresh);
+    int width = 0;
+    char number[24];
     for (int rank = 0; rank < shown; rank++) {
         int columns = text_columns(cp_session_class(s, p->ranked[rank]->class_id, number));
         width = columns > width && columns <= MAX_NAME_COLUMNS ? columns : width;
     }
+    return width;
+}
+
+static void print_detections(const cp_session *s, const cp_item *item, const cp_prediction *p,
+                             const cp_subject *subjects, int n, FILE *to)
+{
+    int shown = s->options->layers || p->n_detections <= MAX_ROWS ? p->n_detections : MAX_ROWS;
+    int width = name_columns(s, p, shown);
+    char number[24], place[64];
+    fprintf(to, "; %d detection%s above %g\n", p->n_detections, p->n_detections == 1 ? "" : "s", s->options->thresh);
     for (int rank = 0; rank < p->n_detections; rank++) {
         const cp_detection *d = p->ranked[rank];
         const cp_subject *subject = subject_of_box(subjects, n, rank + 1);
         if (rank >= shown && !subject)
             continue;
         const char *name = cp_session_class(s, d->class_id, number);
-        fprintf(to, "%4d  %s%*s  %3.0f%%  %s%s", rank + 1, name, width > text_columns(name) ? width - text_columns(name) : 0,
-                "", (double)(d->probability * 100), detection_place(s, item, d, place), subject ? "  <- explained" : "");
+        int padding = width > text_columns(name) ? width - text_columns(name) : 0;
+        fprintf(to, "%4d  %s%*s  %3.0f%%  %s%s", rank + 1, name, padding, "", (double)(d->probability * 100),
+                detection_place(s, item, d, place), subject ? "  <- explained" : "");
         if (subject && subject->class_id != d->class_id)
             fprintf(to, ": %s", subject->label);
         fprintf(to, "\n");
@@ -400,9 +410,10 @@ cp_status cp_nothing_find(const cp_session *s, const cp_item *item, const cp_wis
         snprintf(nothing->text, sizeof nothing->text, "no detection%s above -thresh %g, nor above %g", of_class,
                  s->options->thresh, (double)LEAST_THRESH);
     else
-        snprintf(nothing->text, sizeof nothing->text, "no detection%s above -thresh %g; the best below is %.60s %.2g%%, %s",
-                 of_class, s->options->thresh, cp_session_class(s, nothing->best.class_id, number),
-                 (double)(nothing->best.probability * 100), detection_place(s, item, &nothing->best, place));
+        snprintf(nothing->text, sizeof nothing->text,
+                 "no detection%s above -thresh %g; the best below is %.60s %.2g%%, %s", of_class, s->options->thresh,
+                 cp_session_class(s, nothing->best.class_id, number), (double)(nothing->best.probability * 100),
+                 detection_place(s, item, &nothing->best, place));
     return status;
 }
 
@@ -448,8 +459,8 @@ static void set_detection(const cp_session *s, const cp_detection *d, int class_
                  (double)(probability * 100));
 }
 
-/* Of another class than the one that the box was found with: objectness times what the head makes of its logit. NAN where
- * the head makes no probability of it. */
+/* Of another class than the one that the box was found with: objectness times what the head makes of its logit. NAN
+ * where the head makes no probability of it. */
 static cp_status class_probability(const cp_session *s, const cp_detection *d, float *probability)
 {
     cp_response logit;
@@ -516,8 +527,8 @@ static cp_status choose_detections(const cp_session *s, const cp_item *item, con
                                    const cp_prediction *p, cp_subject *subjects, int *count)
 {
     if (p->n_detections && wish->box > p->n_detections)
-        return cp_fail(CP_EINPUT, "%s: -box %d, but there %s only %d detection%s above -thresh %g", item->path, wish->box,
-                       p->n_detections == 1 ? "is" : "are", p->n_detections, p->n_detections == 1 ? "" : "s",
+        return cp_fail(CP_EINPUT, "%s: -box %d, but there %s only %d detection%s above -thresh %g", item->path,
+                       wish->box, p->n_detections == 1 ? "is" : "are", p->n_detections, p->n_detections == 1 ? "" : "s",
                        s->options->thresh);
     for (int rank = 0; rank < p->n_detections; rank++) {
         if (!is_wanted(wish, p->ranked[rank], rank + 1))

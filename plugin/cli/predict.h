@@ -22,7 +22,7 @@ typedef struct {
 /* The options -class, -box, -target and -unit, checked against the model. */
 typedef struct {
     int class_id;       /* -1: not given */
-    int box;            /* of cp_prediction.ranked, from 1; 0: the most probable, of the class if one is given; -1: all */
+    int box;            /* of cp_prediction.ranked, from 1; 0: the most probable (of the class, if given); -1: all */
     cp_target target;
     int unit_layer;     /* -1: not given */
     size_t unit_index;
@@ -50,15 +50,15 @@ cp_status cp_predict(const cp_session *session, const cp_item *item, cp_predicti
 void cp_prediction_free(cp_prediction *prediction);
 
 /* The photo's size and how it was fitted to the input; then the best classes ("97.12%  cat"; of a bare classifier the
- * logit), or the detections by their -box number with the place in the photo, at most ten where -layers does not ask for all.
+ * logit), or the detections by their -box number with the place in the photo, at most ten unless -layers asks for all.
  * Which of them are among the n subjects is marked. */
 void cp_prediction_print(const cp_session *session, const cp_item *item, const cp_prediction *prediction,
                          const cp_subject *subjects, int n, FILE *to);
 /* In the order of `classifier predict` and `detector test`. */
 json_t *cp_prediction_json(const cp_session *session, const cp_item *item, const cp_prediction *prediction);
 
-/* The responses the wish means for this image; *subjects is freed with cp_free. *count is 0 where a detector finds nothing,
- * or nothing of the class, above -thresh: a result too. Fewer detections than -box asks for: CP_EINPUT. */
+/* The responses the wish means for this image; *subjects is freed with cp_free. *count is 0 where a detector finds
+ * nothing, or nothing of the class, above -thresh: a result too. Fewer detections than -box asks for: CP_EINPUT. */
 cp_status cp_choose_subjects(const cp_session *session, const cp_item *item, const cp_wish *wish,
                              const cp_prediction *prediction, cp_subject **subjects, int *count);
 

@@ -196,7 +196,7 @@ static cp_status check_output_folder(const cp_session *s)
         return CP_OK;
     if (!is_folder(folder))
         return cp_fail(CP_EINPUT, "-out: \"%.300s\" %s", folder,
-                       access(folder, F_OK) ? "does not exist; with a slash behind it it would be made" : "is no folder");
+                       access(folder, F_OK) ? "does not exist; only \"-out folder/\" makes a folder" : "is no folder");
     if (access(folder, W_OK | X_OK))
         return cp_fail(CP_EINPUT, "-out: folder \"%.300s\" cannot be written: %s", folder, strerror(errno));
     return CP_OK;
@@ -269,8 +269,8 @@ static cp_status open_output(cp_session *s)
         return make_folders(out);
     int length = prefix_length(out);
     if (out[length] && !is_folder(out))
-        cp_note(s, "-out: \"%s\" is taken for the prefix \"%.*s\", to which every result adds its own ending", out, length,
-                out);
+        cp_note(s, "-out: \"%s\" is taken for the prefix \"%.*s\", to which every result adds its own ending", out,
+                length, out);
     return CP_OK;
 }
 

@@ -50,8 +50,8 @@ typedef struct {
  * name or NULL. session->options and command are set. */
 cp_status cp_session_arguments(cp_session *session, bool needs_weights, const char **data);
 
-/* Splits the arguments [data|names] <cfg> <weights> [image ...] and opens what they name. With `needs_weights` the weights
- * are obligatory. Threads are set. The frame is made only when images will run. */
+/* Splits the arguments [data|names] <cfg> <weights> [image ...] and opens what they name. With `needs_weights` the
+ * weights are obligatory. Threads are set. The frame is made only when images will run. */
 cp_status cp_session_open(const cp_command *command, const cp_options *options, bool needs_weights, bool runs_images,
                           cp_session *session);
 void cp_session_close(cp_session *session);
@@ -70,8 +70,8 @@ cp_status cp_item_forward(cp_session *session, cp_item *item); /* of session->in
 /* "dog", or "class 5" where there are no names. `text` has room for the latter. */
 const char *cp_session_class(const cp_session *session, int class_id, char text[24]);
 
-/* PREFIX of the results of item->path, by -out: a prefix (of "dog.png" too: "dog") or a folder, which is made where it ends
- * in a slash; a second photo with the stem of an earlier one gets "-2". */
+/* PREFIX of the results of item->path, by -out: a prefix (of "dog.png" too: "dog") or a folder, which is made where it
+ * ends in a slash; a second photo with the stem of an earlier one gets "-2". */
 cp_status cp_choose_prefix(cp_session *session, cp_item *item);
 
 /* PREFIX, the tag ("" or "-box2-0.9"), and the ending, e.g. ".png". CP_EINPUT when that is an input of this run. */

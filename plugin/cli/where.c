@@ -29,7 +29,7 @@ void cp_where_print(const cp_session *s, const cp_item *item, const cp_subject *
                     FILE *to)
 {
     if (where->zero) {
-        fprintf(to, "map: no heat on the photo; no plane with fine cells has a neuron on the path that speaks for the response\n");
+        fprintf(to, "map: no heat on the photo: no layer of small cells has a neuron on the path that speaks for it\n");
         return;
     }
     fprintf(to, "map: ");

@@ -559,7 +559,7 @@ class Lists(FolderTest):
 
     def test_folders_of_results(self):
         write(self.path("file"), "")
-        for out, complaint in (("nowhere/x", r'"nowhere" does not exist; with a slash'), ("file/x", "is no folder"),
+        for out, complaint in (("nowhere/x", r'"nowhere" does not exist; only "-out folder/" makes'), ("file/x", "is no folder"),
                                ("file/x/", "is no folder")):
             result = self.critpath("path", *RESNET, "a/dog.png", "-out", out)
             self.assertEqual(result.code, 2)
