@@ -22,7 +22,7 @@ run two -gpus 1,0
 run cpu -nogpu
 cmp "$tmp/one.text" "$tmp/two.text" || fail "the text differs"
 diff -r "$tmp/one" "$tmp/two" || fail "the files differ"
-[ "$(ls "$tmp/two" | wc -l)" = 8 ] || fail "found $(ls "$tmp/two"), 4 maps and 4 paths are expected"
+[ "$(ls "$tmp/two" | wc -l)" = 12 ] || fail "found $(ls "$tmp/two"), 4 maps, 4 heats and 4 paths are expected"
 [ "$(ls "$tmp/two")" = "$(ls "$tmp/cpu")" ] || fail "the CPU has other files"
 echo 'examples/signs-bare.png' | "$CRITPATH_DARKNET" critpath explain -gpus 0,0 cfg/resnet8-cifar.cfg weights/resnet8-cifar.weights \
     >"$tmp/twice" 2>&1 && fail "-gpus 0,0 is taken"
