@@ -15,7 +15,10 @@ static const double GRADIENT_BLUR = .02;
 
 int cp_picture_wanted(const cp_options *o) { return o->no_picture ? CP_PICTURE_NONE : o->picture; }
 
-double cp_blur_of(const cp_options *o, bool heat) { return o->blur >= 0 ? o->blur : heat ? CP_HEAT_BLUR : GRADIENT_BLUR; }
+double cp_blur_of(const cp_options *o, bool heat)
+{
+    return o->blur >= 0 ? o->blur : heat ? CP_HEAT_BLUR : GRADIENT_BLUR;
+}
 
 cp_status cp_heat_of(const cp_drawn_map *map, float **heat)
 {
@@ -57,8 +60,8 @@ static void caption_heat(const cp_drawn *drawn, const cp_heat_region *region, bo
         add(text, " There is none%s%s.", *drawn->zero ? ": " : "", drawn->zero);
         return;
     }
-    add(text, " The white line holds %s of it on %s of the photo.", region->share < .505 ? "half" : percent(region->share, share),
-        percent(region->area, area));
+    add(text, " The white line holds %s of it on %s of the photo.",
+        region->share < .505 ? "half" : percent(region->share, share), percent(region->area, area));
     if (drawn->has_box)
         add(text, " %s of the heat lies in the box.", percent(region->box, share));
 }
@@ -69,19 +72,21 @@ static void caption_zoom(const cp_heat_region *region, char *text)
     *text = 0;
     if (region->zero)
         return;
-    add(text, region->n ? "inside the white line, enlarged:" : "inside the white line: %zu places, none with 5%% of the heat",
-        region->parts);
+    if (!region->n)
+        add(text, "inside the white line: %zu places, none with 5%% of the heat", region->parts);
+    else
+        add(text, "inside the white line, enlarged:");
     for (int i = 0; i < region->n; i++) {
         const cp_heat_part *p = &region->part[i];
-        add(text, "%s %d: %s at x %zu..%zu, y %zu..%zu", i ? ";" : "", i + 1, percent(p->share, share), p->x, p->x + p->w - 1, p->y,
-            p->y + p->h - 1);
+        add(text, "%s %d: %s at x %zu..%zu, y %zu..%zu", i ? ";" : "", i + 1, percent(p->share, share), p->x,
+            p->x + p->w - 1, p->y, p->y + p->h - 1);
     }
 }
 
 /* ---------------------------------------------------------------- pictures */
 
-static cp_status draw_sheet(const cp_options *o, const cp_picture *photo, const cp_drawn_map *map, const cp_drawn *drawn,
-                            const cp_heat_region *known, cp_picture *picture)
+static cp_status draw_sheet(const cp_options *o, const cp_picture *photo, const cp_drawn_map *map,
+                            const cp_drawn *drawn, const cp_heat_region *known, cp_picture *picture)
 {
     static const unsigned panels[] = {[CP_PICTURE_SHEET] = CP_PANEL_PHOTO | CP_PANEL_HEAT | CP_PANEL_ZOOM,
                                       [CP_PICTURE_HEAT] = CP_PANEL_HEAT, [CP_PICTURE_ZOOM] = CP_PANEL_ZOOM};
@@ -136,8 +141,8 @@ static cp_status signed_plane(const cp_options *o, const cp_drawn_map *map, floa
     return CP_OK;
 }
 
-static cp_status draw_signed(const cp_options *o, const cp_picture *photo, const cp_drawn_map *map, const cp_drawn *drawn,
-                             cp_picture *picture)
+static cp_status draw_signed(const cp_options *o, const cp_picture *photo, const cp_drawn_map *map,
+                             const cp_drawn *drawn, cp_picture *picture)
 {
     const cp_placement *at = &map->placement;
     float *plane;
@@ -199,7 +204,8 @@ json_t *cp_drawn_json(const cp_drawn *drawn, const char *const *arrays, int n)
         bad |= cp_json_append(names, cp_json_text(file_name(arrays[i])));
     bad |= cp_json_set(object, "arrays", names);
     bad |= cp_json_set(object, "title", cp_json_text(drawn->title));
-    bad |= cp_json_set(object, "box_xywh", drawn->has_box ? json_pack("[f,f,f,f]", b->x, b->y, b->w, b->h) : json_null());
+    json_t *box = drawn->has_box ? json_pack("[f,f,f,f]", b->x, b->y, b->w, b->h) : json_null();
+    bad |= cp_json_set(object, "box_xywh", box);
     bad |= cp_json_set(object, "path", cp_json_text(drawn->path));
     bad |= cp_json_set(object, "zero", *drawn->zero ? cp_json_text(drawn->zero) : json_null());
     if (!bad)

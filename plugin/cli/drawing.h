@@ -18,7 +18,8 @@ typedef struct {
     char zero[CP_DRAWN_TEXT];  /* why the map is zero everywhere; "" where it is not */
 } cp_drawn;
 
-/* An array over the network input, and where the photo lies in it. `values` of a heat: shape (1,h,w), else a gradient (c,h,w). */
+/* An array over the network input, and where the photo lies in it. `values` of a heat: shape (1,h,w), else a gradient
+ * (c,h,w). */
 typedef struct {
     const float *values;
     bool heat;
@@ -31,12 +32,14 @@ int cp_picture_wanted(const cp_options *options);
 /* The Gaussian's sigma as a share of the photo's longer side: -blur, or what suits the map. */
 double cp_blur_of(const cp_options *options, bool heat);
 
-/* One plane of heat, shape (h,w): that of the map, or the sum over channels of a gradient's magnitudes. Free with cp_free. */
+/* One plane of heat, shape (h,w): that of the map, or the sum over channels of a gradient's magnitudes. Free with
+ * cp_free. */
 cp_status cp_heat_of(const cp_drawn_map *map, float **heat);
 
-/* Writes the picture that the options ask for. region: of cp_heat_of(map) with cp_blur_of, where it is at hand, or NULL. */
-cp_status cp_draw_map(const cp_options *options, const cp_picture *photo, const cp_drawn_map *map, const cp_drawn *drawn,
-                      const cp_heat_region *region, const char *png);
+/* Writes the picture that the options ask for. region: of cp_heat_of(map) with cp_blur_of, where it is at hand, or
+ * NULL. */
+cp_status cp_draw_map(const cp_options *options, const cp_picture *photo, const cp_drawn_map *map,
+                      const cp_drawn *drawn, const cp_heat_region *region, const char *png);
 
 /* `drawn` as JSON, for the files of `arrays` (n paths, of which the names are kept); NULL: out of memory. */
 json_t *cp_drawn_json(const cp_drawn *drawn, const char *const *arrays, int n);

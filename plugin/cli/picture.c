@@ -46,15 +46,17 @@ static cp_status read_array(struct job *j)
     if (status)
         return status;
     size_t rank = (size_t)type.rank, channels = rank == 3 ? type.shape[0] : 1;
-    if (type.dtype != CP_FLOAT32 || rank < 2 || rank > 3 || !channels || !type.shape[rank - 1] || !type.shape[rank - 2] ||
-        type.shape[rank - 1] > CP_PICTURE_MAX_SIDE || type.shape[rank - 2] > CP_PICTURE_MAX_SIDE)
-        return cp_fail(CP_EINPUT, "%s: %s is no map: float32 of shape (H,W), (2,H,W) or (C,H,W) is, with sides of 1 to %d",
+    size_t h = rank >= 2 ? type.shape[rank - 2] : 0, w = rank >= 2 ? type.shape[rank - 1] : 0;
+    if (type.dtype != CP_FLOAT32 || rank > 3 || !channels || !h || !w || h > CP_PICTURE_MAX_SIDE ||
+        w > CP_PICTURE_MAX_SIDE)
+        return cp_fail(CP_EINPUT,
+                       "%s: %s is no map: float32 of shape (H,W), (2,H,W) or (C,H,W) is, with sides of 1 to %d",
                        j->array, cp_array_type_text(&type, text), CP_PICTURE_MAX_SIDE);
     j->map.values = j->values;
     j->map.heat = rank == 2 || channels == 2;
     j->map.c = j->map.heat ? 1 : channels;
-    j->map.h = type.shape[rank - 2];
-    j->map.w = type.shape[rank - 1];
+    j->map.h = h;
+    j->map.w = w;
     return CP_OK;
 }
 
@@ -127,8 +129,9 @@ static cp_status read_drawn(struct job *j)
         }
         json_decref(json);
     }
-    return placed ? CP_OK
-                  : cp_place_photo((size_t)j->photo.w, (size_t)j->photo.h, j->map.w, j->map.h, j->options->letterbox, at);
+    if (placed)
+        return CP_OK;
+    return cp_place_photo((size_t)j->photo.w, (size_t)j->photo.h, j->map.w, j->map.h, j->options->letterbox, at);
 }
 
 /* PREFIX.png of -out, or the array's name with another ending. */
@@ -139,7 +142,8 @@ static cp_status choose_out(struct job *j)
     if (snprintf(j->out, MAX_PATH, "%.*s.png", (int)length, out) >= MAX_PATH)
         return cp_fail(CP_EINPUT, "-out: the path of the picture is longer than %d bytes", MAX_PATH - 1);
     if (cp_same_file(j->out, j->photo_path) || cp_same_file(j->out, j->array))
-        return cp_fail(CP_EINPUT, "-out: \"%.300s\" would overwrite an input of this run; choose another prefix", j->out);
+        return cp_fail(CP_EINPUT, "-out: \"%.300s\" would overwrite an input of this run; choose another prefix",
+                       j->out);
     return CP_OK;
 }
 

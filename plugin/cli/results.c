@@ -18,8 +18,8 @@ cp_status cp_write_map(const cp_session *s, const cp_item *item, const float *ma
     return status;
 }
 
-void cp_drawn_make(const cp_session *s, const cp_item *item, const cp_subject *subject, const char *path, const char *zero,
-                   cp_drawn *drawn)
+void cp_drawn_make(const cp_session *s, const cp_item *item, const cp_subject *subject, const char *path,
+                   const char *zero, cp_drawn *drawn)
 {
     *drawn = (cp_drawn){.has_box = subject->detection};
     snprintf(drawn->title, sizeof drawn->title, "%s", subject->label);

@@ -7,18 +7,21 @@
 #include "path/path_file.h"
 
 /* PREFIX.npy: the pathway gradient, (C,H,W). These functions hand out the name of the file that they wrote. */
-cp_status cp_write_map(const cp_session *session, const cp_item *item, const float *map, const char *tag, char npy[4096]);
+cp_status cp_write_map(const cp_session *session, const cp_item *item, const float *map, const char *tag,
+                       char npy[4096]);
 
-/* What the picture of a subject shows beside photo and map. path: what was computed; zero: why the map is zero, or NULL. */
+/* What the picture of a subject shows beside photo and map. path: what was computed; zero: why the map is zero, or
+ * NULL. */
 void cp_drawn_make(const cp_session *session, const cp_item *item, const cp_subject *subject, const char *path,
                    const char *zero, cp_drawn *drawn);
-/* PREFIX.png as -picture asks for it, of the heat (2,H,W) or, where that is NULL or -picture signed, of the map; png is "" with
- * none. where: of the heat, at cp_blur_of(options, true), or NULL. */
+/* PREFIX.png as -picture asks for it, of the heat (2,H,W) or, where that is NULL or -picture signed, of the map; png
+ * is "" with none. where: of the heat, at cp_blur_of(options, true), or NULL. */
 cp_status cp_write_picture(const cp_session *session, const cp_item *item, const float *map, const float *heat,
                            const cp_heat_region *where, const cp_drawn *drawn, const char *tag, char png[4096]);
 
 /* PREFIX.heat.npy: the contribution map, (2,H,W). */
-cp_status cp_write_heat(const cp_session *session, const cp_item *item, const float *heat, const char *tag, char npy[4096]);
+cp_status cp_write_heat(const cp_session *session, const cp_item *item, const float *heat, const char *tag,
+                        char npy[4096]);
 
 /* PREFIX.path.npz. item and subject NULL: `from` (of a score file) says what response and input the path is of. */
 cp_status cp_write_path(const cp_session *session, const cp_item *item, const cp_subject *subject,

@@ -52,8 +52,8 @@ cp_colour cp_colour_series(size_t k)
     return colours[k % 8];
 }
 
-/* Straight lines between 17 knots, fitted to the scales of matplotlib (van der Walt, Smith; Nuñez et al. 2018) to 4/255, of
- * cividis to 10/255. */
+/* Straight lines between 17 knots, fitted to the scales of matplotlib (van der Walt, Smith; Nuñez et al. 2018) to
+ * 4/255, of cividis to 10/255. */
 enum { KNOTS = 17 };
 static const struct {
     const char *name;

@@ -23,7 +23,7 @@ static double value_at(const struct lines *l, int x, int y)
     return outside ? -INFINITY : l->plane[(size_t)y * (size_t)l->w + (size_t)x];
 }
 
-/* Where the level is crossed between the centres of two pixels, and where one is outside, a pixel inside of the edge. */
+/* Where the level is crossed between the centres of two pixels; where one is outside, a pixel inside of the edge. */
 static struct point crossing(const struct lines *l, int x0, int y0, double a, int x1, int y1, double b)
 {
     double t = isinf(a) ? 1 : isinf(b) ? 0 : (l->level - a) / (b - a), margin = 1;
@@ -35,8 +35,9 @@ static struct point crossing(const struct lines *l, int x0, int y0, double a, in
 
 static void add_segment(const struct lines *l, struct point a, struct point b)
 {
-    int left = (int)fmax(0, floor(fmin(a.x, b.x) - l->reach)), right = (int)fmin(l->w - 1, ceil(fmax(a.x, b.x) + l->reach));
-    int top = (int)fmax(0, floor(fmin(a.y, b.y) - l->reach)), bottom = (int)fmin(l->h - 1, ceil(fmax(a.y, b.y) + l->reach));
+    int left = (int)fmax(0, floor(fmin(a.x, b.x) - l->reach)), top = (int)fmax(0, floor(fmin(a.y, b.y) - l->reach));
+    int right = (int)fmin(l->w - 1, ceil(fmax(a.x, b.x) + l->reach));
+    int bottom = (int)fmin(l->h - 1, ceil(fmax(a.y, b.y) + l->reach));
     for (int y = top; y <= bottom; y++)
         for (int x = left; x <= right; x++) {
             float *at = l->distance + (size_t)y * (size_t)l->w + (size_t)x;
@@ -44,8 +45,8 @@ static void add_segment(const struct lines *l, struct point a, struct point b)
         }
 }
 
-/* The square between the centres of pixels (x, y) and (x + 1, y + 1). Corners and sides are counted clockwise from the top
- * left and the top. */
+/* The square between the centres of pixels (x, y) and (x + 1, y + 1). Corners and sides are counted clockwise from the
+ * top left and the top. */
 static void cross_square(const struct lines *l, int x, int y)
 {
     static const int dx[5] = {0, 1, 1, 0, 0}, dy[5] = {0, 0, 1, 1, 0};

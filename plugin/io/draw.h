@@ -13,7 +13,8 @@ typedef struct {
 cp_colour cp_colour_signed(double t);
 cp_colour cp_colour_unsigned(double t);
 
-/* Perceptual scales that are read with any colour vision, dark to light, for heat: "inferno", "viridis", "cividis", "grey". */
+/* Perceptual scales that are read with any colour vision, dark to light, for heat: "inferno", "viridis", "cividis",
+ * "grey". */
 typedef struct {
     cp_colour at[256];
 } cp_colour_map;
@@ -39,10 +40,10 @@ void cp_draw_disc(cp_picture *picture, double x, double y, double radius, cp_col
 /* Copies `from` to (x, y). */
 void cp_draw_picture(cp_picture *picture, int x, int y, const cp_picture *from);
 
-/* The line around all places where `plane`, one value per pixel of the picture, shape (h, w), is at least `level`, with a rim
- * on both sides. It closes along the picture's edge. */
-cp_status cp_draw_contour(cp_picture *picture, const float *plane, float level, double width, cp_colour colour, double rim,
-                          cp_colour rim_colour);
+/* The line around all places where `plane`, one value per pixel of the picture, shape (h, w), is at least `level`,
+ * with a rim on both sides. It closes along the picture's edge. */
+cp_status cp_draw_contour(cp_picture *picture, const float *plane, float level, double width, cp_colour colour,
+                          double rim, cp_colour rim_colour);
 
 /* UTF-8 text in DejaVu Sans, antialiased; `size` is the height of a line in pixels, (x, y) the top left of the line.
  * Newlines and control characters are drawn as blanks, bad UTF-8 as a replacement mark. */
@@ -52,8 +53,8 @@ void cp_draw_text_up(cp_picture *picture, double x, double y, double size, cp_co
 double cp_text_width(double size, const char *text);
 
 enum { CP_TEXT_LINE = 256 };
-/* Breaks text into at most `max` lines of at most `width` pixels, appended to the *n in lines: at blanks, and within a word that
- * is wider than a line. What does not fit is cut with an ellipsis. */
+/* Breaks text into at most `max` lines of at most `width` pixels, appended to the *n in lines: at blanks, and within a
+ * word that is wider than a line. What does not fit is cut with an ellipsis. */
 void cp_text_wrap(double size, const char *text, double width, char (*lines)[CP_TEXT_LINE], size_t max, size_t *n);
 
 /* Copies text into out (at least 8 bytes), cut with an ellipsis so that it is at most `width` pixels wide. Returns

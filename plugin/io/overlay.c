@@ -42,7 +42,8 @@ static cp_status find_full(struct field *f, double quantile)
     for (size_t i = 0; i < pixels; i++)
         if (f->values[i] != 0) magnitudes[n++] = fabsf(f->values[i]);
     float full = 0;
-    cp_status status = n ? cp_threshold(magnitudes, n, false, (double)n - rint(quantile * (double)(n - 1)), &full) : CP_OK;
+    double least = (double)n - rint(quantile * (double)(n - 1)); /* how many are at least as large */
+    cp_status status = n ? cp_threshold(magnitudes, n, false, least, &full) : CP_OK;
     f->full = full;
     cp_free(magnitudes);
     return status;

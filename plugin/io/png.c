@@ -43,7 +43,7 @@ static cp_status encode(const cp_picture *picture, const char *path, cp_file *fi
     }
     png_set_write_fn(png, file, write_bytes, flush_bytes);
     png_set_user_limits(png, CP_PICTURE_MAX_SIDE, CP_PICTURE_MAX_SIDE);
-    png_set_compression_level(png, 4); /* 6 takes twice as long for 3% less */
+    png_set_compression_level(png, 1); /* 4: 5% fewer bytes, the whole picture half as long again */
     png_set_IHDR(png, info, (png_uint_32)picture->w, (png_uint_32)picture->h, 8, PNG_COLOR_TYPE_RGB, PNG_INTERLACE_NONE,
                  PNG_COMPRESSION_TYPE_DEFAULT, PNG_FILTER_TYPE_DEFAULT);
     png_write_info(png, info);

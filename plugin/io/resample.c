@@ -121,8 +121,8 @@ done:
     return status;
 }
 
-cp_status cp_resample_plane(const float *plane, size_t h, size_t w, const cp_photo_box *part, size_t out_h, size_t out_w,
-                            float *out)
+cp_status cp_resample_plane(const float *plane, size_t h, size_t w, const cp_photo_box *part, size_t out_h,
+                            size_t out_w, float *out)
 {
     struct source source = {.floats = plane, .w = w, .h = h, .channels = 1};
     return resample(&source, part, out_h, out_w, out);

@@ -40,8 +40,9 @@ static struct view view_of(const cp_photo_box *part, int w, int h)
 }
 
 /* Panel pixels of a photo position, a little beyond the panel at most. */
-static int panel_x(const struct view *v, double x) { return (int)floor(fmax(-20, fmin((x - v->x) / v->kx, v->w + 20)) + .5); }
-static int panel_y(const struct view *v, double y) { return (int)floor(fmax(-20, fmin((y - v->y) / v->ky, v->h + 20)) + .5); }
+static int near_panel(double at, int size) { return (int)floor(fmax(-20, fmin(at, size + 20)) + .5); }
+static int panel_x(const struct view *v, double x) { return near_panel((x - v->x) / v->kx, v->w); }
+static int panel_y(const struct view *v, double y) { return near_panel((y - v->y) / v->ky, v->h); }
 
 static double luminance(const unsigned char *rgb) { return .299 * rgb[0] + .587 * rgb[1] + .114 * rgb[2]; }
 
@@ -105,8 +106,10 @@ static struct spot hottest(const cp_sheet *s, const cp_heat_part *part)
     return (struct spot){((double)best_x + .5) / sx, ((double)best_y + .5) / sy};
 }
 
-/* Whether a disc at `at` is on the panel, clear of the region (where inside is above `level`) and of the n other discs. */
-static bool disc_fits(const struct view *v, const float *inside, float level, struct spot at, const struct spot *others, int n)
+/* Whether a disc at `at` is on the panel, clear of the region (where inside is above `level`) and of the n other
+ * discs. */
+static bool disc_fits(const struct view *v, const float *inside, float level, struct spot at,
+                      const struct spot *others, int n)
 {
     double room = DISC + 3;
     if (at.x < room || at.y < room || at.x > v->w - room || at.y > v->h - room)
@@ -181,7 +184,8 @@ static cp_status find_full(const cp_sheet *s, float *full)
     return status;
 }
 
-/* What the strength of each of LEVELS steps does to a grey: opacity in 4096ths, so that a last digit of pow() does not show. */
+/* What the strength of each of LEVELS steps does to a grey: opacity in 4096ths, so that a last digit of pow() does not
+ * show. */
 static void opacities(double alpha, double opacity[LEVELS])
 {
     for (int i = 0; i < LEVELS; i++)
@@ -205,8 +209,8 @@ static void paint_heat(cp_picture *panel, const float *heat, float full, const c
     }
 }
 
-/* The frame of the enlarged part: the numbered parts and the box with some room, no smaller than an eighth of the photo's
- * width, in the photo's shape. Without either the whole photo. */
+/* The frame of the enlarged part: the numbered parts and the box with some room, no smaller than an eighth of the
+ * photo's width, in the photo's shape. Without either the whole photo. */
 static cp_photo_box find_zoom(const cp_sheet *s)
 {
     double w = s->photo->w, h = s->photo->h, x0 = w, y0 = h, x1 = 0, y1 = 0;
@@ -269,7 +273,7 @@ static cp_status draw_heat_panel(const cp_sheet *s, int w, int h, float *heat, c
     if (s->panels & CP_PANEL_ZOOM && zoom.w < all.w)
         draw_faint_frame(panel, &view, &zoom);
     if (s->box)
-        draw_box(panel, &view, s->box, 1);
+        draw_box(panel, &view, s->box, 2);
     if (s->region->zero)
         say_in_the_middle(panel, "the map is zero");
     else
@@ -295,7 +299,7 @@ static cp_status draw_zoom_panel(const cp_sheet *s, int w, int h, float *heat, c
             rgb[k] = to_byte(grey + (double)heat[i] * (rgb[k] - grey));
     }
     if (!status && s->box)
-        draw_box(panel, &view, s->box, 1);
+        draw_box(panel, &view, s->box, 2);
     if (!status)
         draw_numbers(s, panel, &view, heat, .1f);
     return status;
@@ -331,8 +335,8 @@ struct column {
     size_t lines;
 };
 
-static cp_status make_column(const cp_sheet *s, cp_panel which, const char *caption, int width, int w, int h, float *heat,
-                             struct column *c)
+static cp_status make_column(const cp_sheet *s, cp_panel which, const char *caption, int width, int w, int h,
+                             float *heat, struct column *c)
 {
     if (!(c->line = cp_alloc(CAPTION_LINES, sizeof *c->line, "sheet")))
         return CP_ERESOURCE;
@@ -352,7 +356,8 @@ static cp_status join(const cp_sheet *s, const struct column *columns, int n, in
         cp_text_wrap(TITLE_SIZE, s->title, total - 2 * MARGIN, title, 3, &titles);
     for (int i = 0; i < n; i++)
         lines = columns[i].lines > lines ? columns[i].lines : lines;
-    int top = MARGIN / 2 + (int)titles * (TITLE_SIZE + 2) + 6, text = top + columns[0].panel.h + 8, step = CAPTION_SIZE + 4;
+    int top = MARGIN / 2 + (int)titles * (TITLE_SIZE + 2) + 6, text = top + columns[0].panel.h + 8;
+    int step = CAPTION_SIZE + 4;
     cp_status status = cp_picture_new(total, text + (int)lines * step + MARGIN / 2, out);
     if (status)
         return status;

@@ -1,6 +1,6 @@
-/* The picture of an explanation, for people: up to three panels side by side. The photo with the box; the heat over the
- * photo, with a line round the region that holds half of it and numbers at its parts; the region enlarged, in colour where
- * the rest is grey. Above them a title, below each a caption. */
+/* The picture of an explanation, for people: up to three panels side by side. The photo with the box; the heat over
+ * the photo, with a line round the region that holds half of it and numbers at its parts; the region enlarged, in
+ * colour where the rest is grey. Above them a title, below each a caption. */
 #ifndef CP_IO_SHEET_H
 #define CP_IO_SHEET_H
 

@@ -5,7 +5,7 @@
 
 #include "io/error.h"
 
-/* Which of n pixels position i shows in a row that goes on beyond its ends as its mirror image: c b a | a b c | c b a. */
+/* Which of n pixels position i shows in a row that goes on beyond its ends as its mirror image: c b a|a b c|c b a. */
 static size_t mirrored(long i, size_t n)
 {
     long period = 2 * (long)n, at = (i % period + period) % period;

@@ -157,8 +157,8 @@ char *cp_text_fit(double size, const char *text, double width, char *out, size_t
     }
 }
 
-/* How many bytes of text make the longest line of at most `width`, with a break at a blank; within a word only where even the
- * first one is too wide. At least one character. */
+/* How many bytes of text make the longest line of at most `width`, with a break at a blank; within a word only where
+ * even the first one is too wide. At least one character. */
 static size_t line_bytes(double size, const char *text, double width)
 {
     char part[CP_TEXT_LINE];

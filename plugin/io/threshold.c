@@ -14,9 +14,9 @@ static uint32_t bits_of(float value)
     return bits;
 }
 
-/* The largest 16-bit digit such that values with it and above bring *held, what all above them hold, to `wanted`; *held
- * grows by the values above that digit. `high`: look at the lower digit of values with this upper one; negative: at the upper
- * digit of all. sums: room for DIGIT. */
+/* The largest 16-bit digit such that values with it and above bring *held, what all above them hold, to `wanted`;
+ * *held grows by the values above that digit. `high`: look at the lower digit of values with this upper one; negative:
+ * at the upper digit of all. sums: room for DIGIT. */
 static int find_digit(const float *values, size_t n, bool by_sum, long high, double *sums, double wanted, double *held)
 {
     memset(sums, 0, DIGIT * sizeof *sums);

@@ -32,7 +32,8 @@ struct part {
     double heat;
 };
 
-/* Takes the connected part that holds pixel `seed` off `inside` (one byte a pixel). stack: room for a number per pixel. */
+/* Takes the connected part that holds pixel `seed` off `inside` (one byte a pixel). stack: room for a number per
+ * pixel. */
 static struct part take_part(const float *plane, unsigned char *inside, size_t h, size_t w, size_t seed,
                              size_t *stack)
 {

@@ -198,7 +198,8 @@ static void by_hand(void **unused)
     heat[4 * 8 + 7] = NAN;
     heat[2 * 8 + 7] = INFINITY;
     heat[2 * 8 + 4] = 5;
-    const cp_photo_box box = {15, 0, 50, 35}; /* half of the first, all of the second, a quarter of the third, the last */
+    /* half of the first, all of the second, a quarter of the third, the last */
+    const cp_photo_box box = {15, 0, 50, 35};
     assert_ok(cp_heat_find_region(heat, 8, 8, &at, 0, &box, &r));
     assert_false(r.zero);
     assert_true(r.threshold == 40 && r.n == 1 && r.parts == 1);
