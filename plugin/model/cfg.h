@@ -154,6 +154,7 @@ typedef struct {
     int num;          /* anchors of the head's cfg (boxes of a detection cell) */
     int side;         /* detection */
     bool softmax;     /* region, detection: class scores go through a softmax */
+    bool squared;     /* detection: widths and heights are roots */
     int *mask;        /* yolo: which anchors this head uses */
     size_t n_mask;    /* anchors of this head: n_mask for yolo, num for the others */
     float *anchors;   /* (num, 2) w, h; NULL for detection. Absent from the cfg: all .5, as in Darknet */

@@ -114,6 +114,7 @@ static cp_status shape_detection(cp_cfg_walk *walk)
     TRY(cp_layer_number(walk, "num", 1, &layer->num));
     TRY(cp_layer_number(walk, "side", 7, &layer->side));
     TRY(cp_cfg_flag(walk, "softmax", &layer->softmax));
+    TRY(cp_cfg_flag(walk, "sqrt", &layer->squared));
     /* 32 bits each, so 5 * num + classes and the square fit in 64; their product may not. */
     long needed, cells = (long)layer->side * layer->side;
     if (__builtin_mul_overflow(cells, 5L * layer->num + layer->classes, &needed)) needed = LONG_MAX;

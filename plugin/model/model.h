@@ -32,7 +32,12 @@ struct cp_model {
     void (*engine_free)(void *engine);
 };
 
-/* model/open.c, for whoever runs another network than the model's: Darknet's parser on the text of a checked cfg,
+/* model/host.c: Darknet's layers for an open model, made from its shapes; no buffers but weights and those of heads.
+ * random: weights start at random, each time the same; else at 0, for who fills in all of them. */
+cp_status cp_host_build(const cp_cfg_net *shapes, bool random, network **net);
+/* The number of an activation: Darknet's, or one behind those. */
+ACTIVATION cp_host_activation(const char *name);
+/* For whoever runs another network than the model's: Darknet's parser on the text of a checked cfg,
  * silent; and free_network with what that leaves behind. `random`: weights start at random, each time the same; else
  * at 0, for who fills in all of them, which takes half as long. */
 cp_status cp_host_parse(const char *text, size_t length, bool random, network **net);
@@ -47,7 +52,7 @@ cp_status cp_model_fold(cp_model *model);
 void cp_host_array_sizes(const layer *l, size_t *weights, size_t *biases);
 /* model/device.c: what cp_device() says from now on; `thread`: to the calling thread alone. */
 void cp_device_choose(int index, bool thread);
-/* model/open.c: Darknet's own reading of a file that cp_weights_check has accepted. */
+/* model/host.c: Darknet's own reading of a file that cp_weights_check has accepted. */
 void cp_host_load_weights(network *net, const char *weights);
 /* model/load.c: ours, in one pass, which also checks and hashes: into the arrays of net, as parsed from the cfg that `file`
  * was opened for. After an error some are filled and some are not. */

@@ -1,0 +1,222 @@
+/* Darknet's network: built from our own shapes, or parsed by Darknet itself, loaded and freed. */
+#define _GNU_SOURCE
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "io/error.h"
+#include "model/model.h"
+
+/* Darknet's, but not in darknet.h. */
+network *make_network(int n);
+ACTIVATION get_activation(char *s);
+layer make_convolutional_layer(int batch, int h, int w, int c, int n, int groups, int size, int stride, int padding,
+                               ACTIVATION activation, int batch_normalize, int binary, int xnor, int adam);
+layer make_deconvolutional_layer(int batch, int h, int w, int c, int n, int size, int stride, int padding,
+                                 ACTIVATION activation, int batch_normalize, int adam);
+layer make_local_layer(int batch, int h, int w, int c, int n, int size, int stride, int pad, ACTIVATION activation);
+layer make_connected_layer(int batch, int inputs, int outputs, ACTIVATION activation, int batch_normalize, int adam);
+layer make_softmax_layer(int batch, int inputs, int groups);
+layer make_logistic_layer(int batch, int inputs);
+layer make_cost_layer(int batch, int inputs, COST_TYPE type, float scale);
+layer make_yolo_layer(int batch, int w, int h, int n, int total, int *mask, int classes);
+layer make_region_layer(int batch, int w, int h, int n, int classes, int coords);
+layer make_detection_layer(int batch, int inputs, int n, int side, int classes, int coords, int rescore);
+
+/* Darknet reports every layer it parses on stderr; a program that explains one photo must not. The whole process is
+ * silenced meanwhile: models are opened before threads start. */
+static int silence_stderr(void)
+{
+    fflush(stderr);
+    int saved = dup(STDERR_FILENO), null = open("/dev/null", O_WRONLY | O_CLOEXEC);
+    if (saved >= 0 && null >= 0) dup2(null, STDERR_FILENO);
+    if (null >= 0) close(null);
+    return saved;
+}
+
+static void restore_stderr(int saved)
+{
+    fflush(stderr);
+    if (saved < 0) return;
+    dup2(saved, STDERR_FILENO);
+    close(saved);
+}
+
+/* Darknet reads a cfg from a path, so the prepared text gets one: an anonymous file in memory. */
+cp_status cp_host_parse(const char *text, size_t length, bool random, network **net)
+{
+    int file = memfd_create("cfg", MFD_CLOEXEC);
+    if (file < 0) return cp_fail(CP_ERESOURCE, "cfg: no anonymous file for the prepared text");
+    cp_status status = CP_OK;
+    for (size_t done = 0; done < length && !status;) {
+        ssize_t wrote = write(file, text + done, length - done);
+        if (wrote <= 0)
+            status = cp_fail(CP_ERESOURCE, "cfg: %zu bytes of prepared text could not be kept", length);
+        else
+            done += wrote;
+    }
+    if (!status) {
+        char path[40];
+        snprintf(path, sizeof path, "/proc/self/fd/%d", file);
+        int saved = silence_stderr();
+        srand(2222222); /* the initial weights are the same each time */
+        random_weights = random;
+        *net = parse_network_cfg(path);
+        random_weights = 1;
+        restore_stderr(saved);
+    }
+    close(file);
+    return status;
+}
+
+/* ---- built from the shapes ---- */
+
+static LAYER_TYPE type_of(const cp_cfg_layer *c)
+{
+    static const LAYER_TYPE types[CP_LAYER_TYPES] = {
+        [CP_LAYER_CONVOLUTIONAL] = CONVOLUTIONAL, [CP_LAYER_DECONVOLUTIONAL] = DECONVOLUTIONAL,
+        [CP_LAYER_LOCAL] = LOCAL, [CP_LAYER_CONNECTED] = CONNECTED, [CP_LAYER_MAXPOOL] = MAXPOOL,
+        [CP_LAYER_AVGPOOL] = AVGPOOL, [CP_LAYER_SHORTCUT] = SHORTCUT, [CP_LAYER_ROUTE] = ROUTE,
+        [CP_LAYER_UPSAMPLE] = UPSAMPLE, [CP_LAYER_REORG] = REORG, [CP_LAYER_ACTIVATION] = ACTIVE,
+        [CP_LAYER_DROPOUT] = DROPOUT, [CP_LAYER_CROP] = CROP, [CP_LAYER_SOFTMAX] = SOFTMAX,
+        [CP_LAYER_LOGISTIC] = LOGXENT, [CP_LAYER_COST] = COST, [CP_LAYER_YOLO] = YOLO,
+        [CP_LAYER_REGION] = REGION, [CP_LAYER_DETECTION] = DETECTION,
+    };
+    return types[c->type];
+}
+
+/* Layers with weights are Darknet's own, so that those it starts with at random are the same too. */
+static layer make_filters(const cp_cfg_layer *c, ACTIVATION activation)
+{
+    if (c->type == CP_LAYER_CONVOLUTIONAL)
+        return make_convolutional_layer(1, c->h, c->w, c->c, c->n, c->groups, c->size, c->stride, c->pad, activation,
+                                        c->batch_normalize, 0, 0, 0);
+    if (c->type == CP_LAYER_DECONVOLUTIONAL)
+        return make_deconvolutional_layer(1, c->h, c->w, c->c, c->n, c->size, c->stride, c->pad, activation,
+                                          c->batch_normalize, 0);
+    if (c->type == CP_LAYER_LOCAL)
+        return make_local_layer(1, c->h, c->w, c->c, c->n, c->size, c->stride, c->pad, activation);
+    return make_connected_layer(1, (int)c->inputs, c->n, activation, c->batch_normalize, 0);
+}
+
+static void set_anchors(layer *l, const cp_cfg_layer *c) { memcpy(l->biases, c->anchors, 2 * c->num * sizeof *l->biases); }
+
+/* Heads decode by their own functions. */
+static layer make_head(const cp_cfg_layer *c)
+{
+    layer l = {0};
+    if (c->type == CP_LAYER_SOFTMAX) {
+        l = make_softmax_layer(1, (int)c->inputs, c->groups);
+        l.temperature = c->temperature;
+    } else if (c->type == CP_LAYER_LOGISTIC) {
+        l = make_logistic_layer(1, (int)c->inputs);
+    } else if (c->type == CP_LAYER_COST) {
+        l = make_cost_layer(1, (int)c->inputs, SSE, c->scale);
+    } else if (c->type == CP_LAYER_YOLO) {
+        int *mask = calloc(c->n_mask, sizeof *mask); /* the layer's own, to be freed with free() */
+        if (!mask) return l;
+        memcpy(mask, c->mask, c->n_mask * sizeof *mask);
+        l = make_yolo_layer(1, c->w, c->h, (int)c->n_mask, c->num, mask, c->classes);
+        set_anchors(&l, c);
+    } else if (c->type == CP_LAYER_REGION) {
+        l = make_region_layer(1, c->w, c->h, c->num, c->classes, c->coords);
+        l.softmax = c->softmax;
+        set_anchors(&l, c);
+    } else {
+        l = make_detection_layer(1, (int)c->inputs, c->num, c->side, c->classes, c->coords, 0);
+        l.softmax = c->softmax;
+        l.sqrt = c->squared;
+    }
+    return l;
+}
+
+/* What has no memory of its own: the engine's buffers are in frames. */
+static layer make_plain(const cp_cfg_net *net, const cp_cfg_layer *c)
+{
+    layer l = {.n = (int)c->n_sources, .alpha = c->alpha, .beta = c->beta, .scale = c->scale, .reverse = c->reverse,
+               .flatten = c->flatten, .extra = c->extra, .noadjust = c->noadjust, .probability = c->probability};
+    l.w = c->w, l.h = c->h, l.c = c->c;
+    if (c->type == CP_LAYER_SHORTCUT) { /* as Darknet has it: those of `from` */
+        const cp_cfg_layer *from = &net->layers[c->sources[1]];
+        l.w = from->out_w, l.h = from->out_h, l.c = from->out_c;
+        l.index = c->sources[1];
+    }
+    return l;
+}
+
+static layer make_layer(const cp_cfg_net *net, const cp_cfg_layer *c)
+{
+    ACTIVATION activation = c->activation ? cp_host_activation(c->activation) : LINEAR;
+    bool filters = cp_layer_has_filters(c), head = cp_layer_type_is_head(c->type);
+    layer l = filters ? make_filters(c, activation) : head ? make_head(c) : make_plain(net, c);
+    l.type = type_of(c);
+    l.batch = 1;
+    l.activation = activation;
+    l.inputs = (int)c->inputs;
+    l.outputs = (int)c->outputs;
+    if (head) return l;
+    l.out_w = c->out_w, l.out_h = c->out_h, l.out_c = c->out_c;
+    l.size = c->size, l.stride = c->stride, l.pad = c->pad;
+    return l;
+}
+
+ACTIVATION cp_host_activation(const char *name) { return get_activation((char *)name); }
+
+cp_status cp_host_build(const cp_cfg_net *shapes, bool random, network **out)
+{
+    network *net = *out = make_network((int)shapes->n_layers);
+    if (!net || !net->layers) return cp_fail(CP_ERESOURCE, "cfg: out of memory for %zu layers", shapes->n_layers);
+    int saved = silence_stderr();
+    srand(2222222); /* the initial weights are the same each time */
+    random_weights = random;
+    net->gpu_index = gpu_index;
+    net->batch = net->subdivisions = 1;
+    net->w = shapes->w, net->h = shapes->h, net->c = shapes->c;
+    net->inputs = (int)shapes->inputs;
+    for (int i = 0; i < net->n; ++i) net->layers[i] = make_layer(shapes, &shapes->layers[i]);
+    net->outputs = net->n ? net->layers[net->n - 1].outputs : 0;
+    random_weights = 1;
+    restore_stderr(saved);
+    return CP_OK;
+}
+
+/* ---- loaded and freed ---- */
+
+void cp_host_load_weights(network *net, const char *weights)
+{
+    /* Darknet leaves a deconvolution without groups, and divides by them to count its weights. */
+    for (int i = 0; i < net->n; ++i)
+        if (net->layers[i].type == DECONVOLUTIONAL) net->layers[i].groups = 1;
+    int saved = silence_stderr(), gpu = gpu_index;
+    gpu_index = net->gpu_index; /* below 0 the network has no arrays on a GPU to push them to */
+    load_weights(net, (char *)weights);
+    gpu_index = gpu;
+    restore_stderr(saved);
+}
+
+void cp_host_free(network *net)
+{
+    if (!net) return;
+    int gpu = gpu_index;
+    gpu_index = net->gpu_index;
+    for (int i = 0; i < net->n; ++i) {
+        layer *l = &net->layers[i];
+        if (l->type == DROPOUT) l->output = l->delta = NULL; /* the previous layer's */
+        free(l->mask), l->mask = NULL; /* free_layer forgets these */
+        free(l->cost), l->cost = NULL;
+        free(l->loss), l->loss = NULL;
+#ifdef GPU
+        if (gpu_index >= 0) cuda_free(l->loss_gpu);
+#endif
+    }
+#ifdef GPU
+    if (gpu_index >= 0) cuda_free(net->workspace), net->workspace = NULL;
+#endif
+    free(net->seen), free(net->t), free(net->cost), free(net->workspace);
+    free(net->scales), free(net->steps);
+    free_network(net);
+    gpu_index = gpu;
+}
