@@ -68,6 +68,22 @@ typedef struct {
 
 typedef enum { CP_OTHER, CP_CLASSIFIER, CP_DETECTOR } cp_model_kind;
 
+/* Whose Darknet a network is answered for. */
+typedef enum { CP_LINEAGE_AUTO, CP_LINEAGE_DEBIAN, CP_LINEAGE_ALEXEY, CP_LINEAGE_HANKAI } cp_lineage;
+const char *cp_lineage_name(cp_lineage lineage); /* "auto", "debian", "alexey", "hankai" */
+/* For models that are opened from now on, in the whole process. At first CP_LINEAGE_AUTO: AlexeyAB's where the cfg has a
+ * key, layer or activation that Debian's Darknet does not have, else Debian's. */
+void cp_set_lineage(cp_lineage lineage);
+
+/* What follows from the lineage. */
+typedef struct {
+    cp_lineage lineage; /* never AUTO */
+    char reason[96];    /* why this one: "scale_x_y of layer 3, line 30" */
+    bool letterbox;     /* what its predict commands do to a photo; false: they stretch it */
+    double thresh, nms; /* defaults of its detector */
+} cp_semantics;
+const cp_semantics *cp_model_semantics(const cp_model *model);
+
 /* Opens cfg and weights after checking both (docs/design.md 8); folds batch norm with the epsilon that Darknet has on
  * the device in use (cp_device): (x-mean)/(sqrt(var)+1e-6) on the CPU, (x-mean)/sqrt(var+1e-5) on a GPU. The model
  * stays so: choose the device first. Frames of it may compute on the other one; they give what this one would, up to

@@ -92,6 +92,7 @@ static cp_status prepare_op(const cp_model *model, int i, cp_op *op)
 {
     const layer *l = op->l = &model->net->layers[i];
     const cp_layer_info *info = op->info = &model->layer[i];
+    op->cfg = &model->shapes->layers[i];
     if (info->head || info->value != i) return CP_OK;
     op->type = cp_op_type_find(l->type);
     if (!op->type) return cp_fail(CP_EINPUT, "layer %d: %s is not supported", i, info->type);

@@ -72,6 +72,7 @@ struct cp_op {
     const cp_op_type *type; /* NULL: alias or head, nothing to compute */
     const layer *l;
     const cp_layer_info *info;
+    const cp_cfg_layer *cfg; /* what the cfg says of the layer */
     ACTIVATION activation;
     int n_sources;
     int source[CP_MAX_SOURCES];          /* value owners; -1 is the input */

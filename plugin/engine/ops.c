@@ -64,6 +64,35 @@ static void backward_route(const cp_op *op, const cp_backward *call)
             pass_all(call->in_delta[s], from, call->n, op->source_outputs[s], cp_is_fresh(call, s));
 }
 
+/* [route] with groups: of each source one part of its channels. */
+static cp_batch group_of(const cp_op *op, cp_batch source, int s)
+{
+    size_t part = op->source_outputs[s] / (size_t)op->cfg->groups;
+    if (source.base) source.base += part * (size_t)op->cfg->group_id;
+    return source;
+}
+
+static void forward_group_route(const cp_op *op, int n, const cp_batch *in, cp_batch out, uint16_t *index, bool linear,
+                                const cp_scratch *scratch)
+{
+    UNUSED_FORWARD, (void)linear;
+    for (int s = 0; s < op->n_sources; ++s) {
+        size_t part = op->source_outputs[s] / (size_t)op->cfg->groups;
+        pass_all(out, group_of(op, in[s], s), n, part, true);
+        out.base += part;
+    }
+}
+
+static void backward_group_route(const cp_op *op, const cp_backward *call)
+{
+    cp_batch from = call->delta;
+    for (int s = 0; s < op->n_sources; ++s) {
+        size_t part = op->source_outputs[s] / (size_t)op->cfg->groups;
+        if (call->in_delta[s].base) pass_all(group_of(op, call->in_delta[s], s), from, call->n, part, false);
+        from.base += part;
+    }
+}
+
 /* [shortcut]: act(alpha * in + beta * from), where `from` may have other dimensions: every stride-th position of the
  * larger, the first channels of the deeper (shortcut_cpu). Where only the input reaches, it passes unscaled. */
 typedef struct {
@@ -340,6 +369,8 @@ static void backward_crop(const cp_op *op, const cp_backward *call)
 }
 
 const cp_op_type cp_op_route = {ROUTE, NULL, forward_route, backward_route, true, NULL};
+const cp_op_type cp_op_group_route = {(LAYER_TYPE)CP_HOST_GROUP_ROUTE, NULL, forward_group_route, backward_group_route,
+                                      false, NULL};
 const cp_op_type cp_op_shortcut = {SHORTCUT, NULL, forward_shortcut, backward_shortcut, true, NULL};
 const cp_op_type cp_op_upsample = {UPSAMPLE, NULL, forward_upsample, backward_upsample, true, NULL};
 const cp_op_type cp_op_reorg = {REORG, prepare_reorg, forward_reorg, backward_reorg, false, NULL};
@@ -351,6 +382,7 @@ const cp_op_type *cp_op_type_find(LAYER_TYPE type)
     static const cp_op_type *const table[] = {
         &cp_op_convolutional, &cp_op_deconvolutional, &cp_op_connected, &cp_op_local,      &cp_op_maxpool, &cp_op_avgpool,
         &cp_op_shortcut,      &cp_op_route,           &cp_op_upsample,  &cp_op_reorg,      &cp_op_activation, &cp_op_crop,
+        &cp_op_group_route,
     };
     for (size_t i = 0; i < sizeof table / sizeof *table; ++i)
         if (table[i]->type == type) return table[i];

@@ -107,6 +107,9 @@ typedef enum {
 const char *cp_layer_type_name(cp_layer_type type);
 bool cp_layer_type_is_head(cp_layer_type type);
 
+/* How overlapping boxes are merged: by their IoU, or by it less a power of the distance of their centres. */
+typedef enum { CP_NMS_DEFAULT, CP_NMS_GREEDY, CP_NMS_DIOU, CP_NMS_CORNERS } cp_nms_kind;
+
 /* One array of a layer in the weights file; float32. */
 typedef enum { CP_BIASES, CP_SCALES, CP_ROLLING_MEAN, CP_ROLLING_VARIANCE, CP_WEIGHTS } cp_array_kind;
 typedef struct {
@@ -136,7 +139,9 @@ typedef struct {
     int size;   /* convolutional, deconvolutional, local, maxpool */
     int stride; /* the same, reorg and upsample */
     int pad;    /* pixels on each side; maxpool: on both sides together */
-    int groups; /* convolutional and softmax; else 1 */
+    int groups; /* convolutional, softmax and route; else 1 */
+    int group_id; /* route: which part of each source's channels */
+    bool logit; /* its logistic activation is left to the head that reads it: the output is logits */
     bool batch_normalize;
     const char *activation; /* one of Darknet's 14 names; NULL where a type has none */
 
@@ -155,6 +160,12 @@ typedef struct {
     int side;         /* detection */
     bool softmax;     /* region, detection: class scores go through a softmax */
     bool squared;     /* detection: widths and heights are roots */
+    /* yolo of AlexeyAB and hank-ai; scale_x_y = 1 and new_coords = false are Darknet's own. */
+    float scale_x_y;
+    bool new_coords;  /* boxes in multiples of squares instead of exponentials, from values that are no logits any more */
+    bool logistic;    /* new_coords: the logistic of the layer before is done by this head, on all values */
+    cp_nms_kind nms_kind;
+    float beta_nms;
     int *mask;        /* yolo: which anchors this head uses */
     size_t n_mask;    /* anchors of this head: n_mask for yolo, num for the others */
     float *anchors;   /* (num, 2) w, h; NULL for detection. Absent from the cfg: all .5, as in Darknet */
@@ -184,6 +195,8 @@ typedef struct {
     size_t n_layers;
     size_t n_weights;   /* floats in the weights file */
     size_t parse_bytes; /* what Darknet allocates for this cfg at batch 1 */
+    bool letter_box;    /* [net] letter_box of AlexeyAB and hank-ai */
+    char modern[96];    /* what only their Darknets have, where it stands first; "": nothing */
     char **warnings;    /* doubled keys and the like, one line each */
     size_t n_warnings;
     /* Of cp_cfg_check_all: in the order of the sections. */

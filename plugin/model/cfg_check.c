@@ -87,6 +87,15 @@ static cp_status blame(cp_cfg_walk *walk, size_t section, cp_status status)
     return CP_OK;
 }
 
+/* The first sign that the cfg was made for AlexeyAB's or hank-ai's Darknet. */
+static void note_modern(cp_cfg_walk *walk, size_t section, int line, const char *what)
+{
+    char *text = walk->net->modern;
+    if (*text) return;
+    if (section) snprintf(text, sizeof walk->net->modern, "%.40s of layer %zu, line %d", what, section - 1, line);
+    else snprintf(text, sizeof walk->net->modern, "%.40s of [net], line %d", what, line);
+}
+
 /* Type NULL: [net]. */
 static cp_status check_keys(cp_cfg_walk *walk, size_t section, const cp_layer_type *type)
 {
@@ -94,6 +103,7 @@ static cp_status check_keys(cp_cfg_walk *walk, size_t section, const cp_layer_ty
     for (size_t i = 0; i < s->n; i++) {
         char text[300];
         TRY(blame(walk, section, cp_cfg_check_key(walk->cfg, section, type, i, text, sizeof text)));
+        if (cp_cfg_is_modern(type, &s->pairs[i])) note_modern(walk, section, s->pairs[i].line, s->pairs[i].key);
         if (*text) TRY(warn(walk->net, walk->cfg, section, s->pairs[i].line, "%s", text));
     }
     return CP_OK;
@@ -136,6 +146,7 @@ static cp_status check_net(cp_cfg_walk *walk)
     if (status == CP_OK) status = cp_cfg_volume(walk, "an input", net->w, net->h, net->c, 1, &volume);
     if (status == CP_OK) status = cp_cfg_ranged(cfg, 0, "inputs", (int)volume, 0, INT_MAX, &inputs);
     if (status == CP_OK) status = check_policy(cfg);
+    if (status == CP_OK) status = cp_cfg_flag(walk, "letter_box", &net->letter_box);
     if (status != CP_OK) return status;
     bool any = net->w || net->h || net->c;
     if (!inputs || (any && !volume))
@@ -278,6 +289,8 @@ static cp_status walk_layer(cp_cfg_walk *walk)
         walk->lost = true;
         return CP_OK;
     }
+    if (cp_layer_row_of(layer->type)->modern)
+        note_modern(walk, walk->section, layer->line, cp_layer_type_name(layer->type));
     /* What a key means comes first: a wrong shape is often but its consequence. */
     TRY(check_keys(walk, walk->section, &layer->type));
     if (walk->lost) return CP_OK;
@@ -311,6 +324,23 @@ static cp_status walk_all(cp_cfg_walk *walk, int batch)
     return CP_OK;
 }
 
+/* With new_coords the convolution before the head has the head's logistic: where only the head reads it, the head does it,
+ * so that the convolution's output is logits as in every other network. */
+static void move_logistics(cp_cfg_net *net)
+{
+    for (size_t i = 0; i < net->n_shaped; i++) {
+        cp_cfg_layer *head = &net->layers[i];
+        if (head->type != CP_LAYER_YOLO || !head->new_coords) continue;
+        cp_cfg_layer *before = &net->layers[head->sources[0]];
+        size_t readers = 0;
+        for (size_t k = 0; k < net->n_shaped; k++)
+            for (size_t s = 0; s < net->layers[k].n_sources; s++)
+                readers += net->layers[k].sources[s] == head->sources[0];
+        if (before->type != CP_LAYER_CONVOLUTIONAL || strcmp(before->activation, "logistic") || readers > 1) continue;
+        before->logit = head->logistic = true;
+    }
+}
+
 static cp_status check(const cp_cfg *cfg, size_t max_bytes, bool collect, cp_cfg_net **out)
 {
     *out = NULL;
@@ -322,6 +352,7 @@ static cp_status check(const cp_cfg *cfg, size_t max_bytes, bool collect, cp_cfg
     if (!status) status = check_keys(&walk, 0, NULL);
     if (!status) status = cp_cfg_check_batch(cfg, &batch, &subdivisions);
     if (!status) status = walk_all(&walk, batch / subdivisions);
+    if (!status) move_logistics(net);
     if (!status) status = check_memory(cfg, max_bytes, net);
     if (!status) *out = net;
     else cp_cfg_net_free(net);

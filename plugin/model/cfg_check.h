@@ -37,6 +37,9 @@ cp_status cp_cfg_find_type(const cp_cfg_walk *walk, cp_layer_type *type);
 cp_status cp_cfg_check_key(const cp_cfg *cfg, size_t section, const cp_layer_type *type, size_t index, char *warning,
                            size_t size);
 
+/* Whether only AlexeyAB's and hank-ai's Darknet have the key, or the activation that it names. */
+bool cp_cfg_is_modern(const cp_layer_type *type, const cp_cfg_pair *pair);
+
 /* An integer key within min..max. */
 cp_status cp_cfg_ranged(const cp_cfg *cfg, size_t section, const char *key, int fallback, int min, int max, int *value);
 

@@ -6,19 +6,20 @@
 #include "io/error.h"
 #include "model/model.h"
 
-/* What Darknet's forward divides by: normalize_cpu() and normalize_kernel() disagree. */
-static double deviation(double variance, bool gpu)
+/* What Darknet's forward divides by. `inside` the root stands the epsilon of Debian's normalize_kernel(), of AlexeyAB and
+ * of hank-ai; behind it that of Debian's normalize_cpu(). */
+static double deviation(double variance, bool inside)
 {
-    return gpu ? sqrt(variance + .00001) : sqrt(variance) + .000001;
+    return inside ? sqrt(variance + .00001) : sqrt(variance) + .000001;
 }
 
 /* (x - mean) / deviation, then scale and bias: `factor` is what multiplies a filter's weights. */
-static cp_status fold_arrays(int index, bool gpu, float *weights, size_t per_filter, int filters, float *biases,
+static cp_status fold_arrays(int index, bool inside, float *weights, size_t per_filter, int filters, float *biases,
                              float *scales, float *mean, float *variance)
 {
     for (int f = 0; f < filters; ++f) {
         double var = variance[f] > 0 ? variance[f] : 0;
-        double factor = scales[f] / deviation(var, gpu);
+        double factor = scales[f] / deviation(var, inside);
         biases[f] = (float)(biases[f] - mean[f] * factor);
         for (size_t i = 0; i < per_filter; ++i) weights[f * per_filter + i] = (float)(weights[f * per_filter + i] * factor);
         if (!isfinite(factor) || !isfinite(biases[f]))
@@ -29,7 +30,7 @@ static cp_status fold_arrays(int index, bool gpu, float *weights, size_t per_fil
 }
 
 /* Deconvolutional weights are (c, n*size*size): the filter is the second axis. */
-static cp_status fold_deconvolutional(int index, bool gpu, layer *l)
+static cp_status fold_deconvolutional(int index, bool inside, layer *l)
 {
     size_t window = (size_t)l->size * l->size;
     float *column = cp_alloc(l->c * window, sizeof(float), "deconvolutional weights");
@@ -38,7 +39,7 @@ static cp_status fold_deconvolutional(int index, bool gpu, layer *l)
     for (int f = 0; f < l->n && !status; ++f) {
         for (int c = 0; c < l->c; ++c)
             memcpy(column + c * window, l->weights + ((size_t)c * l->n + f) * window, window * sizeof(float));
-        status = fold_arrays(index, gpu, column, l->c * window, 1, l->biases + f, l->scales + f, l->rolling_mean + f,
+        status = fold_arrays(index, inside, column, l->c * window, 1, l->biases + f, l->scales + f, l->rolling_mean + f,
                              l->rolling_variance + f);
         for (int c = 0; c < l->c; ++c)
             memcpy(l->weights + ((size_t)c * l->n + f) * window, column + c * window, window * sizeof(float));
@@ -77,6 +78,7 @@ void cp_host_array_sizes(const layer *l, size_t *weights, size_t *biases)
 
 cp_status cp_model_fold(cp_model *model)
 {
+    bool inside = model->gpu || model->semantics.lineage != CP_LINEAGE_DEBIAN;
     for (int i = 0; i < model->net->n; ++i) {
         layer *l = &model->net->layers[i];
         cp_status status = CP_OK;
@@ -84,9 +86,9 @@ cp_status cp_model_fold(cp_model *model)
         cp_host_array_sizes(l, &weights, &biases);
         if (weights && l->batch_normalize) {
             if (l->type == DECONVOLUTIONAL)
-                status = fold_deconvolutional(i, model->gpu, l);
+                status = fold_deconvolutional(i, inside, l);
             else
-                status = fold_arrays(i, model->gpu, l->weights, weights / biases, (int)biases, l->biases, l->scales,
+                status = fold_arrays(i, inside, l->weights, weights / biases, (int)biases, l->biases, l->scales,
                                      l->rolling_mean, l->rolling_variance);
             if (status) return status;
             l->batch_normalize = 0;

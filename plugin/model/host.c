@@ -85,6 +85,7 @@ static LAYER_TYPE type_of(const cp_cfg_layer *c)
         [CP_LAYER_LOGISTIC] = LOGXENT, [CP_LAYER_COST] = COST, [CP_LAYER_YOLO] = YOLO,
         [CP_LAYER_REGION] = REGION, [CP_LAYER_DETECTION] = DETECTION,
     };
+    if (c->type == CP_LAYER_ROUTE && c->groups > 1) return (LAYER_TYPE)CP_HOST_GROUP_ROUTE;
     return types[c->type];
 }
 

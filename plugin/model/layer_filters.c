@@ -98,12 +98,12 @@ static const cp_cfg_key convolutional_keys[] = {
     CP_REFUSED_BUT("stride_x", 1, "it is not supported yet"), CP_REFUSED_BUT("stride_y", 1, "it is not supported yet"),
     CP_REFUSED_BUT("dilation", 1, "it is not supported yet"), CP_REFUSED("antialiasing", "it is not supported yet"),
     CP_REFUSED_BUT("share_index", INT_MIN, "it is not supported yet"), CP_REFUSED("cbn", "it is not supported yet"),
-    CP_REFUSED("binary", NO_GRADIENT), CP_REFUSED("xnor", NO_GRADIENT), CP_REFUSED("bin_output", NO_GRADIENT),
+    CP_REFUSED("binary", NO_GRADIENT), CP_REFUSED("xnor", NO_GRADIENT), CP_MODERN_REFUSED("bin_output", NO_GRADIENT),
     CP_REFUSED("flipped", "save the weights unflipped"),
-    CP_REFUSED("coordconv", "it overwrites three output channels, on a GPU only"),
-    CP_TRAINING("dot"), CP_TRAINING("assisted_excitation"), CP_TRAINING("sway"), CP_TRAINING("rotate"),
-    CP_TRAINING("stretch"), CP_TRAINING("stretch_sway"), CP_TRAINING("angle"), CP_TRAINING("grad_centr"),
-    CP_TRAINING("reverse"), CP_TRAINING("stream"), CP_TRAINING("wait_stream"), CP_KEYS_END};
+    CP_MODERN_REFUSED("coordconv", "it overwrites three output channels, on a GPU only"),
+    CP_TRAINING("dot"), CP_MODERN_TRAINING("assisted_excitation"), CP_MODERN_TRAINING("sway"), CP_MODERN_TRAINING("rotate"),
+    CP_MODERN_TRAINING("stretch"), CP_MODERN_TRAINING("stretch_sway"), CP_MODERN_TRAINING("angle"), CP_MODERN_TRAINING("grad_centr"),
+    CP_MODERN_TRAINING("reverse"), CP_MODERN_TRAINING("stream"), CP_MODERN_TRAINING("wait_stream"), CP_KEYS_END};
 
 const cp_layer_row cp_row_convolutional = {
     .name = "convolutional", .aliases = {"conv"}, .neuron = true, .filters = true, .keys = convolutional_keys,

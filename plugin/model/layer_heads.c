@@ -1,5 +1,6 @@
 /* The heads: their input must have exactly the size that their keys say, or Darknet reads and writes past it. */
 #include <limits.h>
+#include <string.h>
 
 #include "io/error.h"
 #include "model/layer_row.h"
@@ -65,9 +66,30 @@ static cp_status read_anchors(const cp_cfg_walk *walk)
     return CP_OK;
 }
 
+/* Names that AlexeyAB's Darknet does not know mean the default there. */
+static cp_nms_kind find_nms(const char *name)
+{
+    static const char *const names[] = {"default", "greedynms", "diounms", "cornersnms"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (!strcmp(name, names[i])) return (cp_nms_kind)i;
+    return CP_NMS_DEFAULT;
+}
+
+/* How boxes are decoded and merged: the keys of AlexeyAB's and hank-ai's [yolo]. */
+static cp_status read_decoding(const cp_cfg_walk *walk)
+{
+    cp_cfg_layer *layer = walk->layer;
+    TRY(cp_cfg_float(walk->cfg, walk->section, "scale_x_y", 1, &layer->scale_x_y));
+    TRY(cp_cfg_flag(walk, "new_coords", &layer->new_coords));
+    TRY(cp_cfg_float(walk->cfg, walk->section, "beta_nms", .6f, &layer->beta_nms));
+    layer->nms_kind = find_nms(cp_cfg_string(walk->cfg, walk->section, "nms_kind", "default"));
+    return CP_OK;
+}
+
 static cp_status shape_yolo(cp_cfg_walk *walk)
 {
     cp_cfg_layer *layer = walk->layer;
+    TRY(read_decoding(walk));
     TRY(cp_layer_number(walk, "classes", 20, &layer->classes));
     TRY(cp_layer_number(walk, "num", 1, &layer->num));
     layer->coords = 4;
@@ -139,30 +161,30 @@ static const cp_cfg_key cost_keys[] = {CP_KEY("scale"), CP_TRAINING("type"), CP_
 
 static const cp_cfg_key yolo_keys[] = {
     CP_KEY_COUNT("classes"), CP_KEY_COUNT("num"), CP_KEY("mask"), CP_KEY("anchors"),
-    CP_REFUSED("new_coords", "it is not supported yet"), CP_KEY("scale_x_y"), CP_KEY("nms_kind"), CP_KEY("beta_nms"),
-    CP_TRAINING("max"), CP_TRAINING("jitter"), CP_TRAINING("resize"), CP_TRAINING("random"), CP_TRAINING("map"),
-    CP_TRAINING("ignore_thresh"), CP_TRAINING("truth_thresh"), CP_TRAINING("iou_thresh"), CP_TRAINING("iou_loss"),
-    CP_TRAINING("iou_thresh_kind"), CP_TRAINING("iou_normalizer"), CP_TRAINING("obj_normalizer"),
-    CP_TRAINING("cls_normalizer"), CP_TRAINING("delta_normalizer"), CP_TRAINING("max_delta"),
-    CP_TRAINING("label_smooth_eps"), CP_TRAINING("objectness_smooth"), CP_TRAINING("counters_per_class"),
-    CP_TRAINING("focal_loss"), CP_TRAINING("show_details"), CP_TRAINING("embedding_layer"),
-    CP_TRAINING("track_history_size"), CP_TRAINING("track_ciou_norm"), CP_TRAINING("dets_for_track"),
-    CP_TRAINING("dets_for_show"), CP_TRAINING("sim_thresh"), CP_KEYS_END};
+    CP_MODERN("new_coords"), CP_MODERN("scale_x_y"), CP_MODERN("nms_kind"), CP_MODERN("beta_nms"),
+    CP_TRAINING("max"), CP_TRAINING("jitter"), CP_MODERN_TRAINING("resize"), CP_TRAINING("random"), CP_TRAINING("map"),
+    CP_TRAINING("ignore_thresh"), CP_TRAINING("truth_thresh"), CP_MODERN_TRAINING("iou_thresh"), CP_MODERN_TRAINING("iou_loss"),
+    CP_MODERN_TRAINING("iou_thresh_kind"), CP_MODERN_TRAINING("iou_normalizer"), CP_MODERN_TRAINING("obj_normalizer"),
+    CP_MODERN_TRAINING("cls_normalizer"), CP_MODERN_TRAINING("delta_normalizer"), CP_MODERN_TRAINING("max_delta"),
+    CP_MODERN_TRAINING("label_smooth_eps"), CP_MODERN_TRAINING("objectness_smooth"), CP_MODERN_TRAINING("counters_per_class"),
+    CP_MODERN_TRAINING("focal_loss"), CP_MODERN_TRAINING("show_details"), CP_MODERN_TRAINING("embedding_layer"),
+    CP_MODERN_TRAINING("track_history_size"), CP_MODERN_TRAINING("track_ciou_norm"), CP_MODERN_TRAINING("dets_for_track"),
+    CP_MODERN_TRAINING("dets_for_show"), CP_MODERN_TRAINING("sim_thresh"), CP_KEYS_END};
 
 static const cp_cfg_key region_keys[] = {
     CP_KEY_INT("coords", 4, 4), CP_KEY_COUNT("classes"), CP_KEY_COUNT("num"), CP_KEY("softmax"), CP_KEY("tree"),
     CP_KEY("anchors"), CP_REFUSED("background", "it has no class of its own"), CP_TRAINING("log"),
-    CP_TRAINING("sqrt"), CP_TRAINING("max"), CP_TRAINING("jitter"), CP_TRAINING("resize"), CP_TRAINING("rescore"),
+    CP_TRAINING("sqrt"), CP_TRAINING("max"), CP_TRAINING("jitter"), CP_MODERN_TRAINING("resize"), CP_TRAINING("rescore"),
     CP_TRAINING("thresh"), CP_TRAINING("classfix"), CP_TRAINING("absolute"), CP_TRAINING("random"),
     CP_TRAINING("coord_scale"), CP_TRAINING("object_scale"), CP_TRAINING("noobject_scale"),
     CP_TRAINING("mask_scale"), CP_TRAINING("class_scale"), CP_TRAINING("bias_match"), CP_TRAINING("map"),
-    CP_TRAINING("focal_loss"), CP_KEYS_END};
+    CP_MODERN_TRAINING("focal_loss"), CP_KEYS_END};
 
 static const cp_cfg_key detection_keys[] = {
     CP_KEY_INT("coords", 4, 4), CP_KEY_COUNT("classes"), CP_KEY_COUNT("num"), CP_KEY_COUNT("side"),
     CP_KEY("softmax"), CP_KEY("sqrt"), CP_TRAINING("rescore"), CP_TRAINING("max"), CP_TRAINING("coord_scale"),
     CP_TRAINING("forced"), CP_TRAINING("object_scale"), CP_TRAINING("noobject_scale"), CP_TRAINING("class_scale"),
-    CP_TRAINING("jitter"), CP_TRAINING("resize"), CP_TRAINING("random"), CP_TRAINING("reorg"), CP_KEYS_END};
+    CP_TRAINING("jitter"), CP_MODERN_TRAINING("resize"), CP_TRAINING("random"), CP_TRAINING("reorg"), CP_KEYS_END};
 
 const cp_layer_row cp_row_softmax = {.name = "softmax", .aliases = {"soft"}, .head = true, .keys = softmax_keys,
                                      .shape = shape_softmax, .ties = CP_TIES_ALL};

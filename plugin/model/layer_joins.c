@@ -86,10 +86,18 @@ static cp_status shape_route(cp_cfg_walk *walk)
     cp_free(layer->sources);
     layer->sources = list;
     layer->n_sources = n;
+    TRY(cp_layer_number(walk, "groups", 1, &layer->groups));
+    TRY(cp_layer_number(walk, "group_id", 0, &layer->group_id));
+    if (layer->group_id >= layer->groups)
+        return REFUSE("group_id", "group_id=%d, 0 to %d is allowed (groups=%d)", layer->group_id, layer->groups - 1,
+                      layer->groups);
     for (size_t i = 0; i < n; i++) {
         TRY(find_layer(walk, "layers", list[i], &list[i]));
         const cp_cfg_layer *source = &walk->net->layers[list[i]];
-        layer->outputs += source->outputs;
+        if (source->out_c % layer->groups || (layer->groups > 1 && !source->out_c))
+            return REFUSE("groups", "groups=%d must divide the %d channels of layer %d", layer->groups, source->out_c,
+                          list[i]);
+        layer->outputs += source->outputs / (size_t)layer->groups;
         if (layer->outputs > INT_MAX)
             return REFUSE("layers", "an output of %zu values, more than the %d that Darknet can count", layer->outputs,
                           INT_MAX);
@@ -97,11 +105,11 @@ static cp_status shape_route(cp_cfg_walk *walk)
             layer->c = source->out_c;
             layer->h = source->out_h;
             layer->w = source->out_w;
-            layer->out_c = source->out_c;
+            layer->out_c = source->out_c / layer->groups;
             layer->out_h = source->out_h;
             layer->out_w = source->out_w;
         } else if (source->out_h == layer->h && source->out_w == layer->w) {
-            layer->out_c += source->out_c;
+            layer->out_c += source->out_c / layer->groups;
         } else {
             layer->out_c = layer->out_h = layer->out_w = 0;
         }
@@ -111,8 +119,8 @@ static cp_status shape_route(cp_cfg_walk *walk)
     return CP_OK;
 }
 
-static const cp_cfg_key route_keys[] = {CP_KEY("layers"), CP_REFUSED_BUT("groups", 1, "it is not supported yet"),
-                                        CP_KEY("group_id"), CP_TRAINING("stream"), CP_TRAINING("wait_stream"),
+static const cp_cfg_key route_keys[] = {CP_KEY("layers"), CP_MODERN_COUNT("groups"), CP_MODERN_INT("group_id", 0, INT_MAX),
+                                        CP_MODERN_TRAINING("stream"), CP_MODERN_TRAINING("wait_stream"),
                                         CP_KEYS_END};
 
 const cp_layer_row cp_row_route = {.name = "route", .keys = route_keys, .shape = shape_route,

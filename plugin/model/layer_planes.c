@@ -39,7 +39,7 @@ static const cp_cfg_key maxpool_keys[] = {CP_KEY_COUNT("stride"), CP_KEY_COUNT("
                                           CP_REFUSED("antialiasing", "it is not supported yet"),
                                           CP_REFUSED_BUT("stride_x", 1, "it is not supported yet"),
                                           CP_REFUSED_BUT("stride_y", 1, "it is not supported yet"),
-                                          CP_TRAINING("maxpool_zero_nonmax"),
+                                          CP_MODERN_TRAINING("maxpool_zero_nonmax"),
                                           CP_KEYS_END};
 
 const cp_layer_row cp_row_maxpool = {.name = "maxpool", .aliases = {"max"}, .keys = maxpool_keys,

@@ -20,17 +20,24 @@ typedef struct {
     cp_key_kind kind;
     int min, max;       /* of an integer; REFUSED: the values that change nothing, and are therefore fine */
     const char *reason; /* REFUSED */
+    bool modern;        /* AlexeyAB's and hank-ai's Darknet have it, Debian's has not */
 } cp_cfg_key;
 
 /* Initialisers of keys. An integer with its range; any other value; the two other kinds. */
-#define CP_KEY_INT(name, min, max) {name, CP_KEY_USED, min, max, NULL}
+#define CP_KEY_INT(name, min, max) {name, CP_KEY_USED, min, max, NULL, false}
 #define CP_KEY_COUNT(name) CP_KEY_INT(name, 1, INT_MAX)
 #define CP_KEY(name) CP_KEY_INT(name, INT_MIN, INT_MAX)
-#define CP_TRAINING(name) {name, CP_KEY_TRAINING, INT_MIN, INT_MAX, NULL}
-#define CP_REFUSED(name, reason) {name, CP_KEY_REFUSED, 0, 0, reason}
+#define CP_TRAINING(name) {name, CP_KEY_TRAINING, INT_MIN, INT_MAX, NULL, false}
+#define CP_REFUSED(name, reason) {name, CP_KEY_REFUSED, 0, 0, reason, false}
 /* The same with another value that changes nothing. */
-#define CP_REFUSED_BUT(name, value, reason) {name, CP_KEY_REFUSED, value, value, reason}
-#define CP_KEYS_END {NULL, CP_KEY_USED, 0, 0, NULL}
+#define CP_REFUSED_BUT(name, value, reason) {name, CP_KEY_REFUSED, value, value, reason, false}
+/* The same of the other Darknets. */
+#define CP_MODERN_INT(name, min, max) {name, CP_KEY_USED, min, max, NULL, true}
+#define CP_MODERN_COUNT(name) CP_MODERN_INT(name, 1, INT_MAX)
+#define CP_MODERN(name) CP_MODERN_INT(name, INT_MIN, INT_MAX)
+#define CP_MODERN_TRAINING(name) {name, CP_KEY_TRAINING, INT_MIN, INT_MAX, NULL, true}
+#define CP_MODERN_REFUSED(name, reason) {name, CP_KEY_REFUSED, 0, 0, reason, true}
+#define CP_KEYS_END {NULL, CP_KEY_USED, 0, 0, NULL, false}
 
 /* Which channels of a layer's output are channels of its sources, so that a smaller network keeps or loses both. */
 typedef enum {
@@ -55,6 +62,7 @@ typedef struct {
     const char *name;             /* Darknet's long name */
     const char *aliases[2];       /* its other names */
     const char *refused;          /* why the type is not supported; NULL: it is */
+    bool modern;                  /* AlexeyAB's and hank-ai's Darknet have it, Debian's has not */
     bool head;                    /* it ends the differentiable part */
     bool neuron;                  /* with an activation that is not linear, its output is a neuron layer */
     bool filters;                 /* it has filters of its own, each with a bias */

@@ -57,7 +57,7 @@ bool cp_layer_type_is_head(cp_layer_type type) { return (unsigned)type < CP_LAYE
 
 bool cp_layer_is_neuron_layer(const cp_cfg_layer *layer)
 {
-    return rows[layer->type]->neuron && layer->activation && strcmp(layer->activation, "linear");
+    return rows[layer->type]->neuron && !layer->logit && layer->activation && strcmp(layer->activation, "linear");
 }
 
 bool cp_layer_has_filters(const cp_cfg_layer *layer) { return rows[layer->type]->filters; }
@@ -102,7 +102,7 @@ cp_status cp_cfg_find_type(const cp_cfg_walk *walk, cp_layer_type *type)
 static const cp_cfg_key net_keys[] = {
     CP_KEY("batch"), CP_KEY("subdivisions"), CP_KEY_INT("time_steps", 1, 1), CP_KEY_INT("height", 0, INT_MAX),
     CP_KEY_INT("width", 0, INT_MAX), CP_KEY_INT("channels", 0, INT_MAX), CP_KEY_INT("inputs", 0, INT_MAX),
-    CP_KEY("letter_box"), CP_KEY("policy"), CP_KEY("steps"), CP_KEY("scales"), CP_TRAINING("learning_rate"),
+    CP_MODERN("letter_box"), CP_KEY("policy"), CP_KEY("steps"), CP_KEY("scales"), CP_TRAINING("learning_rate"),
     CP_TRAINING("momentum"), CP_TRAINING("decay"), CP_TRAINING("notruth"), CP_TRAINING("random"),
     CP_TRAINING("adam"), CP_TRAINING("B1"), CP_TRAINING("B2"), CP_TRAINING("eps"), CP_TRAINING("max_crop"),
     CP_TRAINING("min_crop"), CP_TRAINING("max_ratio"), CP_TRAINING("min_ratio"), CP_TRAINING("center"),
@@ -110,22 +110,22 @@ static const cp_cfg_key net_keys[] = {
     CP_TRAINING("exposure"), CP_TRAINING("hue"), CP_TRAINING("burn_in"), CP_TRAINING("power"), CP_TRAINING("step"),
     CP_TRAINING("scale"), CP_TRAINING("gamma"), CP_TRAINING("max_batches"), CP_TRAINING("seen"),
     /* AlexeyAB's and hank-ai's. */
-    CP_TRAINING("learning_rate_min"), CP_TRAINING("sgdr_cycle"), CP_TRAINING("sgdr_mult"), CP_TRAINING("seq_scales"),
-    CP_TRAINING("track"), CP_TRAINING("augment_speed"), CP_TRAINING("sequential_subdivisions"),
-    CP_TRAINING("try_fix_nan"), CP_TRAINING("weights_reject_freq"), CP_TRAINING("equidistant_point"),
-    CP_TRAINING("badlabels_rejection_percentage"), CP_TRAINING("num_sigmas_reject_badlabels"),
-    CP_TRAINING("ema_alpha"), CP_TRAINING("use_cuda_graph"), CP_TRAINING("loss_scale"),
-    CP_TRAINING("dynamic_minibatch"), CP_TRAINING("optimized_memory"), CP_TRAINING("workspace_size_limit_MB"),
-    CP_TRAINING("flip"), CP_TRAINING("blur"), CP_TRAINING("gaussian_noise"), CP_TRAINING("mixup"),
-    CP_TRAINING("cutmix"), CP_TRAINING("mosaic"), CP_TRAINING("mosaic_bound"), CP_TRAINING("contrastive"),
-    CP_TRAINING("contrastive_jit_flip"), CP_TRAINING("contrastive_color"), CP_TRAINING("unsupervised"),
-    CP_TRAINING("label_smooth_eps"), CP_TRAINING("resize_step"), CP_TRAINING("attention"),
-    CP_TRAINING("adversarial_lr"), CP_TRAINING("max_chart_loss"), CP_KEYS_END};
+    CP_MODERN_TRAINING("learning_rate_min"), CP_MODERN_TRAINING("sgdr_cycle"), CP_MODERN_TRAINING("sgdr_mult"), CP_MODERN_TRAINING("seq_scales"),
+    CP_MODERN_TRAINING("track"), CP_MODERN_TRAINING("augment_speed"), CP_MODERN_TRAINING("sequential_subdivisions"),
+    CP_MODERN_TRAINING("try_fix_nan"), CP_MODERN_TRAINING("weights_reject_freq"), CP_MODERN_TRAINING("equidistant_point"),
+    CP_MODERN_TRAINING("badlabels_rejection_percentage"), CP_MODERN_TRAINING("num_sigmas_reject_badlabels"),
+    CP_MODERN_TRAINING("ema_alpha"), CP_MODERN_TRAINING("use_cuda_graph"), CP_MODERN_TRAINING("loss_scale"),
+    CP_MODERN_TRAINING("dynamic_minibatch"), CP_MODERN_TRAINING("optimized_memory"), CP_MODERN_TRAINING("workspace_size_limit_MB"),
+    CP_MODERN_TRAINING("flip"), CP_MODERN_TRAINING("blur"), CP_MODERN_TRAINING("gaussian_noise"), CP_MODERN_TRAINING("mixup"),
+    CP_MODERN_TRAINING("cutmix"), CP_MODERN_TRAINING("mosaic"), CP_MODERN_TRAINING("mosaic_bound"), CP_MODERN_TRAINING("contrastive"),
+    CP_MODERN_TRAINING("contrastive_jit_flip"), CP_MODERN_TRAINING("contrastive_color"), CP_MODERN_TRAINING("unsupervised"),
+    CP_MODERN_TRAINING("label_smooth_eps"), CP_MODERN_TRAINING("resize_step"), CP_MODERN_TRAINING("attention"),
+    CP_MODERN_TRAINING("adversarial_lr"), CP_MODERN_TRAINING("max_chart_loss"), CP_KEYS_END};
 
 static const cp_cfg_key common_keys[] = {
     CP_KEY("dontload"), CP_KEY("numload"), CP_KEY("dontloadscales"), CP_TRAINING("truth"), CP_TRAINING("onlyforward"),
     CP_TRAINING("stopbackward"), CP_TRAINING("dontsave"), CP_TRAINING("learning_rate"), CP_TRAINING("smooth"),
-    CP_TRAINING("dont_update"), CP_TRAINING("burnin_update"), CP_TRAINING("train_only_bn"), CP_TRAINING("clip"),
+    CP_MODERN_TRAINING("dont_update"), CP_MODERN_TRAINING("burnin_update"), CP_MODERN_TRAINING("train_only_bn"), CP_TRAINING("clip"),
     CP_KEYS_END};
 
 static const cp_cfg_key *find_in(const cp_cfg_key *keys, const char *name)
@@ -191,6 +191,12 @@ static cp_status check_activation(const cp_cfg *cfg, size_t section, const cp_cf
 static bool lenient_keys;
 
 void cp_cfg_set_lenient(bool lenient) { lenient_keys = lenient; }
+
+bool cp_cfg_is_modern(const cp_layer_type *type, const cp_cfg_pair *pair)
+{
+    const cp_cfg_key *key = find_key(type, pair->key);
+    return key && key->modern;
+}
 
 cp_status cp_cfg_check_key(const cp_cfg *cfg, size_t section, const cp_layer_type *type, size_t index, char *warning,
                            size_t size)

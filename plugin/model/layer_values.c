@@ -23,8 +23,8 @@ static cp_status shape_dropout(cp_cfg_walk *walk)
     return REFUSE("probability", "probability=%g, at least 0 and below 1 is needed", p);
 }
 
-static const cp_cfg_key dropout_keys[] = {CP_KEY("probability"), CP_TRAINING("dropblock"),
-                                          CP_TRAINING("dropblock_size_rel"), CP_TRAINING("dropblock_size_abs"),
+static const cp_cfg_key dropout_keys[] = {CP_KEY("probability"), CP_MODERN_TRAINING("dropblock"),
+                                          CP_MODERN_TRAINING("dropblock_size_rel"), CP_MODERN_TRAINING("dropblock_size_abs"),
                                           CP_KEYS_END};
 
 const cp_layer_row cp_row_dropout = {.name = "dropout", .keys = dropout_keys, .shape = shape_dropout,

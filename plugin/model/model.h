@@ -8,6 +8,11 @@
 #include "darknet.h"
 #include "model/weights.h"
 
+/* Layers that Darknet's own enumeration does not have. */
+enum {
+    CP_HOST_GROUP_ROUTE = 1000, /* [route] with groups */
+};
+
 struct cp_model {
     network *net; /* parsed at batch 1; its own output and delta buffers are not used */
     cp_cfg_net *shapes; /* what the cfg says, parsed once */
@@ -23,8 +28,9 @@ struct cp_model {
     int classes;
     int heads;
     int *head;
+    cp_semantics semantics;
     char cfg_sha256[65], weights_sha256[65];
-    bool gpu; /* batch norm is folded as Darknet's forward on a GPU computes it, not as that on the CPU */
+    bool gpu; /* Debian's lineage: batch norm is folded as its forward on a GPU computes it, not as that on the CPU */
 
     /* What the engine prepares once per model (transposed weights, permutations); made under the lock. */
     pthread_mutex_t engine_lock;
@@ -42,6 +48,8 @@ ACTIVATION cp_host_activation(const char *name);
  * at 0, for who fills in all of them, which takes half as long. */
 cp_status cp_host_parse(const char *text, size_t length, bool random, network **net);
 void cp_host_free(network *net);
+/* model/lineage.c: from what was asked for, else from the shapes. */
+void cp_model_find_semantics(cp_model *model);
 /* model/table.c: fills the layer table, neuron layers, dependencies and heads from the shapes. */
 cp_status cp_model_build_table(cp_model *model);
 /* model/predict.c: one head's forward over the output of its logit layer, one image; output has the head's outputs. */

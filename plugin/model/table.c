@@ -17,7 +17,7 @@ static void fill_shape(cp_layer_info *info, const cp_cfg_layer *l)
 /* The layer's values are those of its source, unchanged. */
 static bool passes_on(const cp_cfg_layer *l)
 {
-    return l->type == CP_LAYER_DROPOUT || (l->type == CP_LAYER_ROUTE && l->n_sources == 1);
+    return l->type == CP_LAYER_DROPOUT || (l->type == CP_LAYER_ROUTE && l->n_sources == 1 && l->groups == 1);
 }
 
 static void fill_info(cp_model *model, int i)

@@ -94,8 +94,9 @@ static void tie_route(walk *w, int layer, const cp_cfg_layer *l)
     size_t at = cp_channels_first(c, layer);
     for (size_t s = 0; s < l->n_sources; s++) {
         if (!l->out_c) keep(w, l->sources[s], "read by layer %d [route], which joins other sizes", layer);
-        for (size_t i = 0; l->out_c && i < cp_channels_count(c, l->sources[s]); i++)
-            tie(c, at++, cp_channels_first(c, l->sources[s]) + i);
+        size_t n = cp_channels_count(c, l->sources[s]) / (size_t)l->groups, first = n * (size_t)l->group_id;
+        for (size_t i = 0; l->out_c && i < n; i++)
+            tie(c, at++, cp_channels_first(c, l->sources[s]) + first + i);
     }
 }
 
