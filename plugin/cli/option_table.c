@@ -49,6 +49,7 @@ static const char *const presets[] = {"code", "wang", NULL};
 static const char *const starts[] = {"1", "random", NULL};
 static const char *const modes[] = {"frozen", "zero", "gate", NULL};
 static const char *const removals[] = {"zero", "mean", NULL};
+static const char *const hosts[] = {"auto", "debian", "alexey", "hankai", NULL};
 static const char *const keys[] = {"strict", "lenient", NULL};
 static const char *const pictures[] = {"sheet", "heat", "zoom", "signed", "none", NULL};
 static const char *const colours[] = {"inferno", "viridis", "cividis", "grey", NULL};
@@ -78,12 +79,13 @@ const cp_option cp_option_table[] = {
          "detector: the detection of that number, as printed; 1 is the most probable; all: each of them"),
     CHOICE("target", CP_GROUP_ANSWER, target, targets, "detector: which logit of the detection", .initial = "class"),
     TEXT("unit", CP_GROUP_ANSWER, unit, "LAYER:INDEX", "explain this unit of a layer's output instead"),
-    REAL("thresh", CP_GROUP_ANSWER, thresh, "P", 0, 1, "detector: least probability of a detection", .initial = ".5"),
+    REAL("thresh", CP_GROUP_ANSWER, thresh, "P", 0, 1, "detector: least probability of a detection",
+         .otherwise = ".5; .25 where -host is not debian"),
     REAL("nms", CP_GROUP_ANSWER, nms, "IOU", 0, 1, "detector: overlap at which boxes are merged; 0: never",
          .initial = ".45"),
     INT("top", CP_GROUP_ANSWER, top, "K", 1, 1000, "classifier: classes shown", .initial = "5"),
     INT("letterbox", CP_GROUP_ANSWER, letterbox, "0|1", 0, 1,
-        "1: bars keep the photo's shape, as `predict` and `test` do; 0: stretch", .initial = "1"),
+        "1: bars keep the photo's shape; 0: it is stretched", .otherwise = "as the Darknet of -host does"),
     FILENAME("names", CP_GROUP_ANSWER, names, "FILE", "class names, one a line, instead of the .data file's"),
 
     {.name = "method", .group = CP_GROUP_PATH, .kind = CP_OPTION_METHOD, .offset = FIELD(method), .initial = "mct",
@@ -196,6 +198,10 @@ const cp_option cp_option_table[] = {
            .otherwise = "what the run needs"),
     INT("i", CP_GROUP_RUN, gpu, "N", -1, 1023, "GPU to use, where the build has one", .initial = "0"),
     TEXT("gpus", CP_GROUP_RUN, gpus, "N[,N...]", "share a list of images out over these GPUs"),
+    CHOICE("host", CP_GROUP_RUN, host, hosts,
+           "whose Darknet the network is answered for: batch norm, preparation of photos, thresholds, order of boxes; auto: "
+           "alexey where the cfg has what Debian's Darknet does not know, else debian",
+           .initial = "auto"),
     CHOICE("keys", CP_GROUP_RUN, keys, keys,
            "keys of the cfg that no Darknet has in such a section are an error, or a warning", .initial = "strict"),
     FLAG("nogpu", CP_GROUP_RUN, nogpu, "stay on the CPU"),
@@ -206,7 +212,7 @@ const cp_option cp_option_table[] = {
 const int cp_option_count = sizeof cp_option_table / sizeof *cp_option_table;
 
 /* Options that every command takes. */
-static const char common[] = "json quiet threads mem i keys nogpu dont_show ext_output h";
+static const char common[] = "json quiet threads mem i host keys nogpu dont_show ext_output h";
 
 bool cp_has_word(const char *list, const char *word)
 {

@@ -39,13 +39,14 @@ typedef struct {
 typedef struct {
     const char *method, *class_name, *box, *unit, *names, *out, *score, *path, *steps, *methods, *off, *data, *list, *valid;
     const char *gpus;
-    int target, offpath, granularity, init, preset, norms, mode, removed, keys; /* choices; granularity -1: the preset's */
+    int target, offpath, granularity, init, preset, norms, mode, removed, keys, host; /* choices; granularity -1: the preset's */
     int picture, colour;
     double alpha, blur; /* of pictures; blur -1: what suits the map */
     cp_number_list sparsity;
     double floor, keep, thresh, nms, eps, agree, tolerance, rate, momentum, gamma, clamp; /* of DGR's four, 0: the preset's */
     int sample, permutations, exact; /* sample: 0, all */
-    int letterbox, top, threads, gpu, seed, protect, iterations, rounds; /* iterations: 0, the preset's */
+    int letterbox; /* -1: as the network's lineage has it; cp_session_open resolves it, and thresh of -1 */
+    int top, threads, gpu, seed, protect, iterations, rounds; /* iterations: 0, the preset's */
     int draws, checks, maxpool, probes, refine;
     int images; /* 0: all (with -data CP_DATA_PICTURES) */
     int random; /* a seed; 0: not given */

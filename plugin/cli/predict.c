@@ -246,11 +246,17 @@ static int text_columns(const char *text)
 static void print_header(const cp_session *s, const cp_item *item, FILE *to)
 {
     const cp_placement *at = &item->placement;
+    const cp_semantics *semantics = cp_model_semantics(s->model);
     size_t w = at->photo_w, h = at->photo_h;
     const char *how = at->w != s->w || at->h != s->h ? "letterboxed" : w * s->h == h * s->w ? "scaled" : "stretched";
     fprintf(to, "%s: %zu x %zu", item->path, w, h);
     if (w != s->w || h != s->h)
         fprintf(to, ", %s to %zu x %zu", how, s->w, s->h);
+    if (semantics->lineage != CP_LINEAGE_DEBIAN)
+        fprintf(to, " for %s Darknet (%s)", semantics->lineage == CP_LINEAGE_ALEXEY ? "AlexeyAB's" : "hank-ai's",
+                semantics->reason);
+    if (!strcmp(how, "letterboxed") || !strcmp(how, "stretched"))
+        fprintf(to, " (-letterbox %d: %s)", !s->options->letterbox, s->options->letterbox ? "stretched" : "with bars");
 }
 
 static const cp_subject *subject_of_box(const cp_subject *subjects, int n, int box)

@@ -344,6 +344,17 @@ static cp_status read_gpus(cp_session *s)
 
 /* ---------------------------------------------------------------- open, close */
 
+static void resolve_options(cp_session *s)
+{
+    const cp_semantics *semantics = cp_model_semantics(s->model);
+    s->resolved = *s->options;
+    if (s->resolved.letterbox < 0)
+        s->resolved.letterbox = semantics->letterbox;
+    if (s->resolved.thresh < 0)
+        s->resolved.thresh = semantics->thresh;
+    s->options = &s->resolved;
+}
+
 cp_status cp_session_open(const cp_command *command, const cp_options *options, bool needs_weights, bool runs_images,
                           cp_session *s)
 {
@@ -360,6 +371,7 @@ cp_status cp_session_open(const cp_command *command, const cp_options *options, 
         status = cp_model_open(s->cfg_path, s->weights_path, &s->model);
     if (!status) {
         s->net = cp_model_shapes(s->model);
+        resolve_options(s);
         tell_warnings(s);
         status = open_names(s, data);
     }

@@ -19,6 +19,7 @@ typedef struct {
     const char *cfg_path, *weights_path; /* weights_path NULL: none given */
     const char *names_path; /* of -names or of the arguments; NULL: the .data file's, if any */
     cp_model *model;
+    cp_options resolved;   /* `options` points here: what was not given is as the network's lineage has it */
     const cp_cfg_net *net; /* the model's layers as the cfg says them */
     cp_names *names;  /* NULL: none given */
     size_t c, h, w;   /* of the network input */

@@ -220,6 +220,8 @@ json_t *cp_item_json(const cp_session *s, const cp_item *item)
     bad |= cp_json_set(model, "cfg_sha256", cp_json_text(cp_model_cfg_sha256(s->model)));
     bad |= cp_json_set(model, "weights", cp_json_text(s->weights_path));
     bad |= cp_json_set(model, "weights_sha256", cp_json_text(cp_model_weights_sha256(s->model)));
+    bad |= cp_json_set(model, "host", cp_json_text(cp_lineage_name(cp_model_semantics(s->model)->lineage)));
+    bad |= cp_json_set(model, "host_reason", cp_json_text(cp_model_semantics(s->model)->reason));
     bad |= cp_json_set(model, "neuron_layers", json_integer(n_layers));
     bad |= cp_json_set(model, "neurons", json_integer((json_int_t)cp_model_neuron_count(s->model)));
     bad |= cp_json_set(object, "critpath", cp_json_text(CP_VERSION));

@@ -172,19 +172,20 @@ static cp_status check_checkpoints(job *j, const char *cfg_path)
 /* ---------------------------------------------------------------- looking */
 
 /* The pictures: -list, or the first ones of the .data file's valid (or train) list. */
-static cp_status read_probes(const cp_options *o, cp_recorder *recorder)
+static cp_status read_probes(const cp_options *o, const cp_model *model, cp_recorder *recorder)
 {
     cp_data *data = NULL;
     cp_status status = CP_OK;
+    bool letterbox = o->letterbox < 0 ? cp_model_semantics(model)->letterbox : o->letterbox;
     if (o->list)
-        return cp_recorder_read_probes(recorder, o->list, (size_t)o->images, o->letterbox);
+        return cp_recorder_read_probes(recorder, o->list, (size_t)o->images, letterbox);
     if ((status = cp_data_read(o->data, &data)))
         return status;
     const char *list = data->valid ? data->valid : data->train;
     if (!list)
         status = cp_fail(CP_EINPUT, "-data: %s names neither a valid= nor a train= list", o->data);
     else
-        status = cp_recorder_read_probes(recorder, list, o->images ? (size_t)o->images : CP_DATA_PICTURES, o->letterbox);
+        status = cp_recorder_read_probes(recorder, list, o->images ? (size_t)o->images : CP_DATA_PICTURES, letterbox);
     cp_data_free(data);
     return status;
 }
@@ -225,7 +226,7 @@ static cp_status watch_folder(job *j, const cp_options *o)
     if (!status)
         status = cp_recorder_create(model, &recorder);
     if (!status)
-        status = read_probes(o, recorder);
+        status = read_probes(o, model, recorder);
     if (!status)
         status = leave_out_copies(j);
     if (!status && j->left_out)

@@ -65,6 +65,7 @@ static cp_status meta_to_text(const cp_model *model, const cp_path *path, const 
     SET("format", json_string(kind_name(path != NULL)));
     SET("format_version", json_integer(CP_PATH_FILE_VERSION));
     SET("program_version", json_string(CP_VERSION));
+    SET("host", json_string(cp_lineage_name(cp_model_semantics(model)->lineage)));
     SET("cfg_sha256", json_string(cp_model_cfg_sha256(model)));
     SET("weights_sha256", json_string(cp_model_weights_sha256(model)));
     SET("input_sha256", json_string(meta->input_sha256));
