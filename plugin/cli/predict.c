@@ -253,10 +253,10 @@ static void print_header(const cp_session *s, const cp_item *item, FILE *to)
     if (w != s->w || h != s->h)
         fprintf(to, ", %s to %zu x %zu", how, s->w, s->h);
     if (semantics->lineage != CP_LINEAGE_DEBIAN)
-        fprintf(to, " for %s Darknet (%s)", semantics->lineage == CP_LINEAGE_ALEXEY ? "AlexeyAB's" : "hank-ai's",
-                semantics->reason);
-    if (!strcmp(how, "letterboxed") || !strcmp(how, "stretched"))
-        fprintf(to, " (-letterbox %d: %s)", !s->options->letterbox, s->options->letterbox ? "stretched" : "with bars");
+        fprintf(to, " as %s Darknet does (%s; -host debian: with bars)",
+                semantics->lineage == CP_LINEAGE_ALEXEY ? "AlexeyAB's" : "hank-ai's", semantics->reason);
+    else if (cp_model_get_kind(s->model) == CP_DETECTOR && w * s->h != h * s->w)
+        fprintf(to, " (-host alexey: stretched)");
 }
 
 static const cp_subject *subject_of_box(const cp_subject *subjects, int n, int box)

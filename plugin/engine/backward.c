@@ -242,6 +242,13 @@ static const float *activations(const run *r, int layer, int position, int e)
     return cp_at(cp_frame_batch(r->frame, layer), image);
 }
 
+/* What the activation's derivative is taken from. */
+static const float *slopes_of(const run *r, int layer, int position, int e)
+{
+    return r->frame->engine->op[layer].keeps_z ? cp_frame_slope_values(r->frame, layer, r->entries[e].image)
+                                               : activations(r, layer, position, e);
+}
+
 static bool has_units(const run *r, int layer)
 {
     for (int e = 0; e < r->n; ++e) {
@@ -358,7 +365,8 @@ static void through_neurons(run *r, int layer, int position, bool expose, bool d
             if (expose && entry->gates)
                 for (size_t i = 0; i < part; ++i) g[i] *= entry->gates[neuron->offset + first + i];
             if (!descend) continue;
-            size_t nonzero = cp_mask_descend(words, first, a, part, activation, g);
+            const float *slopes = slopes_of(r, layer, position, e) + first;
+            size_t nonzero = cp_mask_descend(words, first, slopes, part, activation, g);
 #pragma omp atomic
             r->nonzero[e] += nonzero;
         }
@@ -446,7 +454,7 @@ static void backward_from_the_response(run *r)
         bool neurons = position >= 0, reached = r->touched[i + 1], own = has_units(r, i);
         const cp_points *points = cp_points_of(r->points, i);
         if (points && position >= 0 && reached)
-            cp_points_descend(points, activations(r, i, position, 0), r->frame->engine->op[i].activation, r->delta[i + 1]);
+            cp_points_descend(points, slopes_of(r, i, position, 0), r->frame->engine->op[i].activation, r->delta[i + 1]);
         else if (neurons && reached)
             through_neurons(r, i, position, true, !own);
         seed(r, i, AFTER_ACTIVATION);

@@ -100,6 +100,7 @@ static cp_status prepare_op(const cp_model *model, int i, cp_op *op)
         return cp_fail(CP_EINPUT, "layer %d: route of %d layers, at most %d are supported", i, info->n_sources,
                        CP_MAX_SOURCES);
     op->activation = info->neuron ? l->activation : LINEAR;
+    op->keeps_z = cp_activation_keeps_input(op->activation);
     op->n_sources = info->n_sources;
     for (int s = 0; s < info->n_sources; ++s) {
         int source = info->sources[s];

@@ -74,6 +74,7 @@ struct cp_op {
     const cp_layer_info *info;
     const cp_cfg_layer *cfg; /* what the cfg says of the layer */
     ACTIVATION activation;
+    bool keeps_z;            /* frames keep its pre-activations */
     int n_sources;
     int source[CP_MAX_SOURCES];          /* value owners; -1 is the input */
     size_t source_outputs[CP_MAX_SOURCES];
@@ -127,6 +128,7 @@ struct cp_frame {
     /* By layer + 1 (0 is the input): own buffers of (batch, outputs); NULL where another's is read. */
     float **value;
     float *values;        /* what they are parts of; a route's sources may be parts of the route's */
+    float **z;            /* by layer: pre-activations where the op keeps them, (batch, outputs) */
     uint16_t **index;     /* by layer: maxpool winners, (batch, outputs) */
     float **before_gate;  /* by neuron layer: activations before the gate, (batch, count); made at the first gated run */
     uint8_t *gated;       /* by image */
@@ -137,6 +139,8 @@ struct cp_frame {
     cp_device_frame *device; /* NULL: the CPU. Otherwise the buffers above are in a GPU's memory: engine/device.h */
 };
 
+/* What the derivative of a layer's activation is taken from, one image: its pre-activations or its output. */
+const float *cp_frame_slope_values(const cp_frame *frame, int layer, int image);
 /* The value a layer's readers see: entry stride 0 where a branch reads its base. */
 cp_batch cp_frame_batch(const cp_frame *frame, int value);
 cp_status cp_frame_arena(cp_frame *frame, size_t floats);
@@ -197,7 +201,9 @@ static inline void cp_valid_columns(int out_w, int stride, int offset, int width
 /* engine/activation.c */
 void cp_activate(float *x, size_t n, ACTIVATION activation);
 void cp_activate_bias(float *x, size_t n, float bias, ACTIVATION activation);
-/* delta *= act'(z), computed from y = act(z), as Darknet does. */
+/* Whether the derivative has to be taken from z, not from y = act(z). */
+bool cp_activation_keeps_input(ACTIVATION activation);
+/* delta *= act'(z), computed from y = act(z), as Darknet does, or from z itself: see above. */
 void cp_activation_gradient(const float *y, size_t n, ACTIVATION activation, float *delta);
 
 #endif

@@ -29,6 +29,10 @@ static bool owns(const cp_model *model, int branch_layer, bool branch, const cp_
 static cp_status allocate_on_device(cp_frame *frame)
 {
     int n = frame->model->layers;
+    for (int i = 0; i < n; ++i)
+        if (frame->engine->op[i].keeps_z)
+            return cp_fail(CP_EINPUT, "layer %d: activation %s has no GPU code yet; -nogpu computes on the CPU", i,
+                           frame->model->layer[i].activation);
     bool *owned = cp_alloc(n + 1, sizeof *owned, "frame");
     if (!owned) return CP_ERESOURCE;
     for (int i = -1; i < n; ++i)
@@ -84,11 +88,16 @@ static cp_status allocate(cp_frame *frame)
     int n = model->layers;
     frame->value = cp_alloc(n + 1, sizeof *frame->value, "frame");
     frame->index = cp_alloc(n, sizeof *frame->index, "frame");
+    frame->z = cp_alloc(n, sizeof *frame->z, "frame");
     frame->gated = cp_alloc(frame->batch, 1, "frame");
-    if (!frame->value || !frame->index || !frame->gated) return CP_ERESOURCE;
+    if (!frame->value || !frame->index || !frame->z || !frame->gated) return CP_ERESOURCE;
     if (frame->base ? cp_on_device(frame->base) : cp_device_chosen()) return allocate_on_device(frame);
     if (place_values(frame)) return CP_ERESOURCE;
     for (int i = 0; i < n; ++i) {
+        if (frame->value[i + 1] && frame->engine->op[i].keeps_z) {
+            frame->z[i] = cp_alloc_dirty(outputs_of(model, i) * frame->batch, sizeof(float), "frame");
+            if (!frame->z[i]) return CP_ERESOURCE;
+        }
         if (!frame->value[i + 1] || !frame->engine->op[i].has_index) continue;
         frame->index[i] = cp_alloc_dirty(outputs_of(model, i) * frame->batch, sizeof(uint16_t), "frame");
         if (!frame->index[i]) return CP_ERESOURCE;
@@ -154,10 +163,11 @@ void cp_frame_free(cp_frame *frame)
     } else {
         cp_free(frame->values);
         for (int i = 0; i < n && frame->index; ++i) cp_free(frame->index[i]);
+        for (int i = 0; i < n && frame->z; ++i) cp_free(frame->z[i]);
         for (int i = 0; i < frame->model->neuron_layers && frame->before_gate; ++i) cp_free(frame->before_gate[i]);
         cp_free(frame->arena);
     }
-    cp_free(frame->value), cp_free(frame->index), cp_free(frame->before_gate);
+    cp_free(frame->value), cp_free(frame->index), cp_free(frame->z), cp_free(frame->before_gate);
     cp_free(frame->gated), cp_free(frame->scratch.thread), cp_free(frame->scratch.shared), cp_free(frame->rows);
     cp_free(frame->scores);
     cp_free(frame);
@@ -272,6 +282,32 @@ static cp_status prepare_gates(cp_frame *frame, int images, const cp_restriction
     return CP_OK;
 }
 
+/* The layer without its activation, then that, part by part while it is in cache. */
+static void run_and_keep(cp_frame *frame, const cp_op *op, int images, const cp_batch *in, cp_batch out)
+{
+    enum { PART = 1 << 14 };
+    cp_op linear = *op;
+    size_t outputs = op->info->outputs;
+    int parts = (int)((outputs + PART - 1) / PART);
+    linear.activation = LINEAR;
+    op->type->forward(&linear, images, in, out, frame->index[op->info->index], false, &frame->scratch);
+#pragma omp parallel for collapse(2) num_threads(cp_threads_for((double)images * outputs))
+    for (int b = 0; b < images; ++b)
+        for (int p = 0; p < parts; ++p) {
+            size_t first = (size_t)p * PART, n = outputs - first < PART ? outputs - first : PART;
+            float *a = cp_at(out, b) + first;
+            memcpy(frame->z[op->info->index] + b * outputs + first, a, n * sizeof *a);
+            cp_activate(a, n, op->activation);
+        }
+}
+
+const float *cp_frame_slope_values(const cp_frame *frame, int layer, int image)
+{
+    if (!frame->engine->op[layer].keeps_z) return cp_at(cp_frame_batch(frame, layer), image);
+    for (; !frame->z[layer]; frame = frame->base) image = frame->base_image;
+    return frame->z[layer] + image * outputs_of(frame->model, layer);
+}
+
 void cp_frame_run_layer(cp_frame *frame, int layer, int images)
 {
     const cp_op *op = &frame->engine->op[layer];
@@ -280,6 +316,8 @@ void cp_frame_run_layer(cp_frame *frame, int layer, int images)
     cp_batch out = cp_frame_batch(frame, layer);
     if (cp_on_device(frame))
         cp_device_forward(frame, layer, images, in, out, frame->index[layer], false, op->activation);
+    else if (op->keeps_z)
+        run_and_keep(frame, op, images, in, out);
     else if (frame->rows && frame->rows[layer].n)
         cp_rows_forward(op, &frame->rows[layer], images, in[0], out);
     else
@@ -421,6 +459,8 @@ static size_t frame_bytes(const cp_model *model, bool branch, int layer, const c
         size_t outputs = outputs_of(model, i);
         values += outputs * sizeof(float);
         if (i >= 0 && model->net->layers[i].type == MAXPOOL) values += outputs * sizeof(uint16_t);
+        if (i >= 0 && model->layer[i].neuron && cp_activation_keeps_input(model->net->layers[i].activation))
+            values += outputs * sizeof(float);
         if (outputs > largest) largest = outputs;
     }
     return values * batch + 3 * largest * sizeof(float) * entries;

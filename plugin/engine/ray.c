@@ -78,7 +78,7 @@ static void find_courses(cp_ray *ray)
     memset(ray->channel[origin], SCALED, info_of(ray, origin)->c);
     for (int i = origin + 1; i < model->layers; ++i) {
         const cp_op *op = &ray->branch->engine->op[i];
-        if (!runs(ray, i) || !reads_only_affine(ray, op)) continue;
+        if (!runs(ray, i) || !reads_only_affine(ray, op) || op->keeps_z) continue;
         ray->course[i] = op->activation == LINEAR ? AFFINE : BENT;
         if (ray->course[i] == AFFINE) classify_channels(ray, op);
     }

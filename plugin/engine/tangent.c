@@ -79,7 +79,7 @@ static void through_activation(run *r, int layer, int position)
         for (int c = 0; c < chunks; ++c) {
             size_t first = (size_t)c * CHUNK, part = count - first < CHUNK ? count - first : CHUNK;
             float *t = r->tangent[layer + 1] + e * count + first;
-            const float *a = cp_at(cp_frame_batch(r->frame, layer), r->image[e]) + first;
+            const float *a = cp_frame_slope_values(r->frame, layer, r->image[e]) + first;
             if (r->observer && r->observer->before_activation)
                 r->observer->before_activation(r->observer->user, neuron, e, first, t, part);
             cp_activation_gradient(a, part, r->frame->engine->op[layer].activation, t);

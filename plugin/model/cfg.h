@@ -217,6 +217,8 @@ cp_status cp_cfg_check_all(const cp_cfg *cfg, size_t max_bytes, cp_cfg_net **net
 /* For the whole process: keys that no Darknet has in such a section are warned of, not refused. At first false. */
 void cp_cfg_set_lenient(bool lenient);
 void cp_cfg_net_free(cp_cfg_net *net);
+/* One more line in net->warnings. */
+cp_status cp_cfg_add_warning(cp_cfg_net *net, const char *text);
 
 /* What the cfg says of an open model's layers; it lives as long as the model. */
 const cp_cfg_net *cp_model_shapes(const cp_model *model);

@@ -49,29 +49,34 @@ cp_status cp_cfg_flag(const cp_cfg_walk *walk, const char *key, bool *value)
     return CP_OK;
 }
 
-static cp_status warn(cp_cfg_net *net, const cp_cfg *cfg, size_t section, int line, const char *format, ...)
-    __attribute__((format(printf, 5, 6)));
-
-static cp_status warn(cp_cfg_net *net, const cp_cfg *cfg, size_t section, int line, const char *format, ...)
+cp_status cp_cfg_add_warning(cp_cfg_net *net, const char *text)
 {
     /* Powers of two are where the array is full. */
     size_t n = net->n_warnings;
     if ((n & (n - 1)) == 0) {
         char **larger = realloc(net->warnings, (n ? 2 * n : 1) * sizeof *larger);
-        if (!larger) return cp_fail(CP_ERESOURCE, "%s: out of memory for warnings", cp_cfg_path(cfg));
+        if (!larger) return cp_fail(CP_ERESOURCE, "cfg: out of memory for warnings");
         net->warnings = larger;
     }
-    char where[700], text[300];
-    cp_cfg_where(cfg, section, line, where, sizeof where);
+    net->warnings[n] = strdup(text);
+    if (!net->warnings[n]) return cp_fail(CP_ERESOURCE, "cfg: out of memory for warnings");
+    net->n_warnings++;
+    return CP_OK;
+}
+
+static cp_status warn(cp_cfg_net *net, const cp_cfg *cfg, size_t section, int line, const char *format, ...)
+    __attribute__((format(printf, 5, 6)));
+
+static cp_status warn(cp_cfg_net *net, const cp_cfg *cfg, size_t section, int line, const char *format, ...)
+{
+    char text[1000];
+    cp_cfg_where(cfg, section, line, text, 700);
+    size_t length = strlen(text);
     va_list args;
     va_start(args, format);
-    vsnprintf(text, sizeof text, format, args);
+    vsnprintf(text + length, sizeof text - length, format, args);
     va_end(args);
-    char *warning = NULL;
-    if (asprintf(&warning, "%s%s", where, text) < 0)
-        return cp_fail(CP_ERESOURCE, "%s: out of memory for warnings", cp_cfg_path(cfg));
-    net->warnings[net->n_warnings++] = warning;
-    return CP_OK;
+    return cp_cfg_add_warning(net, text);
 }
 
 /* Keeps the message of a failed check of a section and goes on, when that is asked for. */

@@ -164,7 +164,17 @@ static layer make_layer(const cp_cfg_net *net, const cp_cfg_layer *c)
     return l;
 }
 
-ACTIVATION cp_host_activation(const char *name) { return get_activation((char *)name); }
+ACTIVATION cp_host_activation(const char *name)
+{
+    static const struct {
+        const char *name;
+        int activation;
+    } others[] = {{"mish", CP_MISH}, {"swish", CP_SWISH}, {"hard_mish", CP_HARD_MISH}, {"relu6", CP_RELU6},
+                  {"gelu", CP_GELU}, {"revleaky", LEAKY}};
+    for (size_t i = 0; i < sizeof others / sizeof *others; ++i)
+        if (!strcmp(name, others[i].name)) return (ACTIVATION)others[i].activation;
+    return get_activation((char *)name);
+}
 
 cp_status cp_host_build(const cp_cfg_net *shapes, bool random, network **out)
 {

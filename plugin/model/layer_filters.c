@@ -106,7 +106,7 @@ static const cp_cfg_key convolutional_keys[] = {
     CP_MODERN_TRAINING("reverse"), CP_MODERN_TRAINING("stream"), CP_MODERN_TRAINING("wait_stream"), CP_KEYS_END};
 
 const cp_layer_row cp_row_convolutional = {
-    .name = "convolutional", .aliases = {"conv"}, .neuron = true, .filters = true, .keys = convolutional_keys,
+    .name = "convolutional", .aliases = {"conv"}, .neuron = true, .curved = 2, .filters = true, .keys = convolutional_keys,
     .shape = shape_convolutional, .macs = macs_convolutional, .reads = reads_window};
 
 /* ---- [deconvolutional] ---- */

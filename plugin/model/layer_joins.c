@@ -71,7 +71,7 @@ static const cp_cfg_key shortcut_keys[] = {
     CP_REFUSED("weights_type", "it is not supported yet"), CP_REFUSED("weights_normalization", "it is not supported yet"),
     CP_KEYS_END};
 
-const cp_layer_row cp_row_shortcut = {.name = "shortcut", .neuron = true, .keys = shortcut_keys,
+const cp_layer_row cp_row_shortcut = {.name = "shortcut", .neuron = true, .curved = 1, .keys = shortcut_keys,
                                       .shape = shape_shortcut, .reads = reads_shortcut, .ties = CP_TIES_EACH};
 
 /* ---- [route] ---- */

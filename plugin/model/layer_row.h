@@ -65,6 +65,7 @@ typedef struct {
     bool modern;                  /* AlexeyAB's and hank-ai's Darknet have it, Debian's has not */
     bool head;                    /* it ends the differentiable part */
     bool neuron;                  /* with an activation that is not linear, its output is a neuron layer */
+    int curved;                   /* 1: mish and swish are fine as activation; 2: hard_mish too */
     bool filters;                 /* it has filters of its own, each with a bias */
     const cp_cfg_key *keys;       /* besides those of every layer; ends in CP_KEYS_END */
     /* Reads the keys and fills in walk->layer, whose inputs, c, h, w and sources (the layer before) are set: shape,

@@ -171,21 +171,49 @@ static cp_status check_refused(const cp_cfg *cfg, size_t section, const cp_cfg_p
                          key->reason);
 }
 
-/* Darknet's name, in memory that stays; NULL: it is none. */
-static const char *find_activation(const char *name)
+/* Darknet's activations, then those of AlexeyAB's. `curved`: which layers have it, as cp_layer_row.curved says. */
+static const struct {
+    const char *name;
+    bool modern;
+    int curved;
+    const char *refused;
+} activations[] = {
+    {"logistic", false, 0, NULL}, {"loggy", false, 0, NULL}, {"relu", false, 0, NULL}, {"elu", false, 0, NULL},
+    {"selu", false, 0, NULL}, {"relie", false, 0, NULL}, {"plse", false, 0, NULL}, {"hardtan", false, 0, NULL},
+    {"lhtan", false, 0, NULL}, {"linear", false, 0, NULL}, {"ramp", false, 0, NULL}, {"leaky", false, 0, NULL},
+    {"tanh", false, 0, NULL}, {"stair", false, 0, NULL}, {"relu6", true, 0, NULL}, {"gelu", true, 0, NULL},
+    {"revleaky", true, 0, NULL}, {"mish", true, 1, NULL}, {"swish", true, 1, NULL}, {"hard_mish", true, 2, NULL},
+    {"normalize_channels", true, 2, "it ties all channels of a pixel"},
+    {"normalize_channels_softmax", true, 2, "it ties all channels of a pixel"},
+    {"normalize_channels_softmax_maxval", true, 2, "it ties all channels of a pixel"},
+};
+enum { ACTIVATIONS = sizeof activations / sizeof *activations };
+
+/* Its number, -1: there is none of that name. */
+static int find_activation(const char *name)
 {
-    static const char *const names[] = {"logistic", "loggy", "relu", "elu", "selu", "relie", "plse", "hardtan", "lhtan",
-                                        "linear", "ramp", "leaky", "tanh", "stair"};
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-        if (!strcmp(name, names[i])) return names[i];
-    return NULL;
+    for (int i = 0; i < ACTIVATIONS; i++)
+        if (!strcmp(name, activations[i].name)) return i;
+    return -1;
 }
 
-static cp_status check_activation(const cp_cfg *cfg, size_t section, const cp_cfg_pair *pair)
+static cp_status check_activation(const cp_cfg *cfg, size_t section, const cp_layer_type *type, const cp_cfg_pair *pair)
 {
-    if (find_activation(pair->value)) return CP_OK;
-    return cp_cfg_refuse(cfg, section, pair->line, "activation=%.40s is none of Darknet's (logistic loggy relu elu selu "
-                         "relie plse hardtan lhtan linear ramp leaky tanh stair)", pair->value);
+    const char *names[ACTIVATIONS];
+    int i = find_activation(pair->value);
+    if (i < 0) {
+        for (int k = 0; k < ACTIVATIONS; k++) names[k] = activations[k].name;
+        const char *near = cp_nearest_name(pair->value, names, ACTIVATIONS);
+        return cp_cfg_refuse(cfg, section, pair->line, "activation=%.40s is none of Darknet's%s%s%s", pair->value,
+                             near ? ", did you mean " : "", near ? near : "", near ? "?" : "");
+    }
+    if (activations[i].refused)
+        return cp_cfg_refuse(cfg, section, pair->line, "activation=%s is not supported: %s", pair->value,
+                             activations[i].refused);
+    if (activations[i].curved > rows[*type]->curved)
+        return cp_cfg_refuse(cfg, section, pair->line, "activation=%s is not supported here: Darknet has it for "
+                             "convolutions%s only", pair->value, activations[i].curved == 1 ? " and shortcuts" : "");
+    return CP_OK;
 }
 
 static bool lenient_keys;
@@ -195,6 +223,10 @@ void cp_cfg_set_lenient(bool lenient) { lenient_keys = lenient; }
 bool cp_cfg_is_modern(const cp_layer_type *type, const cp_cfg_pair *pair)
 {
     const cp_cfg_key *key = find_key(type, pair->key);
+    if (key && !strcmp(key->name, "activation")) {
+        int i = find_activation(pair->value);
+        return i >= 0 && activations[i].modern;
+    }
     return key && key->modern;
 }
 
@@ -215,7 +247,7 @@ cp_status cp_cfg_check_key(const cp_cfg *cfg, size_t section, const cp_layer_typ
     } else if (key->kind == CP_KEY_REFUSED) {
         return check_refused(cfg, section, pair, key);
     } else if (!strcmp(key->name, "activation")) {
-        return check_activation(cfg, section, pair);
+        return check_activation(cfg, section, type, pair);
     }
     return CP_OK;
 }
@@ -238,8 +270,8 @@ cp_status cp_layer_need_image(const cp_cfg_walk *walk)
 
 void cp_layer_find_activation(const cp_cfg_walk *walk, const char *fallback)
 {
-    const char *name = find_activation(cp_cfg_string(walk->cfg, walk->section, "activation", fallback));
-    walk->layer->activation = name ? name : fallback; /* what is none has been blamed with the keys */
+    int i = find_activation(cp_cfg_string(walk->cfg, walk->section, "activation", fallback));
+    walk->layer->activation = i < 0 ? fallback : activations[i].name; /* what is none has been blamed with the keys */
 }
 
 cp_status cp_layer_set_output(const cp_cfg_walk *walk, long c, long h, long w)

@@ -16,19 +16,37 @@ const char *cp_lineage_name(cp_lineage lineage)
     return (unsigned)lineage < sizeof names / sizeof *names ? names[lineage] : "unknown";
 }
 
+/* Debian's Darknet does not know these keys of a [yolo], and goes on without them. */
+static cp_status decode_as_debian(cp_cfg_net *net)
+{
+    cp_status status = CP_OK;
+    for (size_t i = 0; i < net->n_layers && !status; ++i) {
+        cp_cfg_layer *l = &net->layers[i];
+        if (l->type != CP_LAYER_YOLO || (l->scale_x_y == 1 && l->nms_kind == CP_NMS_DEFAULT)) continue;
+        char text[160];
+        snprintf(text, sizeof text, "layer %zu [yolo], line %d: -host debian: its scale_x_y and nms_kind are not used", i,
+                 l->line);
+        l->scale_x_y = 1;
+        l->nms_kind = CP_NMS_DEFAULT;
+        status = cp_cfg_add_warning(net, text);
+    }
+    return status;
+}
+
 /* Keys of AlexeyAB's are hank-ai's too, who went on from there: where nothing is asked for, they mean AlexeyAB. */
-void cp_model_find_semantics(cp_model *model)
+cp_status cp_model_find_semantics(cp_model *model)
 {
     cp_semantics *s = &model->semantics;
-    const cp_cfg_net *net = model->shapes;
+    cp_cfg_net *net = model->shapes;
     *s = (cp_semantics){.lineage = asked, .letterbox = true, .thresh = .5, .nms = .45};
     if (asked != CP_LINEAGE_AUTO) snprintf(s->reason, sizeof s->reason, "asked for");
     else if (*net->modern) snprintf(s->reason, sizeof s->reason, "%s", net->modern);
     else snprintf(s->reason, sizeof s->reason, "nothing in the cfg is of another");
     if (asked == CP_LINEAGE_AUTO) s->lineage = *net->modern ? CP_LINEAGE_ALEXEY : CP_LINEAGE_DEBIAN;
-    if (s->lineage == CP_LINEAGE_DEBIAN) return;
+    if (s->lineage == CP_LINEAGE_DEBIAN) return decode_as_debian(net);
     s->letterbox = net->letter_box;
     s->thresh = .25;
+    return CP_OK;
 }
 
 const cp_semantics *cp_model_semantics(const cp_model *model) { return &model->semantics; }

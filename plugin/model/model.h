@@ -8,6 +8,9 @@
 #include "darknet.h"
 #include "model/weights.h"
 
+/* Activations of AlexeyAB's Darknet, behind those of ACTIVATION. */
+enum { CP_MISH = 100, CP_SWISH, CP_HARD_MISH, CP_RELU6, CP_GELU };
+
 /* Layers that Darknet's own enumeration does not have. */
 enum {
     CP_HOST_GROUP_ROUTE = 1000, /* [route] with groups */
@@ -49,7 +52,7 @@ ACTIVATION cp_host_activation(const char *name);
 cp_status cp_host_parse(const char *text, size_t length, bool random, network **net);
 void cp_host_free(network *net);
 /* model/lineage.c: from what was asked for, else from the shapes. */
-void cp_model_find_semantics(cp_model *model);
+cp_status cp_model_find_semantics(cp_model *model);
 /* model/table.c: fills the layer table, neuron layers, dependencies and heads from the shapes. */
 cp_status cp_model_build_table(cp_model *model);
 /* model/predict.c: one head's forward over the output of its logit layer, one image; output has the head's outputs. */

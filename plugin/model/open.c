@@ -28,7 +28,7 @@ static cp_status open_checked(cp_model *model, const char *weights)
     cp_status status = cp_cfg_read(model->cfg_path, &cfg);
     if (!status) status = cp_cfg_prepare(cfg, 1, 0, 0);
     if (!status) status = cp_cfg_check(cfg, 0, &model->shapes);
-    if (!status) cp_model_find_semantics(model);
+    if (!status) status = cp_model_find_semantics(model);
     const cp_cfg_net *net = model->shapes;
     if (!status && weights) status = cp_weights_open(weights, net, model->cfg_path, &file);
     if (!status) status = cp_host_build(net, !weights, &model->net);

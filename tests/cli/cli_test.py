@@ -359,7 +359,7 @@ class Lines(FolderTest):
         lines, said = self.explain(*YOLO, "photo.png", "-thresh", ".59", "-box", "2")
         n = len(said["prediction"])
         self.assertTrue(2 < n <= 10)
-        self.assertRegex(lines[0], rf"^photo\.png: 40 x 30, letterboxed to \d+ x \d+; {n} detections above 0\.59$")
+        self.assertRegex(lines[0], rf"^photo\.png: 40 x 30, letterboxed to \d+ x \d+ \(-host alexey: stretched\); {n} detections above 0\.59$")
         for each in said["prediction"]:
             x, y, w, h = each["photo_xywh"]
             place = [min(max(at, 0), last) for at, last in ((x, 39), (x + w, 39), (y, 29), (y + h, 29))]

@@ -24,7 +24,7 @@ class Comparison(FolderTest):
     def lines(self, arguments):
         """What explain prints, as Darknet's verbs would: classes "97.12%: name", detections "name: 87%", in the order of
         the JSON, which is Darknet's; and the marks of those explained."""
-        result = critpath("explain", *arguments, "-quiet", "-no-picture", "-layers", "-out", self.path("x"), folder=self.folder)
+        result = critpath("explain", *arguments, "-host", "debian", "-quiet", "-no-picture", "-layers", "-out", self.path("x"), folder=self.folder)
         self.assertEqual(result.code, 0, result.err)
         with open(self.path("x.json")) as file:
             prediction = json.load(file)["prediction"]

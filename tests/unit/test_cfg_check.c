@@ -123,9 +123,13 @@ static void test_bad_convolutions(void **state)
          "t.cfg: layer 0 [conv], line 8: groups=4 must divide the 4 channels of the input and filters=6"},
         {NET "[conv]\nfilters=6\nsize=3\ngroups=3\n",
          "t.cfg: layer 0 [conv], line 8: groups=3 must divide the 4 channels of the input and filters=6"},
-        {NET "[conv]\nactivation=mish\n",
-         "t.cfg: layer 0 [conv], line 6: activation=mish is none of Darknet's (logistic loggy relu elu selu relie "
-         "plse hardtan lhtan linear ramp leaky tanh stair)"},
+        {NET "[conv]\nactivation=silu\n",
+         "t.cfg: layer 0 [conv], line 6: activation=silu is none of Darknet's, did you mean selu?"},
+        {NET "[conv]\nactivation=normalize_channels\n",
+         "t.cfg: layer 0 [conv], line 6: activation=normalize_channels is not supported: it ties all channels of a pixel"},
+        {NET "[connected]\nactivation=mish\n",
+         "t.cfg: layer 0 [connected], line 6: activation=mish is not supported here: Darknet has it for convolutions and "
+         "shortcuts only"},
         {NET "[conv]\nsize=1\nstride=2\n",
          "t.cfg: layer 0 [conv], line 7: size=1 with stride=2 and padding=0: Darknet ignores both in a 1x1 "
          "convolution, stride=1 and padding=0 are needed"},
@@ -202,8 +206,10 @@ static void test_bad_references(void **state)
          "t.cfg: layer 1 [route], line 12: layers=3 names layer 3, 0 to 0 is allowed"},
         {NET CONV "[route]\nlayers=-1,\n",
          "t.cfg: layer 1 [route], line 12: layers: item 2 of 2, '', is not an integer of 32 bits"},
-        {NET CONV "[route]\nlayers=-1\ngroups=2\ngroup_id=1\n",
-         "t.cfg: layer 1 [route], line 13: groups=2 is not supported: it is not supported yet"},
+        {NET CONV "[route]\nlayers=-1\ngroups=3\n",
+         "t.cfg: layer 1 [route], line 13: groups=3 must divide the 4 channels of layer 0"},
+        {NET CONV "[route]\nlayers=-1\ngroups=2\ngroup_id=2\n",
+         "t.cfg: layer 1 [route], line 14: group_id=2, 0 to 1 is allowed (groups=2)"},
         {NET CONV "[maxpool]\nsize=2\nstride=2\n[route]\nlayers=0,1\n" CONV,
          "t.cfg: layer 3 [convolutional], line 16: the layer before gives 240 values but no image (channels, height "
          "and width), which is needed"},
@@ -246,8 +252,7 @@ static void test_bad_small_layers(void **state)
         {NET "[reorg]\nextra=1\nflatten=1\n",
          "t.cfg: layer 0 [reorg], line 6: extra=1 cannot go with flatten or reverse"},
         {NET "[activation]\nactivation=ReLU\n",
-         "t.cfg: layer 0 [activation], line 6: activation=ReLU is none of Darknet's (logistic loggy relu elu selu "
-         "relie plse hardtan lhtan linear ramp leaky tanh stair)"},
+         "t.cfg: layer 0 [activation], line 6: activation=ReLU is none of Darknet's, did you mean relu?"},
         {NET CONV "[dropout]\nprobability=1\n",
          "t.cfg: layer 1 [dropout], line 12: probability=1, at least 0 and below 1 is needed"},
         {NET "[crop]\ncrop_height=7\ncrop_width=8\n",
@@ -291,8 +296,6 @@ static void test_bad_detector_heads(void **state)
         {NET CONV14 "[yolo]\nclasses=2147483647\nnum=2147483647\n",
          "t.cfg: layer 1 [yolo], line 9: the layer before gives 14 channels, (classes+5)*num needs "
          "4611686024869838844"},
-        {NET CONV14 "[yolo]\nclasses=2\nnum=2\nnew_coords=1\n",
-         "t.cfg: layer 1 [yolo], line 11: new_coords=1 is not supported: it is not supported yet"},
         {NET CONV14 "[yolo]\nclasses=2\nnum=2\n[yolo]\nclasses=2\nnum=2\n",
          "t.cfg: layer 2 [yolo], line 11: reads layer 1 [yolo], a head, whose output only [cost] may read"},
         {NET CONV14 "[region]\nclasses=3\nnum=2\n",

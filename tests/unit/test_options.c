@@ -60,8 +60,8 @@ static void defaults(void **state)
     assert_string_equal(o.method, "mct");
     assert_true(o.target == CP_TARGET_CLASS && o.offpath == CP_OFFPATH_FROZEN && o.granularity == -1);
     assert_int_equal(o.sparsity.n, 0);
-    assert_true(o.thresh == .5 && o.nms == .45 && o.floor == 0);
-    assert_int_equal(o.letterbox, 1);
+    assert_true(o.thresh == -1 && o.nms == .45 && o.floor == 0);
+    assert_int_equal(o.letterbox, -1);
     assert_int_equal(o.top, 5);
     assert_true(o.mem == 0 && !o.json && !o.quiet && !o.out && !o.unit && !o.class_name && !o.box);
     assert_int_equal(parse(&commands[1], "a.cfg", &o), CP_OK);
