@@ -169,6 +169,7 @@ static void *reader(void *user)
         job *j = job_of(l, k);
         *j = (job){.path = path};
         read_job(l, j);
+        j->item.index = (size_t)k;
         lock(l);
         l->photo_bytes += photo_bytes(j);
         l->read = k + 1;

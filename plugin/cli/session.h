@@ -39,6 +39,7 @@ typedef struct {
 /* One image on its way. */
 typedef struct {
     const char *path;
+    size_t index;       /* place in the list, from 0 */
     char prefix[4096];  /* results are PREFIX.png and so on */
     cp_picture photo;
     cp_placement placement;

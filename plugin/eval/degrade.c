@@ -8,6 +8,7 @@
 
 #include "engine/memory.h"
 #include "io/error.h"
+#include "io/smooth.h"
 #include "score/random.h"
 
 enum { BATCH = 8 };
@@ -81,42 +82,27 @@ static void fill_with_mean(job *j)
     }
 }
 
-/* One line of `n` values, `step` floats apart; beyond the ends the outermost values go on. */
-static void blur_line(const float *kernel, int radius, float *line, size_t n, size_t step, float *copy)
+cp_status cp_eval_smooth(float *plane, size_t w, const cp_placement *at, double share)
 {
-    for (size_t i = 0; i < n; i++)
-        copy[i] = line[i * step];
-    for (size_t i = 0; i < n; i++) {
-        float sum = 0;
-        for (int k = -radius; k <= radius; k++) {
-            long at = (long)i + k;
-            sum += kernel[k + radius] * copy[at < 0 ? 0 : at >= (long)n ? (long)n - 1 : at];
-        }
-        line[i * step] = sum;
-    }
+    size_t longer = at->w > at->h ? at->w : at->h;
+    float *photo = cp_alloc(at->w * at->h, sizeof *photo, "blur");
+    if (!photo)
+        return CP_ERESOURCE;
+    for (size_t y = 0; y < at->h; y++)
+        memcpy(photo + y * at->w, plane + (at->y + y) * w + at->x, at->w * sizeof *photo);
+    cp_status status = cp_smooth(photo, at->h, at->w, share * (double)longer);
+    for (size_t y = 0; y < at->h && !status; y++)
+        memcpy(plane + (at->y + y) * w + at->x, photo + y * at->w, at->w * sizeof *photo);
+    cp_free(photo);
+    return status;
 }
 
 static cp_status fill_with_blur(job *j)
 {
-    const cp_placement *at = &j->target->placement;
-    size_t longer = at->w > at->h ? at->w : at->h;
-    double share = j->options->blur > 0 ? j->options->blur : RISE_BLUR, sigma = share * (double)longer, sum = 0;
-    int radius = (int)ceil(3 * sigma);
-    float *kernel = cp_alloc(2 * (size_t)radius + 1, sizeof *kernel, "blur"), *copy = cp_alloc(longer, sizeof *copy, "blur");
-    cp_status status = kernel && copy ? CP_OK : CP_ERESOURCE;
-    for (int k = -radius; k <= radius && !status; k++)
-        sum += exp(-.5 * k * k / (sigma * sigma));
-    for (int k = -radius; k <= radius && !status; k++)
-        kernel[k + radius] = (float)(exp(-.5 * k * k / (sigma * sigma)) / sum);
-    for (size_t c = 0; c < j->c && !status; c++) {
-        float *photo = j->filled + (c * j->h + at->y) * j->w + at->x;
-        for (size_t y = 0; y < at->h; y++)
-            blur_line(kernel, radius, photo + y * j->w, at->w, 1, copy);
-        for (size_t x = 0; x < at->w; x++)
-            blur_line(kernel, radius, photo + x, at->h, j->w, copy);
-    }
-    cp_free(kernel);
-    cp_free(copy);
+    cp_status status = CP_OK;
+    for (size_t c = 0; c < j->c && !status; c++)
+        status = cp_eval_smooth(j->filled + c * j->h * j->w, j->w, &j->target->placement,
+                                j->options->blur > 0 ? j->options->blur : RISE_BLUR);
     return status;
 }
 

@@ -40,6 +40,9 @@ typedef struct {
 cp_status cp_degrade(const cp_model *model, const float *input, const float *map, const cp_eval_target *target,
                      const cp_degrade_options *options, double *probability);
 
+/* plane (h,w) of the network input: where the photo lies it is smoothed by a Gaussian of sigma = share * its longer side there. */
+cp_status cp_eval_smooth(float *plane, size_t w, const cp_placement *placement, double share);
+
 /* Area under y over x by trapezoids, divided by x[n-1] - x[0]; NAN for fewer than two points. */
 double cp_curve_area(const double *x, const double *y, int n);
 

@@ -1,23 +1,14 @@
 /* The probability that tests of maps follow: a classifier's class, or a detection wherever its box has moved to. */
-#include <math.h>
-
 #include "eval/degrade.h"
 #include "io/error.h"
+#include "model/labels.h"
 
 static const float LEAST_PROBABILITY = 1e-4f; /* boxes below it count as 0 */
 static const double SAME_BOX = .5;            /* IoU */
 
-static double overlap(double a, double a_size, double b, double b_size)
+static bool overlaps(const cp_detection *a, const cp_detection *b)
 {
-    double left = fmax(a - a_size / 2, b - b_size / 2), right = fmin(a + a_size / 2, b + b_size / 2);
-    return fmax(right - left, 0);
-}
-
-static double intersection_over_union(const cp_detection *a, const cp_detection *b)
-{
-    double both = overlap(a->x, a->w, b->x, b->w) * overlap(a->y, a->h, b->y, b->h);
-    double either = (double)a->w * a->h + (double)b->w * b->h - both;
-    return either > 0 ? both / either : 0;
+    return cp_box_overlap(a->x, a->y, a->w, a->h, b->x, b->y, b->w, b->h) >= SAME_BOX;
 }
 
 static cp_status detection_probability(const cp_frame *frame, int image, const cp_eval_target *target,
@@ -37,7 +28,7 @@ static cp_status detection_probability(const cp_frame *frame, int image, const c
     *probability = 0;
     for (int i = 0; i < n && !status; i++)
         if (found[i].class_id == target->class_id && found[i].probability > *probability &&
-            intersection_over_union(&found[i], target->detection) >= SAME_BOX)
+            overlaps(&found[i], target->detection))
             *probability = found[i].probability;
     cp_free_detections(found);
     cp_free(logits);
