@@ -57,7 +57,10 @@ static void caption_heat(const cp_drawn *drawn, const cp_heat_region *region, bo
     snprintf(text, CP_DRAWN_TEXT, "%s", heat ? "heat: where the path's neurons speak for this answer."
                                              : "heat: how much the answer hangs on each place.");
     if (region->zero) {
-        add(text, " There is none%s%s.", *drawn->zero ? ": " : "", drawn->zero);
+        const char *why = *drawn->zero           ? drawn->zero
+                          : heat && *drawn->path ? "no layer of small cells has a neuron on the path that speaks for it"
+                                                 : "";
+        add(text, " There is none%s%s.", *why ? ": " : "", why);
         return;
     }
     add(text, " The white line holds %s of it on %s of the photo.",

@@ -22,7 +22,9 @@ void cp_drawn_make(const cp_session *s, const cp_item *item, const cp_subject *s
                    const char *zero, cp_drawn *drawn)
 {
     *drawn = (cp_drawn){.has_box = subject->detection};
-    snprintf(drawn->title, sizeof drawn->title, "%s", subject->label);
+    bool of_class = !subject->detection || s->options->target == CP_TARGET_CLASS;
+    const char *target = of_class ? "" : cp_choice_name("target", s->options->target);
+    snprintf(drawn->title, sizeof drawn->title, "%s%s%s", subject->label, *target ? ": " : "", target);
     snprintf(drawn->path, sizeof drawn->path, "%s", path);
     snprintf(drawn->zero, sizeof drawn->zero, "%s", zero ? zero : "");
     if (drawn->has_box)

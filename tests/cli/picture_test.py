@@ -51,6 +51,11 @@ class Explained(FolderTest):
                   ".01")
         self.assertIn(read(self.path("same.png")), seen)
 
+    def test_the_title_names_a_target_that_is_not_the_class(self):
+        titles = [json.loads(self.done("explain", *BOXED, "-json", "-out", "t", "-picture", "none", *target).out)
+                  ["responses"][0]["paths"][0]["drawn"]["title"] for target in ((), ("-target", "objectness"))]
+        self.assertEqual(titles[1], titles[0] + ": objectness")
+
     def test_blur_moves_the_region_that_is_printed(self):
         regions = [json.loads(self.done("explain", *RESNET, "photo.png", "-json", "-out", "b", "-blur", blur).out)
                    ["responses"][0]["paths"][0]["map"]["where"] for blur in ("0", ".1")]
