@@ -1,5 +1,5 @@
-# What `make install` installs besides: the shared library, which exports the functions of plugin/critpath.h and nothing else.
-# Its objects are its own (position independent), so it is built when asked for: make -C build/cmake critpath_shared
+# What `make install` installs besides: the shared library, which exports the functions of plugin/critpath.h and nothing
+# else. Its objects are its own (position independent), so it is built when asked for: make -C build/cmake critpath_shared
 file(STRINGS plugin/critpath.h VERSION_LINE REGEX "define CP_VERSION ")
 string(REGEX MATCH "[0-9]+[.][0-9]+[.][0-9]+" CRITPATH_VERSION "${VERSION_LINE}")
 string(REGEX MATCH "^[0-9]+" CRITPATH_MAJOR "${CRITPATH_VERSION}")
@@ -15,8 +15,8 @@ file(WRITE ${CMAKE_BINARY_DIR}/exports.map "{ global: ${EXPORTED_NAMES}; local: 
 set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS plugin/critpath.h)
 
 add_library(critpath_shared SHARED EXCLUDE_FROM_ALL ${PLUGIN_SOURCES} ${CUDA_OBJECTS})
-set_target_properties(critpath_shared PROPERTIES OUTPUT_NAME critpath VERSION ${CRITPATH_VERSION} SOVERSION ${CRITPATH_MAJOR}
-                      SKIP_BUILD_RPATH ON LINK_DEPENDS ${CMAKE_BINARY_DIR}/exports.map)
+set_target_properties(critpath_shared PROPERTIES OUTPUT_NAME critpath VERSION ${CRITPATH_VERSION}
+                      SOVERSION ${CRITPATH_MAJOR} SKIP_BUILD_RPATH ON LINK_DEPENDS ${CMAKE_BINARY_DIR}/exports.map)
 # As in the executable, functions of the library call each other, not what a program puts in their place.
 target_compile_options(critpath_shared PRIVATE -fno-semantic-interposition)
 target_link_options(critpath_shared PRIVATE -Wl,--version-script=${CMAKE_BINARY_DIR}/exports.map -Wl,-Bsymbolic)

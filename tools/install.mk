@@ -1,6 +1,7 @@
-# make install PREFIX=/usr/local DESTDIR=   the executable `critpath` (a link to `darknet-critpath`, the whole of Darknet with the
-#                       verb), library, header, pkg-config file, manual page, completion of bash and zsh, the examples; build first
-#                       as yourself, then install as root. make uninstall with the same PREFIX and DESTDIR takes them away
+# make install PREFIX=/usr/local DESTDIR=   the executable `critpath` (a link to `darknet-critpath`, the whole of Darknet
+#                       with the verb), library, header, pkg-config file, manual page, completion of bash and zsh, the
+#                       examples; build first as yourself, then install as root
+# make uninstall        with the same PREFIX and DESTDIR: takes all that away
 # make deb              Debian packages in build/deb: critpath, libcritpath0, libcritpath-dev
 PREFIX = /usr/local
 DESTDIR =
@@ -21,8 +22,9 @@ EXAMPLES = $(wildcard cfg/* weights/* examples/*.png examples/*.list)
 
 # Every file of an installation but those in OUR_DATA, which is removed as a whole.
 INSTALLED = $(BINDIR)/darknet-critpath $(BINDIR)/critpath $(LIBDIR)/libcritpath.a $(LIBDIR)/libcritpath.so.$(VERSION) \
-    $(LIBDIR)/libcritpath.so.$(MAJOR) $(LIBDIR)/libcritpath.so $(LIBDIR)/pkgconfig/critpath.pc $(INCLUDEDIR)/critpath.h \
-    $(MAN1DIR)/critpath.1 $(MAN1DIR)/darknet-critpath.1 $(BASHDIR)/critpath $(BASHDIR)/darknet-critpath $(ZSHDIR)/_critpath
+    $(LIBDIR)/libcritpath.so.$(MAJOR) $(LIBDIR)/libcritpath.so $(LIBDIR)/pkgconfig/critpath.pc \
+    $(INCLUDEDIR)/critpath.h $(MAN1DIR)/critpath.1 $(MAN1DIR)/darknet-critpath.1 $(BASHDIR)/critpath \
+    $(BASHDIR)/darknet-critpath $(ZSHDIR)/_critpath
 
 $(SHARED): $(LIBRARY)
 	@echo "building the shared library"
@@ -45,8 +47,9 @@ install: $(BUILD)/darknet $(SHARED) $(INSTALLED_STATIC)
 	@ln -sfn libcritpath.so.$(VERSION) $(DESTDIR)$(LIBDIR)/libcritpath.so.$(MAJOR)
 	@ln -sfn libcritpath.so.$(MAJOR) $(DESTDIR)$(LIBDIR)/libcritpath.so
 	@install -m 644 plugin/critpath.h $(DESTDIR)$(INCLUDEDIR)
-	@sed 's|@PREFIX@|$(PREFIX)|; s|@LIBDIR@|$(LIBDIR)|; s|@INCLUDEDIR@|$(INCLUDEDIR)|; s|@VERSION@|$(VERSION)|' tools/critpath.pc.in | \
-	    sed "s|@LIBRARIES@|$$(sed 's/-fopenmp/-lgomp/' $(CMAKE)/libraries)|" >$(DESTDIR)$(LIBDIR)/pkgconfig/critpath.pc
+	@sed "s|@PREFIX@|$(PREFIX)|; s|@LIBDIR@|$(LIBDIR)|; s|@INCLUDEDIR@|$(INCLUDEDIR)|; s|@VERSION@|$(VERSION)|; \
+	    s|@LIBRARIES@|$$(sed 's/-fopenmp/-lgomp/' $(CMAKE)/libraries)|" tools/critpath.pc.in \
+	    >$(DESTDIR)$(LIBDIR)/pkgconfig/critpath.pc
 	@$(BUILD)/darknet critpath manual >$(DESTDIR)$(MAN1DIR)/critpath.1
 	@ln -sfn critpath.1 $(DESTDIR)$(MAN1DIR)/darknet-critpath.1
 	@$(BUILD)/darknet critpath completion bash >$(DESTDIR)$(BASHDIR)/critpath
@@ -59,6 +62,7 @@ install: $(BUILD)/darknet $(SHARED) $(INSTALLED_STATIC)
 uninstall:
 	rm -f $(addprefix $(DESTDIR),$(INSTALLED))
 	rm -rf $(DESTDIR)$(OUR_DATA)
+	$(if $(DESTDIR),find $(DESTDIR) -mindepth 1 -type d -empty -delete)
 
 deb:
 	$(INSTALL) deb

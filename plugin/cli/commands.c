@@ -15,11 +15,14 @@
 #define PHOTO "cfg/cifar10.data cfg/resnet8-cifar.cfg weights/resnet8-cifar.weights examples/signs-two.png "
 
 static const cp_option_change explain_changes[] = {
-    {.option = "layers", .meaning = "print tables by layer, of the channels and of the neurons, and every detection"}, {0}};
+    {.option = "layers", .meaning = "print tables by layer, of the channels and of the neurons, and every detection"},
+    {0}};
 static const cp_option_change score_changes[] = {
     {.option = "tol", .methods = "intgrad ablation"}, /* the sample of ablation is compared with intgrad */
-    {.option = "sparsity", .methods = "greedy", .meaning = "stop taking neurons out when that share is gone; of a list the "
-                                                           "largest", .otherwise = CP_TEXT(CP_DEFAULT_SPARSITY)},
+    {.option = "sparsity",
+     .methods = "greedy",
+     .meaning = "stop taking neurons out when that share is gone; of a list the largest",
+     .otherwise = CP_TEXT(CP_DEFAULT_SPARSITY)},
     {0}};
 static const cp_option_change path_changes[] = {
     {.option = "out", .meaning = "PREFIX.path.npz; several images: PREFIX-STEM; a folder: PREFIX/STEM",
@@ -45,7 +48,10 @@ static const cp_option_change picture_changes[] = {
     {0}};
 static const cp_option_change prune_changes[] = {
     {.option = "sparsity", .value = "S", .meaning = "share of neurons off the paths found for images; one value"},
-    {.option = "out", .meaning = "PREFIX.cfg and PREFIX.weights, the smaller network", .otherwise = "", .required = true},
+    {.option = "out",
+     .meaning = "PREFIX.cfg and PREFIX.weights, the smaller network",
+     .otherwise = "",
+     .required = true},
     {0}};
 static const cp_option_change gates_changes[] = {
     {.option = "class", .meaning = "take only the images of which this is the top class"},
@@ -57,7 +63,7 @@ static const cp_option_change gates_changes[] = {
 const cp_command cp_commands[] = {
     {"explain", IMAGES, "Predict, score the neurons, select the critical path, draw the pixels it read.",
      SELECTION RESPONSE "offpath top layers " PICTURE "no-picture out gpus",
-     "Writes PREFIX.png (photo beside the map), PREFIX.npy (the map: float32, C,H,W of the network input),\n"
+     "Writes PREFIX.png (photo beside the map), PREFIX.npy (the map: float32, C,H,W of the network input), "
      "PREFIX.path.npz (the path) and PREFIX.json (summary). No image: one path per line on stdin.",
      SIGNS "-class cross -out cross", cp_run_explain, .changes = explain_changes},
     {"layers", "[data|names] <cfg> [weights]",
@@ -66,44 +72,45 @@ const cp_command cp_commands[] = {
      .changes = NULL},
     {"score", IMAGES, "Score every neuron's contribution to the response.",
      "method sparsity sample " SCORING RESPONSE "out gpus",
-     "Writes PREFIX.score.npz: one float32 array (C,H,W) per neuron layer, and meta.json.",
-     SIGNS "-out cross", cp_run_score, .changes = score_changes},
-    {"path", IMAGES, "Select the critical path of the response.",
-     SELECTION RESPONSE "score out gpus",
+     "Writes PREFIX.score.npz: one float32 array (C,H,W) per neuron layer, and meta.json.", SIGNS "-out cross",
+     cp_run_score, .changes = score_changes},
+    {"path", IMAGES, "Select the critical path of the response.", SELECTION RESPONSE "score out gpus",
      "Writes PREFIX.path.npz: one bool array (C,H,W) per neuron layer, and meta.json. With -score no image is needed.",
      SIGNS "-sparsity .9,.99 -out cross", cp_run_path, .changes = path_changes},
     {"grad", IMAGES, "The pathway gradient: how the response changes with each pixel through the path alone.",
      "method sparsity floor " SCORING RESPONSE "path offpath " PICTURE "no-picture out gpus",
-     "Writes PREFIX.npy (float32, C,H,W of the network input) and PREFIX.png. -method gradient is the plain\n"
-     "gradient of the whole network. A path file brings its response along, unless -class, -box or -unit names one.",
+     "Writes PREFIX.npy (float32, C,H,W of the network input) and PREFIX.png. -method gradient is the plain gradient "
+     "of the whole network. A path file brings its response along, unless -class, -box or -unit names one.",
      SIGNS "-path cross.path.npz -out map", cp_run_grad, .plain = true, .changes = NULL},
     {"picture", "<map.npy> <photo>", "Draw the picture of a map again, from files, without a network.",
      PICTURE "letterbox out",
-     "Takes PREFIX.heat.npy, PREFIX.npy, or any float32 array over a network input: (H,W) is heat, (2,H,W) heat and\n"
-     "counter-evidence, (C,H,W) a gradient. Title, box and captions come from the .json file of `explain` beside it,\n"
+     "Takes PREFIX.heat.npy, PREFIX.npy, or any float32 array over a network input: (H,W) is heat, (2,H,W) heat and "
+     "counter-evidence, (C,H,W) a gradient. Title, box and captions come from the .json file of `explain` beside it, "
      "where there is one. Writes PREFIX.png.",
      "cross.heat.npy examples/signs-two.png -picture heat -colour viridis -out again", cp_run_picture,
      .changes = picture_changes},
     {"compare", "[data|names] <cfg> <weights> [image ...] [path.npz ...]",
      "What the paths of several methods, or of path files, have in common: dead share and Jaccard.",
      "methods sparsity floor layers " SCORING RESPONSE "no-picture out",
-     "Means and deviations over the images, beside the value that chance gives: paths of densities p and q share\n"
-     "pq/(p+q-pq).", SIGNS "-methods mct,active,random -out paths", cp_run_compare, .changes = compare_changes},
+     "Means and deviations over the images, beside the value that chance gives: paths of densities p and q share "
+     "pq/(p+q-pq).",
+     SIGNS "-methods mct,active,random -out paths", cp_run_compare, .changes = compare_changes},
     {"faithful", IMAGES, "How far the path alone carries the answer, over path size, against random paths.",
      "method sparsity eps checks draws " DRAWN RESPONSE "no-picture out",
-     "Runs the zeroed network with the path kept and with it removed. Writes PREFIX.faithful.csv, PREFIX.faithful.png\n"
-     "and PREFIX.sparsest.path.npz, the sparsest path that keeps the prediction. In leaky networks keeping all neurons that\n"
-     "score may lose the answer, as zeros win max-pools whose winner is below zero; the report says in how many.",
+     "Runs the zeroed network with the path kept and with it removed. Writes PREFIX.faithful.csv, PREFIX.faithful.png "
+     "and PREFIX.sparsest.path.npz, the sparsest path that keeps the prediction. In leaky networks keeping all "
+     "neurons that score may lose the answer, as zeros win max-pools whose winner is below zero; the report says in "
+     "how many.",
      PHOTO "-draws 2 -out signs", cp_run_faithful, .changes = faithful_changes},
     {"linearity", IMAGES, "How far the image is from the border of its linear region: frozen path and full network.",
      SELECTION RESPONSE "norms maxpool probes refine",
-     "The l2 radius within which no neuron on the path (in the full network: none at all) and no max-pool\n"
-     "winner changes. An estimate is the distance of the nearest border found: the radius can only be smaller.",
+     "The l2 radius within which no neuron on the path (in the full network: none at all) and no max-pool winner "
+     "changes. An estimate is the distance of the nearest border found: the radius can only be smaller.",
      PHOTO "-sparsity .9", cp_run_linearity, .changes = NULL},
     {"insert", "<cfg> <path.npz> [<weights> <image>]",
      "Write the cfg with a [pathmask] behind each layer of the path, for Darknet's own training.",
      "mode off letterbox out",
-     "frozen computes the values off the path from weights and image, into OUT.off.npz, or takes them from -off.\n"
+     "frozen computes the values off the path from weights and image, into OUT.off.npz, or takes them from -off. "
      "Darknet reads these files when it reads the cfg; the weights stay those of the plain cfg.",
      "cfg/tiny-yolo-signs.cfg cross.path.npz -mode zero -out masked.cfg", cp_run_insert, .changes = insert_changes},
     {"strip", "<cfg>", "Write the cfg without its [pathmask] sections.", "out", NULL, "masked.cfg -out plain.cfg",
@@ -111,24 +118,25 @@ const cp_command cp_commands[] = {
     {"watch", "<folder> <cfg> | <log.jsonl>",
      "What a training did: dead neurons, activation patterns and paths over its checkpoints, or over its log.",
      "data list images letterbox layers no-picture out",
-     "Takes the folder's *.weights and *.backup, in the order of the images they have seen. Writes PREFIX.jsonl (one record\n"
-     "per line), PREFIX.csv and PREFIX.png (curves). A log is what `darknet classifier train` and `darknet detector train`\n"
-     "write with -critpath log.jsonl[,every=100][,probe=list], or the same in the environment variable CRITPATH.",
+     "Takes the folder's *.weights and *.backup, in the order of the images they have seen. Writes PREFIX.jsonl (one "
+     "record per line), PREFIX.csv and PREFIX.png (curves). A log is what `darknet classifier train` and `darknet "
+     "detector train` write with -critpath log.jsonl[,every=100][,probe=list], or the same in the environment "
+     "variable CRITPATH.",
      "weights cfg/tiny-yolo-signs.cfg -list examples/signs.list -out signs", cp_run_watch, .changes = watch_changes},
     {"prune", "[data|names] <cfg> <weights> [path.npz ...] [image ...]",
      "Cut the channels that no path needs out of cfg and weights: a smaller network, to be fine-tuned by Darknet.",
      "keep random removed valid " SELECTION RESPONSE "out",
-     "Paths, gates or scores come from files, or are found for images at -sparsity; one image path per line on stdin if\n"
-     "there is neither. Channels that layers add or hand on go together; what cannot be cut is listed with the reason.\n"
-     "-floor holds for the paths, and for the filters that stay. Continue with\n"
-     "`darknet classifier train data PREFIX.cfg PREFIX.weights -clear`.",
+     "Paths, gates or scores come from files, or are found for images at -sparsity; one image path per line on stdin "
+     "if there is neither. Channels that layers add or hand on go together; what cannot be cut is listed with the "
+     "reason. -floor holds for the paths, and for the filters that stay. Continue with `darknet classifier train data "
+     "PREFIX.cfg PREFIX.weights -clear`.",
      PHOTO "-keep .5 -out small", cp_run_prune, .changes = prune_changes},
     {"gates", IMAGES, "Train gates on the activations with Darknet itself, for one image or a list: a path per class.",
      "preset granularity iterations init rounds rate momentum gamma clamp agree list class sparsity floor seed "
      "letterbox names out",
-     "Distillation guided routing: gates at 0 or more keep the softmax while their sum falls; nothing else learns.\n"
-     "One set for all images. Writes float32 gates (for insert -mode gate) and the path. score -method dgr is the same\n"
-     "descent by our own engine, for one image.",
+     "Distillation guided routing: gates at 0 or more keep the softmax while their sum falls; nothing else learns. "
+     "One set for all images. Writes float32 gates (for insert -mode gate) and the path. score -method dgr is the "
+     "same descent by our own engine, for one image.",
      PHOTO "-preset wang -out gates", cp_run_gates, .changes = gates_changes},
     {0},
 };

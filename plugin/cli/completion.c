@@ -44,7 +44,8 @@ static void write_bash(const cp_command *commands, FILE *to)
 {
     fprintf(to, "# Completion of critpath for bash; written by `critpath completion bash`.\n"
                 "_critpath()\n{\n"
-                "    local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD-1]} first=1 options= values= line\n"
+                "    local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD-1]} first=1 options= "
+                "values= line\n"
                 "    COMPREPLY=()\n"
                 "    if [[ ${COMP_WORDS[0]##*/} != critpath ]]; then # Darknet, whose verb comes first\n"
                 "        first=2\n"
@@ -158,6 +159,7 @@ cp_status cp_completion_write(const char *shell, const cp_command *commands, FIL
     else if (!strcmp(shell, "zsh"))
         write_zsh(commands, to);
     else
-        return cp_fail(CP_EINPUT, "completion: \"%.40s\" is no shell that there is a script for; allowed is bash|zsh", shell);
+        return cp_fail(CP_EINPUT, "completion: \"%.40s\" is no shell that there is a script for; allowed is bash|zsh",
+                       shell);
     return CP_OK;
 }

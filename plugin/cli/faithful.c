@@ -89,7 +89,8 @@ static void print_curves(const report *r)
     fprintf(to, "\n");
 }
 
-/* A winner below zero has rivals further below, whose scores are 0. Off the path they count as zero, so one of them wins. */
+/* A winner below zero has rivals further below, whose scores are 0. Off the path they count as zero, so one of them
+ * wins. */
 static void count_negative_windows(report *r)
 {
     const cp_session *s = r->session;

@@ -56,6 +56,15 @@ bool cp_command_has_methods(const cp_command *command)
     return cp_command_takes(command, "method") || cp_command_takes(command, "methods");
 }
 
+/* The command's example, over several lines that a shell takes as one. */
+static void print_example(const cp_command *command, FILE *to)
+{
+    char example[700];
+    snprintf(example, sizeof example, "%s %s %s", cp_program(), command->name, command->example);
+    fprintf(to, "example: ");
+    print_wrapped(to, (int)strlen("example: "), example, " \\");
+}
+
 static void print_option(const cp_command *command, const cp_option *option, FILE *to)
 {
     char values[512], term[600], meaning[CP_MEANING_MAX];
@@ -116,18 +125,22 @@ static void print_methods(const cp_command *command, FILE *to)
     }
 }
 
+static void print_note(const char *text, FILE *to)
+{
+    fputc('\n', to);
+    print_wrapped(to, 0, text, "");
+}
+
 void cp_help_command(const cp_command *command, FILE *to)
 {
-    char example[700];
     fprintf(to, "usage: %s %s %s [-options]\n%s\n", cp_program(), command->name, command->arguments, command->meaning);
     print_groups(command, to);
     if (cp_command_has_methods(command))
         print_methods(command, to);
     if (command->notes)
-        fprintf(to, "\n%s\n", command->notes);
-    snprintf(example, sizeof example, "%s %s %s", cp_program(), command->name, command->example);
-    fprintf(to, "\nexample: ");
-    print_wrapped(to, (int)strlen("example: "), example, " \\");
+        print_note(command->notes, to);
+    fputc('\n', to);
+    print_example(command, to);
 }
 
 void cp_help_method(const cp_command *command, const char *method, FILE *to)
@@ -158,9 +171,9 @@ void cp_help_program(const cp_command *commands, FILE *to)
             CP_VERSION, cp_program());
     for (const cp_command *command = commands; command->name; command++)
         fprintf(to, "  %-9s %s\n", command->name, command->meaning);
-    fprintf(to, "\nOptions may stand anywhere; `%s <command> -h` shows a command's. `version` prints the version, `manual`\n"
-                "the manual page, `completion bash` and `completion zsh` what these shells complete the command line with.\n"
-                "Exit: 0 done, 1 a fault of ours, 2 bad input or usage, 3 out of memory, disk or time.\n"
-                "example: %s explain cfg/coco.data yolov3.cfg yolov3.weights dog.jpg\n",
-            cp_program(), cp_program());
+    fprintf(to,
+            "\nOptions may stand anywhere; `%s <command> -h` shows a command's. `version` prints the version,\n"
+            "`manual` the manual page, `completion bash` and `completion zsh` what these shells complete with.\n"
+            "Exit: 0 done, 1 a fault of ours, 2 bad input or usage, 3 out of memory, disk or time.\n", cp_program());
+    print_example(commands, to);
 }

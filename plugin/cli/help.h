@@ -8,8 +8,8 @@ enum { CP_MEANING_MAX = 1024 };
 
 /* The commands in a line each, how to go on, the exit codes. */
 void cp_help_program(const cp_command *commands, FILE *to);
-/* A command: meaning, its options in groups with their defaults, notes, an example. Options of single methods are left to
- * cp_help_method where the command chooses among methods. */
+/* A command: meaning, its options in groups with their defaults, notes, an example. Options of single methods are left
+ * to cp_help_method where the command chooses among methods. */
 void cp_help_command(const cp_command *command, FILE *to);
 /* A method: what it is, and the options of the command that belong to it. */
 void cp_help_method(const cp_command *command, const char *method, FILE *to);

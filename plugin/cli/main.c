@@ -1,5 +1,5 @@
-/* `darknet critpath <command> ...`, or `critpath <command> ...` where the executable has that name: finds the command, parses
- * its options, runs it, and turns the status into the exit code and one line on stderr. */
+/* `darknet critpath <command> ...`, or `critpath <command> ...` where the executable has that name: finds the command,
+ * parses its options, runs it, and turns the status into the exit code and one line on stderr. */
 #include "cli/commands.h"
 #include "cli/completion.h"
 #include "cli/help.h"

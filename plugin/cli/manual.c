@@ -137,35 +137,40 @@ static void print_methods(FILE *to)
 
 static void print_end(FILE *to)
 {
-    fprintf(to, ".SH EXIT STATUS\n"
-                "0: done. 1: a fault of the program. 2: bad input or usage. 3: out of memory, disk or time.\n"
-                ".SH FILES\n"
-                "The examples run in a copy of the folder \\fIshare/critpath\\fR of the installation, in this order.\n"
-                ".SH ENVIRONMENT\n"
-                ".TP\n\\fBCRITPATH\\fR\n"
-                "what \\fBdarknet classifier train\\fR and \\fBdarknet detector train\\fR record, as in their option "
-                "\\-critpath.\n"
-                ".SH NOTES\n"
-                "An executable named \\fBcritpath\\fR runs the verb \\fBcritpath\\fR of Darknet. It is the same program as\n"
-                "\\fBdarknet\\-critpath\\fR, the whole of Darknet with this verb: \\fBdarknet\\-critpath critpath explain\\fR "
-                "is\n\\fBcritpath explain\\fR, and \\fBdarknet\\-critpath detector train\\fR trains. Where this page says "
-                "\\fBdarknet\\fR,\nan installation has \\fBdarknet\\-critpath\\fR.\n");
+    fprintf(
+        to,
+        ".SH EXIT STATUS\n"
+        "0: done. 1: a fault of the program. 2: bad input or usage. 3: out of memory, disk or time.\n"
+        ".SH FILES\n"
+        "The examples run in a copy of the folder \\fIshare/critpath\\fR of the installation, in this order.\n"
+        ".SH ENVIRONMENT\n"
+        ".TP\n\\fBCRITPATH\\fR\n"
+        "what \\fBdarknet classifier train\\fR and \\fBdarknet detector train\\fR record, as in their option "
+        "\\-critpath.\n"
+        ".SH NOTES\n"
+        "An executable named \\fBcritpath\\fR runs the verb \\fBcritpath\\fR of Darknet. It is the same program as\n"
+        "\\fBdarknet\\-critpath\\fR, the whole of Darknet with this verb: \\fBdarknet\\-critpath critpath explain\\fR "
+        "is\n\\fBcritpath explain\\fR, and \\fBdarknet\\-critpath detector train\\fR trains. Where this page says "
+        "\\fBdarknet\\fR,\nan installation has \\fBdarknet\\-critpath\\fR.\n");
 }
 
 void cp_manual_write(const cp_command *commands, FILE *to)
 {
-    fprintf(to, ".\\\" Written by `critpath manual`.\n.TH CRITPATH 1 \"\" \"critpath %s\" \"User Commands\"\n"
-                ".SH NAME\ncritpath \\- explain the predictions of Darknet networks\n"
-                ".SH SYNOPSIS\n"
-                "\\fBcritpath\\fR \\fIcommand\\fR [\\fIdata\\fR] \\fIcfg\\fR \\fIweights\\fR [\\fIimage\\fR ...] "
-                "[\\fIoptions\\fR]\n.br\n"
-                "\\fBcritpath help\\fR [\\fIcommand\\fR [\\fImethod\\fR]] | \\fBversion\\fR | \\fBmanual\\fR | "
-                "\\fBcompletion bash\\fR|\\fBzsh\\fR\n"
-                ".SH DESCRIPTION\n"
-                "Tells why a network of Darknet (a classifier such as VGG or ResNet, or a YOLO detector) answered as it did:\n"
-                "which few neurons carried the answer, the critical path, and which pixels those neurons read, the pathway\n"
-                "gradient. Options have one dash and stand anywhere; a prefix that fits one option is enough.\n"
-                ".SH COMMANDS\n", CP_VERSION);
+    fprintf(
+        to,
+        ".\\\" Written by `critpath manual`.\n.TH CRITPATH 1 \"\" \"critpath %s\" \"User Commands\"\n"
+        ".SH NAME\ncritpath \\- explain the predictions of Darknet networks\n"
+        ".SH SYNOPSIS\n"
+        "\\fBcritpath\\fR \\fIcommand\\fR [\\fIdata\\fR] \\fIcfg\\fR \\fIweights\\fR [\\fIimage\\fR ...] "
+        "[\\fIoptions\\fR]\n.br\n"
+        "\\fBcritpath help\\fR [\\fIcommand\\fR [\\fImethod\\fR]] | \\fBversion\\fR | \\fBmanual\\fR | "
+        "\\fBcompletion bash\\fR|\\fBzsh\\fR\n"
+        ".SH DESCRIPTION\n"
+        "Tells why a network of Darknet (a classifier such as VGG or ResNet, or a YOLO detector) answered as it did:\n"
+        "which few neurons carried the answer, the critical path, and which pixels those neurons read, the pathway\n"
+        "gradient. Options have one dash and stand anywhere; a prefix that fits one option is enough.\n"
+        ".SH COMMANDS\n",
+        CP_VERSION);
     for (const cp_command *command = commands; command->name; command++)
         print_command(command, to);
     fprintf(to, ".SH OPTIONS\nWhere a command above lists an option of its own, that holds there.\n");

@@ -1,5 +1,5 @@
-/* Every option of every command. A new option is a row here, a field in cp_options and a word in its commands' rows; a new
- * method is a row below and one in cli/methods.c. */
+/* Every option of every command. A new option is a row here, a field in cp_options and a word in its commands' rows; a
+ * new method is a row below and one in cli/methods.c. */
 #include "cli/options.h"
 
 #include <string.h>
@@ -9,7 +9,8 @@
 #define VALUE(n, g, f, k, v, ...) \
     {.name = n, .group = g, .kind = k, .offset = FIELD(f), .value = v, .meaning = __VA_ARGS__}
 #define NUMBER(n, g, f, k, v, least, most, ...) \
-    {.name = n, .group = g, .kind = k, .offset = FIELD(f), .value = v, .min = least, .max = most, .meaning = __VA_ARGS__}
+    {.name = n, .group = g, .kind = k, .offset = FIELD(f), .value = v, .min = least, .max = most, \
+     .meaning = __VA_ARGS__}
 #define CHOICE(n, g, f, list, ...) \
     {.name = n, .group = g, .kind = CP_OPTION_CHOICE, .offset = FIELD(f), .values = list, .meaning = __VA_ARGS__}
 #define INT(n, g, f, v, least, most, ...) NUMBER(n, g, f, CP_OPTION_INT, v, least, most, __VA_ARGS__)
@@ -73,8 +74,8 @@ static void describe_presets(char *text, size_t size)
 /* Within a group help keeps this order. */
 const cp_option cp_option_table[] = {
     TEXT("class", CP_GROUP_ANSWER, class_name, "NAME|N",
-         "explain this class instead of the top one; detector: the best box of this class, with -box K that box's logit of "
-         "it"),
+         "explain this class instead of the top one; detector: the best box of this class, with -box K that box's "
+         "logit of it"),
     TEXT("box", CP_GROUP_ANSWER, box, "K|all",
          "detector: the detection of that number, as printed; 1 is the most probable; all: each of them"),
     CHOICE("target", CP_GROUP_ANSWER, target, targets, "detector: which logit of the detection", .initial = "class"),
@@ -88,15 +89,19 @@ const cp_option cp_option_table[] = {
         "1: bars keep the photo's shape; 0: it is stretched", .otherwise = "as the Darknet of -host does"),
     FILENAME("names", CP_GROUP_ANSWER, names, "FILE", "class names, one a line, instead of the .data file's"),
 
-    {.name = "method", .group = CP_GROUP_PATH, .kind = CP_OPTION_METHOD, .offset = FIELD(method), .initial = "mct",
+    {.name = "method",
+     .group = CP_GROUP_PATH,
+     .kind = CP_OPTION_METHOD,
+     .offset = FIELD(method),
+     .initial = "mct",
      .meaning = "how neurons are scored"},
     TEXT("methods", CP_GROUP_PATH, methods, "M,M...", "methods to compare",
          .otherwise = CP_DEFAULT_METHODS "; of path files: none"),
     NUMBER("sparsity", CP_GROUP_PATH, sparsity, CP_OPTION_LIST, "S[,S...]", 0, 1,
            "share of neurons off the path; a list sweeps", .below_max = true,
            .otherwise = CP_TEXT(CP_DEFAULT_SPARSITY) ", or the sparsest path that is not cut"),
-    REAL("floor", CP_GROUP_PATH, floor, "F", 0, 1, "keep at least this share of every layer that the response depends on",
-         .initial = "0"),
+    REAL("floor", CP_GROUP_PATH, floor, "F", 0, 1,
+         "keep at least this share of every layer that the response depends on", .initial = "0"),
     CHOICE("granularity", CP_GROUP_PATH, granularity, granularities,
            "channel: channels are kept or dropped whole, by the sum of their neurons' scores; dgr has a gate for each",
            .otherwise = "neuron; with -preset wang channel"),
@@ -123,7 +128,8 @@ const cp_option cp_option_table[] = {
         "keep as many channels of each layer, but drawn at random: to compare with"),
     CHOICE("removed", CP_GROUP_COMMAND, removed, removals,
            "what a channel that goes counts as behind it: zero, or its mean over the images, which moves biases and "
-           "rolling means there", .initial = "zero"),
+           "rolling means there",
+           .initial = "zero"),
     FILENAME("valid", CP_GROUP_COMMAND, valid, "LIST",
              "classifier: top-1 over the pictures of this list, before and after; [data] has the labels"),
     REAL("eps", CP_GROUP_COMMAND, eps, "E", 0, 1,
@@ -132,9 +138,10 @@ const cp_option cp_option_table[] = {
         .initial = "32"),
     INT("draws", CP_GROUP_COMMAND, draws, "N", 1, 1000, "random paths per size, of which the mean is taken",
         .initial = "1"),
-    CHOICE("norms", CP_GROUP_COMMAND, norms, norms,
-           "of gradients; exact: one linear pass per input value; estimate: from probes; auto: exact where that is cheap",
-           .initial = "auto"),
+    CHOICE(
+        "norms", CP_GROUP_COMMAND, norms, norms,
+        "of gradients; exact: one linear pass per input value; estimate: from probes; auto: exact where that is cheap",
+        .initial = "auto"),
     INT("maxpool", CP_GROUP_COMMAND, maxpool, "0|1", 0, 1,
         "1: changes of max-pool winners bound the region too; 0: leave them out, as the paper does", .initial = "1"),
     INT("probes", CP_GROUP_COMMAND, probes, "N", 1, 100000, "estimate: Gaussian directions", .initial = "64"),
@@ -178,9 +185,11 @@ const cp_option cp_option_table[] = {
     TEXT("out", CP_GROUP_RESULT, out, "PREFIX",
          "where results go: PREFIX.png ...; several images: PREFIX-STEM; a folder: PREFIX/STEM; `folder/` is made",
          .otherwise = "STEM.critpath"),
-    CHOICE("picture", CP_GROUP_RESULT, picture, pictures,
-           "sheet: photo, heat and the region that holds half of it, side by side; heat, zoom: that panel alone; signed: "
-           "the map with its signs beside the photo", .initial = "sheet"),
+    CHOICE(
+        "picture", CP_GROUP_RESULT, picture, pictures,
+        "sheet: photo, heat and the region that holds half of it, side by side; heat, zoom: that panel alone; signed: "
+        "the map with its signs beside the photo",
+        .initial = "sheet"),
     CHOICE("colour", CP_GROUP_RESULT, colour, colours, "scale of the heat, dark to light", .initial = "inferno"),
     REAL("alpha", CP_GROUP_RESULT, alpha, "A", 0, 1, "opacity of the greatest heat over the photo", .initial = ".85"),
     REAL("blur", CP_GROUP_RESULT, blur, "B", 0, .5,
@@ -274,7 +283,8 @@ const char *cp_option_values(const cp_command *command, const cp_option *option,
         snprintf(text, size, "0|1");
     for (int i = 0; option->kind == CP_OPTION_CHOICE && option->values[i] && used < size; i++)
         used += (size_t)snprintf(text + used, size - used, "%s%s", i ? "|" : "", option->values[i]);
-    for (const cp_method_text *row = cp_method_texts; option->kind == CP_OPTION_METHOD && row->name && used < size; row++)
+    for (const cp_method_text *row = cp_method_texts; option->kind == CP_OPTION_METHOD && row->name && used < size;
+         row++)
         if (cp_method_known(command, row->name))
             used += (size_t)snprintf(text + used, size - used, "%s%s", used ? "|" : "", row->name);
     return text;

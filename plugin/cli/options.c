@@ -234,8 +234,8 @@ static cp_status check_methods(const cp_command *command, const bool *given, con
     for (int i = 0; i < cp_option_count; i++) {
         cp_option option = cp_option_in(command, &cp_option_table[i]);
         if (given[i] && option.methods && !any_method(chosen, option.methods))
-            return cp_fail(CP_EINPUT, "%s: -%s does nothing with method %.200s; it is of %s", command->name, option.name,
-                           chosen, option.methods);
+            return cp_fail(CP_EINPUT, "%s: -%s does nothing with method %.200s; it is of %s", command->name,
+                           option.name, chosen, option.methods);
     }
     return CP_OK;
 }
@@ -262,7 +262,8 @@ static void list_options(const cp_command *command, struct option spec[], int ro
         if (!cp_command_takes(command, option->name))
             continue;
         row[n] = i;
-        spec[n++] = (struct option){option->name, option->kind == CP_OPTION_FLAG ? no_argument : required_argument, NULL, 0};
+        spec[n++] =
+            (struct option){option->name, option->kind == CP_OPTION_FLAG ? no_argument : required_argument, NULL, 0};
         if (!strcmp(option->name, "h")) {
             row[n] = i;
             spec[n++] = (struct option){"help", no_argument, NULL, 0};

@@ -1,8 +1,8 @@
 /* The command line as data: which options exist, which command takes which with which default, and what the user gave.
- * Darknet's habits: single-dash options anywhere between the arguments; `--option` works too, and so does a prefix that fits
- * one option only. Parsing neither prints nor exits: a mistake is CP_EINPUT with one line in cp_error() that holds a hint.
- * The parser (options.c), the help (help.c), the manual page (manual.c) and the shell completions (completion.c) all read
- * the rows of option_table.c and commands.c. */
+ * Darknet's habits: single-dash options anywhere between the arguments; `--option` works too, and so does a prefix that
+ * fits one option only. Parsing neither prints nor exits: a mistake is CP_EINPUT with one line in cp_error() that holds
+ * a hint. The parser (options.c), the help (help.c), the manual page (manual.c) and the shell completions
+ * (completion.c) all read the rows of option_table.c and commands.c. */
 #ifndef CP_CLI_OPTIONS_H
 #define CP_CLI_OPTIONS_H
 
@@ -13,14 +13,14 @@
 enum { CP_MAX_SPARSITIES = 64 };
 
 /* Defaults that are no value of one option, so that help and command read the same. */
-#define CP_DEFAULT_SPARSITY .9                                                            /* the sparsest tried unasked */
+#define CP_DEFAULT_SPARSITY .9 /* the sparsest tried unasked */
 #define CP_DEFAULT_METHODS "mct,intgrad,greedy,dgr,dgr-random,random,active"              /* of `compare` */
 #define CP_DATA_PICTURES 16                                                               /* of a .data file's list */
 #define CP_TEXT(number) CP_TEXT_OF(number)
 #define CP_TEXT_OF(number) #number
 
-/* Choices are the position of the value in its row of option_table.c. Where a public type has the same order it is used:
- * cp_target, cp_granularity, cp_dgr_settings, cp_exactness. */
+/* Choices are the position of the value in its row of option_table.c. Where a public type has the same order it is
+ * used: cp_target, cp_granularity, cp_dgr_settings, cp_exactness. */
 enum { CP_OFFPATH_FROZEN, CP_OFFPATH_ZEROED };
 enum { CP_MODE_FROZEN, CP_MODE_ZERO, CP_MODE_GATE };
 enum { CP_INIT_ONE, CP_INIT_RANDOM };
@@ -37,13 +37,15 @@ typedef struct {
 
 /* What the user gave, or the default. Strings point into argv. */
 typedef struct {
-    const char *method, *class_name, *box, *unit, *names, *out, *score, *path, *steps, *methods, *off, *data, *list, *valid;
+    const char *method, *class_name, *box, *unit, *names, *out, *score, *path, *steps, *methods, *off, *data, *list,
+        *valid;
     const char *gpus;
-    int target, offpath, granularity, init, preset, norms, mode, removed, keys, host; /* choices; granularity -1: the preset's */
+    int target, offpath, granularity, init, preset, norms, mode, removed, keys, host; /* granularity -1: the preset's */
     int picture, colour;
     double alpha, blur; /* of pictures; blur -1: what suits the map */
     cp_number_list sparsity;
-    double floor, keep, thresh, nms, eps, agree, tolerance, rate, momentum, gamma, clamp; /* of DGR's four, 0: the preset's */
+    double floor, keep, thresh, nms, eps, agree, tolerance;
+    double rate, momentum, gamma, clamp; /* rate, gamma, clamp 0: the preset's */
     int sample, permutations, exact; /* sample: 0, all */
     int letterbox; /* -1: as the network's lineage has it; cp_session_open resolves it, and thresh of -1 */
     int top, threads, gpu, seed, protect, iterations, rounds; /* iterations: 0, the preset's */
@@ -79,7 +81,8 @@ typedef struct {
     const char *otherwise; /* what holds without the option where no single value says it, in words; else NULL */
     bool required;        /* the command refuses to go without it */
     const char *meaning;
-    void (*detail)(char *text, size_t size); /* NULL, or adds to `meaning` what only the code knows: numbers of presets */
+    void (*detail)(char *text,
+                   size_t size); /* NULL, or adds to `meaning` what only the code knows: numbers of presets */
     const char *methods;  /* the methods that it belongs to, space-separated; NULL: to all */
 } cp_option;
 
@@ -89,7 +92,8 @@ typedef struct {
     bool required;
 } cp_option_change;
 
-/* One subcommand. `options` names its own, space-separated; `common` ones (-threads, -quiet, ...) come by themselves. */
+/* One subcommand. `options` names its own, space-separated; `common` ones (-threads, -quiet, ...) come by themselves.
+ */
 typedef struct {
     const char *name, *arguments, *meaning, *options, *notes;
     const char *example; /* without the program's name; runs in a checkout and in the folder of installed examples */
@@ -117,7 +121,8 @@ bool cp_has_word(const char *list, const char *word);
 bool cp_command_takes(const cp_command *command, const char *option);
 /* The option as it is in this command. */
 cp_option cp_option_in(const cp_command *command, const cp_option *option);
-/* The values allowed in this command, of a CHOICE, METHOD or an INT from 0 to 1, "a|b|c"; "" where there are none to list. */
+/* The values allowed in this command, of a CHOICE, METHOD or an INT from 0 to 1, "a|b|c"; "" where there are none to
+ * list. */
 const char *cp_option_values(const cp_command *command, const cp_option *option, char *text, size_t size);
 /* The name of a CHOICE's value, such as "frozen"; a constant. */
 const char *cp_choice_name(const char *option, int value);
@@ -129,7 +134,8 @@ bool cp_method_known(const cp_command *command, const char *method);
 cp_status cp_options_parse(const cp_command *command, const cp_command *commands, int argc, char **argv,
                            cp_options *options);
 
-/* CP_EINPUT, with the methods there are, unless `text` is a method that the command takes; `option` names it in the message. */
+/* CP_EINPUT, with the methods there are, unless `text` is a method that the command takes; `option` names it in the
+ * message. */
 cp_status cp_parse_method(const cp_command *command, const char *option, const char *text);
 
 /* How the program is called: "darknet critpath", or "critpath" where argv[0] is that. For usage and hints. */

@@ -12,10 +12,10 @@ RESNET = network("resnet")
 YOLO = network("yolov3")
 TIMES = ("seconds", "memory", "peak")
 # A value for options whose help shows none to choose from, by what stands for it there.
-VALUES = {"B": ".1", "NAME|N": "1", "K|all": "all", "LAYER:INDEX": "1:2", "P": ".5", "IOU": ".4", "K": "3", "FILE": "x",
-          "F": ".1", "N": "2", "S[,S...]": ".5,.9", "S": ".5", "M,M...": "mct,intgrad", "SEED": "3", "SHARE": ".5", "LIST": "x", "E": ".5",
-          "A": ".5", "auto|N": "7", "T": ".1", "R": ".1", "M": ".5", "G": ".1", "C": "2", "PREFIX": "x", "CFG": "x.cfg",
-          "SIZE": "1G", "N[,N...]": "0"}
+VALUES = {"NAME|N": "1", "K|all": "all", "LAYER:INDEX": "1:2", "P": ".5", "IOU": ".4", "K": "3", "FILE": "x",
+          "F": ".1", "B": ".1", "N": "2", "S[,S...]": ".5,.9", "S": ".5", "M,M...": "mct,intgrad", "SEED": "3", "SHARE": ".5",
+          "LIST": "x", "E": ".5", "A": ".5", "auto|N": "7", "T": ".1", "R": ".1", "M": ".5", "G": ".1", "C": "2",
+          "PREFIX": "x", "CFG": "x.cfg", "SIZE": "1G", "N[,N...]": "0"}
 
 
 def options(text):
@@ -83,29 +83,30 @@ class Help(FolderTest):
                         self.assertIn(f"-{name} does nothing with method active", other.err)
 
     def defaults(self, text):
-        return [word for name, value, default in options(text) if default and " " not in default and "STEM" not in default
-                for word in ("-" + name, default)]
+        return [word for name, value, default in options(text)
+                if default and " " not in default and "STEM" not in default for word in ("-" + name, default)]
 
     def test_defaults_are_those_in_use(self):
         """A run with every default spelt out prints what a run without any prints."""
-        for command, files in (("explain", YOLO), ("score", RESNET), ("path", RESNET), ("grad", YOLO), ("faithful", RESNET),
-                               ("linearity", RESNET), ("gates", RESNET)):
+        for command, files in (("explain", YOLO), ("score", RESNET), ("path", RESNET), ("grad", YOLO),
+                               ("faithful", RESNET), ("linearity", RESNET), ("gates", RESNET)):
             spelt = self.defaults(self.done(command, "-h").out)
             if files is YOLO: # nothing reaches the default there
                 spelt = [".005" if before == "-thresh" else word for before, word in zip([None] + spelt, spelt)]
             least = ["-thresh", ".005"] if files is YOLO else []
             self.assertGreater(len(spelt), 3)
             with self.subTest(command=command, defaults=spelt):
-                runs = [self.done(command, *files, "photo.png", "-json", "-quiet", *more).out for more in (least, spelt)]
+                runs = [self.done(command, *files, "photo.png", "-json", "-quiet", *more).out
+                        for more in (least, spelt)]
                 self.assertEqual(*(without_times(json.loads(run)) for run in runs))
 
     def test_defaults_of_methods_are_those_in_use(self):
         for method in ("intgrad", "shapley", "greedy", "dgr"):
             spelt = self.defaults(self.done("score", "-h", method).out)
             self.assertGreater(len(spelt), 1)
-            short = ["-iterations", 3] if method == "dgr" else [] # of 100 rounds
+            short = {"dgr": ["-iterations", 3], "shapley": ["-granularity", "channel"]}.get(method, [])
             with self.subTest(method=method, defaults=spelt):
-                runs = [self.done("score", *RESNET, "photo.png", "-method", method, *short, "-json", "-quiet", *more).out
+                runs = [self.done("score", *RESNET, "photo.png", "-json", "-quiet", "-method", method, *short, *more).out
                         for more in ([], spelt)]
                 self.assertEqual(*(without_times(json.loads(run)) for run in runs))
 

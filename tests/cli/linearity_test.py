@@ -74,7 +74,8 @@ class Faithful(FolderTest):
             self.assertEqual(bool(told), leaky and abs(keep[0] - 1) > .05, keep)
             if told:
                 numbers = [int(number.replace(",", "")) for number in told.group(1, 3, 4)]
-                self.assertEqual(numbers, [report["largest"], report["pool_windows_below_zero"], report["pool_windows"]])
+                self.assertEqual(numbers,
+                                 [report["largest"], report["pool_windows_below_zero"], report["pool_windows"]])
                 self.assertAlmostEqual(float(told.group(2)), keep[0], places=3)
 
     def test_bad_values(self):
@@ -118,7 +119,7 @@ class Linearity(FolderTest):
         self.assertNotIn("ESTIMATE", exact)
 
     def test_ties_are_told_once(self):
-        """An area of one colour ties rivals in max-pools: the radius is 0, and the distances beside it are of other borders."""
+        """An area of one colour ties rivals in max-pools: the radius is 0; the distances beside it are of others."""
         out = self.critpath("linearity", *SIGNS, "-quiet", "-probes", 8, "-refine", 8).out
         full = re.search(r"(?m)^full network: radius 0: [\d,]+ rivals are tied .*\n +without these ties <= (\S+): "
                          r"neurons (\S+), max-pools (\S+) \(", out)

@@ -34,8 +34,8 @@ int main(int argc, char **argv)
     if (!status)
         status = cp_path_mct(frame, 0, &response, &sparsity, 1, &path, &selection);
     if (!status)
-        printf("critpath %s: %zu of %zu neurons, logit %.6g\n", CP_VERSION, selection.kept, cp_model_neuron_count(model),
-               cp_frame_response(frame, 0, &response));
+        printf("critpath %s: %zu of %zu neurons, logit %.6g\n", CP_VERSION, selection.kept,
+               cp_model_neuron_count(model), cp_frame_response(frame, 0, &response));
     else
         fprintf(stderr, "%s\n", cp_error());
     free(input);

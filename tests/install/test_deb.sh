@@ -7,7 +7,8 @@ build=$(dirname "$CRITPATH_DARKNET")
 for tool in dpkg-deb dpkg-shlibdeps dpkg-architecture; do
     command -v $tool >/dev/null || skip "$tool (dpkg-dev)"
 done
-MAINTAINER='Critpath Tester <tester@critpath.org>' tools/make-deb "$build" >"$tmp/log" 2>&1 || fail "$(tail -n 5 "$tmp/log")"
+MAINTAINER='Critpath Tester <tester@critpath.org>' tools/make-deb "$build" >"$tmp/log" 2>&1 ||
+    fail "$(tail -n 5 "$tmp/log")"
 version=$(sed -n 's/^#define CP_VERSION "\(.*\)"/\1/p' plugin/critpath.h)
 set -- "$build"/deb/*.deb
 [ $# = 3 ] || fail "$# packages: $*"
@@ -24,9 +25,12 @@ done
 # What Debian's package darknet has; it is to stay installed beside this one.
 ! grep -E '^\./usr/(bin/darknet|lib/.*libdarknet.*|share/darknet/.*|share/man/man1/darknet\.1\.gz)$' "$tmp/files" ||
     fail "Debian's darknet has these files"
-dpkg-deb -f "$build/deb/critpath_"*.deb Depends | grep -q 'libopenblas\|libblas' || fail "critpath does not depend on a BLAS"
+dpkg-deb -f "$build/deb/critpath_"*.deb Depends | grep -q 'libopenblas\|libblas' ||
+    fail "critpath does not depend on a BLAS"
 dpkg-deb -x "$build/deb/critpath_"*.deb "$tmp/root"
-"$tmp/root/usr/bin/critpath" version | grep -qx "critpath $version" || fail "the program says $("$tmp/root/usr/bin/critpath" version)"
+said=$("$tmp/root/usr/bin/critpath" version)
+[ "$said" = "critpath $version" ] || fail "the program says $said"
 [ -z "$(find "$build/deb" -mindepth 1 ! -name '*.deb')" ] || fail "left behind: $(ls "$build/deb")"
 command -v lintian >/dev/null || { echo "lintian is not installed: the packages are not checked by it"; exit 0; }
-lintian --allow-root --fail-on error --tag-display-limit 0 "$@" >"$tmp/lintian" 2>&1 || fail "$(grep '^E' "$tmp/lintian")"
+lintian --allow-root --fail-on error --tag-display-limit 0 "$@" >"$tmp/lintian" 2>&1 ||
+    fail "$(grep '^E' "$tmp/lintian")"

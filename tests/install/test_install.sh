@@ -1,5 +1,5 @@
-# make install: a program in C compiles and runs with the shared and with the static library through pkg-config, the program
-# runs under its name, Darknet draws its labels, and make uninstall leaves no file.
+# make install: a program in C compiles and runs with the shared and with the static library through pkg-config, the
+# program runs under its name, Darknet draws its labels, and make uninstall leaves no file.
 set -eu
 . tests/host/common.sh
 unset MAKEFLAGS MAKELEVEL MFLAGS || true
@@ -27,11 +27,13 @@ while read -r name; do
 done <"$tmp/exported"
 readelf -d "$installed/lib/libcritpath.so" | grep -q 'SONAME.*\[libcritpath\.so\.0\]' || fail "no SONAME"
 # The name of a critical section, which OpenMP wants to be one in the whole program, holds ours.
-strays=$(nm -g --defined-only "$installed/lib/libcritpath.a" | awk 'NF == 3 && $3 !~ /^(cp_|[.]gomp_critical_user_cp_)/ {print $3}')
+strays=$(nm -g --defined-only "$installed/lib/libcritpath.a" |
+    awk 'NF == 3 && $3 !~ /^(cp_|[.]gomp_critical_user_cp_)/ {print $3}')
 [ -z "$strays" ] || fail "the static library defines $strays"
 
 # shellcheck disable=SC2046
-gcc -Wall -Werror $(pkg-config --cflags critpath) tests/install/consumer.c $(pkg-config --libs critpath) -o "$tmp/shared" ||
+gcc -Wall -Werror $(pkg-config --cflags critpath) tests/install/consumer.c $(pkg-config --libs critpath) \
+    -o "$tmp/shared" ||
     fail "does not link with the shared library"
 readelf -d "$tmp/shared" | grep -q 'NEEDED.*libcritpath\.so\.0' || fail "not linked with libcritpath.so.0"
 LD_LIBRARY_PATH="$installed/lib" "$tmp/shared" cfg/resnet8-cifar.cfg weights/resnet8-cifar.weights >"$tmp/of-shared"
@@ -60,9 +62,10 @@ status=0
 "$installed/bin/critpath" nonsense 2>err || status=$?
 [ $status = 2 ] || fail "an unknown command: status $status"
 grep -q 'unknown command "nonsense"; `critpath help` lists them' err || fail "says $(cat err)"
-"$installed/bin/darknet-critpath" detector test cfg/tiny-yolo-signs.data cfg/tiny-yolo-signs.cfg weights/tiny-yolo-signs.weights \
-    examples/signs-two.png -out found >out 2>&1 || fail "detector test: $(tail -n 3 out)"
-[ -d /usr/share/darknet/data/labels ] || [ -s found.jpg ] || [ -s found.png ] || fail "no picture with labels: $(tail -n 3 out)"
+"$installed/bin/darknet-critpath" detector test cfg/tiny-yolo-signs.data cfg/tiny-yolo-signs.cfg \
+    weights/tiny-yolo-signs.weights examples/signs-two.png -out found >out 2>&1 || fail "detector test: $(tail -n 3 out)"
+[ -d /usr/share/darknet/data/labels ] || [ -s found.jpg ] || [ -s found.png ] ||
+    fail "no picture with labels: $(tail -n 3 out)"
 cd "$project"
 
 [ "$(readlink "$installed/bin/critpath")" = darknet-critpath ] || fail "critpath is no link to darknet-critpath"
@@ -75,3 +78,6 @@ echo theirs >"$installed/lib/theirs"
 install_or_not uninstall
 left=$(find "$to" ! -type d)
 [ "$left" = "$installed/lib/theirs" ] || fail "left behind: $left"
+rm "$installed/lib/theirs"
+install_or_not uninstall
+[ -z "$(ls -A "$to")" ] || fail "left behind: $(find "$to")"

@@ -4,7 +4,8 @@ set -eu
 "$CRITPATH_DARKNET" critpath manual >"$tmp/critpath.1"
 tried=
 if command -v man >/dev/null && man --version 2>/dev/null | grep -q man; then
-    LC_ALL=C.UTF-8 MANROFFSEQ='' MANWIDTH=80 man --warnings -E UTF-8 -l -Tutf8 -Z "$tmp/critpath.1" >/dev/null 2>"$tmp/warnings" ||
+    LC_ALL=C.UTF-8 MANROFFSEQ='' MANWIDTH=80 man --warnings -E UTF-8 -l -Tutf8 -Z "$tmp/critpath.1" >/dev/null \
+        2>"$tmp/warnings" ||
         fail "man does not take it: $(cat "$tmp/warnings")"
     [ ! -s "$tmp/warnings" ] || fail "man warns: $(cat "$tmp/warnings")"
     LC_ALL=C.UTF-8 MANWIDTH=100 man -l "$tmp/critpath.1" | sed 's/.\x08//g' >"$tmp/text"

@@ -34,11 +34,13 @@ static bool lists(const char *text, const char *option)
 
 static void narrow_lines(const char *text)
 {
-    for (const char *line = text; *line; line += line[strcspn(line, "\n")] ? strcspn(line, "\n") + 1 : strcspn(line, "\n"))
+    for (const char *line = text; *line;
+         line += line[strcspn(line, "\n")] ? strcspn(line, "\n") + 1 : strcspn(line, "\n"))
         assert_true(strcspn(line, "\n") <= 120);
 }
 
-/* An option stands in the command's help, or, of one method, in that method's; never in both, nor where it is not taken. */
+/* An option stands in the command's help, or, of one method, in that method's; never in both, nor where it is not
+ * taken. */
 static void options_stand_once(void **state)
 {
     (void)state;
@@ -94,8 +96,9 @@ static void presets_are_told(void **state)
     for (const char *at = text; *at && used + 1 < sizeof flat; at++) /* as one line */
         if ((*at != ' ' && *at != '\n') || (used && flat[used - 1] != ' '))
             flat[used++] = *at == '\n' ? ' ' : *at;
-    snprintf(expected, sizeof expected, "wang: a gate per channel, %d steps, rate %g, gamma %g, gates up to %g (default code)",
-             wang.steps, wang.rate, wang.gamma, wang.clamp);
+    snprintf(expected, sizeof expected,
+             "wang: a gate per channel, %d steps, rate %g, gamma %g, gates up to %g (default code)", wang.steps,
+             wang.rate, wang.gamma, wang.clamp);
     assert_non_null(strstr(flat, expected));
     free(text);
 }

@@ -22,9 +22,11 @@ static const cp_option_change grad_changes[] = {
     {0}};
 static const cp_command commands[] = {
     {"explain", "<cfg>", "",
-     "method sparsity floor seed steps tol preset class box target unit offpath thresh nms letterbox names out top no-picture", NULL, "",
-     run_nothing, .changes = NULL},
-    {"grad", "<cfg>", "", "method sparsity path offpath out", NULL, "", run_nothing, .plain = true, .changes = grad_changes},
+     "method sparsity floor seed steps tol preset class box target unit offpath thresh nms letterbox names out top "
+     "no-picture",
+     NULL, "", run_nothing, .changes = NULL},
+    {"grad", "<cfg>", "", "method sparsity path offpath out", NULL, "", run_nothing, .plain = true,
+     .changes = grad_changes},
     {"layers", "<cfg>", "", "", NULL, "", run_nothing, .changes = NULL},
     {0},
 };
@@ -72,15 +74,26 @@ static void defaults(void **state)
 static void choices_are_positions(void **state)
 {
     (void)state;
-    const struct { const char *option, *name; int value; } choices[] = {
-        {"target", "class", CP_TARGET_CLASS}, {"target", "objectness", CP_TARGET_OBJECTNESS}, {"target", "h", CP_TARGET_H},
-        {"offpath", "frozen", CP_OFFPATH_FROZEN}, {"offpath", "zeroed", CP_OFFPATH_ZEROED},
-        {"granularity", "neuron", CP_NEURON}, {"granularity", "channel", CP_CHANNEL},
-        {"preset", "code", CP_DGR_CODE}, {"preset", "wang", CP_DGR_WANG},
-        {"init", "1", CP_INIT_ONE}, {"init", "random", CP_INIT_RANDOM},
-        {"mode", "frozen", CP_MODE_FROZEN}, {"mode", "zero", CP_MODE_ZERO}, {"mode", "gate", CP_MODE_GATE},
-        {"removed", "zero", CP_REMOVED_ZERO}, {"removed", "mean", CP_REMOVED_MEAN},
-        {"norms", "auto", CP_EXACT_AUTO}, {"norms", "exact", CP_EXACT_ALWAYS}, {"norms", "estimate", CP_EXACT_NEVER}};
+    const struct { const char *option, *name; int value;
+    } choices[] = {{"target", "class", CP_TARGET_CLASS},
+                   {"target", "objectness", CP_TARGET_OBJECTNESS},
+                   {"target", "h", CP_TARGET_H},
+                   {"offpath", "frozen", CP_OFFPATH_FROZEN},
+                   {"offpath", "zeroed", CP_OFFPATH_ZEROED},
+                   {"granularity", "neuron", CP_NEURON},
+                   {"granularity", "channel", CP_CHANNEL},
+                   {"preset", "code", CP_DGR_CODE},
+                   {"preset", "wang", CP_DGR_WANG},
+                   {"init", "1", CP_INIT_ONE},
+                   {"init", "random", CP_INIT_RANDOM},
+                   {"mode", "frozen", CP_MODE_FROZEN},
+                   {"mode", "zero", CP_MODE_ZERO},
+                   {"mode", "gate", CP_MODE_GATE},
+                   {"removed", "zero", CP_REMOVED_ZERO},
+                   {"removed", "mean", CP_REMOVED_MEAN},
+                   {"norms", "auto", CP_EXACT_AUTO},
+                   {"norms", "exact", CP_EXACT_ALWAYS},
+                   {"norms", "estimate", CP_EXACT_NEVER}};
     cp_options o;
     for (size_t i = 0; i < sizeof choices / sizeof *choices; i++)
         assert_string_equal(cp_choice_name(choices[i].option, choices[i].value), choices[i].name);
@@ -134,7 +147,8 @@ static void options_of_other_methods(void **state)
     expect_refusal(&commands[0], "-tol .1", "explain: -tol does nothing with method mct; it is of intgrad");
     expect_refusal(&commands[0], "-preset wang -method greedy",
                    "explain: -preset does nothing with method greedy; it is of dgr dgr-random");
-    expect_refusal(&commands[1], "-sparsity .5", "grad: -sparsity does nothing with method mct; it is of greedy intgrad");
+    expect_refusal(&commands[1], "-sparsity .5",
+                   "grad: -sparsity does nothing with method mct; it is of greedy intgrad");
     assert_int_equal(parse(&commands[1], "-sparsity .5 -method greedy", &o), CP_OK);
     assert_int_equal(parse(&commands[0], "-tol .1 -h", &o), CP_OK); /* who asks for help gets it */
     const cp_command *compare = cp_command_find("compare");
@@ -302,7 +316,8 @@ static void nearest_names(void **state)
 static void suggestions(void **state)
 {
     (void)state;
-    const char *names[] = {"cab", "tabby", "tiger cat", "Egyptian cat", "catamaran", "dog", "cat bear", "concatenation"};
+    const char *names[] = {"cab",       "tabby", "tiger cat", "Egyptian cat",
+                           "catamaran", "dog",   "cat bear",  "concatenation"};
     const struct { const char *text, *hint; } cases[] = {
         {"cat", "; did you mean \"tiger cat\", \"Egyptian cat\", \"cat bear\"?"}, /* whole words, not what is nearest */
         {"CAT", "; did you mean \"tiger cat\", \"Egyptian cat\", \"cat bear\"?"},
@@ -333,7 +348,8 @@ static void cats_of_imagenet(void **state)
         size = 0;
     }
     fclose(file);
-    assert_string_equal(cp_suggest("cat", (const char *const *)names, n, hint, sizeof hint), "; did you mean \"Egyptian cat\", "
+    assert_string_equal(cp_suggest("cat", (const char *const *)names, n, hint, sizeof hint),
+                        "; did you mean \"Egyptian cat\", "
                         "\"Persian cat\", \"tiger cat\", \"Siamese cat\", \"Madagascar cat\"?");
     while (n)
         free(names[--n]);
