@@ -356,7 +356,7 @@ typedef enum { CP_NEURON, CP_CHANNEL } cp_granularity;
  * cp_model_channel_count(model). A connected layer's neurons are its channels. */
 size_t cp_model_channel_count(const cp_model *model);
 size_t cp_model_channel_offset(const cp_model *model, int neuron_layer);
-/* score[N] -> channel[channels]: the sum of the channel's neurons. */
+/* score[N] -> channel[channels]: the sum of the magnitudes of the channel's neurons. */
 void cp_score_to_channels(const cp_model *model, const float *score, float *channel);
 
 typedef struct {
@@ -390,7 +390,8 @@ cp_status cp_score_shapley(cp_frame *frame, int image, const cp_response *respon
 typedef struct {
     size_t kept, asked;      /* neurons on the path; K = round((1-sparsity)*N), or what `floor` made of it */
     double sparsity;         /* reached: 1 - kept/N */
-    float threshold;         /* lowest score kept; 0 when nothing was */
+    float threshold;         /* lowest score kept, without its sign; 0 when nothing was */
+    double mass;             /* share of the sum of all |score| that the path holds; NAN where that is 0 or was not asked for */
 } cp_selection;
 
 cp_status cp_path_create(const cp_model *model, cp_path **path); /* empty */
@@ -416,10 +417,15 @@ cp_status cp_path_overlap(const cp_path *a, const cp_path *b, int neuron_layer, 
 /* Whether every channel, of the layers whose channels have more than one neuron, is on the path as a whole or not at all. */
 bool cp_path_is_of_channels(const cp_path *path);
 
-/* Network-wide selection (docs/methods.md 1.4): the K largest of score[N] (>= 0; the order is descending score, then
+/* Network-wide selection (docs/methods.md 1.4): the K largest of |score[N]| (the order is descending |score|, then
  * (layer, index)), a zero never; average O(N). floor > 0 keeps at least that share of every neuron layer in which any
  * score is positive (best of each layer first). */
 cp_status cp_path_select(cp_path *path, const float *score, double sparsity, double floor, cp_selection *selection);
+
+/* By mass: the fewest neurons that hold that share of the sum of all |score|, 0 < mass <= 1, asked = kept. 90% of all
+ * neurons means little where few score at all; 80% of what the scores come to means the same on every network. */
+#define CP_MASS .8
+cp_status cp_path_select_mass(cp_path *path, const float *score, double mass, double floor, cp_selection *selection);
 
 /* NeuronMCT and selection in one, for n sparsities: as cp_score_mct and then cp_path_select with floor 0 for each, but
  * on a GPU the scores never leave it, and on the CPU paths of few neurons are found without an array of scores. paths[i]: one of the model each. */
@@ -430,6 +436,9 @@ cp_status cp_path_mct(cp_frame *frame, int image, const cp_response *response, c
  * all neurons of those. selection: asked is K channels, threshold a channel's score; kept and sparsity count neurons. */
 cp_status cp_path_select_channels(cp_path *path, const float *channel, double sparsity, double floor,
                                   cp_selection *selection);
+/* And by mass: the fewest channels that hold that share of the sum of all channels; asked is their number. */
+cp_status cp_path_select_channels_mass(cp_path *path, const float *channel, double mass, double floor,
+                                       cp_selection *selection);
 
 typedef struct {
     bool cut;

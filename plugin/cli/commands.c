@@ -7,7 +7,7 @@
 #define RESPONSE "class box target unit thresh nms letterbox names "
 #define DRAWN "seed steps tol permutations exact iterations protect preset init rounds rate momentum gamma clamp "
 #define SCORING "granularity " DRAWN
-#define SELECTION "method sparsity floor " SCORING
+#define SELECTION "method sparsity mass floor " SCORING
 
 /* Networks that the project brings along, in a checkout and among the installed examples. */
 #define PICTURE "picture colour alpha blur "
@@ -20,6 +20,7 @@ static const cp_option_change explain_changes[] = {
 static const cp_option_change score_changes[] = {
     {.option = "tol", .methods = "intgrad ablation"}, /* the sample of ablation is compared with intgrad */
     {.option = "sparsity",
+     .value = "S[,S...]",
      .methods = "greedy",
      .meaning = "stop taking neurons out when that share is gone; of a list the largest",
      .otherwise = CP_TEXT(CP_DEFAULT_SPARSITY)},
@@ -29,12 +30,12 @@ static const cp_option_change path_changes[] = {
      .otherwise = "STEM.critpath; with -score the stem of that file"},
     {0}};
 static const cp_option_change compare_changes[] = {
-    {.option = "sparsity", .otherwise = CP_TEXT(CP_DEFAULT_SPARSITY)},
+    {.option = "sparsity", .value = "S[,S...]", .meaning = "share of neurons off the paths; a list sweeps", .otherwise = CP_TEXT(CP_DEFAULT_SPARSITY)},
     {.option = "out", .meaning = "write PREFIX.json, PREFIX.csv, PREFIX.matrix.png and PREFIX.layers.png",
      .otherwise = "no file is written"},
     {0}};
 static const cp_option_change faithful_changes[] = {
-    {.option = "sparsity", .meaning = "the sizes measured: shares of neurons off the path",
+    {.option = "sparsity", .value = "S[,S...]", .meaning = "the sizes measured: shares of neurons off the path",
      .otherwise = "sizes from a few neurons to all that score"},
     {0}};
 static const cp_option_change insert_changes[] = {
@@ -47,13 +48,15 @@ static const cp_option_change picture_changes[] = {
     {.option = "out", .meaning = "PREFIX.png", .otherwise = "the array's name with .png for .npy"},
     {0}};
 static const cp_option_change prune_changes[] = {
-    {.option = "sparsity", .value = "S", .meaning = "share of neurons off the paths found for images; one value"},
+    {.option = "sparsity", .value = "auto|S", .meaning = "share of neurons off the paths found for images; one value"},
     {.option = "out",
      .meaning = "PREFIX.cfg and PREFIX.weights, the smaller network",
      .otherwise = "",
      .required = true},
     {0}};
 static const cp_option_change gates_changes[] = {
+    {.option = "sparsity", .value = "S[,S...]", .meaning = "share of neurons off the path; a list sweeps",
+     .otherwise = CP_TEXT(CP_DEFAULT_SPARSITY) ", or the sparsest path that is not cut"},
     {.option = "class", .meaning = "take only the images of which this is the top class"},
     {.option = "out", .meaning = "PREFIX.gates.npz and PREFIX.path.npz",
      .otherwise = "STEM.critpath, of the image or the list"},
@@ -62,7 +65,7 @@ static const cp_option_change gates_changes[] = {
 /* A new command is a row here and a file beside this one. */
 const cp_command cp_commands[] = {
     {"explain", IMAGES, "Predict, score the neurons, select the critical path, draw the pixels it read.",
-     SELECTION RESPONSE "offpath top layers " PICTURE "no-picture out gpus",
+     SELECTION RESPONSE "offpath map top layers " PICTURE "no-picture out gpus",
      "Writes PREFIX.png (photo beside the map), PREFIX.npy (the map: float32, C,H,W of the network input), "
      "PREFIX.path.npz (the path) and PREFIX.json (summary). No image: one path per line on stdin.",
      SIGNS "-class cross -out cross", cp_run_explain, .changes = explain_changes},
@@ -78,7 +81,7 @@ const cp_command cp_commands[] = {
      "Writes PREFIX.path.npz: one bool array (C,H,W) per neuron layer, and meta.json. With -score no image is needed.",
      SIGNS "-sparsity .9,.99 -out cross", cp_run_path, .changes = path_changes},
     {"grad", IMAGES, "The pathway gradient: how the response changes with each pixel through the path alone.",
-     "method sparsity floor " SCORING RESPONSE "path offpath " PICTURE "no-picture out gpus",
+     SELECTION RESPONSE "path offpath " PICTURE "no-picture out gpus",
      "Writes PREFIX.npy (float32, C,H,W of the network input) and PREFIX.png. -method gradient is the plain gradient "
      "of the whole network. A path file brings its response along, unless -class, -box or -unit names one.",
      SIGNS "-path cross.path.npz -out map", cp_run_grad, .plain = true, .changes = NULL},

@@ -23,7 +23,7 @@ typedef struct {
     cp_path *path[CP_COMPARED_PATHS];
     int n_sparsities;
     double sparsity[CP_MAX_SPARSITIES];
-    char text[CP_MAX_SPARSITIES][16];
+    char text[CP_MAX_SPARSITIES][32];
     cp_comparison *comparison[CP_MAX_SPARSITIES];
     float **score;                               /* n arrays of N; NULL for a file */
     double least_share[CP_COMPARED_PATHS];
@@ -174,7 +174,7 @@ static cp_status compare_subject(job *j, const cp_response *response)
         for (int k = 0; k < j->n && !status; k++) {
             cp_selection selection;
             if (j->method[k])
-                status = cp_select_path(s, j->score[k], j->least_share[k], j->sparsity[i], response, j->path[k],
+                status = cp_select_path(s, j->score[k], j->least_share[k], j->sparsity[i], 0, response, j->path[k],
                                         &selection, NULL);
         }
         if (!status)

@@ -55,6 +55,8 @@ static void print_pathway(const cp_explanation *e, const cp_pathway *pathway, co
             cp_choice_name("offpath", e->session->options->offpath));
     if (!isnan(pathway->zeroed_response))
         fprintf(to, " (response %.6g)", pathway->zeroed_response);
+    if (!isnan(pathway->gradient_share))
+        fprintf(to, ", %.3g%% of the gradient", 100 * pathway->gradient_share);
     fprintf(to, "\n");
     if (pathway->cut.cut)
         fprintf(to, "the path is cut: %s\n", cp_cut_text(e->session, &pathway->cut, reason));
@@ -100,7 +102,8 @@ static cp_status write_pathway(const cp_explanation *e, const cp_pathway *pathwa
     if (!status)
         status = cp_where_find(s, e->item, e->subject, pathway, &where);
     if (!status)
-        status = cp_write_picture(s, e->item, pathway->map, pathway->heat, &where, &drawn, tag, png);
+        status = cp_write_picture(s, e->item, pathway->map, s->options->map == CP_MAP_GRADIENT ? NULL : pathway->heat, &where,
+                                  &drawn, tag, png);
     if (!status)
         status = cp_write_map(s, e->item, pathway->map, tag, npy);
     if (!status)
@@ -151,7 +154,7 @@ static cp_status explain_subject(cp_explanation *e)
         fprintf(e->session->out, "response: %s = %.6g\n", e->subject->response.text,
                cp_frame_response(s->frame, 0, &e->subject->response));
     if (!status)
-        status = cp_pathways_find(s, e->item, &e->subject->response, &pathways);
+        status = cp_pathways_find(s, e->item, &e->subject->response, true, &pathways);
     if (!status) {
         json_t *response = json_array_get(e->responses, json_array_size(e->responses) - 1);
         status = cp_json_set(response, "scoring", cp_scoring_json(s, &pathways.report));

@@ -253,7 +253,7 @@ static cp_status write_paths(outcome *o, const float *gate)
         cp_spread_channels(s->model, gate, score);
     else
         memcpy(score, gate, cp_model_neuron_count(s->model) * sizeof *gate);
-    if ((status = cp_scores_take(NULL, 0, score, &pathways.scores)))
+    if ((status = cp_scores_take(NULL, 0, score, false, &pathways.scores)))
         return status;
     if (s->options->json && (!(object = outcome_json(o)) || !(paths = json_object_get(object, "paths"))))
         status = CP_ERESOURCE;

@@ -64,13 +64,13 @@ static cp_status write_one(cp_session *s, const cp_item *item, const cp_subject 
 static cp_status pathway_of_file(cp_session *s, const cp_grad_job *job, const cp_response *response,
                                  cp_pathways *pathways)
 {
-    *pathways = (cp_pathways){.n = 1, .pathway = cp_alloc(1, sizeof *pathways->pathway, "paths")};
+    *pathways = (cp_pathways){.n = 1, .gradient = NAN, .pathway = cp_alloc(1, sizeof *pathways->pathway, "paths")};
     if (!pathways->pathway)
         return CP_ERESOURCE;
     cp_pathway *pathway = pathways->pathway;
     cp_status status = cp_path_copy(job->path, &pathway->path);
     pathway->asked = job->meta.sparsity_asked;
-    pathway->zeroed_response = NAN;
+    pathway->zeroed_response = pathway->gradient_share = pathway->mass_asked = pathway->selection.mass = NAN;
     pathway->channels = cp_path_is_of_channels(job->path);
     pathway->selection.kept = pathway->selection.asked = cp_path_count(job->path);
     pathway->selection.threshold = job->meta.threshold;
@@ -94,7 +94,7 @@ static cp_status grad_subject(cp_session *s, cp_item *item, const cp_grad_job *j
         cp_free(map);
         return status;
     }
-    status = job->path ? pathway_of_file(s, job, response, &pathways) : cp_pathways_find(s, item, response, &pathways);
+    status = job->path ? pathway_of_file(s, job, response, &pathways) : cp_pathways_find(s, item, response, true, &pathways);
     if (!status)
         status = cp_pathways_map(s, item, subject, &pathways);
     for (int i = 0; i < pathways.n && !status; i++)

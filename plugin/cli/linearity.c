@@ -231,7 +231,7 @@ static cp_status linearity_subject(cp_session *s, cp_item *item, const cp_subjec
     }
     double full_seconds = cp_seconds() - began, frozen_seconds = 0;
     if (!status)
-        status = cp_pathways_find(s, item, &subject->response, &pathways);
+        status = cp_pathways_find(s, item, &subject->response, false, &pathways);
     for (int i = 0; i < pathways.n && !status; i++) {
         cp_region frozen = {0};
         report r = {s, subject, &pathways.pathway[i], &frozen, &full, *reason ? reason : NULL};

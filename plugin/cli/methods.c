@@ -17,7 +17,7 @@ static cp_progress *start_progress(const cp_session *s, const char *what)
 static cp_status score_mct(cp_session *s, const cp_response *response, float *score, cp_scoring *scoring)
 {
     (void)scoring;
-    return cp_score_mct(s->frame, 0, response, false, score);
+    return cp_score_mct(s->frame, 0, response, true, score);
 }
 
 /* ---------------------------------------------------------------- greedy */
@@ -140,37 +140,54 @@ bool cp_by_channel(const cp_options *options)
 
 /* A new method is a row here and one in option_table.c. */
 static const cp_method methods[] = {
-    {"mct", score_mct, cp_scores_mct},
-    {"intgrad", cp_method_intgrad, NULL},
-    {"ablation", cp_method_ablation, NULL},
-    {"shapley", cp_method_shapley, NULL},
-    {"greedy", score_greedy, NULL},
-    {"dgr", score_dgr, NULL},
-    {"dgr-random", score_dgr_random, NULL},
-    {"random", score_random, NULL},
-    {"active", score_active, NULL},
+    {"mct", score_mct, cp_scores_mct, true},
+    {"intgrad", cp_method_intgrad, NULL, true},
+    {"ablation", cp_method_ablation, NULL, true},
+    {"shapley", cp_method_shapley, NULL, true},
+    {"greedy", score_greedy, NULL, false},
+    {"dgr", score_dgr, NULL, false},
+    {"dgr-random", score_dgr_random, NULL, false},
+    {"random", score_random, NULL, false},
+    {"active", score_active, NULL, false},
 };
 
-cp_status cp_method_score(cp_session *s, const cp_method *method, const cp_response *response, float *score,
-                          cp_scoring *scoring)
+static cp_status run_method(cp_session *s, const cp_method *method, const cp_response *response, float *score,
+                            cp_scoring *scoring)
 {
     *scoring = (cp_scoring){.with_mct = NAN, .with_intgrad = NAN};
     return method->score(s, response, score, scoring);
 }
 
-cp_status cp_method_scores(cp_session *s, const cp_method *method, const cp_response *response, cp_scores **scores,
-                           cp_scoring *scoring)
+cp_status cp_method_score(cp_session *s, const cp_method *method, const cp_response *response, float *score,
+                          cp_scoring *scoring)
+{
+    cp_status status = run_method(s, method, response, score, scoring);
+    for (size_t i = 0; !status && method->contributes && i < cp_model_neuron_count(s->model); i++)
+        score[i] = fabsf(score[i]);
+    return status;
+}
+
+static cp_status plain_gradient(cp_session *s, const cp_response *response, float *gradient)
+{
+    const cp_path *none = NULL;
+    return gradient ? cp_map_frozen(s->frame, 0, response, &none, 1, gradient) : CP_OK;
+}
+
+cp_status cp_method_scores(cp_session *s, const cp_method *method, const cp_response *response, float *gradient,
+                           cp_scores **scores, cp_scoring *scoring)
 {
     *scores = NULL;
     *scoring = (cp_scoring){.with_mct = NAN, .with_intgrad = NAN};
     if (method->leave)
-        return method->leave(s->frame, 0, response, scores);
+        return method->leave(s->frame, 0, response, gradient, scores);
     float *score = cp_alloc(cp_model_neuron_count(s->model), sizeof *score, "scores");
     if (!score)
         return CP_ERESOURCE;
-    cp_status status = cp_method_score(s, method, response, score, scoring);
+    cp_status status = run_method(s, method, response, score, scoring);
     if (!status)
-        return cp_scores_take(s->frame, 0, score, scores);
+        status = plain_gradient(s, response, gradient);
+    if (!status)
+        return cp_scores_take(s->frame, 0, score, method->contributes && !scoring->sampled, scores);
     cp_free(score);
     return status;
 }

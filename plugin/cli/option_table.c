@@ -48,6 +48,7 @@ static const char *const offpaths[] = {"frozen", "zeroed", NULL};
 static const char *const granularities[] = {"neuron", "channel", NULL};
 static const char *const presets[] = {"code", "wang", NULL};
 static const char *const starts[] = {"1", "random", NULL};
+static const char *const maps[] = {"contribution", "gradient", NULL};
 static const char *const modes[] = {"frozen", "zero", "gate", NULL};
 static const char *const removals[] = {"zero", "mean", NULL};
 static const char *const hosts[] = {"auto", "debian", "alexey", "hankai", NULL};
@@ -97,9 +98,13 @@ const cp_option cp_option_table[] = {
      .meaning = "how neurons are scored"},
     TEXT("methods", CP_GROUP_PATH, methods, "M,M...", "methods to compare",
          .otherwise = CP_DEFAULT_METHODS "; of path files: none"),
-    NUMBER("sparsity", CP_GROUP_PATH, sparsity, CP_OPTION_LIST, "S[,S...]", 0, 1,
-           "share of neurons off the path; a list sweeps", .below_max = true,
-           .otherwise = CP_TEXT(CP_DEFAULT_SPARSITY) ", or the sparsest path that is not cut"),
+    NUMBER("sparsity", CP_GROUP_PATH, sparsity, CP_OPTION_LIST, "auto|S[,S...]", 0, 1,
+           "share of neurons off the path; a list sweeps; auto: the fewest neurons that hold -mass of the score",
+           .below_max = true,
+           .otherwise = "auto, or where scores only order the neurons (greedy, dgr, random) " CP_TEXT(CP_DEFAULT_SPARSITY)
+                        "; and the sparsest path that is not cut where that one is"),
+    REAL("mass", CP_GROUP_PATH, mass, "M", 1e-9, 1, "of -sparsity auto: share of the sum of all scores that the path holds",
+         .initial = CP_TEXT(CP_MASS), .methods = "mct intgrad ablation shapley"),
     REAL("floor", CP_GROUP_PATH, floor, "F", 0, 1,
          "keep at least this share of every layer that the response depends on", .initial = "0"),
     CHOICE("granularity", CP_GROUP_PATH, granularity, granularities,
@@ -109,6 +114,9 @@ const cp_option cp_option_table[] = {
     FILENAME("path", CP_GROUP_PATH, path, "FILE", "use this path file instead of scoring and selecting"),
     CHOICE("offpath", CP_GROUP_PATH, offpath, offpaths,
            "what neurons off the path hold: their value in the original run, or zero", .initial = "frozen"),
+    CHOICE("map", CP_GROUP_PATH, map, maps,
+           "what picture and text show: where the path's neurons speak for the response, or the pathway gradient",
+           .initial = "contribution"),
     INT("seed", CP_GROUP_PATH, seed, "N", 0, 2147483647, "of whatever is drawn at random", .initial = "0"),
 
     CHOICE("mode", CP_GROUP_COMMAND, mode, modes,

@@ -60,6 +60,8 @@ static void name_number(const char *text, size_t length, char *out, size_t size)
     snprintf(out, size, "%s%.*s", *text == '.' ? "0" : "", (int)length, text);
 }
 
+enum { LONGEST = 24 }; /* characters of a number: a double with all its digits */
+
 static cp_status parse_list(const cp_option *option, const char *text, cp_number_list *list)
 {
     list->n = 0;
@@ -67,14 +69,16 @@ static cp_status parse_list(const cp_option *option, const char *text, cp_number
         size_t length = strcspn(at, ",");
         if (list->n == CP_MAX_SPARSITIES)
             return cp_fail(CP_EINPUT, "-%s: the list has more than %d numbers", option->name, CP_MAX_SPARSITIES);
-        if (length > 12)
-            return cp_fail(CP_EINPUT, "-%s: \"%.40s\" is too long, a number has at most 12 characters", option->name,
-                           at);
-        cp_status status = parse_real(option, at, length, &list->value[list->n]);
+        bool is_auto = length == 4 && !strncmp(at, "auto", 4) && option->value && !strncmp(option->value, "auto", 4);
+        if (length > LONGEST)
+            return cp_fail(CP_EINPUT, "-%s: \"%.40s\" is too long, a number has at most %d characters", option->name, at,
+                           LONGEST);
+        list->value[list->n] = NAN;
+        cp_status status = is_auto ? CP_OK : parse_real(option, at, length, &list->value[list->n]);
         if (status)
             return status;
         for (int i = 0; i < list->n; i++)
-            if (list->value[i] == list->value[list->n])
+            if (list->value[i] == list->value[list->n] || (is_auto && isnan(list->value[i])))
                 return cp_fail(CP_EINPUT, "-%s: %.*s is in the list twice", option->name, (int)length, at);
         name_number(at, length, list->text[list->n], sizeof list->text[0]);
         list->n++;
@@ -293,7 +297,8 @@ cp_status cp_options_parse(const cp_command *command, const cp_command *commands
             return cp_fail(CP_EINPUT, "%s: option %s needs a value", command->name, words[optind - 1]);
         if (found == '?')
             return refuse_option(command, commands, words[optind - 1]);
-        if ((status = set_option(command, &cp_option_table[row[which]], optarg, options)))
+        cp_option option = cp_option_in(command, &cp_option_table[row[which]]);
+        if ((status = set_option(command, &option, optarg, options)))
             return status;
         given[row[which]] = true;
     }

@@ -22,6 +22,7 @@ enum { CP_MAX_SPARSITIES = 64 };
 /* Choices are the position of the value in its row of option_table.c. Where a public type has the same order it is
  * used: cp_target, cp_granularity, cp_dgr_settings, cp_exactness. */
 enum { CP_OFFPATH_FROZEN, CP_OFFPATH_ZEROED };
+enum { CP_MAP_CONTRIBUTION, CP_MAP_GRADIENT };
 enum { CP_MODE_FROZEN, CP_MODE_ZERO, CP_MODE_GATE };
 enum { CP_INIT_ONE, CP_INIT_RANDOM };
 enum { CP_REMOVED_ZERO, CP_REMOVED_MEAN };
@@ -32,7 +33,7 @@ enum { CP_PICTURE_SHEET, CP_PICTURE_HEAT, CP_PICTURE_ZOOM, CP_PICTURE_SIGNED, CP
 typedef struct {
     int n;                               /* 0: not given */
     double value[CP_MAX_SPARSITIES];
-    char text[CP_MAX_SPARSITIES][16];    /* as the user wrote them, for file names; "0.9" for ".9" */
+    char text[CP_MAX_SPARSITIES][32];    /* as the user wrote them, for file names; "0.9" for ".9"; NAN is "auto" */
 } cp_number_list;
 
 /* What the user gave, or the default. Strings point into argv. */
@@ -40,11 +41,11 @@ typedef struct {
     const char *method, *class_name, *box, *unit, *names, *out, *score, *path, *steps, *methods, *off, *data, *list,
         *valid;
     const char *gpus;
-    int target, offpath, granularity, init, preset, norms, mode, removed, keys, host; /* granularity -1: the preset's */
+    int target, offpath, map, granularity, init, preset, norms, mode, removed, keys, host; /* granularity -1: the preset's */
     int picture, colour;
     double alpha, blur; /* of pictures; blur -1: what suits the map */
     cp_number_list sparsity;
-    double floor, keep, thresh, nms, eps, agree, tolerance;
+    double floor, mass, keep, thresh, nms, eps, agree, tolerance;
     double rate, momentum, gamma, clamp; /* rate, gamma, clamp 0: the preset's */
     int sample, permutations, exact; /* sample: 0, all */
     int letterbox; /* -1: as the network's lineage has it; cp_session_open resolves it, and thresh of -1 */

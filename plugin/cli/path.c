@@ -73,7 +73,7 @@ static cp_status write_one(const cp_session *s, const cp_item *item, const cp_su
 static cp_status path_subject(cp_session *s, cp_item *item, const cp_subject *subject)
 {
     cp_pathways pathways;
-    cp_status status = cp_pathways_find(s, item, &subject->response, &pathways);
+    cp_status status = cp_pathways_find(s, item, &subject->response, false, &pathways);
     if (!status && !s->options->json)
         cp_scoring_print(s, &pathways.report, false, s->out);
     for (int k = 0; k < pathways.n && !status; k++)
@@ -113,7 +113,7 @@ static cp_status path_from_scores(cp_session *s)
     }
     for (size_t i = 0; i < cp_model_neuron_count(s->model) && meta.signed_scores; i++)
         score[i] = fabsf(score[i]);
-    status = cp_scores_take(NULL, 0, score, &pathways.scores);
+    status = cp_scores_take(NULL, 0, score, false, &pathways.scores);
     if (!status)
         status = cp_pathways_select(s, o->score, &meta.response, &pathways);
     for (int k = 0; k < pathways.n && !status; k++)

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+static const double LITTLE = .01; /* of the plain gradient's L1: a map that holds less is said to */
 
 /* ---------------------------------------------------------------- selection */
 
@@ -19,7 +20,9 @@ const char *cp_reached_text(const cp_session *s, const cp_pathway *pathway, char
 {
     const cp_selection *selection = &pathway->selection;
     double off = selection->sparsity - pathway->asked, one = 1. / (double)(cp_model_neuron_count(s->model) + 1);
-    if (isnan(pathway->asked))
+    if (isnan(pathway->asked) && !pathway->lowered && pathway->mass_asked > 0)
+        snprintf(text, 120, "sparsity %.6g (auto: %.4g%% of the score)", selection->sparsity, 100 * selection->mass);
+    else if (isnan(pathway->asked))
         snprintf(text, 120, "sparsity %.6g", selection->sparsity);
     else if (fabs(off) <= one || cp_model_neuron_count(s->model) == 0)
         snprintf(text, 120, "sparsity %s", pathway->text);
@@ -32,43 +35,50 @@ const char *cp_reached_text(const cp_session *s, const cp_pathway *pathway, char
     return text;
 }
 
-static cp_status select_channels(const cp_session *s, const float *score, double sparsity,
+static cp_status select_channels(const cp_session *s, const float *score, double sparsity, double mass,
                                  const cp_response *response, cp_path *path, cp_selection *selection, cp_cut *cut)
 {
+    double floor = s->options->floor;
     float *channel = cp_alloc(cp_model_channel_count(s->model), sizeof *channel, "channels");
     if (!channel)
         return CP_ERESOURCE;
     cp_score_to_channels(s->model, score, channel);
-    cp_status status = cp_path_select_channels(path, channel, sparsity, s->options->floor, selection);
+    cp_status status = mass > 0 ? cp_path_select_channels_mass(path, channel, mass, floor, selection)
+                                : cp_path_select_channels(path, channel, sparsity, floor, selection);
     if (!status && cut)
         status = cp_path_find_cut_channels(path, channel, response, cut);
     cp_free(channel);
     return status;
 }
 
-cp_status cp_select_path(const cp_session *s, const float *score, double least_share, double sparsity,
+cp_status cp_select_path(const cp_session *s, const float *score, double least_share, double sparsity, double mass,
                          const cp_response *response, cp_path *path, cp_selection *selection, cp_cut *cut)
 {
+    double floor = s->options->floor;
     sparsity = sparsity < 1 - least_share ? sparsity : 1 - least_share;
     if (cp_by_channel(s->options))
-        return select_channels(s, score, sparsity, response, path, selection, cut);
-    cp_status status = cp_path_select(path, score, sparsity, s->options->floor, selection);
+        return select_channels(s, score, sparsity, mass, response, path, selection, cut);
+    cp_status status = mass > 0 ? cp_path_select_mass(path, score, mass, floor, selection)
+                                : cp_path_select(path, score, sparsity, floor, selection);
     return status || !cut ? status : cp_path_find_cut(path, score, response, cut);
 }
 
+/* At a sparsity, or (NAN) by pathway->mass_asked. */
 static cp_status select_one(cp_session *s, const cp_pathways *p, const cp_response *response, double sparsity,
                             cp_pathway *pathway)
 {
-    pathway->asked = sparsity;
+    double mass = isnan(sparsity) ? pathway->mass_asked : 0, floor = s->options->floor;
+    cp_selection *selection = &pathway->selection;
     pathway->channels = cp_by_channel(s->options);
     if (pathway->channels) {
         const float *score;
         cp_status status = cp_scores_array(p->scores, &score);
-        return status ? status : cp_select_path(s, score, p->report.least_share, sparsity, response, pathway->path,
-                                                &pathway->selection, &pathway->cut);
+        return status ? status : cp_select_path(s, score, p->report.least_share, sparsity, mass, response, pathway->path,
+                                                selection, &pathway->cut);
     }
     sparsity = sparsity < 1 - p->report.least_share ? sparsity : 1 - p->report.least_share;
-    cp_status status = cp_scores_select(p->scores, sparsity, s->options->floor, pathway->path, &pathway->selection);
+    cp_status status = mass > 0 ? cp_scores_select_mass(p->scores, mass, floor, pathway->path, selection)
+                                : cp_scores_select(p->scores, sparsity, floor, pathway->path, selection);
     return status ? status : cp_scores_find_cut(p->scores, pathway->path, response, &pathway->cut);
 }
 
@@ -85,6 +95,57 @@ static void say_cut(const cp_session *s, const char *source, const cp_pathway *p
             pathway->channels ? " of the channels" : "", cp_cut_text(s, &pathway->cut, why), advice);
 }
 
+/* A cut path that nobody asked for gives way to the sparsest that is not cut. */
+static cp_status lower(cp_session *s, const char *source, const cp_pathways *p, const cp_response *response,
+                       cp_pathway *pathway)
+{
+    char why[200], taken[32];
+    double uncut = pathway->cut.sparsest_uncut;
+    snprintf(taken, sizeof taken, "%.6f", floor_micro(uncut));
+    cp_note(s, "%s: at sparsity %s%s the path would be cut, %s; taken is %s, the sparsest that is not", source, pathway->text,
+            pathway->channels ? " of the channels" : "", cp_cut_text(s, &pathway->cut, why), taken);
+    cp_status status = select_one(s, p, response, uncut, pathway);
+    pathway->asked = uncut;
+    pathway->lowered = true;
+    snprintf(pathway->text, sizeof pathway->text, "%s", taken);
+    return status;
+}
+
+/* One of the sparsities asked for, or (`number` < 0) the default. */
+static cp_status select_asked(cp_session *s, const char *source, const cp_response *response, const cp_pathways *p,
+                              int number, cp_pathway *pathway)
+{
+    const cp_number_list *list = &s->options->sparsity;
+    bool mass = cp_scores_signed(p->scores);
+    const char *text = number >= 0 ? list->text[number] : mass ? "auto" : "0.9";
+    double asked = number >= 0 ? list->value[number] : mass ? NAN : CP_DEFAULT_SPARSITY;
+    if (isnan(asked) && !mass)
+        return cp_fail(CP_EINPUT, "%s: -sparsity auto goes by the mass of the scores, but these only order the neurons; give a "
+                       "number", source);
+    pathway->asked = asked;
+    pathway->mass_asked = isnan(asked) ? s->options->mass : NAN;
+    pathway->zeroed_response = pathway->gradient_share = NAN;
+    snprintf(pathway->text, sizeof pathway->text, "%s", text);
+    if (p->n > 1)
+        snprintf(pathway->tag, sizeof pathway->tag, "-%s", pathway->text);
+    cp_status status = cp_path_create(s->model, &pathway->path);
+    if (!status)
+        status = select_one(s, p, response, asked, pathway);
+    if (status)
+        return status;
+    const cp_selection *selection = &pathway->selection;
+    bool open = number < 0 || isnan(asked); /* whichever sparsity serves */
+    if (pathway->cut.cut && open && !isnan(pathway->cut.sparsest_uncut))
+        return lower(s, source, p, response, pathway);
+    if (pathway->cut.cut)
+        say_cut(s, source, pathway);
+    pathway->everything = !pathway->channels && selection->kept < selection->asked;
+    if (pathway->everything && number >= 0)
+        cp_note(s, "%s: at sparsity %s the path holds all %zu neurons that score above zero; below %.6f nothing changes", source,
+                pathway->text, selection->kept, selection->sparsity);
+    return CP_OK;
+}
+
 cp_status cp_pathways_select(cp_session *s, const char *source, const cp_response *response, cp_pathways *p)
 {
     const cp_number_list *asked = &s->options->sparsity;
@@ -94,40 +155,36 @@ cp_status cp_pathways_select(cp_session *s, const char *source, const cp_respons
         return CP_ERESOURCE;
     double began = cp_seconds();
     for (int i = 0; i < p->n; i++) {
-        cp_pathway *pathway = &p->pathway[i];
-        pathway->zeroed_response = NAN;
-        snprintf(pathway->text, sizeof pathway->text, "%s", asked->n ? asked->text[i] : "0.9");
-        if (p->n > 1)
-            snprintf(pathway->tag, sizeof pathway->tag, "-%s", pathway->text);
-        cp_status status = cp_path_create(s->model, &pathway->path);
-        if (!status)
-            status = select_one(s, p, response, asked->n ? asked->value[i] : CP_DEFAULT_SPARSITY, pathway);
+        cp_status status = select_asked(s, source, response, p, asked->n ? i : -1, &p->pathway[i]);
         if (status)
             return status;
-        double uncut = pathway->cut.sparsest_uncut;
-        if (pathway->cut.cut && !asked->n && !isnan(uncut)) {
-            char why[200];
-            cp_note(s, "%s: at sparsity 0.9%s the path would be cut, %s; taken is %.6f, the sparsest that is not", source,
-                    pathway->channels ? " of the channels" : "", cp_cut_text(s, &pathway->cut, why), floor_micro(uncut));
-            if ((status = select_one(s, p, response, uncut, pathway)))
-                return status;
-            pathway->lowered = true;
-            snprintf(pathway->text, sizeof pathway->text, "%.6f", floor_micro(uncut));
-        } else if (pathway->cut.cut) {
-            say_cut(s, source, pathway);
-        }
     }
     p->selecting = cp_seconds() - began;
     return CP_OK;
 }
 
-cp_status cp_pathways_find(cp_session *s, const cp_item *item, const cp_response *response, cp_pathways *p)
+static double l1(const float *map, size_t n)
+{
+    double sum = 0;
+    for (size_t i = 0; i < n; i++)
+        sum += fabs((double)map[i]);
+    return sum;
+}
+
+cp_status cp_pathways_find(cp_session *s, const cp_item *item, const cp_response *response, bool maps, cp_pathways *p)
 {
     const cp_method *method = cp_method_find(s->options->method);
-    *p = (cp_pathways){0};
+    size_t volume = s->c * s->h * s->w;
+    *p = (cp_pathways){.gradient = NAN};
+    float *gradient = maps ? cp_alloc_dirty(volume, sizeof *gradient, "gradient") : NULL;
+    if (maps && !gradient)
+        return CP_ERESOURCE;
     double began = cp_seconds();
-    cp_status status = cp_method_scores(s, method, response, &p->scores, &p->report);
+    cp_status status = cp_method_scores(s, method, response, gradient, &p->scores, &p->report);
     p->scoring = cp_seconds() - began;
+    if (!status && maps)
+        p->gradient = l1(gradient, volume);
+    cp_free(gradient);
     return status ? status : cp_pathways_select(s, item->path, response, p);
 }
 
@@ -153,14 +210,18 @@ const char *cp_zero_map_reason(const cp_session *s, const float *map, const cp_s
     return zero ? text : NULL;
 }
 
+/* By the method's own scores where they have signs, else by NeuronMCT's. */
 static cp_status map_contributions(cp_session *s, const cp_response *response, cp_pathways *p)
 {
     size_t size = 2 * s->h * s->w;
+    const float *score = NULL;
     cp_status status = (p->heats = cp_alloc((size_t)p->n * size, sizeof(float), "maps")) ? CP_OK : CP_ERESOURCE;
+    if (!status && p->scores && cp_scores_signed(p->scores))
+        status = cp_scores_array(p->scores, &score);
     for (int i = 0; i < p->n && !status; i++) {
         cp_pathway *pathway = &p->pathway[i];
         pathway->heat = p->heats + (size_t)i * size;
-        status = cp_map_contribution(s->frame, 0, response, pathway->path, NULL, NULL, pathway->heat,
+        status = cp_map_contribution(s->frame, 0, response, pathway->path, score, NULL, pathway->heat,
                                      &pathway->contribution);
     }
     return status;
@@ -198,8 +259,12 @@ cp_status cp_pathways_map(cp_session *s, const cp_item *item, const cp_subject *
     for (int i = 0; i < p->n; i++) {
         cp_pathway *pathway = &p->pathway[i];
         pathway->map = p->maps + (size_t)i * volume;
+        pathway->gradient_share = p->gradient > 0 ? l1(pathway->map, volume) / p->gradient : NAN;
         if (zeroed)
             pathway->zeroed_response = values[i];
+        if (pathway->gradient_share > 0 && pathway->gradient_share < LITTLE && s->options->sparsity.n)
+            cp_note(s, "%s: the map at sparsity %s holds %.2g%% of the plain gradient: what it shows is next to nothing",
+                    item->path, pathway->text, 100 * pathway->gradient_share);
         if (cp_zero_map_reason(s, pathway->map, subject, pathway, reason) && !pathway->cut.cut)
             cp_note(s, "%s: the map at sparsity %s is zero everywhere: %s", item->path, pathway->text, reason);
     }

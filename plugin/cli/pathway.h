@@ -9,10 +9,11 @@
 /* One way to score neurons; -method chooses among them. */
 typedef struct {
     const char *name;
-    /* score[N] >= 0 for image 0 of the session's frame; `scoring` comes empty */
+    /* score[N] for image 0 of the session's frame; `scoring` comes empty */
     cp_status (*score)(cp_session *session, const cp_response *response, float *score, cp_scoring *scoring);
-    /* The same, left where they are computed; NULL: an array it is. */
-    cp_status (*leave)(cp_frame *frame, int image, const cp_response *response, cp_scores **scores);
+    /* The same, left where they are computed, and with the plain gradient (C,H,W) unless that is NULL; NULL: an array it is. */
+    cp_status (*leave)(cp_frame *frame, int image, const cp_response *response, float *gradient, cp_scores **scores);
+    bool contributes; /* scores are contributions to the response, with their signs; the others only order the neurons */
 } cp_method;
 
 /* -granularity channel, or the default of -preset wang. */
@@ -23,21 +24,24 @@ cp_dgr_options cp_dgr_read_options(const cp_options *options, bool random);
 
 /* NULL when there is none of that name. */
 const cp_method *cp_method_find(const char *name);
-/* Runs it. The scoring is to be freed in any case. */
+/* Runs it: magnitudes. The scoring is to be freed in any case. */
 cp_status cp_method_score(cp_session *session, const cp_method *method, const cp_response *response, float *score,
                           cp_scoring *scoring);
 
-/* The same, left where they are computed where the method can. */
-cp_status cp_method_scores(cp_session *session, const cp_method *method, const cp_response *response, cp_scores **scores,
-                           cp_scoring *scoring);
+/* The same with their signs, left where they are computed where the method can. gradient: the plain one (C,H,W), or NULL. */
+cp_status cp_method_scores(cp_session *session, const cp_method *method, const cp_response *response, float *gradient,
+                           cp_scores **scores, cp_scoring *scoring);
 
 /* One path of a sweep over sparsities. */
 typedef struct {
-    double asked;
-    char text[16];          /* the sparsity as the user wrote it; "0.8731" when it was lowered */
-    char tag[24];           /* "-0.99" in file names when there are several, else "" */
+    double asked;           /* NAN: chosen by the mass of the score */
+    char text[32];          /* the sparsity as the user wrote it, or "auto"; "0.8731" when it was lowered */
+    char tag[40];           /* "-0.99" in file names when there are several, else "" */
     bool channels;          /* whole channels were selected; `asked` is a share of those */
+    double mass_asked;      /* share of the score that was to be held; NAN where a sparsity was asked for */
     bool lowered;           /* the default would have been cut; this is the sparsest that is not */
+    bool everything;        /* fewer score above zero than were asked for: all of those are on the path */
+    double gradient_share;  /* L1 of the map over that of the plain gradient; NAN before cp_pathways_map or where unknown */
     cp_path *path;
     cp_selection selection; /* kept, threshold: of the selection that made it, or of the path file */
     cp_cut cut;
@@ -49,6 +53,7 @@ typedef struct {
 
 typedef struct {
     cp_scores *scores;      /* NULL when the path came from a file */
+    double gradient;        /* L1 of the plain gradient; NAN: not known */
     cp_scoring report;      /* of the method */
     cp_pathway *pathway;
     int n;
@@ -57,9 +62,10 @@ typedef struct {
     double scoring, selecting, mapping; /* seconds */
 } cp_pathways;
 
-/* Scores by -method, then selects at each -sparsity (default .9, lowered when cut) with -floor. A cut path is said on
- * stderr. */
-cp_status cp_pathways_find(cp_session *session, const cp_item *item, const cp_response *response,
+/* Scores by -method, then selects at each -sparsity with -floor: by default the fewest neurons that hold -mass of the
+ * score, or CP_DEFAULT_SPARSITY where scores are no contributions; lowered when cut. A cut path is said on stderr. maps:
+ * cp_pathways_map will follow, and wants the plain gradient's size. */
+cp_status cp_pathways_find(cp_session *session, const cp_item *item, const cp_response *response, bool maps,
                            cp_pathways *pathways);
 /* The selection alone, from pathways->scores; `source` is named in messages. */
 cp_status cp_pathways_select(cp_session *session, const char *source, const cp_response *response,
@@ -69,8 +75,8 @@ cp_status cp_pathways_map(cp_session *session, const cp_item *item, const cp_sub
 void cp_pathways_free(cp_pathways *pathways);
 
 /* One selection by -granularity and -floor, no sparser than least_share allows; in `selection` neurons are counted. cut
- * may be NULL. */
-cp_status cp_select_path(const cp_session *session, const float *score, double least_share, double sparsity,
+ * may be NULL. mass above 0: by that share of the score, in the place of the sparsity. */
+cp_status cp_select_path(const cp_session *session, const float *score, double least_share, double sparsity, double mass,
                          const cp_response *response, cp_path *path, cp_selection *selection, cp_cut *cut);
 
 /* Why a map is zero everywhere, one line; NULL when it is not. `pathway` NULL: the plain gradient. */

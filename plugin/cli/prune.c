@@ -119,7 +119,7 @@ static cp_status add_image(cp_session *s, cp_item *item, void *user)
         cp_note(s, "%s: %s; left out", item->path, nothing.text);
     for (int i = 0; i < n && !status; i++) {
         cp_pathways pathways;
-        status = cp_pathways_find(s, item, &subjects[i].response, &pathways);
+        status = cp_pathways_find(s, item, &subjects[i].response, false, &pathways);
         if (!status)
             status = cp_channel_scores_add_path(&j->scores, pathways.pathway[0].path);
         cp_pathways_free(&pathways);

@@ -42,7 +42,7 @@ cp_status cp_write_picture(const cp_session *s, const cp_item *item, const float
     const cp_drawn_map drawn_map = {.values = of_heat ? heat : map, .heat = of_heat, .c = of_heat ? 1 : s->c, .h = s->h,
                                     .w = s->w, .placement = item->placement};
     cp_status status = cp_output_path(s, item, tag, ".png", png);
-    return status ? status : cp_draw_map(s->options, &item->photo, &drawn_map, drawn, of_heat ? where : NULL, png);
+    return status ? status : cp_draw_map(s->options, &item->photo, &drawn_map, drawn, of_heat || !heat ? where : NULL, png);
 }
 
 cp_status cp_write_heat(const cp_session *s, const cp_item *item, const float *heat, const char *tag, char npy[4096])
@@ -75,7 +75,7 @@ cp_status cp_write_path(const cp_session *s, const cp_item *item, const cp_subje
 {
     cp_file_meta meta;
     fill_meta(s, item, subject, from, &meta);
-    meta.sparsity_asked = pathway->asked;
+    meta.sparsity_asked = isnan(pathway->asked) ? pathway->selection.sparsity : pathway->asked;
     meta.threshold = pathway->selection.threshold;
     cp_status status = cp_output_path(s, item, tag, ".path.npz", npz);
     cp_list_pause(s);

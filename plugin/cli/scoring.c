@@ -67,16 +67,18 @@ static cp_status run_ablation(cp_session *s, const cp_response *response, const 
                               cp_scoring *scoring)
 {
     size_t all = cp_model_neuron_count(s->model), n = (size_t)s->options->sample;
+    cp_run_options of_sample = *run;
     if (!n)
         return cp_score_ablation(s->frame, 0, response, NULL, all, run, score);
     n = n < all ? n : all;
     size_t *neurons = cp_alloc(n, sizeof *neurons, "sample");
     float *drop = cp_alloc(n, sizeof *drop, "sample");
+    of_sample.signed_scores = false; /* ranked against other magnitudes */
     cp_status status = neurons && drop ? CP_OK : CP_ERESOURCE;
     if (!status)
         status = cp_score_sample(s->model, response, n, (uint64_t)s->options->seed, neurons, &n);
     if (!status)
-        status = cp_score_ablation(s->frame, 0, response, neurons, n, run, drop);
+        status = cp_score_ablation(s->frame, 0, response, neurons, n, &of_sample, drop);
     if (!status)
         status = correlate(s, response, neurons, n, drop, scoring);
     memset(score, 0, all * sizeof *score);
@@ -130,7 +132,8 @@ static cp_status with_progress(const char *what, long_run method, cp_session *s,
                                float *score, cp_scoring *scoring)
 {
     cp_progress *progress = cp_progress_start(what, 1, s->options->quiet || s->list);
-    const cp_run_options run = {.memory = s->options->mem, .progress = show, .user = progress};
+    const cp_run_options run = {.memory = s->options->mem, .signed_scores = true, .progress = show,
+                                .user = progress};
     cp_status status = method(s, response, &run, score, scoring);
     cp_progress_end(&progress);
     return status;

@@ -250,6 +250,10 @@ cp_status cp_pathway_json(const cp_session *s, const cp_pathway *pathway, json_t
     bad |= cp_json_set(cut, "sparsest_uncut", cp_json_real(pathway->cut.sparsest_uncut));
     bad |= cp_json_set(object, "sparsity_asked", cp_json_real(pathway->asked));
     bad |= cp_json_set(object, "granularity", cp_json_text(cp_by_channel(s->options) ? "channel" : "neuron"));
+    bad |= cp_json_set(object, "mass_asked", cp_json_real(pathway->mass_asked));
+    bad |= cp_json_set(object, "mass", cp_json_real(selection->mass));
+    bad |= cp_json_set(object, "all_that_score", json_boolean(pathway->everything));
+    bad |= cp_json_set(object, "gradient_share", cp_json_real(pathway->gradient_share));
     bad |= cp_json_set(object, "sparsity_lowered", json_boolean(pathway->lowered));
     bad |= cp_json_set(object, "sparsity", cp_json_real(selection->sparsity));
     bad |= cp_json_set(object, "asked", json_integer((json_int_t)selection->asked));

@@ -1,5 +1,6 @@
 #include "cli/where.h"
 #include "cli/drawing.h"
+#include "io/error.h"
 #include "io/json.h"
 
 #include <math.h>
@@ -19,10 +20,19 @@ cp_status cp_where_find(const cp_session *s, const cp_item *item, const cp_subje
                         cp_heat_region *where)
 {
     cp_photo_box box;
+    float *plane;
+    bool heat = s->options->map == CP_MAP_CONTRIBUTION;
+    const cp_drawn_map map = {.values = heat ? pathway->heat : pathway->map, .heat = heat, .c = heat ? 1 : s->c, .h = s->h,
+                              .w = s->w};
+    cp_status status = cp_heat_of(&map, &plane);
+    if (status)
+        return status;
     if (subject->detection)
         box = box_in_photo(s, item, subject->detection);
-    return cp_heat_find_region(pathway->heat, s->h, s->w, &item->placement, cp_blur_of(s->options, true),
-                               subject->detection ? &box : NULL, where);
+    status = cp_heat_find_region(plane, s->h, s->w, &item->placement, cp_blur_of(s->options, heat),
+                                 subject->detection ? &box : NULL, where);
+    cp_free(plane);
+    return status;
 }
 
 void cp_where_print(const cp_session *s, const cp_item *item, const cp_subject *subject, const cp_heat_region *where,

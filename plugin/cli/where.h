@@ -6,7 +6,7 @@
 
 #include <jansson.h>
 
-/* The region that holds half of the contribution map's heat, and the share of the heat in the box of the subject's
+/* The region that holds half of the heat, of the map that -map names, and the share of it in the box of the subject's
  * detection, if it has one. */
 cp_status cp_where_find(const cp_session *session, const cp_item *item, const cp_subject *subject,
                         const cp_pathway *pathway, cp_heat_region *where);

@@ -570,9 +570,11 @@ cp_status cp_backward_points(cp_frame *frame, const cp_entry *entry, float *inpu
 }
 
 #ifdef GPU
-cp_status cp_frame_backward_products(cp_frame *frame, const cp_entry *entry, const cp_device_products *to)
+cp_status cp_frame_backward_products(cp_frame *frame, const cp_entry *entry, const cp_device_products *to,
+                                     float *input_gradient)
 {
-    return backward((run){.frame = frame, .entries = entry, .n = 1, .products = to, .target = NO_TARGET}, NULL);
+    return backward((run){.frame = frame, .entries = entry, .n = 1, .products = to,
+                          .target = input_gradient ? -1 : NO_TARGET, .target_delta = input_gradient}, NULL);
 }
 #endif
 

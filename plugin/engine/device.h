@@ -90,7 +90,8 @@ typedef struct {
 } cp_device_products;
 void cp_device_product(cp_frame *frame, const cp_neuron_layer *neuron, const float *a, const float *g,
                        const cp_device_products *to);
-/* backward.c: the run of one entry that does so. */
-cp_status cp_frame_backward_products(cp_frame *frame, const cp_entry *entry, const cp_device_products *to);
+/* backward.c: the run of one entry that does so; input_gradient (C,H,W), on the host, or NULL. */
+cp_status cp_frame_backward_products(cp_frame *frame, const cp_entry *entry, const cp_device_products *to,
+                                     float *input_gradient);
 
 #endif

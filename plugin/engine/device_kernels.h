@@ -6,6 +6,7 @@
 
 #include "engine/conv.h"
 #include "engine/device.h"
+#include "engine/scores.h"
 
 /* ---- device_layers.cu: what layers do besides matrix products. Shapes are those of the CPU rows of the same name. */
 
@@ -74,8 +75,9 @@ void cp_kernel_add_at(float *x, float value, cudaStream_t stream);
 /* product = a * g, or its magnitude; *not_finite becomes 1 where one is not. */
 void cp_kernel_product(size_t count, const float *a, const float *g, bool magnitude, float *product,
                        unsigned *not_finite, cudaStream_t stream);
-/* total[d] += the scores whose 12 or 10 bits above `shift` are d, of those whose bits above these are `prefix`; with 12
- * bits all count, and total[4096] += those that are 0. */
+/* Of the scores' magnitudes, by their first (shift 20: all, 2048 digits) or another digit (10 bits above `shift` of those
+ * whose bits above these are `prefix`): total[d] += how many have digit d, total[digits + d] += the sum of their
+ * fractions; with the first digit total[2 * digits] += those that are 0. cp_digit_table in engine/scores.h. */
 void cp_kernel_count_digits(size_t count, const float *score, uint32_t prefix, int shift, unsigned long long *total,
                             cudaStream_t stream);
 /* What kernels know of a neuron layer. */

@@ -151,42 +151,41 @@ void cp_kernel_add_deltas(size_t count, int n, const float *delta, double weight
 
 /* ---------------------------------------------------------------- selection */
 
-__device__ static unsigned bits_of(const float *score, size_t i) { return ((const unsigned *)score)[i]; }
+/* Of the magnitude. */
+__device__ static unsigned bits_of(const float *score, size_t i) { return ((const unsigned *)score)[i] & 0x7fffffffu; }
 
-enum {
-    FIRST = 4096,
-    NEXT = 1024,
-    FEW_BLOCKS = 528
-}; /* blocks that each add a table to the total: four per multiprocessor */
+enum { FEW_BLOCKS = 528 }; /* blocks that each add a table to the total: four per multiprocessor */
 
-/* Every block counts in a table of its own; counts are integers, so that their order does not matter. Zeros, of which
- * there are many, do not queue for a counter. */
+/* Every block counts in a table of its own; counts and fractions are integers, so that their order does not matter. Zeros,
+ * of which there are many, do not queue for a counter. */
 __global__ static void count_digits_kernel(size_t count, const float *score, unsigned prefix, int shift, int digits,
                                            unsigned long long *total)
 {
-    __shared__ unsigned table[FIRST + 1];
-    for (int d = threadIdx.x; d <= digits; d += blockDim.x) table[d] = 0;
+    __shared__ unsigned table[CP_FIRST_DIGITS];
+    __shared__ unsigned long long fraction[CP_FIRST_DIGITS];
+    bool first = digits == CP_FIRST_DIGITS;
+    for (int d = threadIdx.x; d < digits; d += blockDim.x) table[d] = 0, fraction[d] = 0;
     __syncthreads();
-    unsigned zeros = 0;
+    unsigned long long zeros = 0;
     CP_EACH_OF_MANY(i, count) {
-        unsigned bits = bits_of(score, i);
-        if (digits == FIRST) {
-            if (bits)
-                atomicAdd(&table[bits >> 20], 1u);
-            else
-                ++zeros;
-        } else if (bits >> (shift + 10) == prefix) {
-            atomicAdd(&table[bits >> shift & (NEXT - 1)], 1u);
+        unsigned bits = bits_of(score, i), digit = bits >> shift & (digits - 1);
+        if (first && !bits)
+            ++zeros;
+        else if (first || bits >> (shift + 10) == prefix) {
+            atomicAdd(&table[digit], 1u);
+            atomicAdd(&fraction[digit], (unsigned long long)(bits >> 23 ? (bits & 0x7fffffu) | 0x800000u : bits));
         }
     }
-    if (digits == FIRST) {
-        atomicAdd(&table[0], zeros);
-        atomicAdd(&table[FIRST], zeros);
+    if (zeros) {
+        atomicAdd(&total[0], zeros);
+        atomicAdd(&total[2 * digits], zeros);
     }
     __syncthreads();
-    int counters = digits == FIRST ? FIRST + 1 : NEXT;
-    for (int d = threadIdx.x; d < counters; d += blockDim.x)
-        if (table[d]) atomicAdd(&total[d], (unsigned long long)table[d]);
+    for (int d = threadIdx.x; d < digits; d += blockDim.x)
+        if (table[d]) {
+            atomicAdd(&total[d], (unsigned long long)table[d]);
+            atomicAdd(&total[digits + d], fraction[d]);
+        }
 }
 
 void cp_kernel_count_digits(size_t count, const float *score, uint32_t prefix, int shift, unsigned long long *total,
@@ -194,7 +193,7 @@ void cp_kernel_count_digits(size_t count, const float *score, uint32_t prefix, i
 {
     unsigned blocks = cp_blocks_for(count);
     if (blocks > FEW_BLOCKS) blocks = FEW_BLOCKS;
-    int digits = shift == 20 ? FIRST : NEXT;
+    int digits = shift == CP_FIRST_SHIFT ? CP_FIRST_DIGITS : CP_NEXT_DIGITS;
     count_digits_kernel<<<blocks, CP_BLOCK, 0, stream>>>(count, score, prefix, shift, digits, total);
 }
 
@@ -325,7 +324,7 @@ __global__ static void parts_kernel(int layers, const cp_span *span, const float
     for (size_t k = threadIdx.x; k < s->plane; k += blockDim.x) {
         size_t i = first + k;
         if (!on_path(words + s->word, i)) continue;
-        sum += score[s->offset + i];
+        sum += fabs((double)score[s->offset + i]);
         own_dead += !(s->a[i] > s->dead);
         ++own_kept;
     }

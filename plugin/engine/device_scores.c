@@ -30,7 +30,7 @@ static void fetch(cp_frame *frame, const void *from, void *to, size_t bytes)
         cp_device_failed(frame, cudaStreamSynchronize(stream), "run");
 }
 
-cp_status cp_device_scores_products(cp_frame *frame, const cp_entry *entry, bool magnitude, bool *finite)
+cp_status cp_device_scores_products(cp_frame *frame, const cp_entry *entry, bool magnitude, bool *finite, float *gradient)
 {
     cp_device_frame *device = frame->device;
     const cp_model *model = frame->model;
@@ -42,7 +42,8 @@ cp_status cp_device_scores_products(cp_frame *frame, const cp_entry *entry, bool
     cp_device_products to = {device->scores, (unsigned *)(device->scores + model->neurons), magnitude};
     if ((status = cp_device_begin(frame))) return status;
     clear(frame, device->scores, (model->neurons + 1) * sizeof(float));
-    if ((status = cp_device_end(frame)) || (status = cp_frame_backward_products(frame, entry, &to))) return status;
+    if ((status = cp_device_end(frame)) || (status = cp_frame_backward_products(frame, entry, &to, gradient)))
+        return status;
     if ((status = cp_device_begin(frame))) return status;
     for (int u = 0; entry->response && u < entry->response->n; ++u) {
         int position = model->neuron_position[model->layer[entry->response->unit[u].layer].value];
@@ -63,9 +64,9 @@ cp_status cp_device_scores_read(cp_frame *frame, float *score)
     return cp_device_end(frame);
 }
 
-static cp_status count(cp_frame *frame, uint32_t prefix, int shift, size_t n, size_t *total)
+static cp_status count(cp_frame *frame, uint32_t prefix, int shift, size_t digits, cp_digit_table *table, size_t *zeros)
 {
-    size_t bytes = n * sizeof(unsigned long long);
+    size_t n = 2 * digits + 1, bytes = n * sizeof(unsigned long long);
     cp_status status = cp_device_begin(frame);
     if (status) return status;
     unsigned long long *there = cp_device_side(frame, bytes);
@@ -76,24 +77,20 @@ static cp_status count(cp_frame *frame, uint32_t prefix, int shift, size_t n, si
         cp_kernel_count_digits(frame->model->neurons, frame->device->scores, prefix, shift, there,
                                frame->device->lane->arm->stream);
     if (here) fetch(frame, there, here, bytes);
-    for (size_t d = 0; here && d < n; ++d) total[d] = here[d];
+    for (size_t d = 0; here && d < digits; ++d) table->count[d] = here[d], table->fraction[d] = here[digits + d];
+    if (here && zeros) *zeros = here[2 * digits];
     cp_free(here);
     return cp_device_end(frame);
 }
 
-cp_status cp_device_scores_first(cp_frame *frame, size_t total[CP_SCORE_FIRST_DIGITS], size_t *zeros)
+cp_status cp_device_scores_first(cp_frame *frame, cp_digit_table *table, size_t *zeros)
 {
-    size_t all[CP_SCORE_FIRST_DIGITS + 1];
-    cp_status status = count(frame, 0, 20, CP_SCORE_FIRST_DIGITS + 1, all);
-    if (status) return status;
-    memcpy(total, all, CP_SCORE_FIRST_DIGITS * sizeof *total);
-    *zeros = all[CP_SCORE_FIRST_DIGITS];
-    return CP_OK;
+    return count(frame, 0, CP_FIRST_SHIFT, CP_FIRST_DIGITS, table, zeros);
 }
 
-cp_status cp_device_scores_next(cp_frame *frame, uint32_t prefix, int shift, size_t total[CP_SCORE_NEXT_DIGITS])
+cp_status cp_device_scores_next(cp_frame *frame, uint32_t prefix, int shift, cp_digit_table *table)
 {
-    return count(frame, prefix, shift, CP_SCORE_NEXT_DIGITS, total);
+    return count(frame, prefix, shift, CP_NEXT_DIGITS, table, NULL);
 }
 
 /* ---------------------------------------------------------------- with the layers' table */

@@ -17,18 +17,34 @@ bool cp_frame_on_device(const cp_frame *frame);
 float *cp_frame_scores(cp_frame *frame);
 
 /* The frame's device scores become a * g of every neuron for one entry, or its magnitude; 0 where the response or the
- * seed does not depend on the layer and for the response's own units. *finite: all of them are. */
-cp_status cp_device_scores_products(cp_frame *frame, const cp_entry *entry, bool magnitude, bool *finite);
+ * seed does not depend on the layer and for the response's own units. *finite: all of them are. gradient (C,H,W), on the
+ * host: that of the input, from the same run, or NULL. */
+cp_status cp_device_scores_products(cp_frame *frame, const cp_entry *entry, bool magnitude, bool *finite, float *gradient);
 cp_status cp_device_scores_read(cp_frame *frame, float *score);
 
-/* Scores are read as integers, in the order of their values. */
-enum { CP_SCORE_FIRST_DIGITS = 4096, CP_SCORE_NEXT_DIGITS = 1024 };
+/* Magnitudes of scores are read as integers, in the order of their values, digit by digit: 11 bits (exponent and 3 bits of
+ * the fraction), then 10, then 10. */
+enum { CP_FIRST_DIGITS = 2048, CP_NEXT_DIGITS = 1024, CP_FIRST_SHIFT = 20 };
 
-/* How many scores have each value of their upper 12 bits; *zeros: how many are 0. */
-cp_status cp_device_scores_first(cp_frame *frame, size_t total[CP_SCORE_FIRST_DIGITS], size_t *zeros);
-/* How many of those whose bits above shift + 10 are `prefix` have each value of the 10 bits above `shift`. */
-cp_status cp_device_scores_next(cp_frame *frame, uint32_t prefix, int shift, size_t total[CP_SCORE_NEXT_DIGITS]);
-/* words: bit i%64 of word first[l] + i/64 says whether neuron i of layer l scores at least `lowest`; spare bits 0. */
+/* Scores by one digit: how many, and the sum of their fractions with the leading 1, as whole numbers. Scores of one digit
+ * share the exponent, so that sums are exact and do not depend on any order. */
+typedef struct {
+    size_t count[CP_FIRST_DIGITS];
+    uint64_t fraction[CP_FIRST_DIGITS];
+} cp_digit_table;
+
+/* The fraction with the leading 1 of a magnitude's bits; denormals have none. */
+static inline uint64_t cp_score_fraction(uint32_t bits)
+{
+    return bits >> 23 ? (bits & 0x7fffffu) | 0x800000u : bits;
+}
+
+/* The table of the first digit; *zeros: how many scores are 0. */
+cp_status cp_device_scores_first(cp_frame *frame, cp_digit_table *table, size_t *zeros);
+/* That of the 10 bits above `shift`, of the scores whose bits above those are `prefix`. */
+cp_status cp_device_scores_next(cp_frame *frame, uint32_t prefix, int shift, cp_digit_table *table);
+/* words: bit i%64 of word first[l] + i/64 says whether neuron i of layer l scores at least `lowest`; spare bits 0. Here and
+ * below scores count without their signs. */
 cp_status cp_device_scores_bits(cp_frame *frame, uint32_t lowest, const size_t *first, uint64_t *words);
 /* Indices in score[N], ascending, of the `count` scores from `lowest` to `highest`. */
 cp_status cp_device_scores_find(cp_frame *frame, uint32_t lowest, uint32_t highest, size_t count, uint32_t *neuron);

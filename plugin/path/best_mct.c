@@ -36,7 +36,7 @@ cp_status cp_best_mct(cp_frame *frame, const cp_entry *entry, const double *spar
     *done = false;
     for (int i = 0; i < n; i++) {
         size_t asked = cp_path_keep_count(paths[i]->neurons, sparsities[i]);
-        selections[i] = (cp_selection){.asked = asked};
+        selections[i] = (cp_selection){.asked = asked, .mass = NAN};
         most = asked > most ? asked : most;
     }
     for (int u = 0; u < response->n; u++) {

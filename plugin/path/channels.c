@@ -51,14 +51,16 @@ static cp_status create_channels(const cp_path *path, cp_neuron_layer **table, c
     return cp_path_create_over(path->model, *table, path->n_layers, channels);
 }
 
-cp_status cp_path_select_channels(cp_path *path, const float *channel, double sparsity, double floor,
-                                  cp_selection *selection)
+/* By sparsity, or by mass where that is above 0. */
+static cp_status select_channels(cp_path *path, const float *channel, double sparsity, double mass, double floor,
+                                 cp_selection *selection)
 {
     cp_path *kept;
     cp_neuron_layer *table;
     cp_status status = create_channels(path, &table, &kept);
     if (!status)
-        status = cp_path_select(kept, channel, sparsity, floor, selection);
+        status = mass > 0 ? cp_path_select_mass(kept, channel, mass, floor, selection)
+                          : cp_path_select(kept, channel, sparsity, floor, selection);
     for (int l = 0; l < path->n_layers && !status; l++)
         expand(&path->layers[l], cp_path_words(kept, l), path->words + path->first[l]);
     if (!status && selection) {
@@ -68,6 +70,19 @@ cp_status cp_path_select_channels(cp_path *path, const float *channel, double sp
     cp_path_free(kept);
     cp_free(table);
     return status;
+}
+
+cp_status cp_path_select_channels(cp_path *path, const float *channel, double sparsity, double floor,
+                                  cp_selection *selection)
+{
+    return select_channels(path, channel, sparsity, 0, floor, selection);
+}
+
+cp_status cp_path_select_channels_mass(cp_path *path, const float *channel, double mass, double floor,
+                                       cp_selection *selection)
+{
+    cp_status status = cp_path_check_mass(mass);
+    return status ? status : select_channels(path, channel, 0, mass, floor, selection);
 }
 
 cp_status cp_path_find_cut_channels(const cp_path *path, const float *channel, const cp_response *response, cp_cut *cut)

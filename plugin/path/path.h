@@ -2,6 +2,7 @@
 #ifndef CP_PATH_PATH_H
 #define CP_PATH_PATH_H
 
+#include <math.h>
 #include <string.h>
 
 #include "critpath.h"
@@ -12,18 +13,27 @@ size_t cp_path_keep_count(size_t neurons, double sparsity);
 
 /* CP_EINPUT unless 0 <= sparsity < 1. */
 cp_status cp_path_check_sparsity(double sparsity);
+/* CP_EINPUT unless 0 < mass <= 1. */
+cp_status cp_path_check_mass(double mass);
 
-/* The bits of a score as an integer, in the order of its value; compared instead of the floats because a processor set
- * to flush denormals takes them for zero. -0 is 0. Above CP_LARGEST_SCORE: infinite, NaN or negative. */
+/* The bits of a score's magnitude as an integer, in the order of its value; compared instead of the floats because a
+ * processor set to flush denormals takes them for zero. Above CP_LARGEST_SCORE: infinite or NaN. */
 #define CP_LARGEST_SCORE 0x7f7fffffu
 static inline uint32_t cp_score_bits(const float *score)
 {
     uint32_t bits;
     memcpy(&bits, score, sizeof bits);
-    return bits == 0x80000000u ? 0 : bits;
+    return bits & 0x7fffffffu;
 }
 
-/* CP_EINTERNAL naming the first score of the layer that is not a finite number >= 0. */
+/* The magnitude as a number, denormals too on a processor that flushes them. */
+static inline double cp_score_value(uint32_t bits)
+{
+    int exponent = (int)(bits >> 23);
+    return ldexp((double)(exponent ? (bits & 0x7fffffu) | 0x800000u : bits), (exponent ? exponent : 1) - 150);
+}
+
+/* CP_EINTERNAL naming the first score of the layer that is not finite. */
 cp_status cp_path_check_scores(const cp_neuron_layer *layer, const float *score);
 
 /* A layer of the network as the cut sees it. */

@@ -8,12 +8,12 @@
 #include "path/scores.h"
 #include "path/select.h"
 #include "path/statistics.h"
-
-enum { INFINITE_DIGIT = 0x7f8 }; /* of inf and NaN; signed numbers are above */
+#include "score/score.h"
 
 /* What all sparsities share. */
 typedef struct {
-    size_t first[CP_SCORE_FIRST_DIGITS], zeros, positive;
+    cp_digit_table table;
+    size_t zeros, positive;
 } histogram;
 
 struct cp_scores {
@@ -21,6 +21,7 @@ struct cp_scores {
     int image;
     float *array;   /* NULL: on the frame's device alone */
     bool borrowed;  /* the array */
+    bool is_signed; /* scores are contributions with their signs */
     histogram *all; /* of what is there */
 };
 
@@ -35,60 +36,58 @@ static cp_status keep_ties(cp_frame *frame, uint32_t value, size_t equal, size_t
     return status;
 }
 
-/* The k-th largest score, k at most all->positive; *k becomes its rank among the *equal that have its value. */
-static cp_status find_value(cp_frame *frame, const histogram *all, size_t *k, uint32_t *value, size_t *equal)
+static cp_status count_next(void *frame, uint32_t prefix, int shift, cp_digit_table *table)
 {
-    size_t next[CP_SCORE_NEXT_DIGITS];
-    *value = cp_pick_digit(all->first, CP_SCORE_FIRST_DIGITS, k);
-    for (int shift = 10; shift >= 0; shift -= 10) {
-        cp_status status = cp_device_scores_next(frame, *value, shift, next);
-        if (status)
-            return status;
-        if (*value == 0)
-            next[0] -= all->zeros;
-        *value = *value << 10 | cp_pick_digit(next, CP_SCORE_NEXT_DIGITS, k);
-    }
-    *equal = next[*value & (CP_SCORE_NEXT_DIGITS - 1)];
-    return CP_OK;
+    return cp_device_scores_next(frame, prefix, shift, table);
 }
 
-static cp_status select_on_device(cp_frame *frame, const histogram *all, double sparsity, cp_path *path,
+/* The last score that the goal keeps. */
+static cp_status find_last(cp_frame *frame, const histogram *all, cp_select_goal *goal)
+{
+    cp_digit_table *table = cp_alloc_dirty(1, sizeof *table, "selection");
+    if (!table)
+        return CP_ERESOURCE;
+    *table = all->table;
+    cp_status status = cp_select_by_tables(table, all->zeros, count_next, frame, goal);
+    cp_free(table);
+    return status;
+}
+
+static cp_status select_on_device(cp_frame *frame, const histogram *all, cp_select_goal *goal, cp_path *path,
                                   cp_selection *selection)
 {
-    size_t k, equal;
-    uint32_t value;
-    *selection = (cp_selection){.asked = cp_path_keep_count(path->neurons, sparsity)};
-    selection->kept = k = selection->asked < all->positive ? selection->asked : all->positive;
-    selection->sparsity = path->neurons ? 1 - (double)k / (double)path->neurons : 0;
-    if (!k) {
+    selection->asked = goal->k;
+    cp_status status = find_last(frame, all, goal);
+    if (status)
+        return status;
+    cp_selection_fill(path, goal, selection);
+    if (goal->mass > 0)
+        selection->asked = goal->k;
+    if (!goal->k) {
         cp_path_fill(path, false);
         return CP_OK;
     }
-    cp_status status = find_value(frame, all, &k, &value, &equal);
-    if (status)
-        return status;
-    memcpy(&selection->threshold, &value, sizeof value);
-    status = cp_device_scores_bits(frame, equal == k ? value : value + 1, path->first, path->words);
-    return status || equal == k ? status : keep_ties(frame, value, equal, k, path);
+    bool whole = goal->equal == goal->ties;
+    status = cp_device_scores_bits(frame, whole ? goal->value : goal->value + 1, path->first, path->words);
+    return status || whole ? status : keep_ties(frame, goal->value, goal->equal, goal->ties, path);
 }
 
-static cp_status mct_on_device(cp_frame *frame, int image, const cp_response *response, histogram *all)
+static cp_status mct_on_device(cp_frame *frame, int image, const cp_response *response, float *gradient, histogram *all)
 {
     const cp_entry entry = {.image = image, .response = response};
     bool finite;
-    cp_status status = cp_device_scores_products(frame, &entry, true, &finite);
+    cp_status status = cp_device_scores_products(frame, &entry, false, &finite, gradient);
     if (!status && !finite) { /* the CPU's way names the neuron */
         float *score = cp_alloc(cp_model_neuron_count(cp_frame_model(frame)), sizeof *score, "scores");
         status = score ? cp_score_mct(frame, image, response, false, score) : CP_ERESOURCE;
         cp_free(score);
     }
     if (!status)
-        status = cp_device_scores_first(frame, all->first, &all->zeros);
+        status = cp_device_scores_first(frame, &all->table, &all->zeros);
     all->positive = 0;
-    for (int d = 0; d < INFINITE_DIGIT; d++)
-        all->positive += all->first[d];
+    for (uint32_t d = 0; d <= CP_LARGEST_SCORE >> CP_FIRST_SHIFT; d++)
+        all->positive += all->table.count[d];
     all->positive -= all->zeros;
-    all->first[0] -= all->zeros;
     return status;
 }
 
@@ -96,14 +95,14 @@ static cp_status mct_on_device(cp_frame *frame, int image, const cp_response *re
 
 static bool is_there(const cp_scores *scores) { return !scores->array && cp_frame_on_device(scores->frame); }
 
-cp_status cp_scores_take(cp_frame *frame, int image, float *array, cp_scores **out)
+cp_status cp_scores_take(cp_frame *frame, int image, float *array, bool is_signed, cp_scores **out)
 {
     cp_scores *scores = *out = cp_alloc(1, sizeof *scores, "scores");
     if (!scores) {
         cp_free(array);
         return CP_ERESOURCE;
     }
-    *scores = (cp_scores){.frame = frame, .image = image, .array = array};
+    *scores = (cp_scores){.frame = frame, .image = image, .array = array, .is_signed = is_signed};
     return CP_OK;
 }
 
@@ -125,19 +124,20 @@ cp_status cp_scores_borrow(const float *array, cp_scores **out)
     return scores ? CP_OK : CP_ERESOURCE;
 }
 
-cp_status cp_scores_mct(cp_frame *frame, int image, const cp_response *response, cp_scores **out)
+cp_status cp_scores_mct(cp_frame *frame, int image, const cp_response *response, float *gradient, cp_scores **out)
 {
     cp_scores *scores = cp_alloc(1, sizeof *scores, "scores");
     cp_status status = CP_ERESOURCE;
     *out = NULL;
     if (!scores)
         return status;
-    *scores = (cp_scores){.frame = frame, .image = image, .borrowed = !cp_frame_on_device(frame)};
+    *scores = (cp_scores){.frame = frame, .image = image, .borrowed = !cp_frame_on_device(frame),
+                           .is_signed = true};
     if (cp_frame_on_device(frame)) {
         if ((scores->all = cp_alloc(1, sizeof *scores->all, "selection")))
-            status = mct_on_device(frame, image, response, scores->all);
+            status = mct_on_device(frame, image, response, gradient, scores->all);
     } else if ((scores->array = cp_frame_scores(frame))) {
-        status = cp_score_mct(frame, image, response, false, scores->array);
+        status = cp_score_signed(frame, image, response, NULL, scores->array, gradient);
     }
     if (status)
         cp_scores_free(scores);
@@ -161,16 +161,34 @@ cp_status cp_scores_array(cp_scores *scores, const float **array)
     return status;
 }
 
+bool cp_scores_signed(const cp_scores *scores) { return scores->is_signed; }
+
 cp_status cp_scores_select(cp_scores *scores, double sparsity, double floor, cp_path *path, cp_selection *selection)
 {
     const float *score;
     cp_selection unused;
     cp_status status = cp_path_check_sparsity(sparsity);
-    if (!status && is_there(scores) && !(floor > 0))
-        return select_on_device(scores->frame, scores->all, sparsity, path, selection ? selection : &unused);
+    if (!status && is_there(scores) && !(floor > 0)) {
+        cp_select_goal goal = {.k = cp_path_keep_count(path->neurons, sparsity)};
+        return select_on_device(scores->frame, scores->all, &goal, path, selection ? selection : &unused);
+    }
     if (!status)
         status = cp_scores_array(scores, &score);
     return status ? status : cp_path_select(path, score, sparsity, floor, selection);
+}
+
+cp_status cp_scores_select_mass(cp_scores *scores, double mass, double floor, cp_path *path, cp_selection *selection)
+{
+    const float *score;
+    cp_selection unused;
+    cp_status status = cp_path_check_mass(mass);
+    if (!status && is_there(scores) && !(floor > 0)) {
+        cp_select_goal goal = {.mass = mass};
+        return select_on_device(scores->frame, scores->all, &goal, path, selection ? selection : &unused);
+    }
+    if (!status)
+        status = cp_scores_array(scores, &score);
+    return status ? status : cp_path_select_mass(path, score, mass, floor, selection);
 }
 
 size_t cp_scores_positive(const cp_scores *scores, const cp_model *model)
@@ -179,7 +197,7 @@ size_t cp_scores_positive(const cp_scores *scores, const cp_model *model)
     if (is_there(scores))
         return scores->all->positive;
     for (size_t i = 0; i < cp_model_neuron_count(model); i++)
-        count += scores->array[i] > 0;
+        count += cp_score_bits(&scores->array[i]) > 0;
     return count;
 }
 
@@ -219,10 +237,10 @@ static void describe_layer(const cp_scores *scores, const cp_path *path, int l, 
         for (uint64_t left = words[w]; left; left &= left - 1) {
             size_t i = w * 64 + (size_t)__builtin_ctzll(left);
             cp_channel_sum *sum = &channel[i / plane];
-            sum->score += score[i];
+            sum->score += fabs((double)score[i]);
             sum->kept++;
             sum->dead += !(a[i] > dead);
-            rank_neuron(most, top, n_top, (cp_scored_neuron){layer->offset + i, score[i], a[i]});
+            rank_neuron(most, top, n_top, (cp_scored_neuron){layer->offset + i, fabsf(score[i]), a[i]});
         }
 }
 
@@ -230,25 +248,25 @@ static void describe_layer(const cp_scores *scores, const cp_path *path, int l, 
  * so when it was selected otherwise: then *n_top is less than it could be. */
 static cp_status top_there(cp_scores *scores, const cp_path *path, int most, cp_scored_neuron *top, int *n_top)
 {
-    size_t kept = cp_path_count(path), k, equal, n, rank = kept < (size_t)most ? kept : (size_t)most;
-    uint32_t value, *neuron = NULL;
+    size_t kept = cp_path_count(path), n = 0, rank = kept < (size_t)most ? kept : (size_t)most;
+    uint32_t *neuron = NULL;
     float *seen = NULL;
-    if (rank > scores->all->positive)
-        rank = scores->all->positive;
-    if (!(k = rank))
+    cp_select_goal goal = {.k = rank < scores->all->positive ? rank : scores->all->positive};
+    if (!goal.k)
         return CP_OK;
-    cp_status status = find_value(scores->frame, scores->all, &k, &value, &equal);
-    n = rank - k + equal; /* more than asked for, where many are equal */
+    cp_status status = find_last(scores->frame, scores->all, &goal);
+    if (!status)
+        n = goal.k - goal.ties + goal.equal; /* more than asked for, where many are equal */
     if (!status && (n > INT32_MAX || !(neuron = cp_alloc(n, sizeof *neuron, "summary")) ||
                     !(seen = cp_alloc(2 * n, sizeof *seen, "summary"))))
         status = CP_ERESOURCE;
     if (!status)
-        status = cp_device_scores_find(scores->frame, value, CP_LARGEST_SCORE, n, neuron);
+        status = cp_device_scores_find(scores->frame, goal.value, CP_LARGEST_SCORE, n, neuron);
     if (!status)
         status = cp_device_scores_look(scores->frame, scores->image, neuron, (int)n, seen);
     for (size_t i = 0; i < n && !status; i++)
         if (cp_path_get(path, neuron[i]))
-            rank_neuron(most, top, n_top, (cp_scored_neuron){neuron[i], seen[2 * i], seen[2 * i + 1]});
+            rank_neuron(most, top, n_top, (cp_scored_neuron){neuron[i], fabsf(seen[2 * i]), seen[2 * i + 1]});
     cp_free(neuron);
     cp_free(seen);
     return status;
@@ -295,7 +313,7 @@ cp_status cp_path_mct(cp_frame *frame, int image, const cp_response *response, c
         status = cp_best_mct(frame, &entry, sparsities, n, paths, selections, &done);
     if (status || done)
         return status;
-    status = cp_scores_mct(frame, image, response, &scores);
+    status = cp_scores_mct(frame, image, response, NULL, &scores);
     for (int i = 0; i < n && !status; i++)
         status = cp_scores_select(scores, sparsities[i], 0, paths[i], &selections[i]);
     cp_scores_free(scores);

@@ -1,8 +1,9 @@
-/* Network-wide selection of the K largest scores (docs/methods.md 1.4), average and worst case O(N).
+/* Network-wide selection of the K largest magnitudes (docs/methods.md 1.4), or of the fewest that hold a share of the sum of
+ * all, average and worst case O(N).
  *
- * A score is >= 0, so its bits as an integer are in the order of its value. The K-th largest is found digit by digit:
- * a histogram of the upper 12 bits (sign, exponent, 3 bits of the fraction), then of the next 10 among those that share
- * the first digit with it, then of the last 10. Counts are integers and blocks are fixed, so the result does not depend
+ * The bits of a magnitude as an integer are in the order of its value. The last one kept is found digit by digit: a
+ * histogram of the upper 11 bits (exponent, 3 bits of the fraction), then of the next 10 among those that share the first
+ * digit with it, then of the last 10 (digits.c). Counts are integers and blocks are fixed, so the result does not depend
  * on the number of threads; integers also keep denormals apart from zero where the processor flushes them.
  *
  * Large networks are first tried with a sample (select_sampled.c), which mostly saves three of the four passes. */
@@ -13,25 +14,15 @@
 
 #include "io/error.h"
 
-enum { FIRST = 4096, NEXT = 1024 }; /* digits */
-enum { SAMPLED_FROM = 1 << 16 };    /* neurons; fewer are selected at once from a few cache lines */
-
-#define INFINITE_DIGIT 0x7f8u /* first digit of inf and NaN; negative numbers are above */
+enum { SAMPLED_FROM = 1 << 16 }; /* neurons; fewer are selected at once from a few cache lines */
 
 typedef cp_select_block block;
-
-static inline uint32_t bits_of(const float *score)
-{
-    uint32_t bits;
-    memcpy(&bits, score, sizeof bits);
-    return bits;
-}
 
 cp_status cp_path_check_scores(const cp_neuron_layer *layer, const float *score)
 {
     for (size_t i = 0; i < layer->count; i++)
         if (cp_score_bits(&score[layer->offset + i]) > CP_LARGEST_SCORE)
-            return cp_fail(CP_EINTERNAL, "score: %s, neuron %zu is %g, allowed are finite numbers >= 0", layer->name, i,
+            return cp_fail(CP_EINTERNAL, "score: %s, neuron %zu is %g, allowed are finite numbers", layer->name, i,
                            (double)score[layer->offset + i]);
     return CP_OK;
 }
@@ -69,62 +60,74 @@ static int threads_for(const block *blocks, size_t n) { return cp_select_threads
 
 /* Histogram of the first digit, and the number of zeros, which share their digit with the smallest denormals. Two
  * tables in turn: scores are full of zeros, and adding to one counter over and over waits for each store. */
-static void count_first(const block *blocks, size_t n, size_t *total, size_t *zeros)
+static void count_first(const block *blocks, size_t n, cp_digit_table *total, size_t *zeros)
 {
     size_t all_zeros = 0;
 #pragma omp parallel num_threads(threads_for(blocks, n))
     {
-        uint32_t tables[2][FIRST];
+        uint32_t count[2][CP_FIRST_DIGITS];
+        uint64_t fraction[2][CP_FIRST_DIGITS];
 #pragma omp for schedule(dynamic) reduction(+ : all_zeros)
         for (size_t b = 0; b < n; b++) {
-            const float *score = blocks[b].score;
-            size_t count = blocks[b].count, i = 0;
-            memset(tables, 0, sizeof tables);
-            for (; i + 2 <= count; i += 2) {
-                uint32_t even = bits_of(&score[i]), odd = bits_of(&score[i + 1]);
-                tables[0][even >> 20]++;
-                tables[1][odd >> 20]++;
-                all_zeros += (size_t)(even == 0) + (odd == 0);
-            }
-            if (i < count) {
-                tables[0][bits_of(&score[i]) >> 20]++;
-                all_zeros += bits_of(&score[i]) == 0;
+            memset(count, 0, sizeof count);
+            memset(fraction, 0, sizeof fraction);
+            for (size_t i = 0; i < blocks[b].count; i++) {
+                uint32_t bits = cp_score_bits(&blocks[b].score[i]);
+                count[i & 1][bits >> CP_FIRST_SHIFT]++;
+                fraction[i & 1][bits >> CP_FIRST_SHIFT] += cp_score_fraction(bits);
+                all_zeros += bits == 0;
             }
 #pragma omp critical(cp_select_count)
-            for (int d = 0; d < FIRST; d++)
-                total[d] += (size_t)tables[0][d] + tables[1][d];
+            for (int d = 0; d < CP_FIRST_DIGITS; d++) {
+                total->count[d] += (size_t)count[0][d] + count[1][d];
+                total->fraction[d] += fraction[0][d] + fraction[1][d];
+            }
         }
     }
     *zeros = all_zeros;
 }
 
+typedef struct {
+    const block *blocks;
+    size_t n;
+} block_list;
+
 /* Histogram of the 10 bits above `shift` among scores whose bits above those equal `prefix`. */
-static void count_next(const block *blocks, size_t n, uint32_t prefix, int shift, size_t *total)
+static cp_status count_next(void *user, uint32_t prefix, int shift, cp_digit_table *total)
 {
+    const block *blocks = ((block_list *)user)->blocks;
+    size_t n = ((block_list *)user)->n;
+    memset(total, 0, sizeof *total);
 #pragma omp parallel num_threads(threads_for(blocks, n))
     {
-        uint32_t table[NEXT];
+        uint32_t count[CP_NEXT_DIGITS];
+        uint64_t fraction[CP_NEXT_DIGITS];
 #pragma omp for schedule(dynamic)
         for (size_t b = 0; b < n; b++) {
             bool any = false;
-            memset(table, 0, sizeof table);
+            memset(count, 0, sizeof count);
+            memset(fraction, 0, sizeof fraction);
             for (size_t i = 0; i < blocks[b].count; i++) {
-                uint32_t bits = bits_of(&blocks[b].score[i]);
+                uint32_t bits = cp_score_bits(&blocks[b].score[i]), digit = bits >> shift & (CP_NEXT_DIGITS - 1);
                 if (bits >> (shift + 10) == prefix) {
-                    table[bits >> shift & (NEXT - 1)]++;
+                    count[digit]++;
+                    fraction[digit] += cp_score_fraction(bits);
                     any = true;
                 }
             }
             if (!any)
                 continue;
 #pragma omp critical(cp_select_count)
-            for (int d = 0; d < NEXT; d++)
-                total[d] += table[d];
+            for (int d = 0; d < CP_NEXT_DIGITS; d++) {
+                total->count[d] += count[d];
+                total->fraction[d] += fraction[d];
+            }
         }
     }
+    return CP_OK;
 }
 
-/* Sets the bit of every score of at least `lowest` and clears the others. Signed order: -0 is below everything. */
+/* Sets the bit of every score of at least `lowest` and clears the others. */
 static void fill_bits(const block *blocks, size_t n, uint32_t lowest)
 {
 #pragma omp parallel for schedule(dynamic) num_threads(threads_for(blocks, n))
@@ -135,7 +138,7 @@ static void fill_bits(const block *blocks, size_t n, uint32_t lowest)
             size_t in_word = count - w * 64 < 64 ? count - w * 64 : 64;
             uint64_t word = 0;
             for (size_t i = 0; i < in_word; i++)
-                word |= (uint64_t)((int32_t)bits_of(&score[w * 64 + i]) >= (int32_t)lowest) << i;
+                word |= (uint64_t)(cp_score_bits(&score[w * 64 + i]) >= lowest) << i;
             blocks[b].words[w] = word;
         }
     }
@@ -146,123 +149,143 @@ static void fill_ties(const block *blocks, size_t n, uint32_t value, size_t ties
 {
     for (size_t b = 0; ties && b < n; b++)
         for (size_t i = 0; ties && i < blocks[b].count; i++)
-            if (bits_of(&blocks[b].score[i]) == value) {
+            if (cp_score_bits(&blocks[b].score[i]) == value) {
                 blocks[b].words[i / 64] |= (uint64_t)1 << i % 64;
                 ties--;
             }
 }
 
-/* Overwrites the words with the *k largest positive scores; *k becomes how many those are. *value: the bits of the
- * last. */
+/* Overwrites the words with what the goal asks for. */
 static cp_status select_by_digits(const cp_path *path, const float *score, int from, int to, const block *blocks,
-                                  size_t n, size_t *k, uint32_t *value)
+                                  size_t n, cp_select_goal *goal)
 {
     cp_status status = CP_OK;
-    size_t zeros, positive = 0, rank;
-    bool suspicious = false; /* something negative, infinite or NaN, unless it is only -0 */
-    size_t *first = cp_alloc(FIRST + 2 * NEXT, sizeof *first, "selection");
-    if (!first)
+    size_t zeros;
+    bool suspicious = false;
+    block_list list = {blocks, n};
+    cp_digit_table *table = cp_alloc(1, sizeof *table, "selection");
+    if (!table)
         return CP_ERESOURCE;
-    count_first(blocks, n, first, &zeros);
-    size_t *middle = first + FIRST, *last = middle + NEXT;
-    for (uint32_t d = 0; d < FIRST; d++) {
-        if (d < INFINITE_DIGIT)
-            positive += first[d];
-        else
-            suspicious |= first[d] != 0;
-    }
-    for (int l = from; suspicious && l < to; l++)
-        if ((status = cp_path_check_scores(&path->layers[l], score)))
-            goto done;
-    positive -= zeros;
-    first[0] -= zeros;
-    memset(first + INFINITE_DIGIT, 0, (FIRST - INFINITE_DIGIT) * sizeof *first); /* negative zeros */
-    if (*k > positive)
-        *k = positive;
-    *value = 0;
-    if (!*k) {
-        for (size_t b = 0; b < n; b++)
-            memset(blocks[b].words, 0, (blocks[b].count + 63) / 64 * sizeof *blocks[b].words);
-        goto done;
-    }
-    rank = *k;
-    *value = cp_pick_digit(first, FIRST, &rank);
-    count_next(blocks, n, *value, 10, middle);
-    if (*value == 0)
-        middle[0] -= zeros;
-    *value = *value << 10 | cp_pick_digit(middle, NEXT, &rank);
-    count_next(blocks, n, *value, 0, last);
-    if (*value == 0)
-        last[0] -= zeros;
-    *value = *value << 10 | cp_pick_digit(last, NEXT, &rank);
-    fill_bits(blocks, n, last[*value & (NEXT - 1)] == rank ? *value : *value + 1);
-    if (last[*value & (NEXT - 1)] != rank)
-        fill_ties(blocks, n, *value, rank);
-done:
-    cp_free(first);
+    count_first(blocks, n, table, &zeros);
+    for (uint32_t d = CP_LARGEST_SCORE >> CP_FIRST_SHIFT; ++d < CP_FIRST_DIGITS;)
+        suspicious |= table->count[d] != 0;
+    for (int l = from; suspicious && l < to && !status; l++)
+        status = cp_path_check_scores(&path->layers[l], score);
+    if (!status)
+        status = cp_select_by_tables(table, zeros, count_next, &list, goal);
+    if (!status && goal->k)
+        fill_bits(blocks, n, goal->ties == goal->equal ? goal->value : goal->value + 1);
+    if (!status && goal->ties < goal->equal)
+        fill_ties(blocks, n, goal->value, goal->ties);
+    for (size_t b = 0; b < n && !goal->k; b++)
+        memset(blocks[b].words, 0, (blocks[b].count + 63) / 64 * sizeof *blocks[b].words);
+    cp_free(table);
     return status;
 }
 
-/* Overwrites the words of layers [from, to) with the K largest positive scores. */
-static cp_status select_layers(cp_path *path, const float *score, int from, int to, size_t k, size_t *kept,
-                               float *threshold)
+/* Overwrites the words of layers [from, to) with the largest positive scores that the goal asks for. */
+static cp_status select_layers(cp_path *path, const float *score, int from, int to, cp_select_goal *goal)
 {
     cp_status status = CP_OK;
     size_t n;
-    uint32_t value = 0;
     block *blocks = make_blocks(path, score, from, to, &n);
-    *kept = 0;
-    *threshold = 0;
     if (!blocks)
         return CP_ERESOURCE;
-    if (!k || neurons_of(blocks, n) < SAMPLED_FROM || cp_select_sampled(blocks, n, k, &value) != CP_SELECTED)
-        status = select_by_digits(path, score, from, to, blocks, n, &k, &value);
-    if (!status) {
-        *kept = k;
-        memcpy(threshold, &value, sizeof value);
-    }
+    if ((!goal->k && !(goal->mass > 0)) || neurons_of(blocks, n) < SAMPLED_FROM ||
+        cp_select_sampled(blocks, n, goal) != CP_SELECTED)
+        status = select_by_digits(path, score, from, to, blocks, n, goal);
     cp_free(blocks);
     return status;
 }
 
-/* Keeps the best of every layer first, then the best of what is left, until `k` are kept or the floor alone is more. */
-static cp_status select_with_floor(cp_path *path, const float *score, size_t k, double floor, cp_selection *selection)
+static float threshold_of(const cp_select_goal *goal)
+{
+    float threshold;
+    memcpy(&threshold, &goal->value, sizeof threshold);
+    return threshold;
+}
+
+/* The sum of the magnitudes of the neurons on the path, layer by layer. */
+static double held_by(const cp_path *path, const float *score)
+{
+    double held = 0;
+    for (int l = 0; l < path->n_layers; l++) {
+        const uint64_t *words = cp_path_words(path, l);
+        const float *s = score + path->layers[l].offset;
+        for (size_t w = 0; w * 64 < path->layers[l].count; w++)
+            for (uint64_t bits = words[w]; bits; bits &= bits - 1)
+                held += cp_score_value(cp_score_bits(&s[w * 64 + (size_t)__builtin_ctzll(bits)]));
+    }
+    return held;
+}
+
+/* Keeps the best of every layer first, then the best of what is left, until as many as the goal asks for are kept or the
+ * floor alone is more. */
+static cp_status select_with_floor(cp_path *path, const float *score, double floor, cp_select_goal *goal,
+                                   cp_selection *selection)
 {
     cp_status status = CP_OK;
-    size_t kept, floor_kept = 0;
-    float threshold, lowest = INFINITY;
+    size_t floor_kept = 0;
+    float lowest = INFINITY;
     cp_path *best = NULL;
     float *rest = cp_alloc(path->neurons, sizeof *rest, "selection");
     if (!rest || cp_path_copy(path, &best)) {
         status = CP_ERESOURCE;
         goto done;
     }
+    if ((status = select_layers(path, score, 0, path->n_layers, goal))) /* how many that is, and the sum of all */
+        goto done;
+    if (goal->mass > 0)
+        selection->asked = goal->k;
     memcpy(rest, score, path->neurons * sizeof *rest);
     for (int l = 0; l < path->n_layers; l++) {
         const cp_neuron_layer *layer = &path->layers[l];
-        size_t share = (size_t)ceil(floor * (double)layer->count * (1 - 1e-12)); /* .1 of 30 is 3, not 4 */
-        status = select_layers(best, score, l, l + 1, share, &kept, &threshold);
-        if (status)
+        cp_select_goal share = {.k = (size_t)ceil(floor * (double)layer->count * (1 - 1e-12))}; /* .1 of 30 is 3, not 4 */
+        if ((status = select_layers(best, score, l, l + 1, &share)))
             goto done;
-        floor_kept += kept;
-        if (kept && threshold < lowest)
-            lowest = threshold;
+        floor_kept += share.k;
+        lowest = share.k ? fminf(lowest, threshold_of(&share)) : lowest;
         const uint64_t *words = cp_path_words(best, l);
         for (size_t i = 0; i < layer->count; i++)
             if (words[i / 64] >> i % 64 & 1)
                 rest[layer->offset + i] = 0;
     }
-    selection->asked = k > floor_kept ? k : floor_kept;
-    status = select_layers(path, rest, 0, path->n_layers, selection->asked - floor_kept, &kept, &threshold);
+    selection->asked = selection->asked > floor_kept ? selection->asked : floor_kept;
+    cp_select_goal others = {.k = selection->asked - floor_kept};
+    status = select_layers(path, rest, 0, path->n_layers, &others);
     if (!status)
         status = cp_path_or(path, best);
-    selection->kept = floor_kept + kept;
-    if (kept && threshold < lowest)
-        lowest = threshold;
+    lowest = others.k ? fminf(lowest, threshold_of(&others)) : lowest;
+    selection->kept = floor_kept + others.k;
     selection->threshold = selection->kept ? lowest : 0;
+    goal->held = held_by(path, score);
 done:
     cp_free(rest);
     cp_path_free(best);
+    return status;
+}
+
+void cp_selection_fill(const cp_path *path, const cp_select_goal *goal, cp_selection *selection)
+{
+    selection->kept = goal->k;
+    selection->threshold = threshold_of(goal);
+    selection->sparsity = path->neurons ? 1 - (double)goal->k / (double)path->neurons : 0;
+    selection->mass = goal->total > 0 ? fmin(1, goal->held / goal->total) : NAN;
+}
+
+static cp_status select_goal(cp_path *path, const float *score, double floor, cp_select_goal *goal, cp_selection *selection)
+{
+    if (!(floor >= 0 && floor <= 1))
+        return cp_fail(CP_EINPUT, "floor: %g found, 0 to 1 allowed", floor);
+    if (floor > 0) {
+        cp_status status = select_with_floor(path, score, floor, goal, selection);
+        selection->sparsity = path->neurons ? 1 - (double)selection->kept / (double)path->neurons : 0;
+        selection->mass = goal->total > 0 ? fmin(1, goal->held / goal->total) : NAN;
+        return status;
+    }
+    cp_status status = select_layers(path, score, 0, path->n_layers, goal);
+    if (!status)
+        cp_selection_fill(path, goal, selection);
     return status;
 }
 
@@ -275,14 +298,28 @@ cp_status cp_path_select(cp_path *path, const float *score, double sparsity, dou
     cp_status status = cp_path_check_sparsity(sparsity);
     if (status)
         return status;
-    if (!(floor >= 0 && floor <= 1))
-        return cp_fail(CP_EINPUT, "floor: %g found, 0 to 1 allowed", floor);
     selection->asked = cp_path_keep_count(path->neurons, sparsity);
-    if (floor > 0)
-        status = select_with_floor(path, score, selection->asked, floor, selection);
-    else
-        status = select_layers(path, score, 0, path->n_layers, selection->asked, &selection->kept,
-                               &selection->threshold);
-    selection->sparsity = path->neurons ? 1 - (double)selection->kept / (double)path->neurons : 0;
+    cp_select_goal goal = {.k = selection->asked};
+    return select_goal(path, score, floor, &goal, selection);
+}
+
+cp_status cp_path_check_mass(double mass)
+{
+    return mass > 0 && mass <= 1 ? CP_OK : cp_fail(CP_EINPUT, "mass: %g found, above 0 to 1 allowed", mass);
+}
+
+cp_status cp_path_select_mass(cp_path *path, const float *score, double mass, double floor, cp_selection *selection)
+{
+    cp_selection unused;
+    if (!selection)
+        selection = &unused;
+    memset(selection, 0, sizeof *selection);
+    cp_status status = cp_path_check_mass(mass);
+    if (status)
+        return status;
+    cp_select_goal goal = {.mass = mass};
+    status = select_goal(path, score, floor, &goal, selection);
+    if (!floor)
+        selection->asked = selection->kept;
     return status;
 }

@@ -1,10 +1,11 @@
 /* Selection in one pass over the scores. 1 score in 64 is looked at first, whole cache lines at places that do not
- * follow any layer's rows. Their histogram gives two values between which the k-th largest almost certainly lies. The
+ * follow any layer's rows. Their histogram gives two values between which the last score kept almost certainly lies. The
  * pass then sets the bits of all scores from the lower one on and collects the few below the upper one, which hold the
- * k-th largest and are sorted out by their digits. Whether it does lie there is counted, so that the result is exact. */
+ * last one kept and are sorted out by their digits. Whether it does lie there is counted, so that the result is exact. */
 #include "path/select.h"
 
 #include <math.h>
+#include <string.h>
 
 #include "io/clones.h"
 #include "io/error.h"
@@ -28,15 +29,9 @@ typedef struct {
     candidate *candidates;
     size_t n, room; /* n may be larger than room: those above are lost */
     size_t above;   /* scores above the bracket */
+    double total, held; /* sums of all, and of those above */
     uint32_t largest;
 } scan;
-
-static inline uint32_t bits_of(const float *score)
-{
-    uint32_t bits;
-    memcpy(&bits, score, sizeof bits);
-    return bits;
-}
 
 /* Histogram of the sample; returns its size. */
 static size_t sample(const cp_select_block *blocks, size_t n, uint32_t *bin)
@@ -50,34 +45,60 @@ static size_t sample(const cp_select_block *blocks, size_t n, uint32_t *bin)
             if (at + LINE > blocks[b].count)
                 at = first;
             for (size_t i = 0; i < LINE; i++)
-                bin[bits_of(&blocks[b].score[at + i]) >> BIN_SHIFT & (BINS - 1)]++;
+                bin[cp_score_bits(&blocks[b].score[at + i]) >> BIN_SHIFT]++;
             taken += LINE;
         }
     return taken;
 }
 
-/* Bits *low <= those of the k-th largest < *high, in all likelihood. false: it may be zero. */
-static bool find_bracket(const cp_select_block *blocks, size_t n, size_t neurons, size_t k, uint32_t *low,
-                         uint32_t *high)
+static double middle_of(uint32_t d) { return cp_score_value(d << BIN_SHIFT | 1 << (BIN_SHIFT - 1)); }
+
+/* What the sample says of the goal: the amount that is to be kept of it, in scores or in what they come to, and how far
+ * that may be off. */
+static void expect(const uint32_t *bin, double taken, size_t neurons, const cp_select_goal *goal, double *rank,
+                   double *margin)
+{
+    double sum = 0, seen = 0, squares = 0;
+    if (goal->mass <= 0) {
+        double share = (double)goal->k / (double)neurons;
+        *rank = share * taken;
+        /* Neighbours resemble each other: a line of 16 tells as much as 4 drawn singly, hence twice the deviation. */
+        *margin = 10 * sqrt(*rank * (1 - share)) + 4 * LINE;
+        return;
+    }
+    for (uint32_t d = 0; d < BINS; d++)
+        sum += bin[d] ? bin[d] * middle_of(d) : 0;
+    *rank = goal->mass * sum;
+    for (uint32_t d = BINS; d-- > 0;) { /* a score above the last one moves the share by what it does not take part in */
+        double value = bin[d] ? middle_of(d) : 0, weight = value * (seen < *rank ? 1 - goal->mass : goal->mass);
+        seen += bin[d] * value;
+        squares += bin[d] * weight * weight;
+    }
+    *margin = 6 * sqrt(squares) + .005 * sum;
+}
+
+/* Bits *low <= those of the last score kept < *high, in all likelihood. false: it may be zero. */
+static bool find_bracket(const cp_select_block *blocks, size_t n, size_t neurons, const cp_select_goal *goal,
+                         uint32_t *low, uint32_t *high)
 {
     uint32_t *bin = cp_alloc(BINS, sizeof *bin, "selection");
     bool found = false;
     if (!bin)
         return false;
-    double taken = (double)sample(blocks, n, bin), share = (double)k / (double)neurons;
-    /* Neighbours resemble each other: a line of 16 tells as much as 4 drawn singly, hence twice the deviation. */
-    double rank = share * taken, margin = 10 * sqrt(rank * (1 - share)) + 4 * LINE, seen = 0;
+    double taken = (double)sample(blocks, n, bin), rank, margin, seen = 0;
+    expect(bin, taken, neurons, goal, &rank, &margin);
     int d = BINS - 1;
     *high = 0x7f800000u;
     for (; d > 0; d--) {
-        if (seen + bin[d] > rank - margin) /* the lowest bin with fewer above it than that */
+        double more = !bin[d] ? 0 : goal->mass > 0 ? bin[d] * middle_of((uint32_t)d) : bin[d];
+        if (seen + more > rank - margin) /* the lowest bin with fewer above it than that */
             break;
-        seen += bin[d];
+        seen += more;
     }
     if (seen > 0)
         *high = (uint32_t)(d + 1) << BIN_SHIFT;
     for (; d > 0 && seen < rank + margin; d--)
-        seen += bin[d];
+        seen += !bin[d] ? 0 : goal->mass > 0 ? bin[d] * middle_of((uint32_t)d) : bin[d];
     *low = (uint32_t)(d + 1) << BIN_SHIFT;
     found = d > 0 && *low < *high;
     cp_free(bin);
@@ -97,22 +118,33 @@ static inline uint64_t pack(const uint8_t *flag)
 }
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "pack reads the first flag as the lowest byte");
 
-/* Words of the scores >= low and of those >= high, as signed numbers: whatever has a sign is below. Returns the largest
- * as an unsigned number. `count` is a multiple of 64. */
+enum { LANES = 16 };
+
+/* Words of the scores >= low and of those >= high; adds all and the latter to `total` and `held`, lane by lane. Returns the
+ * largest. `count` is a multiple of 64. */
 CP_CLONES static uint32_t compare(const float *score, size_t count, int32_t low, int32_t high, uint64_t *from_low,
-                                  uint64_t *from_high)
+                                  uint64_t *from_high, double total[LANES], double held[LANES])
 {
     uint32_t largest = 0;
     for (size_t w = 0; w < count / 64; w++) {
         uint8_t lower[64], upper[64];
+        const float *s = score + w * 64;
         for (size_t i = 0; i < 64; i++) {
-            uint32_t bits = bits_of(&score[w * 64 + i]);
+            uint32_t bits = cp_score_bits(&s[i]);
             largest = bits > largest ? bits : largest;
             lower[i] = (int32_t)bits >= low;
             upper[i] = (int32_t)bits >= high;
         }
+        for (size_t i = 0; i < 64; i += LANES)
+            for (size_t k = 0; k < LANES; k++)
+                total[k] += (double)fabsf(s[i + k]);
         from_low[w] = pack(lower);
-        from_high[w] = pack(upper);
+        if (!(from_high[w] = pack(upper)))
+            continue;
+        for (uint64_t bits = from_high[w]; bits; bits &= bits - 1) {
+            size_t i = (size_t)__builtin_ctzll(bits);
+            held[i % LANES] += (double)fabsf(s[i]);
+        }
     }
     return largest;
 }
@@ -121,46 +153,88 @@ CP_CLONES static void scan_block(const cp_select_block *block, uint32_t low, uin
 {
     uint64_t from_high[BLOCK_WORDS];
     float tail[64] = {0};
+    double total[LANES] = {0}, held[LANES] = {0};
     size_t whole = block->count / 64, words = (block->count + 63) / 64;
-    found->largest = compare(block->score, whole * 64, (int32_t)low, (int32_t)high, block->words, from_high);
+    found->largest =
+        compare(block->score, whole * 64, (int32_t)low, (int32_t)high, block->words, from_high, total, held);
     if (words > whole) {
         memcpy(tail, block->score + whole * 64, (block->count - whole * 64) * sizeof *tail);
-        uint32_t largest = compare(tail, 64, (int32_t)low, (int32_t)high, block->words + whole, from_high + whole);
+        uint32_t largest =
+            compare(tail, 64, (int32_t)low, (int32_t)high, block->words + whole, from_high + whole, total, held);
         found->largest = largest > found->largest ? largest : found->largest;
+    }
+    for (int k = 0; k < LANES; k++) {
+        found->total += total[k];
+        found->held += held[k];
     }
     for (size_t w = 0; w < words; w++) {
         found->above += (size_t)__builtin_popcountll(from_high[w]);
         for (uint64_t inside = block->words[w] & ~from_high[w]; inside; inside &= inside - 1) {
             uint32_t index = (uint32_t)(w * 64 + (size_t)__builtin_ctzll(inside));
             if (found->n < found->room)
-                found->candidates[found->n] = (candidate){bits_of(&block->score[index]), index};
+                found->candidates[found->n] = (candidate){cp_score_bits(&block->score[index]), index};
             found->n++;
         }
     }
 }
 
-/* Bits of the *k-th largest candidate (from 1); *k becomes its rank among its equals, *equal how many they are. */
-static uint32_t kth_candidate(const scan *scans, size_t n, uint32_t low, uint32_t high, size_t *k, size_t *equal)
+/* Numbers and sums of the candidates by a digit. */
+typedef struct {
+    uint32_t count[1 << DIGIT];
+    double sum[1 << DIGIT];
+} digit_table;
+
+static void count_candidates(const scan *scans, size_t n, uint32_t low, int shift, uint32_t prefix, digit_table *table)
 {
-    uint32_t value = 0; /* digits found so far, of bits - low */
+    memset(table, 0, sizeof *table);
+    for (size_t b = 0; b < n; b++)
+        for (size_t i = 0; i < scans[b].n; i++) {
+            uint32_t bits = scans[b].candidates[i].bits, above = (bits - low) >> shift;
+            if (above >> DIGIT != prefix)
+                continue;
+            table->count[above & ((1 << DIGIT) - 1)]++;
+            table->sum[above & ((1 << DIGIT) - 1)] += cp_score_value(bits);
+        }
+}
+
+/* The last score kept, among the candidates: `above` scores with a sum of goal->held are larger than all of these. false: it
+ * is not among them. */
+static bool last_candidate(const scan *scans, size_t n, uint32_t low, uint32_t high, size_t above, cp_select_goal *goal)
+{
+    uint32_t prefix = 0; /* digits found so far, of bits - low */
+    double need = goal->mass * goal->total;
+    bool by_mass = goal->mass > 0;
     int shift = 0;
+    digit_table *table = cp_alloc_dirty(1, sizeof *table, "selection");
+    if (!table)
+        return false;
     while ((uint64_t)(high - low - 1) >> shift >> DIGIT)
         shift += DIGIT;
     for (;; shift -= DIGIT) {
-        uint32_t count[1 << DIGIT] = {0}, d = (1 << DIGIT) - 1;
-        for (size_t b = 0; b < n; b++)
-            for (size_t i = 0; i < scans[b].n; i++) {
-                uint32_t above = (scans[b].candidates[i].bits - low) >> shift;
-                if (above >> DIGIT == value)
-                    count[above & ((1 << DIGIT) - 1)]++;
-            }
-        while (count[d] < *k)
-            *k -= count[d--];
-        value = value << DIGIT | d;
-        *equal = count[d];
+        int d = (1 << DIGIT) - 1;
+        count_candidates(scans, n, low, shift, prefix, table);
+        for (; d >= 0; d--) {
+            if (table->count[d] && (by_mass ? goal->held + table->sum[d] >= need : above + table->count[d] >= goal->k))
+                break;
+            above += table->count[d];
+            goal->held += table->sum[d];
+        }
+        if (d < 0) { /* too few of them; or, below the first digit, rounding */
+            cp_free(table);
+            return false;
+        }
+        prefix = prefix << DIGIT | (uint32_t)d;
+        goal->equal = table->count[d];
         if (!shift)
-            return low + value;
+            break;
     }
+    cp_free(table);
+    goal->value = low + prefix;
+    double value = cp_score_value(goal->value), missing = ceil((need - goal->held) / value);
+    goal->ties = !by_mass ? goal->k - above : missing < 1 ? 1 : missing < (double)goal->equal ? (size_t)missing : goal->equal;
+    goal->k = above + goal->ties;
+    goal->held += (double)goal->ties * value;
+    return true;
 }
 
 /* Clears the bits of the candidates below `value`, and of those equal to it but the first `ties`. */
@@ -182,10 +256,11 @@ static size_t room_for(const cp_select_block *block)
     return room < block->count ? room : block->count;
 }
 
-cp_select_outcome cp_select_sampled(const cp_select_block *blocks, size_t n, size_t k, uint32_t *value)
+cp_select_outcome cp_select_sampled(const cp_select_block *blocks, size_t n, cp_select_goal *goal)
 {
     cp_select_outcome outcome = CP_NOT_SELECTED;
-    size_t neurons = 0, room = 0, all = 0, above = 0, inside = 0, equal;
+    cp_select_goal found = {.mass = goal->mass, .k = goal->k};
+    size_t neurons = 0, room = 0, all = 0, above = 0;
     uint32_t low, high, largest = 0;
     candidate *candidates = NULL;
     scan *scans = NULL;
@@ -194,7 +269,7 @@ cp_select_outcome cp_select_sampled(const cp_select_block *blocks, size_t n, siz
         neurons += blocks[b].count;
         all += room_for(&blocks[b]);
     }
-    if (k > neurons || !find_bracket(blocks, n, neurons, k, &low, &high))
+    if ((goal->mass <= 0 && goal->k > neurons) || !find_bracket(blocks, n, neurons, goal, &low, &high))
         return outcome;
     candidates = cp_alloc_dirty(all, sizeof *candidates, "selection");
     scans = cp_alloc(n, sizeof *scans, "selection");
@@ -210,15 +285,16 @@ cp_select_outcome cp_select_sampled(const cp_select_block *blocks, size_t n, siz
     for (size_t b = 0; b < n; b++) {
         largest = scans[b].largest > largest ? scans[b].largest : largest;
         above += scans[b].above;
-        inside += scans[b].n;
+        found.total += scans[b].total;
+        found.held += scans[b].held;
         lost |= scans[b].n > scans[b].room;
     }
+    bool passed = goal->mass > 0 ? found.held >= goal->mass * found.total : above >= goal->k;
     if (largest > CP_LARGEST_SCORE) {
         outcome = CP_SUSPICIOUS_SCORES;
-    } else if (!lost && above < k && k <= above + inside) {
-        size_t rank = k - above;
-        *value = kth_candidate(scans, n, low, high, &rank, &equal);
-        clear_losers(blocks, scans, n, *value, rank);
+    } else if (!lost && !passed && last_candidate(scans, n, low, high, above, &found)) {
+        clear_losers(blocks, scans, n, found.value, found.ties);
+        *goal = found;
         outcome = CP_SELECTED;
     }
 done:

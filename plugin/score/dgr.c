@@ -106,7 +106,7 @@ static cp_status evaluate(routing *r, double *cross_entropy, int *top)
                        "or the input are", r->options->rate);
     if (cp_frame_on_device(r->rerun.frame)) {
         bool finite;
-        status = cp_device_scores_products(r->rerun.frame, &entry, false, &finite);
+        status = cp_device_scores_products(r->rerun.frame, &entry, false, &finite, NULL);
         if (!status)
             status = cp_device_scores_read(r->rerun.frame, r->by_neuron);
     } else {

@@ -1,4 +1,6 @@
 /* Channels: the coarser players. docs/methods.md 1.5. */
+#include <math.h>
+
 #include "critpath.h"
 #include "io/error.h"
 
@@ -11,7 +13,7 @@ void cp_score_to_channels(const cp_model *model, const float *score, float *chan
         for (size_t c = 0; c < layers[l].c; c++) {
             double sum = 0;
             for (size_t i = 0; i < plane; i++)
-                sum += *score++;
+                sum += fabs((double)*score++);
             *channel++ = (float)sum;
         }
     }

@@ -81,7 +81,7 @@ static cp_status contributions(cp_rerun *rerun, const cp_path *path, const cp_re
     memset(s, 0, cp_model_neuron_count(model) * sizeof *s); /* layers that the response does not depend on */
     cp_status status = cp_rerun_forward(rerun, &restriction);
     if (!status && cp_frame_on_device(rerun->frame)) { /* products made there; the response's own units do not matter */
-        status = cp_device_scores_products(rerun->frame, &entry, true, &finite);
+        status = cp_device_scores_products(rerun->frame, &entry, true, &finite, NULL);
         if (!status)
             status = cp_device_scores_read(rerun->frame, s);
     } else if (!status) {

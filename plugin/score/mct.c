@@ -73,28 +73,28 @@ void cp_score_clear_response(const cp_model *model, const cp_response *response,
     }
 }
 
-static cp_status mct_on_device(cp_frame *frame, const cp_entry *entry, bool signed_scores, float *score)
+static cp_status mct_on_device(cp_frame *frame, const cp_entry *entry, bool signed_scores, float *score, float *gradient)
 {
     bool finite;
-    cp_status status = cp_device_scores_products(frame, entry, !signed_scores, &finite);
+    cp_status status = cp_device_scores_products(frame, entry, !signed_scores, &finite, gradient);
     if (!status)
         status = cp_device_scores_read(frame, score);
     return status || finite ? status : cp_score_check_finite(cp_frame_model(frame), score);
 }
 
-/* As cp_score_mct, of any entry with a response. */
-static cp_status score_entry(cp_frame *frame, const cp_entry *entry, bool signed_scores, float *score)
+/* As cp_score_mct, of any entry with a response. gradient (C,H,W): that of the input, from the same run; or NULL. */
+static cp_status score_entry(cp_frame *frame, const cp_entry *entry, bool signed_scores, float *score, float *gradient)
 {
     const cp_model *model = cp_frame_model(frame);
     int n;
     if (cp_frame_on_device(frame))
-        return mct_on_device(frame, entry, signed_scores, score);
+        return mct_on_device(frame, entry, signed_scores, score, gradient);
     const cp_neuron_layer *layers = cp_model_neuron_layers(model, &n);
     products p = {.model = model, .score = score, .signed_scores = signed_scores};
     const cp_observer observer = {multiply, &p};
     if (!(p.visited = cp_alloc((size_t)n, sizeof *p.visited, "scores")))
         return CP_ERESOURCE;
-    cp_status status = cp_frame_backward(frame, entry, 1, &observer, NULL);
+    cp_status status = cp_frame_backward(frame, entry, 1, &observer, gradient);
     for (int l = 0; l < n && !status; l++) /* the response does not depend on the others */
         if (!p.visited[l])
             memset(score + layers[l].offset, 0, layers[l].count * sizeof *score);
@@ -108,11 +108,12 @@ static cp_status score_entry(cp_frame *frame, const cp_entry *entry, bool signed
 cp_status cp_score_mct(cp_frame *frame, int image, const cp_response *response, bool signed_scores, float *score)
 {
     const cp_entry entry = {.image = image, .response = response};
-    return score_entry(frame, &entry, signed_scores, score);
+    return score_entry(frame, &entry, signed_scores, score, NULL);
 }
 
-cp_status cp_score_signed(cp_frame *frame, int image, const cp_response *response, const cp_path *path, float *score)
+cp_status cp_score_signed(cp_frame *frame, int image, const cp_response *response, const cp_path *path, float *score,
+                          float *gradient)
 {
     const cp_entry entry = {.image = image, .response = response, .path = path};
-    return score_entry(frame, &entry, true, score);
+    return score_entry(frame, &entry, true, score, gradient);
 }

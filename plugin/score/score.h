@@ -11,8 +11,10 @@ void cp_score_clear_response(const cp_model *model, const cp_response *response,
 cp_status cp_score_check_finite(const cp_model *model, const float *score);
 
 /* a * g of every neuron, with its sign, g taken in the network restricted to `path` (frozen); NULL: in the whole network.
- * score[N]; 0 for the response's own units and where the response does not depend on the layer. */
-cp_status cp_score_signed(cp_frame *frame, int image, const cp_response *response, const cp_path *path, float *score);
+ * score[N]; 0 for the response's own units and where the response does not depend on the layer. gradient (C,H,W): that of
+ * the input, from the same backward run; or NULL. */
+cp_status cp_score_signed(cp_frame *frame, int image, const cp_response *response, const cp_path *path, float *score,
+                          float *gradient);
 
 /* Of distillation guided routing, for both its implementations: options in range; the layer of which each output is the
  * logit of a class, CP_EINPUT unless the model is a classifier. */

@@ -71,7 +71,7 @@ static double run(bench *b, const char *what, double value)
         check(cp_frame_backward(b->frame, &entry, 1, NULL, b->map));
     } else if (!strcmp(what, "explain")) {
         check(cp_frame_forward(b->frame, b->input, 1, NULL));
-        check(cp_scores_mct(b->frame, 0, &b->response, &scores)); /* as the command does */
+        check(cp_scores_mct(b->frame, 0, &b->response, NULL, &scores)); /* as the command does */
         check(cp_scores_select(scores, value, 0, b->path, NULL));
         check(cp_map_frozen(b->frame, 0, &b->response, &path, 1, b->map));
         cp_scores_free(scores);

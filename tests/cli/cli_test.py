@@ -88,7 +88,7 @@ class Files(FolderTest):
         bits, meta = self.check_path_file("why.path.npz", layers["layers"])
         self.assertEqual(bits, path["kept"])
         self.assertEqual(sum(l["kept"] for l in path["layers"]), path["kept"])
-        self.assertEqual(path["asked"], round(.1 * layers["neurons"]))
+        self.assertEqual(path["asked"], path["kept"])
         self.assertEqual(summary["model"]["neurons"], layers["neurons"])
         self.assertEqual(summary["photo"]["width"], 40)
         pixels = maps(self.path("why.npy"))
@@ -102,6 +102,42 @@ class Files(FolderTest):
         self.assertEqual(summary["input"]["photo_xywh"][2], layers["input_chw"][2])
         with open(self.path("why.png"), "rb") as file:
             self.assertEqual(file.read(8), b"\x89PNG\r\n\x1a\n")
+
+    def test_the_default_is_the_fewest_that_hold_the_mass(self):
+        """Of the scores in a file, sorted: what is kept is enough, and one less is not. The sparsity printed is one to ask for."""
+        self.done("score", *RESNET, "photo.png", "-out", "s")
+        with numpy.load(self.path("s.score.npz")) as file:
+            scores = numpy.concatenate([file[n].ravel() for n in sorted(file.files) if n.startswith("layer_")])
+        scores = numpy.sort(scores.astype(float))[::-1]
+        held = numpy.cumsum(scores) / scores.sum()
+        for mass in (.5, .8, .95):
+            out = json.loads(self.done("explain", *RESNET, "photo.png", "-mass", str(mass), "-out", "m", "-json").out)
+            path = out["responses"][0]["paths"][0]
+            self.assertEqual(path["kept"], int((held < mass * (1 - 1e-9)).sum()) + 1)
+            self.assertAlmostEqual(path["mass"], held[path["kept"] - 1], 6)
+            self.assertIsNone(path["sparsity_asked"])
+            self.assertEqual(path["mass_asked"], mass)
+            gradient = maps(self.path("m.npy"))
+            self.done("grad", *RESNET, "photo.png", "-method", "gradient", "-out", "g")
+            plain = numpy.abs(maps(self.path("g.npy")).astype(float)).sum()
+            self.assertAlmostEqual(path["gradient_share"], numpy.abs(gradient.astype(float)).sum() / plain, 4)
+        self.done("path", *RESNET, "photo.png", "-sparsity", repr(path["sparsity"]), "-out", "again")
+        self.assertEqual(read(self.path("m.path.npz")).count(b"layer_"), read(self.path("again.path.npz")).count(b"layer_"))
+        with numpy.load(self.path("m.path.npz")) as one, numpy.load(self.path("again.path.npz")) as other:
+            for name in (n for n in one.files if n.startswith("layer_")):
+                self.assertTrue((one[name] == other[name]).all(), name)
+
+    def test_methods_that_only_order_have_no_mass(self):
+        refused = self.critpath("path", *RESNET, "photo.png", "-method", "random", "-sparsity", "auto")
+        self.assertEqual(refused.code, 2)
+        self.assertIn("give a number", refused.err)
+        path = json.loads(self.done("path", *RESNET, "photo.png", "-method", "random", "-json").out)["path"]
+        self.assertAlmostEqual(path["sparsity"], .9, 3)
+
+    def test_a_sparsity_asked_for_is_obeyed_with_a_note(self):
+        result = self.done("explain", *RESNET, "photo.png", "-sparsity", "0", "-out", "all", "-json")
+        self.assertIn("neurons that score above zero", result.err)
+        self.assertTrue(json.loads(result.out)["responses"][0]["paths"][0]["all_that_score"])
 
     def test_no_picture(self):
         self.done("explain", *RESNET, "photo.png", "-out", "why", "-no-picture")
@@ -263,9 +299,9 @@ class OtherCommands(FolderTest):
 
     def test_grad_of_a_path_file_finds_its_box(self):
         """So the picture is that of the same path without the file: its detection's name, probability and box."""
-        self.done("path", *YOLO, "photo.png", "-thresh", ".2", "-out", "why")
+        self.done("path", *YOLO, "photo.png", "-thresh", ".2", "-sparsity", ".9", "-out", "why")
         self.done("grad", *YOLO, "photo.png", "-thresh", ".2", "-path", "why.path.npz", "-out", "again")
-        self.done("grad", *YOLO, "photo.png", "-thresh", ".2", "-out", "direct")
+        self.done("grad", *YOLO, "photo.png", "-thresh", ".2", "-sparsity", ".9", "-out", "direct")
         self.assertEqual(read(self.path("again.png")), read(self.path("direct.png")))
         self.done("grad", *YOLO, "photo.png", "-thresh", "1", "-path", "why.path.npz", "-out", "unseen")
         self.assertNotEqual(read(self.path("unseen.png")), read(self.path("direct.png")))

@@ -1,5 +1,6 @@
 /* On the device: an image's bytes are the same alone and in any batch; scores that stay there select and describe what
  * scores on the host do; where memory ends the batch is halved, and the result stays. */
+#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -191,9 +192,9 @@ static void compare_scores(const network *n, int image)
     ok(cp_path_create(n->model, &expected));
     array = aligned_alloc(64, (n->neurons * sizeof *array + 63) / 64 * 64);
     assert_non_null(array);
-    ok(cp_score_mct(frame, image, &n->response, false, array));
-    ok(cp_scores_mct(frame, image, &n->response, &there));
-    ok(cp_scores_take(frame, image, array, &here));
+    ok(cp_score_mct(frame, image, &n->response, true, array));
+    ok(cp_scores_mct(frame, image, &n->response, NULL, &there));
+    ok(cp_scores_take(frame, image, array, true, &here));
     for (size_t i = 0; i < sizeof sparsity / sizeof *sparsity; ++i) {
         cp_selection found, wanted;
         cp_cut cut, other;
@@ -210,6 +211,15 @@ static void compare_scores(const network *n, int image)
         assert_memory_equal(&cut.sparsest_uncut, &other.sparsest_uncut, sizeof cut.sparsest_uncut);
         same_description(n, there, here, path, 10);
         same_description(n, there, here, path, 0);
+    }
+    const double mass[] = {.5, .8, 1};
+    for (size_t i = 0; i < sizeof mass / sizeof *mass; ++i) { /* sums of another order: the last neuron may be its neighbour */
+        cp_selection found, wanted;
+        ok(cp_scores_select_mass(there, mass[i], 0, path, &found));
+        ok(cp_scores_select_mass(here, mass[i], 0, expected, &wanted));
+        assert_true(fabs((double)found.kept - (double)wanted.kept) <= 1);
+        assert_true(fabs(found.mass - wanted.mass) < 1e-6 && found.mass >= mass[i] - 1e-6);
+        assert_int_equal(cp_path_count(path), found.kept);
     }
     const float *read;
     ok(cp_scores_array(there, &read));

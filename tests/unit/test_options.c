@@ -3,6 +3,7 @@
 #include "cli/pathway.h"
 #include "io/suggest.h"
 
+#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -268,8 +269,19 @@ static void sparsity_lists(void **state)
     expect_refusal(&commands[0], "-sparsity .9,,.99", "-sparsity: \"\" is not a number");
     expect_refusal(&commands[0], "-sparsity .9;.99", "-sparsity: \".9;.99\" is not a number");
     expect_refusal(&commands[0], "-sparsity .9,0.90", "-sparsity: 0.90 is in the list twice");
-    expect_refusal(&commands[0], "-sparsity 0.123456789012",
-                   "-sparsity: \"0.123456789012\" is too long, a number has at most 12 characters");
+    expect_refusal(&commands[0], "-sparsity 0.12345678901234567890123",
+                   "-sparsity: \"0.12345678901234567890123\" is too long, a number has at most 24 characters");
+    /* As many digits as JSON has. */
+    char digits[] = "-sparsity 0.98904789201183433";
+    assert_int_equal(parse(&commands[0], digits, &o), CP_OK);
+    assert_true(o.sparsity.value[0] == 0.98904789201183433);
+    assert_string_equal(o.sparsity.text[0], "0.98904789201183433");
+    const cp_command *explain = cp_command_find("explain"), *compare = cp_command_find("compare");
+    char automatic[] = "-sparsity auto,.9";
+    assert_int_equal(parse(explain, automatic, &o), CP_OK);
+    assert_true(o.sparsity.n == 2 && isnan(o.sparsity.value[0]) && o.sparsity.value[1] == .9 && o.mass == CP_MASS);
+    expect_refusal(explain, "-sparsity auto,auto", "-sparsity: auto is in the list twice");
+    expect_refusal(compare, "-sparsity auto", "-sparsity: \"auto\" is not a number");
 }
 
 static void sizes(void **state)

@@ -117,6 +117,75 @@ static void test_matches_a_sort(void **state)
     cp_path_free(path);
 }
 
+/* Signs do not count, neither in the choice nor in what is reported. */
+static void test_signs_do_not_count(void **state)
+{
+    (void)state;
+    cp_path *plain = new_path(), *with_signs = new_path();
+    for (int kind = 0; kind < KINDS; kind++) {
+        float *score = draw_scores(kind);
+        cp_selection a, b;
+        assert_int_equal(cp_path_select(plain, score, .77, .001, &a), CP_OK);
+        for (size_t i = 0; i < neurons; i++)
+            score[i] = draw() % 2 ? -score[i] : score[i];
+        assert_int_equal(cp_path_select(with_signs, score, .77, .001, &b), CP_OK);
+        assert_memory_equal(plain->words, with_signs->words, plain->first[plain->n_layers] * sizeof *plain->words);
+        assert_true(a.threshold == b.threshold && a.kept == b.kept);
+        free(score);
+    }
+    cp_path_free(plain);
+    cp_path_free(with_signs);
+}
+
+/* The fewest whose sum is the share asked for: no path of the first neurons in the order that is shorter has it. */
+static void test_mass(void **state)
+{
+    (void)state;
+    static const double masses[] = {1e-9, .1, .5, .8, .95, 1};
+    cp_path *path = new_path();
+    double *sum = malloc((neurons + 1) * sizeof *sum);
+    for (int kind = 0; kind < KINDS; kind++) {
+        float *score = draw_scores(kind);
+        size_t *order = sorted(score);
+        sum[0] = 0;
+        for (size_t i = 0; i < neurons; i++)
+            sum[i + 1] = sum[i] + (double)score[order[i]];
+        double all = sum[neurons];
+        for (size_t i = 0; i < neurons; i += 3)
+            score[i] = -score[i];
+        for (size_t m = 0; m < sizeof masses / sizeof *masses; m++) {
+            cp_selection selection;
+            assert_int_equal(cp_path_select_mass(path, score, masses[m], 0, &selection), CP_OK);
+            size_t kept = selection.kept;
+            assert_true(kept > 0 && selection.asked == kept && cp_path_count(path) == kept);
+            assert_true(sum[kept] >= masses[m] * all * (1 - 1e-9));
+            assert_true(sum[kept - 1] <= masses[m] * all * (1 + 1e-9));
+            assert_true(fabs(selection.mass - sum[kept] / all) < 1e-9);
+            assert_true(selection.threshold == fabsf(score[order[kept - 1]]));
+            for (size_t i = 0; i < neurons; i++)
+                if (cp_path_get(path, order[i]) != (i < kept))
+                    fail_msg("kind %d, mass %g: rank %zu is wrong", kind, masses[m], i);
+            double sparsity = selection.sparsity;
+            assert_int_equal(cp_path_select(path, score, sparsity, 0, &selection), CP_OK);
+            assert_true(selection.kept == kept && fabs(selection.mass - sum[kept] / all) < 1e-9);
+            assert_int_equal(cp_path_select_mass(path, score, masses[m], .01, &selection), CP_OK);
+            assert_true(selection.kept == cp_path_count(path) && selection.kept >= kept && selection.mass > 0);
+        }
+        free(order);
+        free(score);
+    }
+    float *none = calloc(neurons, sizeof *none);
+    cp_selection selection;
+    assert_int_equal(cp_path_select_mass(path, none, .8, 0, &selection), CP_OK);
+    assert_true(selection.kept == 0 && isnan(selection.mass) && cp_path_count(path) == 0);
+    const double refused[] = {0, -.1, 1.1, NAN};
+    for (int i = 0; i < 4; i++)
+        assert_int_equal(cp_path_select_mass(path, none, refused[i], 0, NULL), CP_EINPUT);
+    free(none);
+    free(sum);
+    cp_path_free(path);
+}
+
 static void test_threads_do_not_matter(void **state)
 {
     (void)state;
@@ -150,30 +219,33 @@ static void test_sampled(void **state)
     float *score = malloc(COUNT * sizeof *score);
     uint64_t *words = malloc(COUNT / 8);
     const cp_select_block block = {score, words, COUNT};
-    uint32_t value;
+    cp_select_goal goal;
     float threshold;
     for (size_t i = 0; i < COUNT; i++)
         score[i] = 1 + (float)(i * 40503 % COUNT); /* a permutation of 1..COUNT */
-    assert_int_equal(cp_select_sampled(&block, 1, 1000, &value), CP_SELECTED);
-    memcpy(&threshold, &value, sizeof threshold);
+    assert_int_equal(cp_select_sampled(&block, 1, (goal = (cp_select_goal){.k = 1000}, &goal)), CP_SELECTED);
+    memcpy(&threshold, &goal.value, sizeof threshold);
     assert_true(threshold == COUNT - 999);
     for (size_t i = 0; i < COUNT; i++)
         assert_int_equal(words[i / 64] >> i % 64 & 1, score[i] >= threshold);
     for (size_t i = 0; i < COUNT; i++)
         score[i] = i % 3 ? 0 : score[i];
-    assert_int_equal(cp_select_sampled(&block, 1, COUNT / 2, &value), CP_NOT_SELECTED); /* so many are not positive */
-    assert_int_equal(cp_select_sampled(&block, 1, COUNT + 1, &value), CP_NOT_SELECTED);
-    assert_int_equal(cp_select_sampled(&block, 1, 1000, &value), CP_SELECTED);
-    static const float bad[] = {-1, NAN, INFINITY, -INFINITY, -FLT_TRUE_MIN};
+    assert_int_equal(cp_select_sampled(&block, 1, (goal = (cp_select_goal){.k = COUNT / 2}, &goal)), CP_NOT_SELECTED); /* so many are not positive */
+    assert_int_equal(cp_select_sampled(&block, 1, (goal = (cp_select_goal){.k = COUNT + 1}, &goal)), CP_NOT_SELECTED);
+    assert_int_equal(cp_select_sampled(&block, 1, (goal = (cp_select_goal){.k = 1000}, &goal)), CP_SELECTED);
+    /* By mass the sample serves too, and nothing falls back unseen. */
+    assert_int_equal(cp_select_sampled(&block, 1, (goal = (cp_select_goal){.mass = .8}, &goal)), CP_SELECTED);
+    assert_true(goal.held >= .8 * goal.total && goal.held - COUNT < .8 * goal.total);
+    static const float bad[] = {NAN, INFINITY, -INFINITY};
     for (size_t k = 0; k < sizeof bad / sizeof *bad; k++) {
         float saved = score[COUNT - 1];
         score[COUNT - 1] = bad[k];
-        assert_int_equal(cp_select_sampled(&block, 1, 1000, &value), CP_SUSPICIOUS_SCORES);
+        assert_int_equal(cp_select_sampled(&block, 1, (goal = (cp_select_goal){.k = 1000}, &goal)), CP_SUSPICIOUS_SCORES);
         score[COUNT - 1] = saved;
     }
     for (size_t i = 0; i < COUNT; i++)
         score[i] = .5f;
-    assert_int_equal(cp_select_sampled(&block, 1, 1000, &value), CP_NOT_SELECTED);
+    assert_int_equal(cp_select_sampled(&block, 1, (goal = (cp_select_goal){.k = 1000}, &goal)), CP_NOT_SELECTED);
     free(words);
     free(score);
 }
@@ -245,7 +317,7 @@ static void test_floor(void **state)
 static void test_refuses(void **state)
 {
     (void)state;
-    static const float bad[] = {NAN, -NAN, INFINITY, -INFINITY, -1, -FLT_TRUE_MIN};
+    static const float bad[] = {NAN, -NAN, INFINITY, -INFINITY};
     cp_path *path = new_path();
     float *score = draw_scores(1);
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
@@ -357,6 +429,7 @@ static void test_algebra(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_signs_do_not_count), cmocka_unit_test(test_mass),
         cmocka_unit_test(test_matches_a_sort),   cmocka_unit_test(test_threads_do_not_matter),
         cmocka_unit_test(test_sampled),
         cmocka_unit_test(test_nested),           cmocka_unit_test(test_floor),
