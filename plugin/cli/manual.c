@@ -60,7 +60,8 @@ static void print_option(const cp_command *command, const cp_option *option, FIL
     }
     fputc('\n', to);
     print_text(to, cp_option_describe(option, meaning));
-    print_paragraph(to, range_text(option, range, sizeof range));
+    print_text(to, range_text(option, range, sizeof range));
+    print_paragraph(to, ".");
 }
 
 /* "Of explain, path." The commands that take the option; nothing where all do. */
@@ -71,7 +72,7 @@ static void print_takers(const cp_command *commands, const char *option, FILE *t
         takers += cp_command_takes(command, option);
     if (takers == all)
         return;
-    fprintf(to, "Of \\fB");
+    fprintf(to, ".br\nOf \\fB");
     for (const cp_command *command = commands; command->name; command++)
         if (cp_command_takes(command, option))
             fprintf(to, "%s%s", command->name, --takers ? ", " : "");
@@ -117,7 +118,7 @@ static void print_options(const cp_command *commands, cp_option_group group, FIL
         print_option(taker, option, to);
         print_takers(commands, option->name, to);
         if (option->methods) {
-            fprintf(to, "For the method \\fB");
+            fprintf(to, ".br\nFor the method \\fB");
             print_text(to, option->methods);
             fprintf(to, "\\fR.\n");
         }

@@ -37,12 +37,12 @@ gcc -Wall -Werror $(pkg-config --cflags critpath) tests/install/consumer.c $(pkg
     fail "does not link with the shared library"
 readelf -d "$tmp/shared" | grep -q 'NEEDED.*libcritpath\.so\.0' || fail "not linked with libcritpath.so.0"
 LD_LIBRARY_PATH="$installed/lib" "$tmp/shared" cfg/resnet8-cifar.cfg weights/resnet8-cifar.weights >"$tmp/of-shared"
-mkdir "$tmp/hidden"
-mv "$installed"/lib/libcritpath.so* "$tmp/hidden"
-# shellcheck disable=SC2046
-gcc -Wall -Werror $(pkg-config --cflags critpath) tests/install/consumer.c $(pkg-config --static --libs critpath) \
-    -o "$tmp/static" || fail "does not link with the static library"
-mv "$tmp"/hidden/* "$installed/lib"
+# Where both are the linker would take the shared one.
+static=$(pkg-config --static --libs critpath | sed 's/-lcritpath/-l:libcritpath.a/')
+# shellcheck disable=SC2046,SC2086
+gcc -Wall -Werror $(pkg-config --cflags critpath) tests/install/consumer.c $static -o "$tmp/static" ||
+    fail "does not link with the static library"
+! readelf -d "$tmp/static" | grep -q libcritpath || fail "linked with the shared library instead of the static one"
 "$tmp/static" cfg/resnet8-cifar.cfg weights/resnet8-cifar.weights >"$tmp/of-static"
 cmp "$tmp/of-shared" "$tmp/of-static" || fail "the two libraries answer differently"
 grep -q "^critpath $(sed -n 's/^#define CP_VERSION "\(.*\)"/\1/p' plugin/critpath.h): 29491 of 294912 neurons, logit " \
