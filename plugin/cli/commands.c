@@ -34,6 +34,15 @@ static const cp_option_change compare_changes[] = {
     {.option = "out", .meaning = "write PREFIX.json, PREFIX.csv, PREFIX.matrix.png and PREFIX.layers.png",
      .otherwise = "no file is written"},
     {0}};
+static const cp_option_change eval_changes[] = {
+    {.option = "methods", .meaning = "maps to measure, each NAME[@SPARSITY][~BLUR]; rows that never look at the photo are added",
+     .otherwise = CP_DEFAULT_MAPS},
+    {.option = "mass", .meaning = "of paths without @SPARSITY: share of the sum of all scores that the path holds"},
+    {.option = "blur", .meaning = "sigma of a Gaussian that smooths every map without ~BLUR, as a share of the photo's longer side",
+     .otherwise = "0"},
+    {.option = "out", .meaning = "PREFIX.jsonl (a line per image), PREFIX.csv and PREFIX.png (curves)",
+     .otherwise = "eval.critpath"},
+    {0}};
 static const cp_option_change faithful_changes[] = {
     {.option = "sparsity", .value = "S[,S...]", .meaning = "the sizes measured: shares of neurons off the path",
      .otherwise = "sizes from a few neurons to all that score"},
@@ -98,6 +107,11 @@ const cp_command cp_commands[] = {
      "Means and deviations over the images, beside the value that chance gives: paths of densities p and q share "
      "pq/(p+q-pq).",
      SIGNS "-methods mct,active,random -out paths", cp_run_compare, .changes = compare_changes},
+    {"eval", IMAGES, "Which map is right: every map on the same photos, by deletion, insertion, place and more, with errors.",
+     "methods metrics points layer mass blur resume seed " RESPONSE "picture no-picture out",
+     "Boxes are true ones where Darknet's label file lies (images/ -> labels/), else the predicted ones. Each image is a line of "
+     "PREFIX.jsonl; a run that was stopped goes on with -resume.",
+     SIGNS "-methods contribution,pathway@.99,gradient,gradcam -points 10 -out maps", cp_run_eval, .changes = eval_changes},
     {"faithful", IMAGES, "How far the path alone carries the answer, over path size, against random paths.",
      "method sparsity eps checks draws " DRAWN RESPONSE "no-picture out",
      "Runs the zeroed network with the path kept and with it removed. Writes PREFIX.faithful.csv, PREFIX.faithful.png "

@@ -1,6 +1,7 @@
 #include "cli/compare.h"
 #include "cli/summary.h"
 #include "io/atomic.h"
+#include "io/csv.h"
 #include "io/error.h"
 #include "io/json.h"
 
@@ -136,42 +137,19 @@ json_t *cp_compared_json(const cp_compared *c)
 
 /* ---------------------------------------------------------------- csv */
 
-/* Quoted where a file's name needs it. */
-static void csv_text(FILE *to, const char *text)
-{
-    if (!strpbrk(text, ",\"\r\n")) {
-        fputs(text, to);
-        return;
-    }
-    fputc('"', to);
-    for (; *text; text++) {
-        if (*text == '"')
-            fputc('"', to);
-        fputc(*text, to);
-    }
-    fputc('"', to);
-}
-
-static void csv_number(FILE *to, double value)
-{
-    fputc(',', to);
-    if (!isnan(value))
-        fprintf(to, "%.9g", value);
-}
-
 static void csv_row(const cp_compared *c, FILE *to, const char *quantity, int a, int b, int layer, cp_figure f,
                     double chance)
 {
     fprintf(to, "%s,%s,", c->sparsity ? c->sparsity : "", quantity);
-    csv_text(to, c->name[a]);
+    cp_csv_text(to, c->name[a]);
     fputc(',', to);
     if (b >= 0)
-        csv_text(to, c->name[b]);
+        cp_csv_text(to, c->name[b]);
     fprintf(to, ",%s", layer_name(c, layer));
-    csv_number(to, f.mean);
-    csv_number(to, f.deviation);
+    cp_csv_number(to, f.mean);
+    cp_csv_number(to, f.deviation);
     fprintf(to, ",%zu", f.n);
-    csv_number(to, chance);
+    cp_csv_number(to, chance);
     fputc('\n', to);
 }
 

@@ -140,6 +140,12 @@ const cp_option cp_option_table[] = {
            .initial = "zero"),
     FILENAME("valid", CP_GROUP_COMMAND, valid, "LIST",
              "classifier: top-1 over the pictures of this list, before and after; [data] has the labels"),
+    TEXT("metrics", CP_GROUP_COMMAND, metrics, "T,T...", "tests; all: every one",
+         .otherwise = "deletion,insertion,energy,pointing,seconds"),
+    INT("points", CP_GROUP_COMMAND, points, "N", 2, 1000, "steps of the deletion and insertion curves", .initial = "50"),
+    INT("layer", CP_GROUP_COMMAND, layer, "L", -1, 100000, "the layer that class activation maps read; -1: the last with more "
+        "than one position that leads to the response", .initial = "-1"),
+    FLAG("resume", CP_GROUP_COMMAND, resume, "go on with the lines that PREFIX.jsonl has already"),
     REAL("eps", CP_GROUP_COMMAND, eps, "E", 0, 1,
          "sparsest path: probability at least (1-E) times the original's; 1: the arg-max alone", .initial = ".5"),
     INT("checks", CP_GROUP_COMMAND, checks, "N", 1, 4096, "sparsest path: smaller sizes tried after the bisection",

@@ -15,6 +15,7 @@ enum { CP_MAX_SPARSITIES = 64 };
 /* Defaults that are no value of one option, so that help and command read the same. */
 #define CP_DEFAULT_SPARSITY .9 /* the sparsest tried unasked */
 #define CP_DEFAULT_METHODS "mct,intgrad,greedy,dgr,dgr-random,random,active"              /* of `compare` */
+#define CP_DEFAULT_MAPS "contribution,contribution~.01,pathway,gradient,gradcam,layercam"       /* of `eval` */
 #define CP_DATA_PICTURES 16                                                               /* of a .data file's list */
 #define CP_TEXT(number) CP_TEXT_OF(number)
 #define CP_TEXT_OF(number) #number
@@ -51,6 +52,9 @@ typedef struct {
     int letterbox; /* -1: as the network's lineage has it; cp_session_open resolves it, and thresh of -1 */
     int top, threads, gpu, seed, protect, iterations, rounds; /* iterations: 0, the preset's */
     int draws, checks, maxpool, probes, refine;
+    const char *metrics; /* NULL: those that are measured unasked */
+    int points, layer; /* of curves; a CAM's layer, -1: chosen */
+    bool resume;
     int images; /* 0: all (with -data CP_DATA_PICTURES) */
     int random; /* a seed; 0: not given */
     size_t mem; /* bytes; 0: no cap */

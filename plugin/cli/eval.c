@@ -1,0 +1,117 @@
+/* `eval`: which map is right? Every map on the same photos, by the same tests, with errors and paired differences. What each image
+ * gives is a line of a ledger, from which the report is made, so that a run goes on after a kill. */
+#include "cli/eval.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "cli/commands.h"
+#include "io/error.h"
+#include "io/json.h"
+
+typedef struct {
+    cp_eval_plan plan;
+    cp_wish wish;
+    cp_ledger *ledger;
+} job;
+
+static cp_status measure_responses(cp_session *s, cp_item *item, const job *j, json_t *responses)
+{
+    cp_prediction prediction = {0};
+    cp_subject *subjects = NULL;
+    int n = 0;
+    cp_status status = cp_predict(s, item, &prediction);
+    if (!status)
+        status = cp_choose_subjects(s, item, &j->wish, &prediction, &subjects, &n);
+    for (int i = 0; i < n && !status; i++) {
+        json_t *response = NULL;
+        status = cp_eval_measure(s, item, &subjects[i], &j->plan, &response);
+        if (!status)
+            status = cp_json_append(responses, response);
+    }
+    cp_free(subjects);
+    cp_prediction_free(&prediction);
+    return status;
+}
+
+static cp_status eval_image(cp_session *s, cp_item *item, void *user)
+{
+    job *j = user;
+    if (cp_ledger_has(j->ledger, item->index))
+        return CP_OK;
+    json_t *record = json_object(), *responses = json_array();
+    int bad = cp_json_set(record, "image", cp_json_text(item->path));
+    bad |= cp_json_set(record, "sha256", cp_json_text(item->sha256));
+    cp_status status = bad ? CP_ERESOURCE : measure_responses(s, item, j, responses);
+    if (!status)
+        status = cp_json_set(record, "responses", json_incref(responses));
+    if (!status && s->options->json)
+        status = cp_json_write_stream(record, s->out);
+    if (!status)
+        status = cp_ledger_add(j->ledger, item->index, json_incref(record));
+    json_decref(responses);
+    json_decref(record);
+    return status;
+}
+
+/* What the lines depend on. */
+static json_t *manifest_of(const cp_session *s, const cp_eval_plan *plan)
+{
+    const cp_options *o = s->options;
+    json_t *m = json_object();
+    int bad = cp_json_set(m, "critpath", cp_json_text(CP_VERSION));
+    bad |= cp_json_set(m, "command", cp_json_text("eval"));
+    bad |= cp_json_set(m, "cfg_sha256", cp_json_text(cp_model_cfg_sha256(s->model)));
+    bad |= cp_json_set(m, "weights_sha256", cp_json_text(cp_model_weights_sha256(s->model)));
+    bad |= cp_json_set(m, "plan", cp_eval_plan_json(plan));
+    bad |= cp_json_set(m, "class", cp_json_text(o->class_name));
+    bad |= cp_json_set(m, "box", cp_json_text(o->box));
+    bad |= cp_json_set(m, "thresh", cp_json_real(o->thresh));
+    bad |= cp_json_set(m, "nms", cp_json_real(o->nms));
+    bad |= cp_json_set(m, "mass", cp_json_real(o->mass));
+    bad |= cp_json_set(m, "letterbox", json_integer(o->letterbox));
+    bad |= cp_json_set(m, "seed", json_integer(o->seed));
+    if (!bad)
+        return m;
+    json_decref(m);
+    return NULL;
+}
+
+static cp_status open_ledger(cp_session *s, job *j, cp_item *whole)
+{
+    char path[4096];
+    bool list = s->list;
+    s->list = false; /* one result for all images */
+    cp_status status = cp_choose_prefix(s, whole);
+    if (!status)
+        status = cp_output_path(s, whole, "", ".jsonl", path);
+    s->list = list;
+    if (!status)
+        status = cp_ledger_open(path, manifest_of(s, &j->plan), s->options->resume, &j->ledger);
+    if (!status && cp_ledger_count(j->ledger))
+        cp_note(s, "%s: goes on after %zu images", path, cp_ledger_count(j->ledger));
+    return status;
+}
+
+cp_status cp_run_eval(const cp_options *options)
+{
+    cp_session session;
+    job j = {0};
+    cp_item whole = {.path = "eval.npz"};
+    cp_status images = CP_OK;
+    cp_status status = cp_session_open(cp_command_find("eval"), options, true, true, &session);
+    if (!status)
+        status = cp_wish_read(&session, &j.wish);
+    if (!status)
+        status = cp_eval_plan_read(&session, &j.plan);
+    if (!status)
+        status = open_ledger(&session, &j, &whole);
+    if (!status)
+        images = cp_session_each(&session, eval_image, &j);
+    /* Images that could not be read have been said; the others count. */
+    if (!status && (!images || (images == CP_EINPUT && session.list)))
+        status = cp_eval_report(&session, &j.plan, j.ledger, whole.prefix);
+    cp_ledger_close(j.ledger);
+    cp_session_close(&session);
+    return status ? status : images;
+}

@@ -1,0 +1,64 @@
+/* The parts of `eval`: which maps and tests, one response measured, and what the ledger's lines come to. */
+#ifndef CP_CLI_EVAL_H
+#define CP_CLI_EVAL_H
+
+#include "cli/predict.h"
+#include "eval/attribution.h"
+#include "io/ledger.h"
+
+enum { CP_EVAL_MAPS = 32, CP_EVAL_POINTS = 1000 };
+
+/* One map that is measured: NAME[@SPARSITY][~BLUR]. */
+typedef struct {
+    char name[64];
+    const cp_attribution *method;
+    double sparsity; /* NAN: by the mass of the scores */
+    double blur;     /* share of the photo's longer side */
+} cp_eval_map;
+
+/* The tests, in the order of the tables. */
+typedef enum {
+    CP_EVAL_DELETION,
+    CP_EVAL_INSERTION,
+    CP_EVAL_MORF,
+    CP_EVAL_LERF,
+    CP_EVAL_ROAD_MORF,
+    CP_EVAL_ROAD_LERF,
+    CP_EVAL_ENERGY,
+    CP_EVAL_LIFT,
+    CP_EVAL_POINTING,
+    CP_EVAL_RANKING,
+    CP_EVAL_GINI,
+    CP_EVAL_ENTROPY,
+    CP_EVAL_SECONDS,
+    CP_EVAL_METRICS
+} cp_eval_metric;
+
+typedef struct {
+    const char *name, *meaning;
+    int better;      /* +1: more is better, -1: less, 0: neither */
+    bool unasked;    /* measured without being named in -metrics */
+} cp_eval_metric_row;
+extern const cp_eval_metric_row cp_eval_metrics[CP_EVAL_METRICS];
+
+typedef struct {
+    cp_eval_map map[CP_EVAL_MAPS];
+    int n_maps;
+    bool metric[CP_EVAL_METRICS];
+    double fraction[CP_EVAL_POINTS + 1]; /* of deletion and insertion: 0 to 1 */
+    int n_points;
+} cp_eval_plan;
+
+/* From -methods, -metrics, -points, -blur; detectors get the rows box and cell, all get random and centre, where missing. */
+cp_status cp_eval_plan_read(const cp_session *session, cp_eval_plan *plan);
+/* The part of the ledger's manifest that the plan is; NULL: out of memory. */
+json_t *cp_eval_plan_json(const cp_eval_plan *plan);
+
+/* Every map of one response by every test, as the object of a ledger line's "responses". */
+cp_status cp_eval_measure(cp_session *session, const cp_item *item, const cp_subject *subject, const cp_eval_plan *plan,
+                          json_t **response);
+
+/* Table on stdout unless -json, PREFIX.csv and PREFIX.png from all lines. */
+cp_status cp_eval_report(cp_session *session, const cp_eval_plan *plan, const cp_ledger *ledger, const char *prefix);
+
+#endif

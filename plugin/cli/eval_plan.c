@@ -1,0 +1,159 @@
+/* Which maps `eval` measures, and by which tests. */
+#include "cli/eval.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "io/error.h"
+#include "io/json.h"
+
+const cp_eval_metric_row cp_eval_metrics[CP_EVAL_METRICS] = {
+    [CP_EVAL_DELETION] = {"deletion", "area under the probability while the highest pixels take the photo's mean colour", -1, true},
+    [CP_EVAL_INSERTION] = {"insertion", "area under it while the highest pixels come back into the blurred photo", 1, true},
+    [CP_EVAL_MORF] = {"morf", "area under |p0 - p| / p0 over the first tenth of the pixels, highest first, mean colour", 1, false},
+    [CP_EVAL_LERF] = {"lerf", "the same, lowest first", -1, false},
+    [CP_EVAL_ROAD_MORF] = {"road-morf", "ROAD: area under the probability, highest pixels imputed first", -1, false},
+    [CP_EVAL_ROAD_LERF] = {"road-lerf", "the same, lowest first", 1, false},
+    [CP_EVAL_ENERGY] = {"energy", "share of the map in the box", 1, true},
+    [CP_EVAL_LIFT] = {"lift", "that divided by the box's share of the photo", 1, false},
+    [CP_EVAL_POINTING] = {"pointing", "share of photos whose highest pixel lies in the box", 1, true},
+    [CP_EVAL_RANKING] = {"ranking", "share of the box's pixels that are among as many highest ones", 1, false},
+    [CP_EVAL_GINI] = {"gini", "sparseness: Gini's index of the map", 0, false},
+    [CP_EVAL_ENTROPY] = {"entropy", "of the map as a distribution over the photo's pixels, in bits", 0, false},
+    [CP_EVAL_SECONDS] = {"seconds", "time for the map", -1, true},
+};
+
+static cp_status unknown_map(const char *name)
+{
+    char list[1000] = "";
+    for (const cp_attribution *a = cp_attributions; a->name; a++)
+        snprintf(list + strlen(list), sizeof list - strlen(list), "%s%s", *list ? ", " : "", a->name);
+    return cp_fail(CP_EINPUT, "-methods: unknown map \"%.60s\", allowed is a list of NAME[@SPARSITY][~BLUR], NAME one of %s", name,
+                   list);
+}
+
+static cp_status read_number(const char *map, const char *text, double most, double *number)
+{
+    char *end;
+    *number = strtod(text, &end);
+    if (end == text || (*end && *end != '@' && *end != '~') || !(*number >= 0 && *number < most))
+        return cp_fail(CP_EINPUT, "-methods: \"%.60s\": \"%.20s\" is no number of at least 0 and below %g", map, text, most);
+    return CP_OK;
+}
+
+static cp_status read_map(const cp_options *o, const char *text, size_t length, cp_eval_plan *plan)
+{
+    cp_eval_map *m = &plan->map[plan->n_maps];
+    char name[64];
+    if (plan->n_maps == CP_EVAL_MAPS)
+        return cp_fail(CP_EINPUT, "-methods: more than %d maps", CP_EVAL_MAPS);
+    if (!length || length >= sizeof m->name)
+        return cp_fail(CP_EINPUT, "-methods: a map's name of %zu characters, allowed are 1 to %zu", length, sizeof m->name - 1);
+    snprintf(m->name, sizeof m->name, "%.*s", (int)length, text);
+    snprintf(name, sizeof name, "%.*s", (int)strcspn(m->name, "@~"), m->name);
+    m->method = cp_attribution_find(name);
+    m->sparsity = NAN;
+    m->blur = o->blur < 0 ? 0 : o->blur;
+    if (!m->method)
+        return unknown_map(name);
+    const char *at = strchr(m->name, '@'), *blur = strchr(m->name, '~');
+    cp_status status = CP_OK;
+    if (at && !m->method->reads_path)
+        return cp_fail(CP_EINPUT, "-methods: %s reads no path and so has no sparsity", name);
+    if (at && strncmp(at + 1, "auto", 4))
+        status = read_number(m->name, at + 1, 1, &m->sparsity);
+    if (!status && blur)
+        status = read_number(m->name, blur + 1, .5, &m->blur);
+    for (int i = 0; i < plan->n_maps; i++)
+        if (!strcmp(plan->map[i].name, m->name))
+            return cp_fail(CP_EINPUT, "-methods: %s is in the list twice", m->name);
+    plan->n_maps++;
+    return status;
+}
+
+static bool has_map(const cp_eval_plan *plan, const char *name)
+{
+    for (int i = 0; i < plan->n_maps; i++)
+        if (!strcmp(plan->map[i].method->name, name))
+            return true;
+    return false;
+}
+
+/* No number stands without these. */
+static cp_status add_blind_rows(const cp_session *s, cp_eval_plan *plan)
+{
+    static const char *const rows[] = {"box", "cell", "centre", "random"};
+    bool detector = cp_model_get_kind(s->model) == CP_DETECTOR;
+    cp_status status = CP_OK;
+    for (int i = detector ? 0 : 2; i < 4 && !status; i++)
+        if (!has_map(plan, rows[i]))
+            status = read_map(s->options, rows[i], strlen(rows[i]), plan);
+    return status;
+}
+
+static cp_status read_metrics(const char *list, cp_eval_plan *plan)
+{
+    for (int k = 0; k < CP_EVAL_METRICS; k++)
+        plan->metric[k] = !list && cp_eval_metrics[k].unasked;
+    for (const char *at = list; at; at = *at ? at + 1 : NULL) {
+        size_t length = strcspn(at, ",");
+        int found = -1;
+        for (int k = 0; k < CP_EVAL_METRICS; k++)
+            if (strlen(cp_eval_metrics[k].name) == length && !strncmp(cp_eval_metrics[k].name, at, length))
+                found = k;
+        bool all = length == 3 && !strncmp(at, "all", 3);
+        char names[400] = "";
+        for (int k = 0; k < CP_EVAL_METRICS; k++) {
+            plan->metric[k] |= all || k == found;
+            snprintf(names + strlen(names), sizeof names - strlen(names), ", %s", cp_eval_metrics[k].name);
+        }
+        if (found < 0 && !all)
+            return cp_fail(CP_EINPUT, "-metrics: unknown test \"%.*s\", allowed is a list of all%s", (int)(length < 40 ? length : 40),
+                           at, names);
+        at += length;
+    }
+    return CP_OK;
+}
+
+cp_status cp_eval_plan_read(const cp_session *s, cp_eval_plan *plan)
+{
+    const cp_options *o = s->options;
+    const char *list = o->methods ? o->methods : CP_DEFAULT_MAPS;
+    cp_status status = CP_OK;
+    *plan = (cp_eval_plan){.n_points = o->points + 1};
+    for (int i = 0; i <= o->points; i++)
+        plan->fraction[i] = (double)i / o->points;
+    for (const char *at = list; at && !status; at = *at ? at + 1 : NULL) {
+        size_t length = strcspn(at, ",");
+        status = read_map(o, at, length, plan);
+        at += length;
+    }
+    if (!status)
+        status = add_blind_rows(s, plan);
+    return status ? status : read_metrics(o->metrics, plan);
+}
+
+json_t *cp_eval_plan_json(const cp_eval_plan *plan)
+{
+    json_t *object = json_object(), *maps = json_array(), *tests = json_array();
+    int bad = 0;
+    for (int i = 0; i < plan->n_maps; i++) {
+        const cp_eval_map *m = &plan->map[i];
+        json_t *map = json_object();
+        bad |= cp_json_set(map, "name", cp_json_text(m->name));
+        bad |= cp_json_set(map, "read", cp_json_text(m->method->magnitude ? "magnitude" : "signed"));
+        bad |= cp_json_set(map, "blur", cp_json_real(m->blur));
+        bad |= cp_json_append(maps, map);
+    }
+    for (int k = 0; k < CP_EVAL_METRICS; k++)
+        if (plan->metric[k])
+            bad |= cp_json_append(tests, cp_json_text(cp_eval_metrics[k].name));
+    bad |= cp_json_set(object, "maps", maps);
+    bad |= cp_json_set(object, "metrics", tests);
+    bad |= cp_json_set(object, "points", json_integer(plan->n_points - 1));
+    if (!bad)
+        return object;
+    json_decref(object);
+    return NULL;
+}
