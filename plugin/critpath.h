@@ -613,11 +613,12 @@ typedef struct {
 /* The default of `blur` below: one percent of the photo's longer side. */
 #define CP_HEAT_BLUR .01
 
-/* The half of a map's heat, for cp_map_contribution's first plane or any other map: heat, shape (h, w), in network input
- * coordinates; what is not above 0 (NaN, infinities) counts as 0. Only the photo's rectangle of `placement` is looked at. The
- * region is found after smoothing by a Gaussian of sigma = blur * the longer side of that rectangle, 0 <= blur <= .5: all
- * pixels whose smoothed heat is at least the largest threshold that leaves half of the heat. Pixels that touch, if only at a
- * corner, are connected. box, in photo pixels, may be NULL; the heat in it is counted before smoothing, by covered area. */
+/* Where half of a map's heat lies, for the first plane of cp_map_contribution or any other map: heat, shape (h, w), in
+ * network input coordinates; what is not above 0 (NaN, infinities) counts as 0. Only the photo's rectangle of `placement`
+ * is looked at. The map is smoothed by a Gaussian of sigma = blur * the longer side of that rectangle, 0 <= blur <= .5.
+ * The region is all pixels whose smoothed heat is at least a threshold, the largest that leaves half of the heat. Pixels
+ * that touch, if only at a corner, are connected. box, in photo pixels, may be NULL; the heat in it is counted before
+ * smoothing, by covered area. */
 cp_status cp_heat_find_region(const float *heat, size_t h, size_t w, const cp_placement *placement, double blur,
                               const cp_photo_box *box, cp_heat_region *region);
 

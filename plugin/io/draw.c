@@ -73,6 +73,27 @@ void cp_draw_disc(cp_picture *p, double x, double y, double radius, cp_colour c)
     cp_draw_line(p, x, y, x, y, 2 * radius, c);
 }
 
+/* The nearest pixel of a position, a little outside at most. */
+static int near(double at, int size) { return (int)floor(fmax(-20, fmin(at, size + 20)) + .5); }
+
+void cp_draw_detection(cp_picture *p, double x0, double y0, double x1, double y1, int thickness, const char *label)
+{
+    enum { SIZE = 20, ROOM = 5 };
+    static const cp_colour yellow = {255, 191, 30}, black = {0, 0, 0};
+    int left = near(x0, p->w), right = near(x1, p->w), top = near(y0, p->h), bottom = near(y1, p->h);
+    cp_draw_box(p, left - 1, top - 1, right - left + 2, bottom - top + 2, thickness + 2, black);
+    cp_draw_box(p, left, top, right - left, bottom - top, thickness, yellow);
+    if (!label || !*label) return;
+    char text[CP_TEXT_LINE];
+    cp_text_fit(SIZE, label, p->w - 2 * ROOM, text, sizeof text);
+    int w = (int)ceil(cp_text_width(SIZE, text)) + 2 * ROOM, h = SIZE + 4, x = left - 1, y = top - h;
+    if (x + w > p->w) x = p->w - w;
+    if (x < 0) x = 0;
+    if (y < 0) y = top > 0 ? top : 0;
+    cp_draw_fill(p, x, y, w, h, yellow);
+    cp_draw_text(p, x + ROOM, y + 2, SIZE, black, text);
+}
+
 void cp_draw_picture(cp_picture *p, int x, int y, const cp_picture *from)
 {
     int x0, x1, y0, y1;

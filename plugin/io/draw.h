@@ -40,6 +40,12 @@ void cp_draw_disc(cp_picture *picture, double x, double y, double radius, cp_col
 /* Copies `from` to (x, y). */
 void cp_draw_picture(cp_picture *picture, int x, int y, const cp_picture *from);
 
+/* The box of a detection with corners (x0, y0) and (x1, y1), wherever they are: yellow, `thickness` pixels, with a
+ * dark rim inside and out, so that it is seen on any photo. The label, unless NULL or "", stands on its upper side, or
+ * within it at the picture's upper edge, cut to the picture's width. */
+void cp_draw_detection(cp_picture *picture, double x0, double y0, double x1, double y1, int thickness,
+                       const char *label);
+
 /* The line around all places where `plane`, one value per pixel of the picture, shape (h, w), is at least `level`,
  * with a rim on both sides. It closes along the picture's edge. */
 cp_status cp_draw_contour(cp_picture *picture, const float *plane, float level, double width, cp_colour colour,

@@ -21,8 +21,7 @@
 #define BAR_HEIGHT 18
 #define MAX_TEXT_LINES 64
 
-static const cp_colour paper = {255, 255, 255}, ink = {34, 34, 34}, faint = {96, 96, 96}, box_colour = {255, 214, 10},
-                       black = {0, 0, 0};
+static const cp_colour paper = {255, 255, 255}, ink = {34, 34, 34}, faint = {96, 96, 96};
 
 /* The map as it is drawn: cleaned, blurred, with what the legend says about it. */
 struct field {
@@ -128,29 +127,6 @@ static void paint_map(cp_picture *panel, const cp_overlay *o, const struct field
         }
 }
 
-static int to_panel(double photo, double k, int limit)
-{
-    double v = photo / k;
-    return (int)lrint(fmax(-10, fmin(v, limit + 10)));
-}
-
-static void draw_detection(cp_picture *panel, const cp_overlay_box *b, double kx, double ky, bool label)
-{
-    int x0 = to_panel(b->x, kx, panel->w), x1 = to_panel(b->x + b->w, kx, panel->w);
-    int y0 = to_panel(b->y, ky, panel->h), y1 = to_panel(b->y + b->h, ky, panel->h);
-    /* A dark rim inside and out, so that the box is seen on any photo. */
-    cp_draw_box(panel, x0 - 1, y0 - 1, x1 - x0 + 2, y1 - y0 + 2, 5, black);
-    cp_draw_box(panel, x0, y0, x1 - x0, y1 - y0, 3, box_colour);
-    if (!label || !b->label || !b->label[0]) return;
-    char text[256];
-    cp_text_fit(SMALL_SIZE, b->label, panel->w - 14, text, sizeof text);
-    int w = (int)ceil(cp_text_width(SMALL_SIZE, text)) + 10, h = SMALL_SIZE + 4;
-    int x = x0 < 0 ? 0 : x0, y = y0 - h >= 0 ? y0 - h : y0 < 0 ? 0 : y0;
-    if (x + w > panel->w) x = panel->w - w;
-    cp_draw_fill(panel, x, y, w, h, box_colour);
-    cp_draw_text(panel, x + 5, y + 1, SMALL_SIZE, black, text);
-}
-
 /* A number for people, with a true minus sign. */
 static const char *number(double value, char text[32])
 {
@@ -240,8 +216,9 @@ cp_status cp_overlay_draw(const cp_overlay *o, cp_picture *out)
     if ((status = cp_resample_picture(o->photo, NULL, w, h, &right)) != CP_OK) goto done;
     paint_map(&right, o, &f, kx, ky);
     for (size_t i = 0; i < o->n_boxes; i++) {
-        draw_detection(&left, &o->boxes[i], kx, ky, true);
-        draw_detection(&right, &o->boxes[i], kx, ky, false);
+        const cp_overlay_box *b = &o->boxes[i];
+        cp_draw_detection(&left, b->x / kx, b->y / ky, (b->x + b->w) / kx, (b->y + b->h) / ky, 3, b->label);
+        cp_draw_detection(&right, b->x / kx, b->y / ky, (b->x + b->w) / kx, (b->y + b->h) / ky, 3, NULL);
     }
 
     int column = w > MIN_COLUMN ? w : MIN_COLUMN, total_w = 2 * MARGIN + 2 * column + GAP;

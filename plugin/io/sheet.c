@@ -25,8 +25,7 @@ enum {
 };
 
 static const double FULL_QUANTILE = .998, GREY_SHARE = .6, OUTSIDE = .35, ZOOM = 1.3, LEAST_ZOOM = 1 / 8.;
-static const cp_colour paper = {255, 255, 255}, ink = {28, 28, 28}, soft_ink = {70, 70, 70}, white = {255, 255, 255},
-                       black = {0, 0, 0}, box_colour = {255, 191, 30};
+static const cp_colour paper = {255, 255, 255}, ink = {28, 28, 28}, soft_ink = {70, 70, 70}, white = {255, 255, 255};
 
 /* A part of the photo, in whole photo pixels, and the panel that shows it. */
 struct view {
@@ -39,44 +38,23 @@ static struct view view_of(const cp_photo_box *part, int w, int h)
     return (struct view){part->x, part->y, part->w / w, part->h / h, w, h};
 }
 
-/* Panel pixels of a photo position, a little beyond the panel at most. */
-static int near_panel(double at, int size) { return (int)floor(fmax(-20, fmin(at, size + 20)) + .5); }
-static int panel_x(const struct view *v, double x) { return near_panel((x - v->x) / v->kx, v->w); }
-static int panel_y(const struct view *v, double y) { return near_panel((y - v->y) / v->ky, v->h); }
-
 static double luminance(const unsigned char *rgb) { return .299 * rgb[0] + .587 * rgb[1] + .114 * rgb[2]; }
 
 static unsigned char to_byte(double value) { return (unsigned char)(value <= 0 ? 0 : value >= 255 ? 255 : value + .5); }
 
 /* ---------------------------------------------------------------- what is drawn on panels */
 
-/* The box with a dark rim inside and out, so that it is seen on any photo. */
-static void draw_box(cp_picture *panel, const struct view *v, const cp_photo_box *box, int thickness)
+static void draw_box(cp_picture *panel, const struct view *v, const cp_photo_box *box, int thickness, const char *label)
 {
-    int x0 = panel_x(v, box->x), x1 = panel_x(v, box->x + box->w);
-    int y0 = panel_y(v, box->y), y1 = panel_y(v, box->y + box->h);
-    cp_draw_box(panel, x0 - 1, y0 - 1, x1 - x0 + 2, y1 - y0 + 2, thickness + 2, black);
-    cp_draw_box(panel, x0, y0, x1 - x0, y1 - y0, thickness, box_colour);
-}
-
-/* On the upper side of the box, or inside of it at the photo's upper edge. */
-static void draw_label(cp_picture *panel, const struct view *v, const cp_photo_box *box, const char *label)
-{
-    char text[CP_TEXT_LINE];
-    cp_text_fit(LABEL_SIZE, label, panel->w - 12, text, sizeof text);
-    int w = (int)ceil(cp_text_width(LABEL_SIZE, text)) + 10, h = LABEL_SIZE + 4;
-    int x = panel_x(v, box->x) - 1, y = panel_y(v, box->y) - h;
-    x = x + w > panel->w ? panel->w - w : x;
-    x = x < 0 ? 0 : x;
-    y = y < 0 ? (panel_y(v, box->y) > 0 ? panel_y(v, box->y) : 0) : y;
-    cp_draw_fill(panel, x, y, w, h, box_colour);
-    cp_draw_text(panel, x + 5, y + 2, LABEL_SIZE, black, text);
+    double x1 = box->x + box->w, y1 = box->y + box->h;
+    cp_draw_detection(panel, (box->x - v->x) / v->kx, (box->y - v->y) / v->ky, (x1 - v->x) / v->kx, (y1 - v->y) / v->ky,
+                      thickness, label);
 }
 
 static void draw_faint_frame(cp_picture *panel, const struct view *v, const cp_photo_box *part)
 {
-    int x0 = panel_x(v, part->x), x1 = panel_x(v, part->x + part->w) - 1;
-    int y0 = panel_y(v, part->y), y1 = panel_y(v, part->y + part->h) - 1;
+    int x0 = (int)((part->x - v->x) / v->kx + .5), x1 = (int)((part->x + part->w - v->x) / v->kx + .5) - 1;
+    int y0 = (int)((part->y - v->y) / v->ky + .5), y1 = (int)((part->y + part->h - v->y) / v->ky + .5) - 1;
     for (int x = x0; x <= x1; x++) {
         cp_draw_blend(panel, x, y0, .65, white);
         cp_draw_blend(panel, x, y1, .65, white);
@@ -239,12 +217,9 @@ static cp_status draw_photo_panel(const cp_sheet *s, int w, int h, cp_picture *p
     const cp_photo_box all = {0, 0, s->photo->w, s->photo->h};
     struct view view = view_of(&all, w, h);
     cp_status status = show(s, &all, w, h, panel, NULL);
-    if (status || !s->box)
-        return status;
-    draw_box(panel, &view, s->box, 3);
-    if (s->label && *s->label)
-        draw_label(panel, &view, s->box, s->label);
-    return CP_OK;
+    if (!status && s->box)
+        draw_box(panel, &view, s->box, 3, s->label);
+    return status;
 }
 
 static void say_in_the_middle(cp_picture *panel, const char *text)
@@ -273,7 +248,7 @@ static cp_status draw_heat_panel(const cp_sheet *s, int w, int h, float *heat, c
     if (s->panels & CP_PANEL_ZOOM && zoom.w < all.w)
         draw_faint_frame(panel, &view, &zoom);
     if (s->box)
-        draw_box(panel, &view, s->box, 2);
+        draw_box(panel, &view, s->box, 2, NULL);
     if (s->region->zero)
         say_in_the_middle(panel, "the map is zero");
     else
@@ -299,7 +274,7 @@ static cp_status draw_zoom_panel(const cp_sheet *s, int w, int h, float *heat, c
             rgb[k] = to_byte(grey + (double)heat[i] * (rgb[k] - grey));
     }
     if (!status && s->box)
-        draw_box(panel, &view, s->box, 2);
+        draw_box(panel, &view, s->box, 2, NULL);
     if (!status)
         draw_numbers(s, panel, &view, heat, .1f);
     return status;
