@@ -54,7 +54,7 @@ echo "pictures: $(count train) to train, $(count test) to test, $(count paths) f
 cut() {
     name=$1
     shift
-    "$darknet" critpath prune "$out/five.data" cfg/$net.cfg weights/$net.weights -keep "$keep" "$@" -quiet \
+    "$darknet" critpath prune "$out/five.data" cfg/$net.cfg weights/$net.weights -keep "$keep" -sparsity .9 "$@" -quiet \
         -valid "$out/test.list" -out "$out/$name" <"$out/paths.list" >"$out/$name.txt"
     grep -E '^  |^floats|^multiply|^top-1' "$out/$name.txt"
 }
