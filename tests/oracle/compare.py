@@ -23,6 +23,7 @@ import tempfile
 try:
     import numpy as np
     import torch
+    import contribution_torch as contribution
     import darknet_torch as oracle
     import methods_torch as methods
 except ImportError as missing:
@@ -130,6 +131,12 @@ def compare(net, response, x, found, least_jaccard, least_cosine, report):
         # The maps of OUR path on both sides: what is compared is the map, not the path once more.
         frozen = oracle.Explanation(net, x, response, path=ours)
         report.least("frozen " + sparsity, oracle.cosine(found["frozen_" + sparsity], frozen.map), least_cosine)
+        for planes, name in (("fine", "heat_"), ("all", "heat_all_")):
+            heat = contribution.heat(net, expected, response, ours, planes)
+            for side, part in enumerate(("heat", "counter-evidence")):
+                if heat[side].any():
+                    cosine = oracle.cosine(found[name + sparsity][side].ravel(), heat[side].ravel())
+                    report.least("%s, %s planes, %s" % (part, planes, sparsity), cosine, least_cosine)
         zeroed = oracle.Explanation(net, x, response, zeroed=ours)
         report.least("zeroed " + sparsity, oracle.cosine(found["zeroed_" + sparsity], zeroed.map), least_cosine)
         value = float(found["zeroed_value_" + sparsity].ravel()[0])

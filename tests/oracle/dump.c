@@ -7,7 +7,8 @@
  *     oracle_dump gates ...                                          the same, trained by Darknet
  *
  * OUT.npz, float32 unless bits: value; logits.NNN per head; a.LAYER, g.LAYER, score.LAYER of every neuron layer;
- * gradient; for each sparsity as text, path_S.LAYER, frozen_S, zeroed_S, zeroed_value_S. Of intgrad: intgrad.LAYER,
+ * gradient; for each sparsity as text, path_S.LAYER, frozen_S, zeroed_S, zeroed_value_S, and of the contribution map
+ * heat_S (fine planes) and heat_all_S. Of intgrad: intgrad.LAYER,
  * signed, and residual, one per neuron layer. */
 #include <stdio.h>
 #include <stdlib.h>
@@ -113,6 +114,8 @@ static void one_sparsity(run_state *run, cp_frame *frame, const float *input, co
     double value;
     float *frozen = own(run, run->c * run->h * run->w, sizeof *frozen);
     float *zeroed = own(run, run->c * run->h * run->w, sizeof *zeroed);
+    float *heat = own(run, 4 * run->h * run->w, sizeof *heat), *all = heat + 2 * run->h * run->w;
+    const cp_contribution_options every_plane = {.planes = CP_PLANES_ALL};
     unsigned char *bits = own(run, run->neurons, 1);
     need(cp_path_create(run->model, &path));
     need(cp_path_select(path, run->score, atof(sparsity), 0, &selection));
@@ -120,6 +123,12 @@ static void one_sparsity(run_state *run, cp_frame *frame, const float *input, co
         bits[i] = cp_path_get(path, i);
     need(cp_map_frozen(frame, 0, response, (const cp_path *const *)&path, 1, frozen));
     need(cp_map_zeroed(run->model, input, response, (const cp_path *const *)&path, 1, zeroed, &value));
+    need(cp_map_contribution(frame, 0, response, path, NULL, NULL, heat, NULL));
+    need(cp_map_contribution(frame, 0, response, path, NULL, &every_plane, all, NULL));
+    snprintf(name, sizeof name, "heat_%s", sparsity);
+    add(run, name, CP_FLOAT32, 2, run->h, run->w, heat);
+    snprintf(name, sizeof name, "heat_all_%s", sparsity);
+    add(run, name, CP_FLOAT32, 2, run->h, run->w, all);
     snprintf(name, sizeof name, "frozen_%s", sparsity);
     add(run, name, CP_FLOAT32, run->c, run->h, run->w, frozen);
     snprintf(name, sizeof name, "zeroed_%s", sparsity);
