@@ -30,7 +30,10 @@ static const cp_option_change path_changes[] = {
      .otherwise = "STEM.critpath; with -score the stem of that file"},
     {0}};
 static const cp_option_change compare_changes[] = {
-    {.option = "sparsity", .value = "S[,S...]", .meaning = "share of neurons off the paths; a list sweeps", .otherwise = CP_TEXT(CP_DEFAULT_SPARSITY)},
+    {.option = "sparsity",
+     .value = "S[,S...]",
+     .meaning = "share of neurons off the paths; a list sweeps",
+     .otherwise = CP_TEXT(CP_DEFAULT_SPARSITY)},
     {.option = "out", .meaning = "write PREFIX.json, PREFIX.csv, PREFIX.matrix.png and PREFIX.layers.png",
      .otherwise = "no file is written"},
     {0}};

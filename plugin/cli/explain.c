@@ -102,8 +102,8 @@ static cp_status write_pathway(const cp_explanation *e, const cp_pathway *pathwa
     if (!status)
         status = cp_where_find(s, e->item, e->subject, pathway, &where);
     if (!status)
-        status = cp_write_picture(s, e->item, pathway->map, s->options->map == CP_MAP_GRADIENT ? NULL : pathway->heat, &where,
-                                  &drawn, tag, png);
+        status = cp_write_picture(s, e->item, pathway->map,
+                                  s->options->map == CP_MAP_GRADIENT ? NULL : pathway->heat, &where, &drawn, tag, png);
     if (!status)
         status = cp_write_map(s, e->item, pathway->map, tag, npy);
     if (!status)

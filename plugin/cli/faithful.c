@@ -374,7 +374,8 @@ static cp_status faithful_subject(cp_session *s, cp_item *item, const cp_subject
     cp_scoring scoring;
     cp_scores *scores;
     double began = cp_seconds();
-    cp_status status = cp_method_scores(s, cp_method_find(s->options->method), &subject->response, NULL, &scores, &scoring);
+    cp_status status =
+        cp_method_scores(s, cp_method_find(s->options->method), &subject->response, NULL, &scores, &scoring);
     r.scoring = cp_seconds() - began;
     if (!status && scoring.least_share > 0)
         cp_note(s, "%s: %s puts no order on the best %.4g%% of the neurons: smaller paths take them as they come",

@@ -94,7 +94,8 @@ static cp_status grad_subject(cp_session *s, cp_item *item, const cp_grad_job *j
         cp_free(map);
         return status;
     }
-    status = job->path ? pathway_of_file(s, job, response, &pathways) : cp_pathways_find(s, item, response, true, &pathways);
+    status = job->path ? pathway_of_file(s, job, response, &pathways)
+                       : cp_pathways_find(s, item, response, true, &pathways);
     if (!status)
         status = cp_pathways_map(s, item, subject, &pathways);
     for (int i = 0; i < pathways.n && !status; i++)

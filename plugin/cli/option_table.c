@@ -101,10 +101,10 @@ const cp_option cp_option_table[] = {
     NUMBER("sparsity", CP_GROUP_PATH, sparsity, CP_OPTION_LIST, "auto|S[,S...]", 0, 1,
            "share of neurons off the path; a list sweeps; auto: the fewest neurons that hold -mass of the score",
            .below_max = true,
-           .otherwise = "auto, or where scores only order the neurons (greedy, dgr, random) " CP_TEXT(CP_DEFAULT_SPARSITY)
-                        "; and the sparsest path that is not cut where that one is"),
-    REAL("mass", CP_GROUP_PATH, mass, "M", 1e-9, 1, "of -sparsity auto: share of the sum of all scores that the path holds",
-         .initial = CP_TEXT(CP_MASS), .methods = "mct intgrad ablation shapley"),
+           .otherwise = "auto, or where scores only order the neurons (greedy, dgr, random) "
+                        CP_TEXT(CP_DEFAULT_SPARSITY) "; and the sparsest path that is not cut where that one is"),
+    REAL("mass", CP_GROUP_PATH, mass, "M", 1e-9, 1,
+         "of -sparsity auto: share of the sum of all scores that the path holds", .initial = CP_TEXT(CP_MASS), .methods = "mct intgrad ablation shapley"),
     REAL("floor", CP_GROUP_PATH, floor, "F", 0, 1,
          "keep at least this share of every layer that the response depends on", .initial = "0"),
     CHOICE("granularity", CP_GROUP_PATH, granularity, granularities,

@@ -71,8 +71,8 @@ static cp_status parse_list(const cp_option *option, const char *text, cp_number
             return cp_fail(CP_EINPUT, "-%s: the list has more than %d numbers", option->name, CP_MAX_SPARSITIES);
         bool is_auto = length == 4 && !strncmp(at, "auto", 4) && option->value && !strncmp(option->value, "auto", 4);
         if (length > LONGEST)
-            return cp_fail(CP_EINPUT, "-%s: \"%.40s\" is too long, a number has at most %d characters", option->name, at,
-                           LONGEST);
+            return cp_fail(CP_EINPUT, "-%s: \"%.40s\" is too long, a number has at most %d characters", option->name,
+                           at, LONGEST);
         list->value[list->n] = NAN;
         cp_status status = is_auto ? CP_OK : parse_real(option, at, length, &list->value[list->n]);
         if (status)

@@ -42,7 +42,8 @@ typedef struct {
     const char *method, *class_name, *box, *unit, *names, *out, *score, *path, *steps, *methods, *off, *data, *list,
         *valid;
     const char *gpus;
-    int target, offpath, map, granularity, init, preset, norms, mode, removed, keys, host; /* granularity -1: the preset's */
+    int target, offpath, map, init, preset, norms, mode, removed, keys, host;
+    int granularity; /* -1: the preset's */
     int picture, colour;
     double alpha, blur; /* of pictures; blur -1: what suits the map */
     cp_number_list sparsity;

@@ -73,8 +73,10 @@ static cp_status select_one(cp_session *s, const cp_pathways *p, const cp_respon
     if (pathway->channels) {
         const float *score;
         cp_status status = cp_scores_array(p->scores, &score);
-        return status ? status : cp_select_path(s, score, p->report.least_share, sparsity, mass, response, pathway->path,
-                                                selection, &pathway->cut);
+        if (status)
+            return status;
+        return cp_select_path(s, score, p->report.least_share, sparsity, mass, response, pathway->path, selection,
+                              &pathway->cut);
     }
     sparsity = sparsity < 1 - p->report.least_share ? sparsity : 1 - p->report.least_share;
     cp_status status = mass > 0 ? cp_scores_select_mass(p->scores, mass, floor, pathway->path, selection)
@@ -102,8 +104,8 @@ static cp_status lower(cp_session *s, const char *source, const cp_pathways *p, 
     char why[200], taken[32];
     double uncut = pathway->cut.sparsest_uncut;
     snprintf(taken, sizeof taken, "%.6f", floor_micro(uncut));
-    cp_note(s, "%s: at sparsity %s%s the path would be cut, %s; taken is %s, the sparsest that is not", source, pathway->text,
-            pathway->channels ? " of the channels" : "", cp_cut_text(s, &pathway->cut, why), taken);
+    cp_note(s, "%s: at sparsity %s%s the path would be cut, %s; taken is %s, the sparsest that is not", source,
+            pathway->text, pathway->channels ? " of the channels" : "", cp_cut_text(s, &pathway->cut, why), taken);
     cp_status status = select_one(s, p, response, uncut, pathway);
     pathway->asked = uncut;
     pathway->lowered = true;
@@ -120,8 +122,8 @@ static cp_status select_asked(cp_session *s, const char *source, const cp_respon
     const char *text = number >= 0 ? list->text[number] : mass ? "auto" : "0.9";
     double asked = number >= 0 ? list->value[number] : mass ? NAN : CP_DEFAULT_SPARSITY;
     if (isnan(asked) && !mass)
-        return cp_fail(CP_EINPUT, "%s: -sparsity auto goes by the mass of the scores, but these only order the neurons; give a "
-                       "number", source);
+        return cp_fail(CP_EINPUT, "%s: -sparsity auto goes by the mass of the scores, but these only order the neurons; "
+                       "give a number", source);
     pathway->asked = asked;
     pathway->mass_asked = isnan(asked) ? s->options->mass : NAN;
     pathway->zeroed_response = pathway->gradient_share = NAN;
@@ -141,8 +143,8 @@ static cp_status select_asked(cp_session *s, const char *source, const cp_respon
         say_cut(s, source, pathway);
     pathway->everything = !pathway->channels && selection->kept < selection->asked;
     if (pathway->everything && number >= 0)
-        cp_note(s, "%s: at sparsity %s the path holds all %zu neurons that score above zero; below %.6f nothing changes", source,
-                pathway->text, selection->kept, selection->sparsity);
+        cp_note(s, "%s: at sparsity %s the path holds all %zu neurons that score above zero; below %.6f nothing changes",
+                source, pathway->text, selection->kept, selection->sparsity);
     return CP_OK;
 }
 
@@ -263,8 +265,8 @@ cp_status cp_pathways_map(cp_session *s, const cp_item *item, const cp_subject *
         if (zeroed)
             pathway->zeroed_response = values[i];
         if (pathway->gradient_share > 0 && pathway->gradient_share < LITTLE && s->options->sparsity.n)
-            cp_note(s, "%s: the map at sparsity %s holds %.2g%% of the plain gradient: what it shows is next to nothing",
-                    item->path, pathway->text, 100 * pathway->gradient_share);
+            cp_note(s, "%s: the map at sparsity %s holds %.2g%% of the plain gradient, next to nothing", item->path,
+                    pathway->text, 100 * pathway->gradient_share);
         if (cp_zero_map_reason(s, pathway->map, subject, pathway, reason) && !pathway->cut.cut)
             cp_note(s, "%s: the map at sparsity %s is zero everywhere: %s", item->path, pathway->text, reason);
     }

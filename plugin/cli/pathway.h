@@ -11,7 +11,7 @@ typedef struct {
     const char *name;
     /* score[N] for image 0 of the session's frame; `scoring` comes empty */
     cp_status (*score)(cp_session *session, const cp_response *response, float *score, cp_scoring *scoring);
-    /* The same, left where they are computed, and with the plain gradient (C,H,W) unless that is NULL; NULL: an array it is. */
+    /* The same, left where they are computed, and the plain gradient (C,H,W) unless that is NULL. Without it: an array. */
     cp_status (*leave)(cp_frame *frame, int image, const cp_response *response, float *gradient, cp_scores **scores);
     bool contributes; /* scores are contributions to the response, with their signs; the others only order the neurons */
 } cp_method;
@@ -28,7 +28,8 @@ const cp_method *cp_method_find(const char *name);
 cp_status cp_method_score(cp_session *session, const cp_method *method, const cp_response *response, float *score,
                           cp_scoring *scoring);
 
-/* The same with their signs, left where they are computed where the method can. gradient: the plain one (C,H,W), or NULL. */
+/* The same with their signs, left where they are computed where the method can. gradient: the plain one (C,H,W), or
+ * NULL. */
 cp_status cp_method_scores(cp_session *session, const cp_method *method, const cp_response *response, float *gradient,
                            cp_scores **scores, cp_scoring *scoring);
 
@@ -70,14 +71,15 @@ cp_status cp_pathways_find(cp_session *session, const cp_item *item, const cp_re
 /* The selection alone, from pathways->scores; `source` is named in messages. */
 cp_status cp_pathways_select(cp_session *session, const char *source, const cp_response *response,
                              cp_pathways *pathways);
-/* The pathway gradients, -offpath frozen or zeroed, as many at a time as -mem allows, and the contribution maps. A zero map is said on stderr. */
+/* The pathway gradients, -offpath frozen or zeroed, as many at a time as -mem allows, and the contribution maps. A zero
+ * map is said on stderr. */
 cp_status cp_pathways_map(cp_session *session, const cp_item *item, const cp_subject *subject, cp_pathways *pathways);
 void cp_pathways_free(cp_pathways *pathways);
 
 /* One selection by -granularity and -floor, no sparser than least_share allows; in `selection` neurons are counted. cut
  * may be NULL. mass above 0: by that share of the score, in the place of the sparsity. */
-cp_status cp_select_path(const cp_session *session, const float *score, double least_share, double sparsity, double mass,
-                         const cp_response *response, cp_path *path, cp_selection *selection, cp_cut *cut);
+cp_status cp_select_path(const cp_session *session, const float *score, double least_share, double sparsity,
+                         double mass, const cp_response *response, cp_path *path, cp_selection *selection, cp_cut *cut);
 
 /* Why a map is zero everywhere, one line; NULL when it is not. `pathway` NULL: the plain gradient. */
 const char *cp_zero_map_reason(const cp_session *session, const float *map, const cp_subject *subject,

@@ -42,7 +42,9 @@ cp_status cp_write_picture(const cp_session *s, const cp_item *item, const float
     const cp_drawn_map drawn_map = {.values = of_heat ? heat : map, .heat = of_heat, .c = of_heat ? 1 : s->c, .h = s->h,
                                     .w = s->w, .placement = item->placement};
     cp_status status = cp_output_path(s, item, tag, ".png", png);
-    return status ? status : cp_draw_map(s->options, &item->photo, &drawn_map, drawn, of_heat || !heat ? where : NULL, png);
+    if (status)
+        return status;
+    return cp_draw_map(s->options, &item->photo, &drawn_map, drawn, of_heat || !heat ? where : NULL, png);
 }
 
 cp_status cp_write_heat(const cp_session *s, const cp_item *item, const float *heat, const char *tag, char npy[4096])

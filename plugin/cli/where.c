@@ -22,8 +22,8 @@ cp_status cp_where_find(const cp_session *s, const cp_item *item, const cp_subje
     cp_photo_box box;
     float *plane;
     bool heat = s->options->map == CP_MAP_CONTRIBUTION;
-    const cp_drawn_map map = {.values = heat ? pathway->heat : pathway->map, .heat = heat, .c = heat ? 1 : s->c, .h = s->h,
-                              .w = s->w};
+    const cp_drawn_map map = {.values = heat ? pathway->heat : pathway->map, .heat = heat, .c = heat ? 1 : s->c,
+                              .h = s->h, .w = s->w};
     cp_status status = cp_heat_of(&map, &plane);
     if (status)
         return status;

@@ -4,7 +4,7 @@
  * the path as soon as its FIRST neuron of that order is kept, and a way from the response to the input is open as soon
  * as the last of those first neurons is. The widest way is found by dynamic programming over the layers; the rank of
  * its narrowest neuron is the smallest K whose path is not cut. */
-#include "path/path.h"
+#include "path/select.h"
 
 #include <math.h>
 
@@ -42,26 +42,37 @@ CP_CLONES static uint32_t largest_bits(const float *score, size_t n)
     return largest;
 }
 
-/* How many scores are at least `bits`. */
-CP_CLONES static size_t count_from(const float *score, size_t n, uint32_t bits)
+CP_CLONES static size_t count_in_block(const float *score, size_t n, uint32_t bits)
 {
-    size_t count = 0;
+    uint32_t count = 0; /* as wide as the scores, so that they stay in step */
     for (size_t i = 0; i < n; i++)
         count += cp_score_bits(&score[i]) >= bits;
     return count;
 }
 
+/* How many scores are at least `bits`. */
+static size_t count_from(const float *score, size_t n, uint32_t bits)
+{
+    size_t count = 0, blocks = (n + CP_SELECT_BLOCK - 1) / CP_SELECT_BLOCK;
+#pragma omp parallel for reduction(+ : count) num_threads(cp_select_threads(n))
+    for (size_t b = 0; b < blocks; b++) {
+        size_t first = b * CP_SELECT_BLOCK, left = n - first;
+        count += count_in_block(score + first, left < CP_SELECT_BLOCK ? left : CP_SELECT_BLOCK, bits);
+    }
+    return count;
+}
+
 /* The first of the largest scores. */
-static cp_status best_of_layer(const cp_neuron_layer *layer, const float *score, width *best)
+static width best_of_layer(const cp_neuron_layer *layer, const float *score)
 {
     const float *s = score + layer->offset;
     size_t first = 0;
-    *best = (width){.gated = true, .score = largest_bits(s, layer->count)};
-    best->blocked = best->score == 0;
-    while (best->score && cp_score_bits(&s[first]) != best->score)
+    width best = {.gated = true, .score = largest_bits(s, layer->count)};
+    best.blocked = best.score == 0;
+    while (best.score && cp_score_bits(&s[first]) != best.score)
         first++;
-    best->neuron = best->blocked ? 0 : layer->offset + first;
-    return best->score > CP_LARGEST_SCORE ? cp_path_check_scores(layer, score) : CP_OK;
+    best.neuron = best.blocked ? 0 : layer->offset + first;
+    return best;
 }
 
 /* One of the two: an array, or what a frame's device holds. */
@@ -87,8 +98,12 @@ static cp_status best_of_layers(const cp_path *path, source scores, width *best)
     cp_status status = CP_OK;
     if (scores.frame && cp_frame_on_device(scores.frame))
         return best_there(scores.frame, path->n_layers, best);
+#pragma omp parallel for schedule(dynamic) num_threads(cp_select_threads(path->neurons))
+    for (int l = 0; l < path->n_layers; l++)
+        best[l] = best_of_layer(&path->layers[l], scores.score);
     for (int l = 0; !status && l < path->n_layers; l++)
-        status = best_of_layer(&path->layers[l], scores.score, &best[l]);
+        if (best[l].score > CP_LARGEST_SCORE)
+            status = cp_path_check_scores(&path->layers[l], scores.score);
     return status;
 }
 
