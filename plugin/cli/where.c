@@ -42,13 +42,14 @@ void cp_where_print(const cp_session *s, const cp_item *item, const cp_subject *
         fprintf(to, "map: no heat on the photo: no layer of small cells has a neuron on the path that speaks for it\n");
         return;
     }
+    const char *what = s->options->map == CP_MAP_GRADIENT ? "gradient" : "heat";
     fprintf(to, "map: ");
     if (subject->detection) {
         cp_photo_box box = box_in_photo(s, item, subject->detection);
-        fprintf(to, "%.0f%% of the heat in the box, which is %.1f%% of the photo; ", 100 * where->box,
+        fprintf(to, "%.0f%% of the %s in the box, which is %.1f%% of the photo; ", 100 * where->box, what,
                 100 * box.w * box.h / ((double)item->photo.w * (double)item->photo.h));
     }
-    fprintf(to, "half of the heat on %.1f%% of the photo, in %zu part%s\n", 100 * where->area, where->parts,
+    fprintf(to, "half of the %s on %.1f%% of the photo, in %zu part%s\n", what, 100 * where->area, where->parts,
             where->parts == 1 ? "" : "s");
     for (int i = 0; i < where->n; i++) {
         const cp_heat_part *part = &where->part[i];

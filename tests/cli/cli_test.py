@@ -384,6 +384,10 @@ class Lines(FolderTest):
         self.assertRegex(lines[at], rf"^path: mct, {path['kept']:,} of {said['model']['neurons']:,} neurons, sparsity ")
         self.assertEqual(lines[at + 1:], ["files: x.npy x.heat.npy x.path.npz x.json"])
 
+    def test_the_map_that_is_spoken_of(self):
+        lines, _ = self.explain(*RESNET, "photo.png", "-map", "gradient")
+        self.assertTrue(any(line.startswith("map: half of the gradient on ") for line in lines), lines)
+
     def test_a_class_far_down_is_shown(self):
         lines, said = self.explain(*RESNET, "photo.png", "-top", "2", "-class", "5")
         number = next(k for k, line in enumerate(lines) if "explained" in line)
