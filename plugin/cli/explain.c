@@ -31,10 +31,12 @@ typedef struct {
 static void fill_drawn(const cp_explanation *e, const cp_pathway *pathway, cp_drawn *drawn)
 {
     const cp_options *o = e->session->options;
-    char kept[32], all[32], reason[300], reached[120], path[CP_DRAWN_TEXT];
-    snprintf(path, sizeof path, "path: %s of %s neurons, %s; %s, %s", cp_grouped(pathway->selection.kept, kept),
+    char kept[32], all[32], reason[300], reached[120], share[64] = "", path[CP_DRAWN_TEXT];
+    if (!isnan(pathway->gradient_share))
+        snprintf(share, sizeof share, ", %.2g%% of the whole gradient", 100 * pathway->gradient_share);
+    snprintf(path, sizeof path, "path: %s of %s neurons, %s%s; %s, %s", cp_grouped(pathway->selection.kept, kept),
              cp_grouped(cp_model_neuron_count(e->session->model), all), cp_reached_text(e->session, pathway, reached),
-             o->method, cp_choice_name("offpath", o->offpath));
+             share, o->method, cp_choice_name("offpath", o->offpath));
     const char *zero = cp_zero_map_reason(e->session, pathway->map, e->subject, pathway, reason);
     cp_drawn_make(e->session, e->item, e->subject, path, zero, drawn);
 }
