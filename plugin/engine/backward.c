@@ -385,6 +385,14 @@ static cp_backward call_of(run *r, int layer, const cp_batch *in_delta, const bo
                          .scratch = &r->frame->scratch};
 }
 
+/* A product is derived at the values of its sources. */
+static void see_values(const run *r, const cp_op *op, cp_batch *at, cp_backward *call)
+{
+    if (!op->type->tangent_of_product) return;
+    for (int s = 0; s < op->n_sources; ++s) at[s] = cp_frame_batch(r->frame, op->source[s]);
+    call->at = at;
+}
+
 /* By way of the source's dense deltas. */
 static void backward_to_spare(run *r, int layer, int s)
 {
@@ -396,6 +404,8 @@ static void backward_to_spare(run *r, int layer, int s)
     fresh[s] = takes_fresh(r, op);
     if (!fresh[s]) cp_batch_clear(in_delta[s], 1, in_delta[s].stride);
     cp_backward call = call_of(r, layer, in_delta, fresh);
+    cp_batch at[CP_MAX_SOURCES];
+    see_values(r, op, at, &call);
     op->type->backward(op, &call);
     cp_points_take(cp_points_of(r->points, source), r->spare[layer], r->delta[source + 1]);
 }
@@ -434,6 +444,8 @@ static void backward_layer(run *r, int layer)
     }
     if (!any) return;
     cp_backward call = call_of(r, layer, in_delta, fresh);
+    cp_batch at[CP_MAX_SOURCES];
+    see_values(r, op, at, &call);
     if (cp_on_device(r->frame))
         cp_device_backward(r->frame, layer, &call);
     else

@@ -126,6 +126,6 @@ static void backward_deconvolutional(const cp_op *op, const cp_backward *call)
 }
 
 const cp_op_type cp_op_convolutional = {CONVOLUTIONAL, prepare_convolutional, forward_convolutional, backward_convolutional,
-                                        true, NULL};
+                                        true, NULL, NULL};
 const cp_op_type cp_op_deconvolutional = {DECONVOLUTIONAL, prepare_deconvolutional, forward_deconvolutional,
-                                          backward_deconvolutional, true, NULL};
+                                          backward_deconvolutional, true, NULL, NULL};

@@ -42,6 +42,7 @@ typedef struct {
     const uint16_t *index;     /* maxpool's winners; entry b's are those of image[b] */
     const int *image;
     const cp_scratch *scratch;
+    const cp_batch *at;        /* of a product: the sources' values in the forward run, by image */
 } cp_backward;
 
 /* One row per layer type. All three take n entries and do their own threading (#pragma omp, cp_threads()); whatever is
@@ -59,6 +60,9 @@ typedef struct {
     /* Forward-mode: out = J in at the pattern of `index`; NULL: forward with linear = true serves. */
     void (*tangent)(const cp_op *op, int n, const cp_batch *in, cp_batch out, const uint16_t *index, const int *image,
                     const cp_scratch *scratch);
+    /* The same of a product of its sources, whose derivative depends on their values `at` image[b]; NULL: it is none. */
+    void (*tangent_of_product)(const cp_op *op, int n, const cp_batch *in, cp_batch out, const cp_batch *at,
+                               const int *image);
 } cp_op_type;
 
 static inline bool cp_is_fresh(const cp_backward *call, int source)
@@ -81,6 +85,7 @@ struct cp_op {
     size_t per_thread, shared;           /* scratch floats */
     bool has_index;
     int32_t *permutation;                /* reorg: out[i] = in[permutation[i]], -1: 0; maxpool: see pool.c */
+    float *factor;                       /* shortcut of several: (sources, c) */
     cp_conv *conv;
 };
 
@@ -202,6 +207,7 @@ static inline void cp_valid_columns(int out_w, int stride, int offset, int width
 void cp_activate(float *x, size_t n, ACTIVATION activation);
 void cp_activate_bias(float *x, size_t n, float bias, ACTIVATION activation);
 /* Whether the derivative has to be taken from z, not from y = act(z). */
+bool cp_activation_is_modern(ACTIVATION activation); /* of AlexeyAB's Darknet */
 bool cp_activation_keeps_input(ACTIVATION activation);
 /* delta *= act'(z), computed from y = act(z), as Darknet does, or from z itself: see above. */
 void cp_activation_gradient(const float *y, size_t n, ACTIVATION activation, float *delta);

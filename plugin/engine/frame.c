@@ -30,7 +30,7 @@ static cp_status allocate_on_device(cp_frame *frame)
 {
     int n = frame->model->layers;
     for (int i = 0; i < n; ++i)
-        if (frame->engine->op[i].keeps_z)
+        if (frame->engine->op[i].keeps_z || cp_activation_is_modern(frame->engine->op[i].activation))
             return cp_fail(CP_EINPUT, "layer %d: activation %s has no GPU code yet; -nogpu computes on the CPU", i,
                            frame->model->layer[i].activation);
     bool *owned = cp_alloc(n + 1, sizeof *owned, "frame");
@@ -458,7 +458,7 @@ static size_t frame_bytes(const cp_model *model, bool branch, int layer, const c
         if (!owns(model, layer, branch, limit, i)) continue;
         size_t outputs = outputs_of(model, i);
         values += outputs * sizeof(float);
-        if (i >= 0 && model->net->layers[i].type == MAXPOOL) values += outputs * sizeof(uint16_t);
+        if (i >= 0 && model->shapes->layers[i].type == CP_LAYER_MAXPOOL) values += outputs * sizeof(uint16_t);
         if (i >= 0 && model->layer[i].neuron && cp_activation_keeps_input(model->net->layers[i].activation))
             values += outputs * sizeof(float);
         if (outputs > largest) largest = outputs;

@@ -256,12 +256,27 @@ static void backward_upsample(const cp_op *op, const cp_backward *call)
 
 /* [reorg]: a permutation in all its modes, so one table serves. reorg_cpu reads its arguments as a map between a tensor
  * (w,h,c) and one (w*stride, h*stride, c/stride^2), both named after the layer's INPUT shape. */
+static void space_to_depth(const cp_cfg_layer *l, int32_t *p)
+{
+    int s = l->stride;
+    for (int k = 0; k < l->out_c; ++k)
+        for (int j = 0; j < l->out_h; ++j)
+            for (int i = 0; i < l->out_w; ++i) {
+                int part = k / l->c, y = s * j + part / s, x = s * i + part % s;
+                *p++ = (k % l->c * l->h + y) * l->w + x;
+            }
+}
+
 static cp_status prepare_reorg(cp_op *op)
 {
     const layer *l = op->l;
     size_t outputs = op->info->outputs, inputs = l->inputs;
     int32_t *p = op->permutation = cp_alloc(outputs, sizeof *p, "reorg");
     if (!p) return CP_ERESOURCE;
+    if (op->cfg->type == CP_LAYER_REORG3D) {
+        space_to_depth(op->cfg, p);
+        return CP_OK;
+    }
     if (l->flatten) { /* (c,h,w) <-> (h,w,c) */
         size_t size = (size_t)l->w * l->h;
         for (size_t c = 0; c < (size_t)l->c; ++c)
@@ -368,21 +383,22 @@ static void backward_crop(const cp_op *op, const cp_backward *call)
             }
 }
 
-const cp_op_type cp_op_route = {ROUTE, NULL, forward_route, backward_route, true, NULL};
+const cp_op_type cp_op_route = {ROUTE, NULL, forward_route, backward_route, true, NULL, NULL};
 const cp_op_type cp_op_group_route = {(LAYER_TYPE)CP_HOST_GROUP_ROUTE, NULL, forward_group_route, backward_group_route,
-                                      false, NULL};
-const cp_op_type cp_op_shortcut = {SHORTCUT, NULL, forward_shortcut, backward_shortcut, true, NULL};
-const cp_op_type cp_op_upsample = {UPSAMPLE, NULL, forward_upsample, backward_upsample, true, NULL};
-const cp_op_type cp_op_reorg = {REORG, prepare_reorg, forward_reorg, backward_reorg, false, NULL};
-const cp_op_type cp_op_activation = {ACTIVE, NULL, forward_activation, backward_activation, true, NULL};
-const cp_op_type cp_op_crop = {CROP, NULL, forward_crop, backward_crop, false, NULL};
+                                      false, NULL, NULL};
+const cp_op_type cp_op_shortcut = {SHORTCUT, NULL, forward_shortcut, backward_shortcut, true, NULL, NULL};
+const cp_op_type cp_op_upsample = {UPSAMPLE, NULL, forward_upsample, backward_upsample, true, NULL, NULL};
+const cp_op_type cp_op_reorg = {REORG, prepare_reorg, forward_reorg, backward_reorg, false, NULL, NULL};
+const cp_op_type cp_op_activation = {ACTIVE, NULL, forward_activation, backward_activation, true, NULL, NULL};
+const cp_op_type cp_op_crop = {CROP, NULL, forward_crop, backward_crop, false, NULL, NULL};
 
 const cp_op_type *cp_op_type_find(LAYER_TYPE type)
 {
     static const cp_op_type *const table[] = {
         &cp_op_convolutional, &cp_op_deconvolutional, &cp_op_connected, &cp_op_local,      &cp_op_maxpool, &cp_op_avgpool,
         &cp_op_shortcut,      &cp_op_route,           &cp_op_upsample,  &cp_op_reorg,      &cp_op_activation, &cp_op_crop,
-        &cp_op_group_route,
+        &cp_op_group_route,   &cp_op_scale_channels,  &cp_op_sam,       &cp_op_sum,        &cp_op_batchnorm,
+        &cp_op_implicit,      &cp_op_wide_convolution, &cp_op_pool,     &cp_op_depth_pool, &cp_op_local_average,
     };
     for (size_t i = 0; i < sizeof table / sizeof *table; ++i)
         if (table[i]->type == type) return table[i];

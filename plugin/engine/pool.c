@@ -254,7 +254,7 @@ static void tangent_maxpool(const cp_op *op, int n, const cp_batch *in, cp_batch
         }
 }
 
-const cp_op_type cp_op_maxpool = {MAXPOOL, prepare_maxpool, forward_maxpool, backward_maxpool, false, tangent_maxpool};
+const cp_op_type cp_op_maxpool = {MAXPOOL, prepare_maxpool, forward_maxpool, backward_maxpool, false, tangent_maxpool, NULL};
 
 /* Global average: one number per channel. */
 static void forward_avgpool(const cp_op *op, int n, const cp_batch *in, cp_batch out, uint16_t *index, bool linear,
@@ -285,4 +285,4 @@ static void backward_avgpool(const cp_op *op, const cp_backward *call)
         }
 }
 
-const cp_op_type cp_op_avgpool = {AVGPOOL, NULL, forward_avgpool, backward_avgpool, true, NULL};
+const cp_op_type cp_op_avgpool = {AVGPOOL, NULL, forward_avgpool, backward_avgpool, true, NULL, NULL};

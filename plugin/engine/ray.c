@@ -69,6 +69,12 @@ static bool reads_only_affine(const cp_ray *ray, const cp_op *op)
     return true;
 }
 
+/* Neither affine nor bent by an activation of its output alone: it is run. */
+static bool bends(const cp_op *op)
+{
+    return op->keeps_z || op->type->tangent_of_product || (op->has_index && op->l->type != MAXPOOL);
+}
+
 static void find_courses(cp_ray *ray)
 {
     const cp_model *model = ray->branch->model;
@@ -78,7 +84,7 @@ static void find_courses(cp_ray *ray)
     memset(ray->channel[origin], SCALED, info_of(ray, origin)->c);
     for (int i = origin + 1; i < model->layers; ++i) {
         const cp_op *op = &ray->branch->engine->op[i];
-        if (!runs(ray, i) || !reads_only_affine(ray, op) || op->keeps_z) continue;
+        if (!runs(ray, i) || !reads_only_affine(ray, op) || bends(op)) continue;
         ray->course[i] = op->activation == LINEAR ? AFFINE : BENT;
         if (ray->course[i] == AFFINE) classify_channels(ray, op);
     }

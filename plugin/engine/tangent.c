@@ -87,6 +87,13 @@ static void through_activation(run *r, int layer, int position)
         }
 }
 
+static void tangent_product(const run *r, const cp_op *op, const cp_batch *in, cp_batch out)
+{
+    cp_batch at[CP_MAX_SOURCES];
+    for (int s = 0; s < op->n_sources; ++s) at[s] = cp_frame_batch(r->frame, op->source[s]);
+    op->type->tangent_of_product(op, r->n, in, out, at, r->image);
+}
+
 static void tangent_layer(run *r, int i)
 {
     const cp_op *op = &r->frame->engine->op[i];
@@ -97,6 +104,8 @@ static void tangent_layer(run *r, int i)
     cp_batch out = {r->tangent[i + 1], outputs};
     if (cp_on_device(r->frame))
         cp_device_tangent(r->frame, i, r->n, in, out, r->frame->index[i], r->image);
+    else if (op->type->tangent_of_product)
+        tangent_product(r, op, in, out);
     else if (op->type->tangent)
         op->type->tangent(op, r->n, in, out, r->frame->index[i], r->image, &r->frame->scratch);
     else

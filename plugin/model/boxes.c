@@ -38,49 +38,68 @@ static size_t cells_of(const cp_cfg_layer *head)
 
 /* ---- candidates ---- */
 
+static bool is_yolo(const cp_cfg_layer *head)
+{
+    return head->type == CP_LAYER_YOLO || head->type == CP_LAYER_GAUSSIAN_YOLO;
+}
+
+static size_t entries_of(const cp_cfg_layer *head) { return cp_head_entry(head, CP_TARGET_CLASS, head->classes); }
+
 /* Of a [yolo], only predictors whose objectness is above the threshold are candidates. */
 static int count_candidates(const decoder *d, int k)
 {
     const cp_cfg_layer *head = shape_of(d, k);
-    size_t cells = cells_of(head), entries = (size_t)head->classes + 5;
+    size_t cells = cells_of(head), objectness = cp_head_entry(head, CP_TARGET_OBJECTNESS, 0);
     int n = 0;
-    if (head->type != CP_LAYER_YOLO) return (int)(cells * head->n_mask);
+    if (!is_yolo(head)) return (int)(cells * head->n_mask);
     for (size_t a = 0; a < head->n_mask; ++a)
-        for (size_t cell = 0; cell < cells; ++cell) n += d->output[k][(a * entries + 4) * cells + cell] > d->thresh;
+        for (size_t cell = 0; cell < cells; ++cell)
+            n += d->output[k][(a * entries_of(head) + objectness) * cells + cell] > d->thresh;
     return n;
 }
 
-/* With new_coords the outputs are no exponents: (2 w)^2 times the anchor. */
-static box yolo_box(const decoder *d, int k, const float *output, int anchor, int cell)
+/* With new_coords the outputs are no exponents: (2 w)^2 times the anchor. entry: the predictor's first value. */
+static box yolo_box(const decoder *d, int k, const float *entry, int anchor, int cell)
 {
     const layer *l = &d->model->net->layers[d->model->head[k]];
     const cp_cfg_layer *head = shape_of(d, k);
-    int cells = head->w * head->h, index = anchor * (head->classes + 5) * cells + cell;
-    box b = get_yolo_box((float *)output, l->biases, head->mask[anchor], index, cell % head->w, cell / head->w, head->w,
-                         head->h, d->model->net->w, d->model->net->h, cells);
-    if (!head->new_coords) return b;
-    float w = output[index + 2 * cells], h = output[index + 3 * cells];
-    b.w = w * w * 4 * l->biases[2 * head->mask[anchor]] / d->model->net->w;
-    b.h = h * h * 4 * l->biases[2 * head->mask[anchor] + 1] / d->model->net->h;
+    int cells = head->w * head->h, step = head->type == CP_LAYER_GAUSSIAN_YOLO ? 2 * cells : cells;
+    box b = get_yolo_box((float *)entry, l->biases, head->mask[anchor], 0, cell % head->w, cell / head->w, head->w, head->h,
+                         d->model->net->w, d->model->net->h, step);
+    if (head->new_coords) {
+        float w = entry[2 * step], h = entry[3 * step];
+        b.w = w * w * 4 * l->biases[2 * head->mask[anchor]] / d->model->net->w;
+        b.h = h * h * 4 * l->biases[2 * head->mask[anchor] + 1] / d->model->net->h;
+    }
+    float shift = head->point == CP_POINT_LEFT_TOP ? .5f : head->point == CP_POINT_RIGHT_BOTTOM ? -.5f : 0;
+    b.x += shift * b.w;
+    b.y += shift * b.h;
     return b;
+}
+
+/* How sure a [Gaussian_yolo] is of the place: 1 less the mean of the four deviations. */
+static float certainty(const cp_cfg_layer *head, const float *entry, int cells)
+{
+    if (head->type != CP_LAYER_GAUSSIAN_YOLO) return 1;
+    return 1 - (entry[cells] + entry[3 * cells] + entry[5 * cells] + entry[7 * cells]) / 4;
 }
 
 /* In Darknet's order: cell by cell, and in each its anchors. */
 static int take_yolo(decoder *d, int k, int at)
 {
     const cp_cfg_layer *head = shape_of(d, k);
-    const float *output = d->output[k];
     int cells = head->w * head->h, first = at;
+    size_t classes = cp_head_entry(head, CP_TARGET_CLASS, 0);
     for (int cell = 0; cell < cells; ++cell)
         for (int a = 0; a < (int)head->n_mask; ++a) {
-            const float *entry = output + (size_t)a * (head->classes + 5) * cells + cell;
-            float objectness = entry[4 * cells];
+            const float *entry = d->output[k] + (size_t)a * entries_of(head) * cells + cell;
+            float objectness = entry[(classes - 1) * cells], sure = certainty(head, entry, cells);
             if (!(objectness > d->thresh)) continue;
             detection *box = &d->box[at];
-            box->bbox = yolo_box(d, k, output, a, cell);
+            box->bbox = yolo_box(d, k, entry, a, cell);
             box->objectness = objectness;
             for (int c = 0; c < head->classes; ++c) {
-                float prob = objectness * entry[(5 + c) * cells];
+                float prob = objectness * entry[(classes + c) * cells] * sure;
                 box->prob[c] = prob > d->thresh ? prob : 0;
             }
             d->place[at++] = (struct place){d->model->head[k], a, cell};
@@ -136,9 +155,10 @@ static cp_status allocate(decoder *d)
 static void take_all(decoder *d)
 {
     for (int k = 0, at = 0; k < d->model->heads; ++k) {
-        cp_layer_type type = shape_of(d, k)->type;
-        at = type == CP_LAYER_YOLO ? take_yolo(d, k, at) : type == CP_LAYER_REGION ? take_region(d, k, at)
-                                                                                   : take_detection(d, k, at);
+        const cp_cfg_layer *head = shape_of(d, k);
+        at = is_yolo(head)                     ? take_yolo(d, k, at)
+             : head->type == CP_LAYER_REGION ? take_region(d, k, at)
+                                             : take_detection(d, k, at);
     }
 }
 

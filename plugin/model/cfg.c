@@ -318,21 +318,21 @@ cp_status cp_cfg_float(const cp_cfg *cfg, size_t section, const char *key, float
     return cp_cfg_refuse(cfg, section, pair->line, "%.40s=%.40s is not a finite number", key, pair->value);
 }
 
-/* Lists: no comment behind them, since Darknet would count the commas of the comment too. */
+/* Lists. A comment may stand behind them, as in AlexeyAB's cfgs; Debian's Darknet would count its commas too. */
 static cp_status read_list(const cp_cfg *cfg, size_t section, const char *key, int **ints, float **floats, size_t *n)
 {
     const cp_cfg_pair *pair = cp_cfg_find(cfg, section, key);
     *n = 0;
     if (!pair) return CP_OK;
     size_t count = 1;
-    for (const char *c = pair->value; *c; c++) count += *c == ',';
+    for (const char *c = pair->value; *c && *c != '#' && *c != ';'; c++) count += *c == ',';
     void *items = cp_alloc(count, sizeof(int), key);
     if (!items) return CP_ERESOURCE;
     const char *item = pair->value;
     for (size_t i = 0; i < count; i++) {
         const char *rest = item;
         bool good = ints ? read_int(item, (int *)items + i, &rest) : read_float(item, (float *)items + i, &rest);
-        if (!good || *rest != (i + 1 < count ? ',' : 0)) {
+        if (!good || (i + 1 < count ? *rest != ',' : !at_end(rest))) {
             int width = (int)strcspn(item, ",");
             cp_free(items);
             return cp_cfg_refuse(cfg, section, pair->line, "%.40s: item %zu of %zu, '%.*s', is not %s", key, i + 1,

@@ -17,7 +17,8 @@ enum {
     CP_CFG_MAX_BYTES = 1 << 20,   /* of the file */
     CP_CFG_MAX_LINE = 1 << 16,    /* bytes of a line */
     CP_CFG_MAX_SECTIONS = 10000,  /* [net] and the layers */
-    CP_CFG_MAX_KEYS = 300         /* of one section */
+    CP_CFG_MAX_KEYS = 300,        /* of one section */
+    CP_CFG_MOST_SOURCES = 64      /* that one layer reads */
 };
 
 /* ---- the text: sections in order, each with its keys ---- */
@@ -93,6 +94,14 @@ typedef enum {
     CP_LAYER_ACTIVATION,
     CP_LAYER_DROPOUT,
     CP_LAYER_CROP, /* as layer 0 only: preprocessing */
+    /* Of AlexeyAB's and hank-ai's Darknet. */
+    CP_LAYER_LOCAL_AVGPOOL,
+    CP_LAYER_REORG3D,
+    CP_LAYER_SCALE_CHANNELS,
+    CP_LAYER_SAM,
+    CP_LAYER_BATCHNORM,
+    CP_LAYER_EMPTY,
+    CP_LAYER_IMPLICIT,
     /* Heads: they end the differentiable part. */
     CP_LAYER_SOFTMAX,
     CP_LAYER_LOGISTIC,
@@ -100,6 +109,8 @@ typedef enum {
     CP_LAYER_YOLO,      /* v3 */
     CP_LAYER_REGION,    /* v2 */
     CP_LAYER_DETECTION, /* v1 */
+    CP_LAYER_GAUSSIAN_YOLO,
+    CP_LAYER_CONTRASTIVE, /* of training alone: it is never run */
     CP_LAYER_TYPES
 } cp_layer_type;
 
@@ -109,6 +120,10 @@ bool cp_layer_type_is_head(cp_layer_type type);
 
 /* How overlapping boxes are merged: by their IoU, or by it less a power of the distance of their centres. */
 typedef enum { CP_NMS_DEFAULT, CP_NMS_GREEDY, CP_NMS_DIOU, CP_NMS_CORNERS } cp_nms_kind;
+
+/* Weights of a [shortcut]: none, as they are, or normalised over the sources. */
+typedef enum { CP_SUM_PLAIN, CP_SUM_WEIGHTED, CP_SUM_RELU, CP_SUM_SOFTMAX } cp_sum_weights;
+typedef enum { CP_POINT_CENTER, CP_POINT_LEFT_TOP, CP_POINT_RIGHT_BOTTOM } cp_box_point;
 
 /* One array of a layer in the weights file; float32. */
 typedef enum { CP_BIASES, CP_SCALES, CP_ROLLING_MEAN, CP_ROLLING_VARIANCE, CP_WEIGHTS } cp_array_kind;
@@ -137,7 +152,11 @@ typedef struct {
 
     int n;      /* filters of convolutional, deconvolutional, local; outputs of connected */
     int size;   /* convolutional, deconvolutional, local, maxpool */
-    int stride; /* the same, reorg and upsample */
+    int stride; /* the same, reorg and upsample; along x where the two axes differ */
+    int stride_y;
+    int dilation; /* convolutional */
+    int share;  /* convolutional: the layer whose weights it uses; -1: its own */
+    int depth;  /* maxpool with maxpool_depth: the output's channels; else 0 */
     int pad;    /* pixels on each side; maxpool: on both sides together */
     int groups; /* convolutional, softmax and route; else 1 */
     int group_id; /* route: which part of each source's channels */
@@ -146,6 +165,10 @@ typedef struct {
     const char *activation; /* one of Darknet's 14 names; NULL where a type has none */
 
     float alpha, beta;      /* shortcut: alpha * input + beta * from */
+    cp_sum_weights sum_weights; /* shortcut with weights of its own: how they become factors */
+    bool per_channel;       /* shortcut: a weight per source and channel; false: per source */
+    bool scale_planes;      /* scale_channels: the layer before is a plane, not a vector of channels */
+    cp_box_point point;     /* Gaussian_yolo: what x and y are of the box */
     float scale;            /* upsample, cost */
     float temperature;      /* softmax */
     float probability;      /* dropout */

@@ -302,6 +302,8 @@ static cp_status walk_layer(cp_cfg_walk *walk)
     blames = walk->net->n_blames;
     TRY(blame(walk, walk->section, shape_layer(walk)));
     walk->lost = walk->net->n_blames > blames;
+    if (layer->type == CP_LAYER_CONVOLUTIONAL && layer->size == 1 && layer->stride > 1)
+        note_modern(walk, walk->section, layer->line, "stride of a 1x1 convolution");
     walk->c = layer->out_c;
     walk->h = layer->out_h;
     walk->w = layer->out_w;

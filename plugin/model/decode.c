@@ -11,32 +11,38 @@ typedef struct {
     int rivals;          /* the response's own among them; 0: it competes with none */
 } place;
 
+static place place_on_grid(const cp_cfg_layer *l, size_t index)
+{
+    place p = {.step = (size_t)l->w * l->h};
+    size_t entries = cp_head_entry(l, CP_TARGET_CLASS, l->classes), first = cp_head_entry(l, CP_TARGET_CLASS, 0);
+    size_t entry = index / p.step % entries, cell = index % p.step;
+    bool class_score = entry >= first;
+    p.probability = entry == first - 1 || (class_score && (l->type != CP_LAYER_REGION || l->softmax));
+    if (!class_score) return p;
+    p.first = (index / (p.step * entries) * entries + first) * p.step + cell;
+    p.rivals = l->classes;
+    return p;
+}
+
 static place place_in_head(const cp_model *model, int head, size_t index)
 {
-    const layer *l = &model->net->layers[head];
+    const cp_cfg_layer *l = &model->shapes->layers[head];
     place p = {.probability = true, .step = 1};
-    size_t cells, entries, entry, coords, cell;
+    size_t cells;
     switch (l->type) {
-    case SOFTMAX:
-    case LOGXENT:
+    case CP_LAYER_SOFTMAX:
+    case CP_LAYER_LOGISTIC:
         p.rivals = model->classes;
         return p;
-    case DETECTION: /* v1: classes per cell, then confidences, then boxes */
+    case CP_LAYER_DETECTION: /* v1: classes per cell, then confidences, then boxes */
         cells = (size_t)l->side * l->side;
-        p.probability = index < cells * (l->classes + l->n);
+        p.probability = index < cells * (l->classes + l->num);
         if (index < cells * l->classes) p.first = index / l->classes * l->classes, p.rivals = l->classes;
         return p;
-    case YOLO:
-    case REGION:
-        cells = (size_t)l->w * l->h;
-        coords = l->type == REGION ? l->coords : 4;
-        entries = coords + l->classes + 1;
-        entry = index / cells % entries, cell = index % cells;
-        p.probability = entry == coords || (entry > coords && (l->type == YOLO || l->softmax || l->softmax_tree));
-        if (entry <= coords || (l->type == REGION && (l->background || l->softmax_tree))) return p;
-        p.first = index / (cells * entries) * cells * entries + (coords + 1) * cells + cell;
-        p.step = cells, p.rivals = l->classes;
-        return p;
+    case CP_LAYER_YOLO:
+    case CP_LAYER_GAUSSIAN_YOLO:
+    case CP_LAYER_REGION:
+        return place_on_grid(l, index);
     default:
         p.probability = false;
         return p;

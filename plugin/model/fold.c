@@ -48,6 +48,21 @@ static cp_status fold_deconvolutional(int index, bool inside, layer *l)
     return status;
 }
 
+/* [batchnorm]: its scales become the factors, its biases what is added. */
+static cp_status fold_batchnorm(int index, bool inside, layer *l)
+{
+    for (int f = 0; f < l->nbiases; ++f) {
+        double var = l->rolling_variance[f] > 0 ? l->rolling_variance[f] : 0;
+        double factor = l->scales[f] / deviation(var, inside);
+        l->biases[f] = (float)(l->biases[f] - l->rolling_mean[f] * factor);
+        l->scales[f] = (float)factor;
+        if (!isfinite(factor) || !isfinite(l->biases[f]))
+            return cp_fail(CP_EINPUT, "layer %d: channel %d: batch norm with variance %g is not finite", index, f, var);
+    }
+    l->batch_normalize = 0;
+    return CP_OK;
+}
+
 static void drop(float **buffer)
 {
     free(*buffer);
@@ -57,8 +72,9 @@ static void drop(float **buffer)
 void cp_host_array_sizes(const layer *l, size_t *weights, size_t *biases)
 {
     *weights = *biases = 0;
-    switch (l->type) {
+    switch ((int)l->type) {
     case CONVOLUTIONAL:
+    case CP_HOST_WIDE_CONVOLUTION:
     case DECONVOLUTIONAL:
         *biases = l->n;
         *weights = (size_t)l->c / (l->groups ? l->groups : 1) * l->n * l->size * l->size;
@@ -71,20 +87,45 @@ void cp_host_array_sizes(const layer *l, size_t *weights, size_t *biases)
         *biases = l->outputs;
         *weights = (size_t)l->size * l->size * l->c * l->n * l->out_w * l->out_h;
         break;
-    default:
+    default: /* of other Darknets */
+        if (l->type == BATCHNORM || l->type >= (LAYER_TYPE)CP_HOST_GROUP_ROUTE)
+            *weights = (size_t)l->nweights, *biases = (size_t)l->nbiases;
         break;
+    }
+}
+
+/* share_index: a convolution's own copy of another's weights. */
+static void copy_shared(cp_model *model)
+{
+    for (int i = 0; i < model->net->n; ++i) {
+        const cp_cfg_layer *shape = &model->shapes->layers[i];
+        if (shape->type != CP_LAYER_CONVOLUTIONAL || shape->share < 0) continue;
+        layer *to = &model->net->layers[i];
+        const layer *from = &model->net->layers[shape->share];
+        size_t weights, biases;
+        cp_host_array_sizes(from, &weights, &biases);
+        memcpy(to->weights, from->weights, weights * sizeof *to->weights);
+        memcpy(to->biases, from->biases, biases * sizeof *to->biases);
+        if (!from->batch_normalize) continue;
+        memcpy(to->scales, from->scales, biases * sizeof *to->scales);
+        memcpy(to->rolling_mean, from->rolling_mean, biases * sizeof *to->rolling_mean);
+        memcpy(to->rolling_variance, from->rolling_variance, biases * sizeof *to->rolling_variance);
     }
 }
 
 cp_status cp_model_fold(cp_model *model)
 {
     bool inside = model->gpu || model->semantics.lineage != CP_LINEAGE_DEBIAN;
+    copy_shared(model);
     for (int i = 0; i < model->net->n; ++i) {
         layer *l = &model->net->layers[i];
         cp_status status = CP_OK;
         size_t weights, biases;
         cp_host_array_sizes(l, &weights, &biases);
-        if (weights && l->batch_normalize) {
+        if (l->type == BATCHNORM && l->batch_normalize) {
+            status = fold_batchnorm(i, inside, l);
+            if (status) return status;
+        } else if (weights && l->batch_normalize) {
             if (l->type == DECONVOLUTIONAL)
                 status = fold_deconvolutional(i, inside, l);
             else

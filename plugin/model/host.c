@@ -84,8 +84,19 @@ static LAYER_TYPE type_of(const cp_cfg_layer *c)
         [CP_LAYER_DROPOUT] = DROPOUT, [CP_LAYER_CROP] = CROP, [CP_LAYER_SOFTMAX] = SOFTMAX,
         [CP_LAYER_LOGISTIC] = LOGXENT, [CP_LAYER_COST] = COST, [CP_LAYER_YOLO] = YOLO,
         [CP_LAYER_REGION] = REGION, [CP_LAYER_DETECTION] = DETECTION,
+        [CP_LAYER_REORG3D] = REORG, [CP_LAYER_BATCHNORM] = BATCHNORM,
+        [CP_LAYER_LOCAL_AVGPOOL] = (LAYER_TYPE)CP_HOST_LOCAL_AVERAGE,
+        [CP_LAYER_SCALE_CHANNELS] = (LAYER_TYPE)CP_HOST_SCALE_CHANNELS, [CP_LAYER_SAM] = (LAYER_TYPE)CP_HOST_SAM,
+        [CP_LAYER_EMPTY] = (LAYER_TYPE)CP_HOST_EMPTY, [CP_LAYER_IMPLICIT] = (LAYER_TYPE)CP_HOST_IMPLICIT,
+        [CP_LAYER_GAUSSIAN_YOLO] = (LAYER_TYPE)CP_HOST_GAUSSIAN_YOLO,
+        [CP_LAYER_CONTRASTIVE] = (LAYER_TYPE)CP_HOST_CONTRASTIVE,
     };
     if (c->type == CP_LAYER_ROUTE && c->groups > 1) return (LAYER_TYPE)CP_HOST_GROUP_ROUTE;
+    if (c->type == CP_LAYER_SHORTCUT && (c->n_sources > 2 || c->sum_weights)) return (LAYER_TYPE)CP_HOST_SUM;
+    if (c->type == CP_LAYER_CONVOLUTIONAL && (c->stride != c->stride_y || c->dilation > 1))
+        return (LAYER_TYPE)CP_HOST_WIDE_CONVOLUTION;
+    if (c->type == CP_LAYER_MAXPOOL && c->depth) return (LAYER_TYPE)CP_HOST_DEPTH_POOL;
+    if (c->type == CP_LAYER_MAXPOOL && c->stride != c->stride_y) return (LAYER_TYPE)CP_HOST_POOL;
     return types[c->type];
 }
 
@@ -126,7 +137,10 @@ static layer make_head(const cp_cfg_layer *c)
         l = make_region_layer(1, c->w, c->h, c->num, c->classes, c->coords);
         l.softmax = c->softmax;
         set_anchors(&l, c);
-    } else {
+    } else if (c->type == CP_LAYER_GAUSSIAN_YOLO) { /* decoded by model/boxes.c */
+        l.biases = calloc(2 * (size_t)c->num, sizeof *l.biases);
+        if (l.biases) set_anchors(&l, c);
+    } else if (c->type == CP_LAYER_DETECTION) {
         l = make_detection_layer(1, (int)c->inputs, c->num, c->side, c->classes, c->coords, 0);
         l.softmax = c->softmax;
         l.sqrt = c->squared;
@@ -134,12 +148,31 @@ static layer make_head(const cp_cfg_layer *c)
     return l;
 }
 
-/* What has no memory of its own: the engine's buffers are in frames. */
+/* The arrays that other Darknets' layers have in the weights file; until they are read, weights and scales of 1. */
+static void make_arrays(layer *l, const cp_cfg_layer *c)
+{
+    for (size_t a = 0; a < c->n_arrays; ++a) {
+        size_t n = c->arrays[a].n;
+        float *values = calloc(n, sizeof *values), one = c->arrays[a].kind == CP_SCALES || c->arrays[a].kind == CP_WEIGHTS;
+        for (size_t i = 0; values && i < n; ++i) values[i] = one;
+        switch (c->arrays[a].kind) {
+        case CP_BIASES: l->biases = values, l->nbiases = (int)n; break;
+        case CP_SCALES: l->scales = values; break;
+        case CP_ROLLING_MEAN: l->rolling_mean = values; break;
+        case CP_ROLLING_VARIANCE: l->rolling_variance = values; break;
+        case CP_WEIGHTS: l->weights = values, l->nweights = (int)n; break;
+        }
+    }
+    l->batch_normalize = c->batch_normalize;
+}
+
+/* What has no memory of its own but such arrays: the engine's buffers are in frames. */
 static layer make_plain(const cp_cfg_net *net, const cp_cfg_layer *c)
 {
     layer l = {.n = (int)c->n_sources, .alpha = c->alpha, .beta = c->beta, .scale = c->scale, .reverse = c->reverse,
                .flatten = c->flatten, .extra = c->extra, .noadjust = c->noadjust, .probability = c->probability};
     l.w = c->w, l.h = c->h, l.c = c->c;
+    make_arrays(&l, c);
     if (c->type == CP_LAYER_SHORTCUT) { /* as Darknet has it: those of `from` */
         const cp_cfg_layer *from = &net->layers[c->sources[1]];
         l.w = from->out_w, l.h = from->out_h, l.c = from->out_c;

@@ -19,6 +19,7 @@ static cp_status read_window(const cp_cfg_walk *walk)
     TRY(cp_layer_number(walk, "filters", 1, &layer->n));
     TRY(cp_layer_number(walk, "size", 1, &layer->size));
     TRY(cp_layer_number(walk, "stride", 1, &layer->stride));
+    layer->stride_y = layer->stride;
     cp_layer_find_activation(walk, "logistic");
     return CP_OK;
 }
@@ -50,29 +51,75 @@ static double window_of(const cp_cfg_layer *l) { return (double)l->size * l->siz
 
 /* ---- [convolutional] ---- */
 
+/* share_index: an earlier convolution whose weights this one uses, from the start of the cfg or, below 0, from here. */
+static cp_status read_share(const cp_cfg_walk *walk)
+{
+    cp_cfg_layer *layer = walk->layer;
+    int written;
+    layer->share = -1;
+    if (!cp_cfg_string(walk->cfg, walk->section, "share_index", NULL)) return CP_OK;
+    TRY(cp_cfg_int(walk->cfg, walk->section, "share_index", 0, &written));
+    long share = written < 0 ? (long)walk->index + written : written;
+    if (share < 0 || share >= walk->index)
+        return REFUSE("share_index", "share_index=%d names layer %ld, 0 to %d is allowed", written, share,
+                      walk->index - 1);
+    const cp_cfg_layer *other = &walk->net->layers[share];
+    if (other->type != CP_LAYER_CONVOLUTIONAL || other->n != layer->n || other->size != layer->size ||
+        other->c != layer->c || other->groups != layer->groups)
+        return REFUSE("share_index", "layer %ld is no convolution of %d filters of size %d over %d channels", share,
+                      layer->n, layer->size, layer->c);
+    layer->share = other->share >= 0 ? other->share : (int)share;
+    layer->batch_normalize = other->batch_normalize;
+    return CP_OK;
+}
+
+static cp_status read_convolution(const cp_cfg_walk *walk)
+{
+    cp_cfg_layer *layer = walk->layer;
+    bool cross_iteration;
+    TRY(read_window(walk));
+    TRY(cp_layer_read_strides(walk));
+    TRY(read_padding(walk));
+    TRY(cp_layer_number(walk, "dilation", 1, &layer->dilation));
+    TRY(cp_layer_number(walk, "groups", 1, &layer->groups));
+    TRY(cp_cfg_flag(walk, "batch_normalize", &layer->batch_normalize));
+    TRY(cp_cfg_flag(walk, "cbn", &cross_iteration));
+    layer->batch_normalize |= cross_iteration;
+    if (layer->size == 1) layer->dilation = 1;
+    return read_share(walk);
+}
+
+/* Darknet declares the output of an undilated window; the true size is the same only for padding of half a window, which
+ * is dilated with it. */
+static cp_status check_dilation(const cp_cfg_walk *walk)
+{
+    const cp_cfg_layer *layer = walk->layer;
+    if (layer->dilation == 1 || layer->size == 2L * layer->pad + 1) return CP_OK;
+    return REFUSE("dilation", "dilation=%d with size=%d and padding=%d: Darknet's sizes agree only for size=2*padding+1",
+                  layer->dilation, layer->size, layer->pad);
+}
+
 static cp_status shape_convolutional(cp_cfg_walk *walk)
 {
     cp_cfg_layer *layer = walk->layer;
     size_t n_weights;
     TRY(cp_layer_need_image(walk));
-    TRY(read_window(walk));
-    TRY(read_padding(walk));
-    TRY(cp_layer_number(walk, "groups", 1, &layer->groups));
-    TRY(cp_cfg_flag(walk, "batch_normalize", &layer->batch_normalize));
+    TRY(read_convolution(walk));
+    TRY(check_dilation(walk));
     if (layer->c % layer->groups || layer->n % layer->groups)
         return REFUSE("groups", "groups=%d must divide the %d channels of the input and filters=%d", layer->groups,
                       layer->c, layer->n);
-    if (layer->size == 1 && (layer->stride > 1 || layer->pad > 0))
-        return REFUSE(layer->stride > 1 ? "stride" : "padding",
-                      "size=1 with stride=%d and padding=%d: Darknet ignores both in a 1x1 convolution, stride=1 and "
-                      "padding=0 are needed", layer->stride, layer->pad);
+    if (layer->size == 1 && layer->pad > 0)
+        return REFUSE("padding", "size=1 with padding=%d: Darknet ignores it in a 1x1 convolution, 0 is needed",
+                      layer->pad);
     TRY(need_room(walk, 2L * layer->pad));
-    long out_h = (layer->h + 2L * layer->pad - layer->size) / layer->stride + 1;
+    long out_h = (layer->h + 2L * layer->pad - layer->size) / layer->stride_y + 1;
     long out_w = (layer->w + 2L * layer->pad - layer->size) / layer->stride + 1;
     long channels = layer->c / layer->groups;
     TRY(cp_layer_set_output(walk, layer->n, out_h, out_w));
     TRY(cp_cfg_volume(walk, "weights", channels, layer->n, layer->size, layer->size, &n_weights));
     TRY(need_workspace(walk, out_h * out_w, (long)layer->size * layer->size, channels));
+    if (layer->share >= 0) return CP_OK; /* nothing in the file */
     cp_layer_add_array(layer, CP_BIASES, (size_t)layer->n);
     cp_layer_add_batch_norm(layer, (size_t)layer->n);
     cp_layer_add_array(layer, CP_WEIGHTS, n_weights);
@@ -84,7 +131,13 @@ static double macs_convolutional(const cp_cfg_layer *l)
     return window_of(l) * l->out_h * l->out_w * (l->c / l->groups);
 }
 
-static cp_interval reads_window(const cp_cfg_layer *l, cp_axis axis, cp_interval out)
+static cp_interval reads_convolutional(const cp_cfg_layer *l, cp_axis axis, cp_interval out)
+{
+    int stride = axis.vertical ? l->stride_y : l->stride, pad = l->pad * l->dilation;
+    return (cp_interval){out.first * stride - pad, out.last * stride - pad + (l->size - 1) * l->dilation};
+}
+
+static cp_interval reads_local(const cp_cfg_layer *l, cp_axis axis, cp_interval out)
 {
     (void)axis;
     return (cp_interval){out.first * l->stride - l->pad, out.last * l->stride - l->pad + l->size - 1};
@@ -95,9 +148,8 @@ static cp_interval reads_window(const cp_cfg_layer *l, cp_axis axis, cp_interval
 static const cp_cfg_key convolutional_keys[] = {
     CP_KEY_COUNT("filters"), CP_KEY_COUNT("size"), CP_KEY_COUNT("stride"), CP_KEY("pad"),
     CP_KEY_INT("padding", 0, INT_MAX), CP_KEY_COUNT("groups"), CP_KEY("activation"), CP_KEY("batch_normalize"),
-    CP_REFUSED_BUT("stride_x", 1, "it is not supported yet"), CP_REFUSED_BUT("stride_y", 1, "it is not supported yet"),
-    CP_REFUSED_BUT("dilation", 1, "it is not supported yet"), CP_REFUSED("antialiasing", "it is not supported yet"),
-    CP_REFUSED_BUT("share_index", INT_MIN, "it is not supported yet"), CP_REFUSED("cbn", "it is not supported yet"),
+    CP_MODERN_COUNT("stride_x"), CP_MODERN_COUNT("stride_y"), CP_MODERN_COUNT("dilation"), CP_MODERN("share_index"),
+    CP_MODERN("cbn"), CP_MODERN_REFUSED("antialiasing", "its neurons would lie between two layers"),
     CP_REFUSED("binary", NO_GRADIENT), CP_REFUSED("xnor", NO_GRADIENT), CP_MODERN_REFUSED("bin_output", NO_GRADIENT),
     CP_REFUSED("flipped", "save the weights unflipped"),
     CP_MODERN_REFUSED("coordconv", "it overwrites three output channels, on a GPU only"),
@@ -107,7 +159,7 @@ static const cp_cfg_key convolutional_keys[] = {
 
 const cp_layer_row cp_row_convolutional = {
     .name = "convolutional", .aliases = {"conv"}, .neuron = true, .curved = 2, .filters = true, .keys = convolutional_keys,
-    .shape = shape_convolutional, .macs = macs_convolutional, .reads = reads_window};
+    .shape = shape_convolutional, .macs = macs_convolutional, .reads = reads_convolutional};
 
 /* ---- [deconvolutional] ---- */
 
@@ -182,7 +234,7 @@ static const cp_cfg_key local_keys[] = {CP_KEY_COUNT("filters"), CP_KEY_COUNT("s
                                         CP_KEY_INT("pad", 0, INT_MAX), CP_KEY("activation"), CP_KEYS_END};
 
 const cp_layer_row cp_row_local = {.name = "local", .neuron = true, .filters = true, .keys = local_keys,
-                                   .shape = shape_local, .macs = macs_local, .reads = reads_window};
+                                   .shape = shape_local, .macs = macs_local, .reads = reads_local};
 
 /* ---- [connected] ---- */
 

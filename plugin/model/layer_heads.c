@@ -50,20 +50,25 @@ static cp_status need_cells(const cp_cfg_walk *walk, int boxes, const char *form
     return REFUSE("classes", "the layer before gives %d channels, %s needs %ld", walk->c, formula, per_cell);
 }
 
-/* Absent anchors are all .5 in Darknet; too many overrun its array; too few leave some at .5, which nobody means. */
-static cp_status read_anchors(const cp_cfg_walk *walk)
+/* Absent anchors are all .5 in Darknet. AlexeyAB's [yolo] takes as many as there are, up to 2*num, and that is fine where
+ * the head's own are among them; elsewhere too many overrun Darknet's array, and too few leave some at .5, which nobody
+ * means. */
+static cp_status read_anchors(const cp_cfg_walk *walk, bool exact)
 {
     cp_cfg_layer *layer = walk->layer;
-    size_t n;
-    TRY(cp_cfg_floats(walk->cfg, walk->section, "anchors", &layer->anchors, &n));
-    size_t needed = 2 * (size_t)layer->num;
-    if (layer->anchors && n != needed)
-        return REFUSE("anchors", "anchors has %zu numbers, num=%d needs %zu", n, layer->num, needed);
-    if (layer->anchors) return CP_OK;
+    float *given = NULL;
+    size_t n, needed = 2 * (size_t)layer->num, least = exact ? needed : 0;
+    TRY(cp_cfg_floats(walk->cfg, walk->section, "anchors", &given, &n));
+    for (size_t i = 0; i < layer->n_mask && !exact; i++)
+        if (2 * (size_t)layer->mask[i] + 2 > least) least = 2 * (size_t)layer->mask[i] + 2;
+    if (given && (n < least || (exact && n > needed))) {
+        cp_free(given);
+        return REFUSE("anchors", "anchors has %zu numbers, %s needs %zu", n, exact ? "num" : "the mask", least);
+    }
     layer->anchors = cp_alloc(needed, sizeof *layer->anchors, "anchors");
-    if (!layer->anchors) return CP_ERESOURCE;
-    for (size_t i = 0; i < needed; i++) layer->anchors[i] = .5f;
-    return CP_OK;
+    for (size_t i = 0; layer->anchors && i < needed; i++) layer->anchors[i] = given && i < n ? given[i] : .5f;
+    cp_free(given);
+    return layer->anchors ? CP_OK : CP_ERESOURCE;
 }
 
 /* Names that AlexeyAB's Darknet does not know mean the default there. */
@@ -86,7 +91,8 @@ static cp_status read_decoding(const cp_cfg_walk *walk)
     return CP_OK;
 }
 
-static cp_status shape_yolo(cp_cfg_walk *walk)
+/* `per_box`: values of a box beside its classes; `formula` as messages name the sum. */
+static cp_status shape_boxes(cp_cfg_walk *walk, long per_box, const char *of_masks, const char *of_num)
 {
     cp_cfg_layer *layer = walk->layer;
     TRY(read_decoding(walk));
@@ -95,13 +101,13 @@ static cp_status shape_yolo(cp_cfg_walk *walk)
     layer->coords = 4;
     TRY(cp_cfg_ints(walk->cfg, walk->section, "mask", &layer->mask, &layer->n_mask));
     if (layer->mask) {
-        TRY(need_cells(walk, (int)layer->n_mask, "(classes+5)*masks", layer->classes + 5L));
+        TRY(need_cells(walk, (int)layer->n_mask, of_masks, layer->classes + per_box));
         for (size_t i = 0; i < layer->n_mask; i++)
             if (layer->mask[i] < 0 || layer->mask[i] >= layer->num)
                 return REFUSE("mask", "mask names anchor %d, 0 to %d is allowed (num=%d)", layer->mask[i],
                               layer->num - 1, layer->num);
     } else {
-        TRY(need_cells(walk, layer->num, "(classes+5)*num", layer->classes + 5L));
+        TRY(need_cells(walk, layer->num, of_num, layer->classes + per_box));
         layer->n_mask = (size_t)layer->num;
         layer->mask = cp_alloc(layer->n_mask, sizeof *layer->mask, "mask");
         if (!layer->mask) return CP_ERESOURCE;
@@ -111,7 +117,28 @@ static cp_status shape_yolo(cp_cfg_walk *walk)
     if (layer->num > CP_CFG_MAX_LINE)
         return REFUSE("num", "num=%d, at most %d is allowed", layer->num, CP_CFG_MAX_LINE);
     cp_layer_keep_shape(walk);
-    return read_anchors(walk);
+    return read_anchors(walk, false);
+}
+
+static cp_status shape_yolo(cp_cfg_walk *walk)
+{
+    return shape_boxes(walk, 5, "(classes+5)*masks", "(classes+5)*num");
+}
+
+/* Each of the four coordinates has a deviation beside it. */
+static cp_status shape_gaussian_yolo(cp_cfg_walk *walk)
+{
+    const char *point = cp_cfg_string(walk->cfg, walk->section, "yolo_point", "center");
+    walk->layer->point = !strcmp(point, "left_top")       ? CP_POINT_LEFT_TOP
+                         : !strcmp(point, "right_bottom") ? CP_POINT_RIGHT_BOTTOM
+                                                          : CP_POINT_CENTER;
+    return shape_boxes(walk, 9, "(classes+9)*masks", "(classes+9)*num");
+}
+
+static cp_status shape_contrastive(cp_cfg_walk *walk)
+{
+    walk->layer->outputs = walk->inputs;
+    return CP_OK;
 }
 
 static cp_status shape_region(cp_cfg_walk *walk)
@@ -125,7 +152,7 @@ static cp_status shape_region(cp_cfg_walk *walk)
     TRY(need_cells(walk, layer->num, "(classes+5)*num", layer->classes + 5L));
     cp_layer_keep_shape(walk);
     layer->n_mask = (size_t)layer->num;
-    return read_anchors(walk);
+    return read_anchors(walk, true);
 }
 
 static cp_status shape_detection(cp_cfg_walk *walk)
@@ -159,17 +186,24 @@ static const cp_cfg_key no_keys[] = {CP_KEYS_END};
 static const cp_cfg_key cost_keys[] = {CP_KEY("scale"), CP_TRAINING("type"), CP_TRAINING("ratio"),
                                        CP_TRAINING("noobj"), CP_TRAINING("thresh"), CP_KEYS_END};
 
-static const cp_cfg_key yolo_keys[] = {
-    CP_KEY_COUNT("classes"), CP_KEY_COUNT("num"), CP_KEY("mask"), CP_KEY("anchors"),
-    CP_MODERN("new_coords"), CP_MODERN("scale_x_y"), CP_MODERN("nms_kind"), CP_MODERN("beta_nms"),
-    CP_TRAINING("max"), CP_TRAINING("jitter"), CP_MODERN_TRAINING("resize"), CP_TRAINING("random"), CP_TRAINING("map"),
-    CP_TRAINING("ignore_thresh"), CP_TRAINING("truth_thresh"), CP_MODERN_TRAINING("iou_thresh"), CP_MODERN_TRAINING("iou_loss"),
-    CP_MODERN_TRAINING("iou_thresh_kind"), CP_MODERN_TRAINING("iou_normalizer"), CP_MODERN_TRAINING("obj_normalizer"),
-    CP_MODERN_TRAINING("cls_normalizer"), CP_MODERN_TRAINING("delta_normalizer"), CP_MODERN_TRAINING("max_delta"),
-    CP_MODERN_TRAINING("label_smooth_eps"), CP_MODERN_TRAINING("objectness_smooth"), CP_MODERN_TRAINING("counters_per_class"),
-    CP_MODERN_TRAINING("focal_loss"), CP_MODERN_TRAINING("show_details"), CP_MODERN_TRAINING("embedding_layer"),
-    CP_MODERN_TRAINING("track_history_size"), CP_MODERN_TRAINING("track_ciou_norm"), CP_MODERN_TRAINING("dets_for_track"),
-    CP_MODERN_TRAINING("dets_for_show"), CP_MODERN_TRAINING("sim_thresh"), CP_KEYS_END};
+#define YOLO_KEYS \
+    CP_KEY_COUNT("classes"), CP_KEY_COUNT("num"), CP_KEY("mask"), CP_KEY("anchors"), \
+    CP_MODERN("new_coords"), CP_MODERN("scale_x_y"), CP_MODERN("nms_kind"), CP_MODERN("beta_nms"), \
+    CP_TRAINING("max"), CP_TRAINING("jitter"), CP_MODERN_TRAINING("resize"), CP_TRAINING("random"), CP_TRAINING("map"), \
+    CP_TRAINING("ignore_thresh"), CP_TRAINING("truth_thresh"), CP_MODERN_TRAINING("iou_thresh"), CP_MODERN_TRAINING("iou_loss"), \
+    CP_MODERN_TRAINING("iou_thresh_kind"), CP_MODERN_TRAINING("iou_normalizer"), CP_MODERN_TRAINING("obj_normalizer"), \
+    CP_MODERN_TRAINING("cls_normalizer"), CP_MODERN_TRAINING("delta_normalizer"), CP_MODERN_TRAINING("max_delta"), \
+    CP_MODERN_TRAINING("label_smooth_eps"), CP_MODERN_TRAINING("objectness_smooth"), CP_MODERN_TRAINING("counters_per_class"), \
+    CP_MODERN_TRAINING("focal_loss"), CP_MODERN_TRAINING("show_details"), CP_MODERN_TRAINING("embedding_layer"), \
+    CP_MODERN_TRAINING("track_history_size"), CP_MODERN_TRAINING("track_ciou_norm"), CP_MODERN_TRAINING("dets_for_track"), \
+    CP_MODERN_TRAINING("dets_for_show"), CP_MODERN_TRAINING("sim_thresh")
+
+static const cp_cfg_key yolo_keys[] = {YOLO_KEYS, CP_KEYS_END};
+static const cp_cfg_key gaussian_yolo_keys[] = {YOLO_KEYS, CP_MODERN("yolo_point"), CP_MODERN_TRAINING("uc_normalizer"),
+                                                CP_KEYS_END};
+static const cp_cfg_key contrastive_keys[] = {
+    CP_TRAINING("classes"), CP_TRAINING("yolo_layer"), CP_TRAINING("temperature"), CP_TRAINING("cls_normalizer"),
+    CP_TRAINING("max_delta"), CP_TRAINING("contrastive_neg_max"), CP_KEYS_END};
 
 static const cp_cfg_key region_keys[] = {
     CP_KEY_INT("coords", 4, 4), CP_KEY_COUNT("classes"), CP_KEY_COUNT("num"), CP_KEY("softmax"), CP_KEY("tree"),
@@ -198,3 +232,8 @@ const cp_layer_row cp_row_region = {.name = "region", .head = true, .keys = regi
                                     .ties = CP_TIES_ALL};
 const cp_layer_row cp_row_detection = {.name = "detection", .head = true, .keys = detection_keys,
                                        .shape = shape_detection, .ties = CP_TIES_ALL};
+const cp_layer_row cp_row_gaussian_yolo = {.name = "Gaussian_yolo", .aliases = {"gaussian_yolo"}, .modern = true,
+                                           .head = true, .keys = gaussian_yolo_keys, .shape = shape_gaussian_yolo,
+                                           .ties = CP_TIES_ALL};
+const cp_layer_row cp_row_contrastive = {.name = "contrastive", .modern = true, .head = true, .keys = contrastive_keys,
+                                         .shape = shape_contrastive, .ties = CP_TIES_ALL};

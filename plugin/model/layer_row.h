@@ -52,6 +52,7 @@ typedef enum {
  * size_out. */
 typedef struct {
     int source, size_in, size_out;
+    bool vertical;
 } cp_axis;
 
 typedef struct {
@@ -78,11 +79,13 @@ typedef struct {
 } cp_layer_row;
 
 extern const cp_layer_row cp_row_convolutional, cp_row_deconvolutional, cp_row_local, cp_row_connected; /* layer_filters.c */
-extern const cp_layer_row cp_row_maxpool, cp_row_avgpool, cp_row_upsample, cp_row_reorg, cp_row_crop;   /* layer_planes.c */
-extern const cp_layer_row cp_row_shortcut, cp_row_route;                                                /* layer_joins.c */
-extern const cp_layer_row cp_row_activation, cp_row_dropout;                                            /* layer_values.c */
+extern const cp_layer_row cp_row_maxpool, cp_row_avgpool, cp_row_upsample, cp_row_reorg, cp_row_crop,
+    cp_row_local_avgpool, cp_row_reorg3d;                                                               /* layer_planes.c */
+extern const cp_layer_row cp_row_shortcut, cp_row_route, cp_row_scale_channels, cp_row_sam;             /* layer_joins.c */
+extern const cp_layer_row cp_row_activation, cp_row_dropout, cp_row_batchnorm, cp_row_empty,
+    cp_row_implicit;                                                                                    /* layer_values.c */
 extern const cp_layer_row cp_row_softmax, cp_row_logistic, cp_row_cost, cp_row_yolo, cp_row_region,
-    cp_row_detection;                                                                                   /* layer_heads.c */
+    cp_row_detection, cp_row_gaussian_yolo, cp_row_contrastive;                                         /* layer_heads.c */
 
 const cp_layer_row *cp_layer_row_of(cp_layer_type type);
 
@@ -102,6 +105,8 @@ void cp_layer_keep_shape(const cp_cfg_walk *walk);
 void cp_layer_add_array(cp_cfg_layer *layer, cp_array_kind kind, size_t n);
 /* scales, rolling_mean, rolling_variance, where the layer has batch_normalize. */
 void cp_layer_add_batch_norm(cp_cfg_layer *layer, size_t n);
+/* The strides of a window: stride_x and stride_y, each `stride` where it is not given. */
+cp_status cp_layer_read_strides(const cp_cfg_walk *walk);
 /* Position i of the output reads position i. */
 cp_interval cp_layer_reads_same(const cp_cfg_layer *layer, cp_axis axis, cp_interval out);
 

@@ -27,13 +27,21 @@ static const cp_layer_row *const rows[CP_LAYER_TYPES] = {
     [CP_LAYER_YOLO] = &cp_row_yolo,
     [CP_LAYER_REGION] = &cp_row_region,
     [CP_LAYER_DETECTION] = &cp_row_detection,
+    [CP_LAYER_LOCAL_AVGPOOL] = &cp_row_local_avgpool,
+    [CP_LAYER_REORG3D] = &cp_row_reorg3d,
+    [CP_LAYER_SCALE_CHANNELS] = &cp_row_scale_channels,
+    [CP_LAYER_SAM] = &cp_row_sam,
+    [CP_LAYER_BATCHNORM] = &cp_row_batchnorm,
+    [CP_LAYER_EMPTY] = &cp_row_empty,
+    [CP_LAYER_IMPLICIT] = &cp_row_implicit,
+    [CP_LAYER_GAUSSIAN_YOLO] = &cp_row_gaussian_yolo,
+    [CP_LAYER_CONTRASTIVE] = &cp_row_contrastive,
 };
 
 /* Types that some Darknet has and that are not supported. Their keys are not looked at. */
 static const cp_layer_row refused_rows[] = {
     {.name = "lrn", .aliases = {"normalization"},
      .refused = "Darknet's own forward is wrong here: its window drifts and norms turn negative"},
-    {.name = "batchnorm", .refused = "a batch norm of its own makes Darknet write to memory it never allocates"},
     {.name = "l2norm", .refused = "Darknet divides by zero in it and its gradient is wrong"},
     {.name = "pathmask",
      .refused = "masks are for Darknet's own verbs; `darknet critpath strip` writes the cfg without them"},
@@ -266,6 +274,15 @@ cp_status cp_layer_need_image(const cp_cfg_walk *walk)
     if (walk->c && walk->h && walk->w) return CP_OK;
     return REFUSE("", "the layer before gives %zu values but no image (channels, height and width), which is needed",
                   walk->inputs);
+}
+
+cp_status cp_layer_read_strides(const cp_cfg_walk *walk)
+{
+    cp_cfg_layer *layer = walk->layer;
+    int stride;
+    TRY(cp_layer_number(walk, "stride", 1, &stride));
+    TRY(cp_layer_number(walk, "stride_x", stride, &layer->stride));
+    return cp_layer_number(walk, "stride_y", stride, &layer->stride_y);
 }
 
 void cp_layer_find_activation(const cp_cfg_walk *walk, const char *fallback)

@@ -1,4 +1,7 @@
-/* Layers that keep the shape and work value by value: activation, dropout. */
+/* Layers that keep the shape and work value by value: activation, dropout, batchnorm, empty; and implicit, which reads
+ * nothing. */
+#include <limits.h>
+
 #include "model/layer_row.h"
 
 static cp_status shape_activation(cp_cfg_walk *walk)
@@ -29,3 +32,53 @@ static const cp_cfg_key dropout_keys[] = {CP_KEY("probability"), CP_MODERN_TRAIN
 
 const cp_layer_row cp_row_dropout = {.name = "dropout", .keys = dropout_keys, .shape = shape_dropout,
                                      .reads = cp_layer_reads_same, .ties = CP_TIES_EACH};
+
+/* ---- [batchnorm] ---- */
+
+static cp_status shape_batchnorm(cp_cfg_walk *walk)
+{
+    cp_cfg_layer *layer = walk->layer;
+    TRY(cp_layer_need_image(walk));
+    cp_layer_keep_shape(walk);
+    layer->batch_normalize = true;
+    cp_layer_add_array(layer, CP_BIASES, (size_t)walk->c);
+    cp_layer_add_batch_norm(layer, (size_t)walk->c);
+    return CP_OK;
+}
+
+static const cp_cfg_key no_keys[] = {CP_KEYS_END};
+
+/* Debian's Darknet has the type, and writes to memory that it never allocates. */
+const cp_layer_row cp_row_batchnorm = {.name = "batchnorm", .modern = true, .keys = no_keys, .shape = shape_batchnorm,
+                                       .reads = cp_layer_reads_same, .ties = CP_TIES_ALL};
+
+/* ---- [empty], [silence]: the layer before, unchanged ---- */
+
+static cp_status shape_empty(cp_cfg_walk *walk)
+{
+    cp_layer_keep_shape(walk);
+    return CP_OK;
+}
+
+const cp_layer_row cp_row_empty = {.name = "empty", .aliases = {"silence"}, .modern = true, .keys = no_keys,
+                                   .shape = shape_empty, .reads = cp_layer_reads_same, .ties = CP_TIES_EACH};
+
+/* ---- [implicit]: its weights, whatever the input ---- */
+
+static cp_status shape_implicit(cp_cfg_walk *walk)
+{
+    cp_cfg_layer *layer = walk->layer;
+    int atoms;
+    TRY(cp_layer_number(walk, "filters", 128, &layer->n));
+    TRY(cp_layer_number(walk, "atoms", 1, &atoms));
+    layer->sources[0] = -1; /* what it counts as reading, since every layer has a source */
+    TRY(cp_layer_set_output(walk, layer->n, atoms, 1));
+    cp_layer_add_array(layer, CP_WEIGHTS, layer->outputs);
+    return CP_OK;
+}
+
+static const cp_cfg_key implicit_keys[] = {CP_KEY_COUNT("filters"), CP_KEY_COUNT("atoms"), CP_TRAINING("mean"),
+                                           CP_TRAINING("std"), CP_KEYS_END};
+
+const cp_layer_row cp_row_implicit = {.name = "implicit", .modern = true, .keys = implicit_keys, .shape = shape_implicit,
+                                      .ties = CP_TIES_ALL};

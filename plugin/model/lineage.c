@@ -22,6 +22,8 @@ static cp_status decode_as_debian(cp_cfg_net *net)
     cp_status status = CP_OK;
     for (size_t i = 0; i < net->n_layers && !status; ++i) {
         cp_cfg_layer *l = &net->layers[i];
+        if (l->type == CP_LAYER_CONVOLUTIONAL && l->size == 1 && l->stride * l->stride_y > 1)
+            status = cp_cfg_add_warning(net, "-host debian: Debian's Darknet itself ignores the stride of a 1x1 convolution");
         if (l->type != CP_LAYER_YOLO || (l->scale_x_y == 1 && l->nms_kind == CP_NMS_DEFAULT)) continue;
         char text[160];
         snprintf(text, sizeof text, "layer %zu [yolo], line %d: -host debian: its scale_x_y and nms_kind are not used", i,

@@ -14,6 +14,12 @@ enum { CP_MISH = 100, CP_SWISH, CP_HARD_MISH, CP_RELU6, CP_GELU };
 /* Layers that Darknet's own enumeration does not have. */
 enum {
     CP_HOST_GROUP_ROUTE = 1000, /* [route] with groups */
+    CP_HOST_SUM,                /* [shortcut] of several layers, or with weights */
+    CP_HOST_WIDE_CONVOLUTION,   /* [convolutional] with two strides, or dilated */
+    CP_HOST_POOL,               /* [maxpool] with two strides */
+    CP_HOST_DEPTH_POOL,         /* [maxpool] with maxpool_depth */
+    CP_HOST_LOCAL_AVERAGE, CP_HOST_SCALE_CHANNELS, CP_HOST_SAM, CP_HOST_EMPTY, CP_HOST_IMPLICIT, CP_HOST_GAUSSIAN_YOLO,
+    CP_HOST_CONTRASTIVE
 };
 
 struct cp_model {
@@ -55,6 +61,9 @@ void cp_host_free(network *net);
 cp_status cp_model_find_semantics(cp_model *model);
 /* model/table.c: fills the layer table, neuron layers, dependencies and heads from the shapes. */
 cp_status cp_model_build_table(cp_model *model);
+/* model/response.c: which plane of an anchor's block holds that value, in a head of boxes on a grid (not v1); class
+ * `classes` is one past the last plane. */
+size_t cp_head_entry(const cp_cfg_layer *head, cp_target target, int class_id);
 /* model/predict.c: one head's forward over the output of its logit layer, one image; output has the head's outputs. */
 cp_status cp_model_run_head(const cp_model *model, int head, const float *logits, float *output);
 /* model/fold.c: folds batch norm into weights and biases, drops training buffers. */

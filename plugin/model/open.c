@@ -16,7 +16,7 @@ static void neutral_batch_norm(network *net)
     for (int i = 0; i < net->n; ++i) {
         layer *l = &net->layers[i];
         if (!l->batch_normalize) continue;
-        int filters = l->type == CONNECTED ? l->outputs : l->n;
+        int filters = l->type == CONNECTED ? l->outputs : l->type == BATCHNORM ? l->nbiases : l->n;
         for (int f = 0; f < filters; ++f) l->rolling_variance[f] = 1;
     }
 }

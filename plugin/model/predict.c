@@ -30,6 +30,20 @@ static void finish_yolo(const cp_cfg_layer *head, float *output)
     }
 }
 
+/* All but the two logarithms of the size go through the logistic (AlexeyAB's gaussian_yolo_layer.c). */
+static void finish_gaussian(const cp_cfg_layer *head, float *output)
+{
+    int cells = head->w * head->h;
+    for (size_t a = 0; a < head->n_mask; ++a, output += (head->classes + 9) * cells) {
+        activate_array(output, 4 * cells, LOGISTIC);
+        activate_array(output + 5 * cells, cells, LOGISTIC);
+        activate_array(output + 7 * cells, (head->classes + 2) * cells, LOGISTIC);
+        for (int i = 0; i < cells; ++i)
+            for (int k = 0; k <= 2; k += 2)
+                output[k * cells + i] = head->scale_x_y * output[k * cells + i] - (head->scale_x_y - 1) / 2;
+    }
+}
+
 /* On a copy of the head that owns its buffers. */
 cp_status cp_model_run_head(const cp_model *model, int head, const float *logits, float *output)
 {
@@ -39,6 +53,11 @@ cp_status cp_model_run_head(const cp_model *model, int head, const float *logits
     if (yolo && shape->new_coords) {
         memcpy(output, logits, l.outputs * sizeof *output);
         finish_yolo(shape, output);
+        return CP_OK;
+    }
+    if (shape->type == CP_LAYER_GAUSSIAN_YOLO) {
+        memcpy(output, logits, l.outputs * sizeof *output);
+        finish_gaussian(shape, output);
         return CP_OK;
     }
     network net = *model->net;

@@ -47,8 +47,8 @@ cp_status cp_receptive_field(const cp_cfg_net *net, int layer, int x, int y, cp_
             int source = l->sources[k];
             int w = source < 0 ? net->w : net->layers[source].out_w,
                 h = source < 0 ? net->h : net->layers[source].out_h;
-            cp_interval in_x = read_by(l, (cp_axis){(int)k, w > 0 ? w : 1, l->out_w}, out->x0, out->x1);
-            cp_interval in_y = read_by(l, (cp_axis){(int)k, h > 0 ? h : 1, l->out_h}, out->y0, out->y1);
+            cp_interval in_x = read_by(l, (cp_axis){(int)k, w > 0 ? w : 1, l->out_w, false}, out->x0, out->x1);
+            cp_interval in_y = read_by(l, (cp_axis){(int)k, h > 0 ? h : 1, l->out_h, true}, out->y0, out->y1);
             cp_rectangle in = {in_x.first, in_y.first, in_x.last, in_y.last};
             unite(source < 0 ? field : &reached[source], &in);
         }
@@ -74,7 +74,7 @@ static void mark_source(const cp_reach *reach, int layer, int k)
     const uint8_t *out = reach->at[layer];
     uint8_t *in = reach->at[l->sources[k]];
     int out_h = at_least_1(l->out_h), out_w = at_least_1(l->out_w), w = at_least_1(from->out_w);
-    cp_axis axis_x = {k, w, out_w}, axis_y = {k, at_least_1(from->out_h), out_h};
+    cp_axis axis_x = {k, w, out_w, false}, axis_y = {k, at_least_1(from->out_h), out_h, true};
     for (int y = 0; y < out_h; y++) {
         cp_interval rows = read_by(l, axis_y, y, y);
         for (int x = 0; x < out_w; x++) {

@@ -31,21 +31,26 @@ cp_status cp_response_class(const cp_model *model, int class_id, cp_response *re
     return one_unit(model, layer, class_id, response);
 }
 
-/* Index of an entry (0..3 box, then objectness, then classes) of one predictor in the head's input. */
-static size_t entry_of(const layer *l, const cp_detection *d, cp_target target)
+size_t cp_head_entry(const cp_cfg_layer *head, cp_target target, int class_id)
+{
+    bool gaussian = head->type == CP_LAYER_GAUSSIAN_YOLO;
+    if (target == CP_TARGET_CLASS) return (gaussian ? 9 : 5) + (size_t)class_id;
+    if (target == CP_TARGET_OBJECTNESS) return gaussian ? 8 : 4;
+    return (size_t)(target - CP_TARGET_X) * (gaussian ? 2 : 1);
+}
+
+/* Index of an entry of one predictor in the head's input. */
+static size_t entry_of(const cp_cfg_layer *l, const cp_detection *d, cp_target target)
 {
     size_t cells = (size_t)l->w * l->h;
-    if (l->type == DETECTION) { /* v1: classes per cell, then confidences, then boxes */
-        size_t all = (size_t)l->side * l->side, k = (size_t)d->cell * l->n + d->anchor;
+    if (l->type == CP_LAYER_DETECTION) { /* v1: classes per cell, then confidences, then boxes */
+        size_t all = (size_t)l->side * l->side, k = (size_t)d->cell * l->num + d->anchor;
         if (target == CP_TARGET_CLASS) return (size_t)d->cell * l->classes + d->class_id;
         if (target == CP_TARGET_OBJECTNESS) return all * l->classes + k;
-        return all * (l->classes + l->n) + k * 4 + (target - CP_TARGET_X);
+        return all * (l->classes + l->num) + k * 4 + (target - CP_TARGET_X);
     }
-    size_t coords = l->type == REGION ? l->coords : 4;
-    size_t entry = target == CP_TARGET_CLASS        ? coords + !(l->type == REGION && l->background) + d->class_id
-                   : target == CP_TARGET_OBJECTNESS ? coords
-                                                    : (size_t)(target - CP_TARGET_X);
-    return d->anchor * cells * (coords + l->classes + 1) + entry * cells + d->cell;
+    size_t entries = cp_head_entry(l, CP_TARGET_CLASS, l->classes);
+    return (d->anchor * entries + cp_head_entry(l, target, d->class_id)) * cells + d->cell;
 }
 
 cp_status cp_response_detection(const cp_model *model, const cp_detection *detection, cp_target target,
@@ -55,7 +60,7 @@ cp_status cp_response_detection(const cp_model *model, const cp_detection *detec
     int head = detection->head;
     if (head < 0 || head >= model->layers || !model->layer[head].head)
         return cp_fail(CP_EINPUT, "response: layer %d is no head", head);
-    const layer *l = &model->net->layers[head];
+    const cp_cfg_layer *l = &model->shapes->layers[head];
     int layer = cp_model_logit_layer(model, head);
     size_t index = entry_of(l, detection, target);
     char what[40];

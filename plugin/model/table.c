@@ -17,7 +17,7 @@ static void fill_shape(cp_layer_info *info, const cp_cfg_layer *l)
 /* The layer's values are those of its source, unchanged. */
 static bool passes_on(const cp_cfg_layer *l)
 {
-    return l->type == CP_LAYER_DROPOUT || (l->type == CP_LAYER_ROUTE && l->n_sources == 1 && l->groups == 1);
+    return l->type == CP_LAYER_DROPOUT || l->type == CP_LAYER_EMPTY || (l->type == CP_LAYER_ROUTE && l->n_sources == 1 && l->groups == 1);
 }
 
 static void fill_info(cp_model *model, int i)
@@ -70,7 +70,7 @@ static void find_heads(cp_model *model)
     model->kind = CP_OTHER;
     for (int i = 0; i < model->layers; ++i) {
         const cp_cfg_layer *l = &model->shapes->layers[i];
-        if (l->type == CP_LAYER_YOLO || l->type == CP_LAYER_REGION || l->type == CP_LAYER_DETECTION) {
+        if (l->type == CP_LAYER_YOLO || l->type == CP_LAYER_GAUSSIAN_YOLO || l->type == CP_LAYER_REGION || l->type == CP_LAYER_DETECTION) {
             model->head[model->heads++] = i;
             model->kind = CP_DETECTOR;
             model->classes = l->classes;

@@ -35,6 +35,30 @@
 #define ACT(a) {.type = REF_ACTIVATION, .activation = a}
 #define DROPOUT {.type = REF_DROPOUT}
 #define CROP(hh, ww, na) {.type = REF_CROP, .crop_h = hh, .crop_w = ww, .noadjust = na}
+#define CONV_XY(f, k, sx, sy, p, a) {.type = REF_CONVOLUTIONAL, .filters = f, .size = k, .stride = sx, .stride_y = sy, \
+    .padding = p, .activation = a}
+#define CONV_D(f, k, s, p, a, d, g) {.type = REF_CONVOLUTIONAL, .filters = f, .size = k, .stride = s, .padding = p, \
+    .activation = a, .batch_normalize = 1, .dilation = d, .groups = g}
+#define CONV_OF(layer, f, k, s, p, a, d) {.type = REF_CONVOLUTIONAL, .filters = f, .size = k, .stride = s, .padding = p, \
+    .activation = a, .dilation = d, .share = layer + 1}
+#define POOL_XY(k, sx, sy) {.type = REF_MAXPOOL, .size = k, .stride = sx, .stride_y = sy, .padding = -1}
+#define POOL_DEPTH(c) {.type = REF_MAXPOOL, .depth = c}
+#define LOCAL_AVERAGE(k, sx, sy) {.type = REF_LOCAL_AVERAGE, .size = k, .stride = sx, .stride_y = sy, .padding = -1}
+#define PART(i, g, id) {.type = REF_ROUTE, .n_sources = 1, .sources = {i}, .groups = g, .group_id = id}
+#define PARTS(i, j, g, id) {.type = REF_ROUTE, .n_sources = 2, .sources = {i, j}, .groups = g, .group_id = id}
+#define SUM(how, each, i, j, a) {.type = REF_SHORTCUT, .n_sources = 2, .sources = {i, j}, .sum = how, .per_channel = each, \
+    .activation = a}
+#define WEIGHTED(how, each, i, a) {.type = REF_SHORTCUT, .n_sources = 1, .sources = {i}, .sum = how, .per_channel = each, \
+    .activation = a}
+#define SCALE(from, wh, a) {.type = REF_SCALE_CHANNELS, .n_sources = 1, .sources = {from}, .planes = wh, .activation = a}
+#define SAM(from, a) {.type = REF_SAM, .n_sources = 1, .sources = {from}, .activation = a}
+#define SHRINK(s, sc) {.type = REF_UPSAMPLE, .stride = s, .scale = sc, .reverse = 1}
+#define REORG3D(s) {.type = REF_REORG3D, .stride = s}
+#define BATCHNORM {.type = REF_BATCHNORM}
+#define EMPTY {.type = REF_EMPTY}
+#define IMPLICIT(n) {.type = REF_IMPLICIT, .filters = n}
+#define MISH REF_MISH
+#define SWISH REF_SWISH
 #define SOFTMAX {.type = REF_SOFTMAX}
 
 typedef struct {

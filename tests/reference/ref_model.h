@@ -23,7 +23,9 @@ static inline cp_model *ref_model_open(const ref_net *net)
     assert_int_equal(ref_net_write_weights(net, weights), 0);
     int device = cp_device();
     cp_status status = cp_set_device(-1); /* the reference has the CPU's epsilon */
+    cp_set_lineage(CP_LINEAGE_DEBIAN); /* and that of Debian's Darknet, whatever layers there are */
     if (!status) status = cp_model_open(cfg, weights, &model);
+    cp_set_lineage(CP_LINEAGE_AUTO);
     if (!status) status = cp_set_device(device);
     unlink(cfg);
     unlink(weights);

@@ -47,6 +47,11 @@ double ref_activate(ref_activation activation, double z)
     }
     case REF_HARDTAN: return z < -1 ? -1 : z > 1 ? 1 : z;
     case REF_LHTAN: return z < 0 ? .001 * z : z > 1 ? .001 * (z - 1) + 1 : z;
+    case REF_MISH: return z * tanh(log1p(exp(z)));
+    case REF_SWISH: return z / (1 + exp(-z));
+    case REF_HARD_MISH: return z > 0 ? z : z > -2 ? z * z / 2 + z : 0;
+    case REF_RELU6: return z < 0 ? 0 : z > 6 ? 6 : z;
+    case REF_GELU: return .5 * z * (1 + tanh(.797885 * z + .035677 * z * z * z));
     default: return z;
     }
 }
@@ -56,8 +61,10 @@ double ref_activate(ref_activation activation, double z)
 static int has_weights(const ref_layer *l)
 {
     return l->type == REF_CONVOLUTIONAL || l->type == REF_DECONVOLUTIONAL || l->type == REF_CONNECTED ||
-           l->type == REF_LOCAL;
+           l->type == REF_LOCAL || l->type == REF_BATCHNORM;
 }
+
+static int is_sum(const ref_layer *l) { return l->type == REF_SHORTCUT && (l->n_sources > 1 || l->sum); }
 
 static void image_shape(ref_layer *l, int c, int h, int w)
 {
@@ -76,7 +83,7 @@ static void shape_route(ref_net *net, int index)
         const ref_layer *part = &net->layer[l->sources[i]];
         if (l->sources[i] >= index || part->out_h != first->out_h || part->out_w != first->out_w)
             refuse(index, "route over layers that do not fit");
-        l->out_c += part->out_c;
+        l->out_c += part->out_c / l->groups;
     }
     l->outputs = l->out_c * l->out_h * l->out_w;
 }
@@ -84,6 +91,11 @@ static void shape_route(ref_net *net, int index)
 static int strided(int length, const ref_layer *l)
 {
     return (length + 2 * l->padding - l->size) / l->stride + 1;
+}
+
+static int strided_down(int length, const ref_layer *l)
+{
+    return (length + 2 * l->padding - l->size) / l->stride_y + 1;
 }
 
 static void shape(ref_net *net, int index)
@@ -97,13 +109,15 @@ static void shape(ref_net *net, int index)
     l->size = l->size ? l->size : 1;
     l->stride = l->stride ? l->stride : 1;
     l->groups = l->groups ? l->groups : 1;
+    l->stride_y = l->stride_y ? l->stride_y : l->stride;
+    l->dilation = l->dilation ? l->dilation : 1;
     l->alpha = or_one(l->alpha);
     l->beta = or_one(l->beta);
     l->scale = or_one(l->scale);
     int s = l->stride;
     switch (l->type) {
     case REF_CONVOLUTIONAL:
-        image_shape(l, l->filters, strided(l->h, l), strided(l->w, l));
+        image_shape(l, l->filters, strided_down(l->h, l), strided(l->w, l));
         l->n_weights = (size_t)l->filters * (l->c / l->groups) * l->size * l->size;
         break;
     case REF_DECONVOLUTIONAL:
@@ -121,14 +135,38 @@ static void shape(ref_net *net, int index)
         image_shape(l, l->filters, strided(l->h, l), strided(l->w, l));
         l->n_weights = (size_t)l->outputs * l->c * l->size * l->size;
         break;
+    case REF_LOCAL_AVERAGE:
     case REF_MAXPOOL: {
         int padding = l->padding < 0 ? l->size - 1 : l->padding;
-        image_shape(l, l->c, (l->h + padding - l->size) / s + 1, (l->w + padding - l->size) / s + 1);
+        image_shape(l, l->c, (l->h + padding - l->size) / l->stride_y + 1, (l->w + padding - l->size) / s + 1);
+        if (l->depth)
+            image_shape(l, l->depth, l->h, l->w);
         break;
     }
     case REF_AVGPOOL: image_shape(l, l->c, 1, 1); break;
     case REF_ROUTE: shape_route(net, index); break;
-    case REF_UPSAMPLE: image_shape(l, l->c, l->h * s, l->w * s); break;
+    case REF_UPSAMPLE:
+        image_shape(l, l->c, l->reverse ? l->h / s : l->h * s, l->reverse ? l->w / s : l->w * s);
+        break;
+    case REF_REORG3D: image_shape(l, l->c * s * s, l->h / s, l->w / s); break;
+    case REF_SCALE_CHANNELS: {
+        const ref_layer *from = &net->layer[l->sources[0]];
+        image_shape(l, from->out_c, from->out_h, from->out_w);
+        break;
+    }
+    case REF_SHORTCUT:
+        image_shape(l, l->c, l->h, l->w);
+        l->n_weights = l->sum ? (size_t)(l->n_sources + 1) * (size_t)(l->per_channel ? l->c : 1) : 0;
+        break;
+    case REF_BATCHNORM:
+        image_shape(l, l->c, l->h, l->w);
+        l->filters = l->c;
+        l->batch_normalize = 1;
+        break;
+    case REF_IMPLICIT:
+        image_shape(l, l->filters, 1, 1);
+        l->n_weights = (size_t)l->filters;
+        break;
     case REF_REORG:
         if (l->flatten)
             image_shape(l, l->c, l->h, l->w);
@@ -168,8 +206,8 @@ static void convolutional(const ref_layer *l, const double *x)
                     for (int m = 0; m < l->size; ++m)
                         for (int n = 0; n < l->size; ++n)
                             sum += l->weights[((size_t)(f * per + c) * l->size + m) * l->size + n] *
-                                   pixel(x, l->h, l->w, from + c, i * l->stride + m - l->padding,
-                                         j * l->stride + n - l->padding);
+                                   pixel(x, l->h, l->w, from + c, i * l->stride_y + (m - l->padding) * l->dilation,
+                                         j * l->stride + (n - l->padding) * l->dilation);
                 l->z[((size_t)f * l->out_h + i) * l->out_w + j] = sum;
             }
 }
@@ -221,9 +259,17 @@ static void window(const ref_layer *l, const double *x, int c, int i, int j, dou
 {
     int before = (l->padding < 0 ? l->size - 1 : l->padding) / 2;
     best[0] = best[1] = -INFINITY;
+    if (l->depth) {
+        for (int k = c; k < l->c; k += l->depth) {
+            double value = x[((size_t)k * l->h + i) * l->w + j];
+            best[1] = fmax(best[1], fmin(best[0], value));
+            best[0] = fmax(best[0], value);
+        }
+        return;
+    }
     for (int m = 0; m < l->size; ++m)
         for (int n = 0; n < l->size; ++n) {
-            int row = i * l->stride + m - before, column = j * l->stride + n - before;
+            int row = i * l->stride_y + m - before, column = j * l->stride + n - before;
             if (row < 0 || column < 0 || row >= l->h || column >= l->w)
                 continue;
             double value = x[((size_t)c * l->h + row) * l->w + column];
@@ -239,7 +285,7 @@ static void window(const ref_layer *l, const double *x, int c, int i, int j, dou
 static void maxpool(const ref_layer *l, const double *x)
 {
     double best[2];
-    for (int c = 0; c < l->c; ++c)
+    for (int c = 0; c < l->out_c; ++c)
         for (int i = 0; i < l->out_h; ++i)
             for (int j = 0; j < l->out_w; ++j) {
                 window(l, x, c, i, j, best);
@@ -256,6 +302,71 @@ static void avgpool(const ref_layer *l, const double *x)
             sum += x[(size_t)c * area + i];
         l->z[c] = sum / area;
     }
+}
+
+/* The mean of what of a window is inside. */
+static void local_average(const ref_layer *l, const double *x)
+{
+    int before = (l->padding < 0 ? l->size - 1 : l->padding) / 2;
+    for (int o = 0; o < l->outputs; ++o) {
+        int c = o / (l->out_h * l->out_w), i = o / l->out_w % l->out_h, j = o % l->out_w, count = 0;
+        double sum = 0;
+        for (int row = i * l->stride_y - before; row < i * l->stride_y - before + l->size; ++row)
+            for (int column = j * l->stride - before; column < j * l->stride - before + l->size; ++column)
+                if (row >= 0 && column >= 0 && row < l->h && column < l->w) {
+                    sum += pixel(x, l->h, l->w, c, row, column);
+                    ++count;
+                }
+        l->z[o] = sum / count;
+    }
+}
+
+/* Factors of the sources of a sum with weights, for one channel; the layer before is the first. */
+static void factors(const ref_layer *l, int channel, double *factor)
+{
+    double sum = 0, most = -INFINITY;
+    for (int s = 0; s <= l->n_sources; ++s) {
+        factor[s] = l->sum ? l->weights[l->per_channel ? s * l->c + channel : s] : 1;
+        most = fmax(most, factor[s]);
+    }
+    for (int s = 0; s <= l->n_sources && l->sum; ++s) {
+        factor[s] = l->sum == REF_SUM_SOFTMAX ? exp(factor[s] - most) : fmax(factor[s], .001);
+        sum += factor[s];
+    }
+    for (int s = 0; s <= l->n_sources && l->sum; ++s)
+        factor[s] /= 1e-4 + sum;
+}
+
+static void sum_of_layers(const ref_net *net, const ref_layer *l, const double *x)
+{
+    int area = l->h * l->w;
+    double factor[REF_MAX_SOURCES + 1];
+    for (int i = 0; i < l->outputs; ++i) {
+        factors(l, i / area, factor);
+        l->z[i] = factor[0] * x[i];
+        for (int s = 0; s < l->n_sources; ++s)
+            if (i < net->layer[l->sources[s]].outputs)
+                l->z[i] += factor[s + 1] * net->layer[l->sources[s]].output[i];
+    }
+}
+
+/* scale_channels and sam: the layer before times another. */
+static void product(const ref_net *net, const ref_layer *l, const double *x)
+{
+    const double *from = net->layer[l->sources[0]].output;
+    int area = l->out_h * l->out_w;
+    for (int i = 0; i < l->outputs; ++i)
+        l->z[i] = from[i] * x[l->type == REF_SAM ? i : l->planes ? i % area : i / area];
+}
+
+static void reorg3d(const ref_layer *l, const double *x)
+{
+    int s = l->stride;
+    for (int k = 0; k < l->out_c; ++k)
+        for (int j = 0; j < l->out_h; ++j)
+            for (int i = 0; i < l->out_w; ++i)
+                l->z[(k * l->out_h + j) * l->out_w + i] =
+                    pixel(x, l->h, l->w, k % l->c, s * j + k / l->c / s, s * i + k / l->c % s);
 }
 
 /* Where the two layers meet, alpha*z + beta*other; elsewhere z is not scaled. */
@@ -281,13 +392,23 @@ static void route(const ref_net *net, const ref_layer *l)
     double *z = l->z;
     for (int i = 0; i < l->n_sources; ++i) {
         const ref_layer *part = &net->layer[l->sources[i]];
-        for (int k = 0; k < part->outputs; ++k)
-            *z++ = part->output[k];
+        int count = part->outputs / l->groups;
+        for (int k = 0; k < count; ++k)
+            *z++ = part->output[count * l->group_id + k];
     }
 }
 
 static void upsample(const ref_layer *l, const double *x)
 {
+    if (l->reverse) {
+        for (int i = 0; i < l->outputs; ++i)
+            l->z[i] = 0;
+        for (int i = 0; i < l->inputs; ++i) {
+            int c = i / (l->h * l->w), row = i / l->w % l->h / l->stride, column = i % l->w / l->stride;
+            l->z[(c * l->out_h + row) * l->out_w + column] += l->scale * x[i];
+        }
+        return;
+    }
     for (int c = 0; c < l->c; ++c)
         for (int i = 0; i < l->out_h; ++i)
             for (int j = 0; j < l->out_w; ++j)
@@ -344,7 +465,20 @@ static void linear_part(const ref_net *net, int index)
     case REF_LOCAL: local(l, x); break;
     case REF_MAXPOOL: maxpool(l, x); break;
     case REF_AVGPOOL: avgpool(l, x); break;
-    case REF_SHORTCUT: shortcut(net, l, x); break;
+    case REF_SHORTCUT:
+        if (is_sum(l))
+            sum_of_layers(net, l, x);
+        else
+            shortcut(net, l, x);
+        break;
+    case REF_LOCAL_AVERAGE: local_average(l, x); break;
+    case REF_SCALE_CHANNELS:
+    case REF_SAM: product(net, l, x); break;
+    case REF_REORG3D: reorg3d(l, x); break;
+    case REF_IMPLICIT:
+        for (int i = 0; i < l->outputs; ++i)
+            l->z[i] = l->weights[i];
+        break;
     case REF_ROUTE: route(net, l); break;
     case REF_UPSAMPLE: upsample(l, x); break;
     case REF_REORG: reorg(l, x); break;
@@ -402,11 +536,36 @@ static void moments(const double *z, int n, double *mean, double *variance)
     *variance = *variance > 1e-3 ? *variance : 1e-3;
 }
 
+static double *copy_of(const double *from, size_t n)
+{
+    double *copy = doubles(n);
+    for (size_t i = 0; i < n; ++i)
+        copy[i] = from[i];
+    return copy;
+}
+
+static void share_weights(ref_layer *l, const ref_layer *from)
+{
+    size_t n = (size_t)l->filters;
+    l->weights = copy_of(from->weights, l->n_weights);
+    l->biases = copy_of(from->biases, n);
+    l->batch_normalize = from->batch_normalize;
+    if (!l->batch_normalize)
+        return;
+    l->scales = copy_of(from->scales, n);
+    l->mean = copy_of(from->mean, n);
+    l->variance = copy_of(from->variance, n);
+}
+
 static void take_weights(ref_net *net, int index)
 {
     ref_layer *l = &net->layer[index];
     int area = l->out_h * l->out_w;
     double mean, variance;
+    if (l->share) {
+        share_weights(l, &net->layer[l->share - 1]);
+        return;
+    }
     l->weights = doubles(l->n_weights);
     l->biases = doubles((size_t)l->n_biases);
     for (size_t i = 0; i < l->n_weights; ++i)
@@ -446,6 +605,10 @@ void ref_net_build(ref_net *net, uint64_t seed)
         l->output = doubles((size_t)l->outputs);
         if (has_weights(l))
             take_weights(net, i);
+        else if (l->n_weights)
+            l->weights = doubles(l->n_weights);
+        for (size_t k = 0; k < l->n_weights && !has_weights(l); ++k)
+            l->weights[k] = as_float(.3 + ref_random(&net->random));
         run_layer(net, i);
     }
 }
@@ -469,6 +632,8 @@ static double kink_distance(ref_activation activation, double z)
     case REF_LHTAN: return fmin(fabs(z), fabs(z - 1));
     case REF_PLSE: return fabs(fabs(z) - 4);
     case REF_STAIR: return fabs(z - round(z));
+    case REF_HARD_MISH: return fabs(z + 2);
+    case REF_RELU6: return fmin(fabs(z), fabs(z - 6));
     default: return INFINITY;
     }
 }
@@ -496,37 +661,60 @@ double ref_net_margin(const ref_net *net, int first)
 
 static const char *type_name[] = {"convolutional", "deconvolutional", "connected", "local", "maxpool", "avgpool",
                                   "shortcut", "route", "upsample", "reorg", "activation", "dropout", "crop",
-                                  "softmax"};
+                                  "softmax", "local_avgpool", "reorg3d", "scale_channels", "sam", "batchnorm", "empty",
+                                  "implicit"};
 static const char *activation_name[] = {"linear", "logistic", "loggy", "relu", "elu", "selu", "relie", "ramp", "leaky",
-                                        "tanh", "plse", "stair", "hardtan", "lhtan"};
+                                        "tanh", "plse", "stair", "hardtan", "lhtan", "mish", "swish", "hard_mish", "relu6", "gelu"};
 
 static void write_section(FILE *file, const ref_layer *l)
 {
     fprintf(file, "\n[%s]\n", type_name[l->type]);
-    if (has_weights(l) || l->type == REF_ACTIVATION || l->type == REF_SHORTCUT)
+    if (l->type == REF_BATCHNORM)
+        return;
+    if (has_weights(l) || l->type == REF_ACTIVATION || l->type == REF_SHORTCUT || l->type == REF_SCALE_CHANNELS ||
+        l->type == REF_SAM)
         fprintf(file, "activation=%s\n", activation_name[l->activation]);
-    if (l->batch_normalize)
+    if (l->batch_normalize && !l->share)
         fprintf(file, "batch_normalize=1\n");
     if (l->type == REF_CONNECTED)
         fprintf(file, "output=%d\n", l->filters);
     else if (has_weights(l))
         fprintf(file, "filters=%d\nsize=%d\nstride=%d\n%s=%d\n", l->filters, l->size, l->stride,
                 l->type == REF_LOCAL ? "pad" : "padding", l->padding);
+    if (l->type == REF_CONVOLUTIONAL && l->dilation > 1)
+        fprintf(file, "dilation=%d\n", l->dilation);
+    if (l->stride_y != l->stride)
+        fprintf(file, "stride_y=%d\n", l->stride_y);
+    if (l->share)
+        fprintf(file, "share_index=%d\n", l->share - 1);
+    if (l->depth)
+        fprintf(file, "maxpool_depth=1\nout_channels=%d\n", l->depth);
+    if (l->group_id)
+        fprintf(file, "group_id=%d\n", l->group_id);
+    if (l->planes)
+        fprintf(file, "scale_wh=1\n");
+    if (l->type == REF_IMPLICIT)
+        fprintf(file, "filters=%d\n", l->filters);
+    if (l->sum)
+        fprintf(file, "weights_type=%s\nweights_normalization=%s\n", l->per_channel ? "per_channel" : "per_feature",
+                l->sum == REF_SUM_RELU ? "relu" : "softmax");
     if (l->groups > 1)
         fprintf(file, "groups=%d\n", l->groups);
-    if (l->type == REF_MAXPOOL) {
+    if ((l->type == REF_MAXPOOL && !l->depth) || l->type == REF_LOCAL_AVERAGE) {
         fprintf(file, "size=%d\nstride=%d\n", l->size, l->stride);
         if (l->padding >= 0)
             fprintf(file, "padding=%d\n", l->padding);
     }
     if (l->type == REF_UPSAMPLE)
-        fprintf(file, "stride=%d\nscale=%g\n", l->stride, l->scale);
+        fprintf(file, "stride=%d\nscale=%g\n", l->reverse ? -l->stride : l->stride, l->scale);
+    if (l->type == REF_REORG3D)
+        fprintf(file, "stride=%d\n", l->stride);
     if (l->type == REF_REORG)
         fprintf(file, "stride=%d\nreverse=%d\nflatten=%d\n", l->stride, l->reverse, l->flatten);
-    if (l->type == REF_SHORTCUT)
-        fprintf(file, "from=%d\nalpha=%g\nbeta=%g\n", l->sources[0], l->alpha, l->beta);
-    for (int i = 0; i < l->n_sources && l->type == REF_ROUTE; ++i)
-        fprintf(file, "%s%d%s", i ? "," : "layers=", l->sources[i], i + 1 < l->n_sources ? "" : "\n");
+    if (l->type == REF_SHORTCUT && !is_sum(l))
+        fprintf(file, "alpha=%g\nbeta=%g\n", l->alpha, l->beta);
+    for (int i = 0; i < l->n_sources; ++i)
+        fprintf(file, "%s%d%s", i ? "," : l->type == REF_ROUTE ? "layers=" : "from=", l->sources[i], i + 1 < l->n_sources ? "" : "\n");
     if (l->type == REF_DROPOUT)
         fprintf(file, "probability=.5\n");
     if (l->type == REF_CROP)
@@ -565,6 +753,8 @@ int ref_net_write_weights(const ref_net *net, const char *path)
     for (int i = 0; i < net->n; ++i) {
         const ref_layer *l = &net->layer[i];
         const double *batch_norm[] = {l->scales, l->mean, l->variance};
+        if (l->share)
+            continue;
         write_floats(file, l->biases, (size_t)l->n_biases);
         if (l->type == REF_CONNECTED)
             write_floats(file, l->weights, l->n_weights);

@@ -14,12 +14,13 @@ enum { REF_MAX_LAYERS = 48, REF_MAX_SOURCES = 6 };
 
 typedef enum {
     REF_CONVOLUTIONAL, REF_DECONVOLUTIONAL, REF_CONNECTED, REF_LOCAL, REF_MAXPOOL, REF_AVGPOOL, REF_SHORTCUT, REF_ROUTE,
-    REF_UPSAMPLE, REF_REORG, REF_ACTIVATION, REF_DROPOUT, REF_CROP, REF_SOFTMAX
+    REF_UPSAMPLE, REF_REORG, REF_ACTIVATION, REF_DROPOUT, REF_CROP, REF_SOFTMAX, REF_LOCAL_AVERAGE, REF_REORG3D,
+    REF_SCALE_CHANNELS, REF_SAM, REF_BATCHNORM, REF_EMPTY, REF_IMPLICIT
 } ref_type;
 
 typedef enum {
     REF_LINEAR, REF_LOGISTIC, REF_LOGGY, REF_RELU, REF_ELU, REF_SELU, REF_RELIE, REF_RAMP, REF_LEAKY, REF_TANH,
-    REF_PLSE, REF_STAIR, REF_HARDTAN, REF_LHTAN, REF_ACTIVATIONS
+    REF_PLSE, REF_STAIR, REF_HARDTAN, REF_LHTAN, REF_MISH, REF_SWISH, REF_HARD_MISH, REF_RELU6, REF_GELU, REF_ACTIVATIONS
 } ref_activation;
 
 /* The first block is the description, filled by the test; 0 stands for the usual value where one is named. */
@@ -31,8 +32,16 @@ typedef struct {
     int padding;               /* pixels; maxpool: -1 for Darknet's default, size-1 in all, size-1 halves before */
     int groups;                /* 0: 1 */
     int batch_normalize;
-    int reverse, flatten;      /* reorg */
-    int n_sources;             /* route; a shortcut has one */
+    int stride_y;              /* 0: stride */
+    int dilation;              /* 0: 1 */
+    int depth;                 /* maxpool over channels: how many are left */
+    int share;                 /* convolution with the weights of layer share - 1; 0: its own */
+    int group_id;              /* route with groups */
+    enum { REF_PLAIN, REF_SUM_RELU, REF_SUM_SOFTMAX } sum; /* shortcut with weights */
+    int per_channel;           /* of these one per channel */
+    int planes;                /* scale_channels: by position, not by channel */
+    int reverse, flatten;      /* reorg; reverse: upsample with negative stride */
+    int n_sources;             /* route and shortcut */
     int sources[REF_MAX_SOURCES]; /* absolute */
     double alpha, beta, scale; /* 0: 1 */
     int crop_h, crop_w, noadjust;
