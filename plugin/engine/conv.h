@@ -102,6 +102,16 @@ void cp_onednn_gather(const cp_onednn *gather, int n, cp_batch x, cp_batch y, bo
                       ACTIVATION activation, const cp_scratch *scratch);
 void cp_onednn_free(cp_onednn *gather);
 
+/* conv_winograd.c: a band of a 3x3 convolution at stride 1 in tiles of `tile` x `tile` outputs, 2 or 4. x_band: (x_blocks,
+ * rows + 2, w, 16 channels), rows outside the image and channels beyond C 0; y_band: (y_blocks, rows, out_w, 16 channels);
+ * rows: a multiple of `tile`. Weights and scratch in floats. */
+size_t cp_winograd_weights(const cp_window *window, int tile);
+size_t cp_winograd_scratch(const cp_window *window, int tile, int rows);
+/* `to`: cp_winograd_weights of them, from (M,C,3,3). */
+void cp_winograd_load(const cp_window *window, int tile, const float *weights, float *to);
+void cp_winograd_band(const cp_window *window, int tile, int rows, const float *weights, const float *x_band,
+                      float *y_band, float *scratch);
+
 /* conv_zeros.c: whether rows first <= y < last of x (C,H,W) are 0; those outside the image are. */
 bool cp_zero_rows(const cp_window *window, const float *x, int first, int last);
 /* Zeroes the outputs of a 3x3 convolution at stride 1 in whose window all inputs are 0, whatever a tile made of them. x_band:

@@ -1,6 +1,7 @@
-/* Convolution by oneDNN: its direct and Winograd kernels, one thread each, our threads over bands of output rows.
+/* Convolution in bands of output rows: oneDNN's direct kernels, and the Winograd tiles of conv_winograd.c, one thread each; our
+ * threads share the bands.
  *
- * The kernels read (channel block, row, column, channel in block); the engine's tensors are (channel, row, column). A band
+ * Both read (channel block, row, column, channel in block); the engine's tensors are (channel, row, column). A band
  * is copied into a buffer that stays in cache, with the rows above and below it that the window reaches, and its result
  * copied back with bias and activation. Kernels are made for one band and one thread: a band's bytes depend on nothing
  * but its input. */
@@ -20,6 +21,7 @@ struct cp_onednn {
     cp_kernel kernel;
     int rows, bands;          /* output rows of a band */
     int in_rows;              /* that they read */
+    int tile;                 /* of conv_winograd.c; 0: a primitive of oneDNN's */
     int x_block, y_block;     /* channels that lie together: 16, or all of them */
     int x_channels, y_channels; /* padded to whole blocks */
     dnnl_primitive_desc_t desc;
@@ -40,25 +42,27 @@ static void engine_make(void)
     if (dnnl_engine_create(&engine, dnnl_cpu, 0) != dnnl_success) engine = NULL;
 }
 
+static int tile_of(cp_kernel kernel)
+{
+    return kernel == CP_KERNEL_WINOGRAD_4X4 ? 4 : kernel == CP_KERNEL_WINOGRAD_2X2 ? 2 : 1;
+}
+
 /* Rows of a band: about `wanted`, in bands of equal height, so that the last one computes few rows in vain. */
 static int band_rows(const cp_window *g, cp_kernel kernel, int wanted)
 {
     int bands = (g->out_h + wanted - 1) / wanted;
-    int tile = kernel == CP_KERNEL_WINOGRAD_4X4 ? 4 : kernel == CP_KERNEL_WINOGRAD_2X2 ? 2 : 1;
-    return round_up((g->out_h + bands - 1) / bands, tile);
+    return round_up((g->out_h + bands - 1) / bands, tile_of(kernel));
 }
 
-static dnnl_status_t make_desc(cp_onednn *o, cp_kernel kernel)
+static dnnl_status_t make_desc(cp_onednn *o)
 {
     const cp_window *g = &o->window;
-    bool winograd = kernel != CP_KERNEL_DIRECT;
-    dnnl_format_tag_t tag = winograd ? dnnl_nChw16c : dnnl_nhwc;
+    dnnl_format_tag_t tag = dnnl_nhwc;
     int right = max(0, (g->out_w - 1) * g->stride + g->size - g->pad - g->w);
     onednn_convolution_shape shape = {
         .x = {{1, g->c, o->in_rows, g->w}, tag},
         .weights = {{g->m, g->c, g->size, g->size}, dnnl_format_tag_any},
         .y = {{1, g->m, o->rows, g->out_w}, tag},
-        .algorithm = winograd ? dnnl_convolution_winograd : dnnl_convolution_direct,
         .strides = {g->stride, g->stride},
         .before = {0, g->pad},
         .after = {0, right},
@@ -72,17 +76,6 @@ static dnnl_status_t make_desc(cp_onednn *o, cp_kernel kernel)
     return status;
 }
 
-/* The kernel that oneDNN chose for the shape is the one that was asked for. */
-static bool is_kernel(const char *name, cp_kernel kernel)
-{
-    switch (kernel) {
-    case CP_KERNEL_DIRECT: return strstr(name, "jit") || strstr(name, "brg"); /* not its gemm or its plain loop */
-    case CP_KERNEL_WINOGRAD_2X2: return strstr(name, "wino_2x3") != NULL;
-    case CP_KERNEL_WINOGRAD_4X4: return strstr(name, "wino_4x3") != NULL;
-    }
-    return false;
-}
-
 static bool make_bands(cp_onednn *o, int rows)
 {
     const cp_window *g = &o->window;
@@ -92,21 +85,35 @@ static bool make_bands(cp_onednn *o, int rows)
     /* Made for one thread: how a kernel splits its work, and with it the order of its sums, depends on that number. */
     int threads = omp_get_max_threads();
     omp_set_num_threads(1);
-    dnnl_status_t status = make_desc(o, o->kernel);
+    dnnl_status_t status = make_desc(o);
     omp_set_num_threads(threads);
     const char *name = "";
     if (!status) dnnl_primitive_desc_query(o->desc, dnnl_query_impl_info_str, 0, &name);
-    if (!status && is_kernel(name, o->kernel)) return true;
+    if (!status && (strstr(name, "jit") || strstr(name, "brg"))) return true; /* not its gemm or its plain loop */
     if (!status) dnnl_primitive_desc_destroy(o->desc);
     o->desc = NULL;
     return false;
+}
+
+/* By conv_winograd.c: oneDNN 3 has no kernels of that kind, and those of oneDNN 2 take longer. */
+static void make_tiles(cp_onednn *o, int rows)
+{
+    const cp_window *g = &o->window;
+    o->tile = tile_of(o->kernel);
+    o->rows = band_rows(g, o->kernel, rows);
+    o->bands = (g->out_h + o->rows - 1) / o->rows;
+    o->in_rows = o->rows + 2;
+    o->weight_bytes = cp_winograd_weights(g, o->tile) * sizeof(float);
+    o->x_floats = (size_t)round_up(o->x_channels * o->in_rows * g->w, LANES);
+    o->y_floats = (size_t)round_up(o->y_channels * o->rows * g->out_w, LANES);
+    o->scratch_floats = cp_winograd_scratch(g, o->tile, o->rows);
 }
 
 cp_status cp_onednn_offer(const cp_window *g, cp_kernel kernel, cp_onednn **out)
 {
     *out = NULL;
     pthread_once(&engine_once, engine_make);
-    if (!engine || g->groups != 1 || g->out_w < 1 || g->out_h < 1) return CP_OK;
+    if ((!engine && kernel == CP_KERNEL_DIRECT) || g->groups != 1 || g->out_w < 1 || g->out_h < 1) return CP_OK;
     if (kernel != CP_KERNEL_DIRECT && (g->size != 3 || g->stride != 1)) return CP_OK;
     cp_onednn *o = cp_alloc(1, sizeof *o, "convolution");
     if (!o) return CP_ERESOURCE;
@@ -117,14 +124,16 @@ cp_status cp_onednn_offer(const cp_window *g, cp_kernel kernel, cp_onednn **out)
     o->y_block = winograd ? LANES : g->m;
     o->x_channels = round_up(g->c, o->x_block);
     o->y_channels = round_up(g->m, o->y_block);
-    /* Measured best on VGG-16: the shortest bands for which oneDNN has the kernel. It takes 2x2 tiles where few 4x4 fit. */
+    /* Measured best on VGG-16. */
     int rows = kernel == CP_KERNEL_WINOGRAD_4X4 ? 8 : kernel == CP_KERNEL_WINOGRAD_2X2 || large ? 4 : 16;
-    while (!make_bands(o, rows)) {
-        if (!winograd || rows >= g->out_h) {
-            cp_onednn_free(o);
-            return CP_OK;
-        }
-        rows *= 2;
+    if (winograd) {
+        make_tiles(o, rows);
+        *out = o;
+        return CP_OK;
+    }
+    if (!make_bands(o, rows)) {
+        cp_onednn_free(o);
+        return CP_OK;
     }
     o->x_layout = dnnl_primitive_desc_query_md(o->desc, dnnl_query_src_md, 0);
     o->y_layout = dnnl_primitive_desc_query_md(o->desc, dnnl_query_dst_md, 0);
@@ -188,6 +197,7 @@ cp_status cp_onednn_load(cp_onednn *o, const float *weights)
     o->weights = aligned_alloc(ALIGN, (o->weight_bytes + ALIGN - 1) / ALIGN * ALIGN);
     if (!o->weights) return cp_fail(CP_ERESOURCE, "convolution: no memory for %zu bytes of weights", o->weight_bytes);
     memset(o->weights, 0, o->weight_bytes);
+    if (o->tile) return cp_winograd_load(&o->window, o->tile, weights, o->weights), CP_OK;
     int threads = omp_get_max_threads();
     omp_set_num_threads(1);
     dnnl_status_t status = reorder_weights(o, weights);
@@ -293,6 +303,7 @@ static dnnl_status_t runner_open(const cp_onednn *o, float *scratch, runner *r)
 {
     float *at = (float *)(((uintptr_t)scratch + ALIGN - 1) / ALIGN * ALIGN);
     r->x = at, r->y = at + o->x_floats, r->zeros = r->y + o->y_floats + o->scratch_floats;
+    if (o->tile) return dnnl_success;
     onednn_layout layouts[] = {o->x_layout, o->weights_layout, o->y_layout, o->scratch_layout};
     float *data[] = {r->x, o->weights, r->y, r->y + o->y_floats};
     const int names[] = {DNNL_ARG_SRC, DNNL_ARG_WEIGHTS, DNNL_ARG_DST, DNNL_ARG_SCRATCHPAD};
@@ -315,8 +326,12 @@ static void runner_close(runner *r)
 static void run_band(const cp_onednn *o, runner *r, const float *x, int in_y0, dnnl_status_t *status)
 {
     copy_in(o, x, in_y0, r->x);
-    if (!*status) *status = dnnl_primitive_execute(o->primitive, r->stream, 4, r->args);
-    if (!*status) *status = dnnl_stream_wait(r->stream);
+    if (o->tile)
+        cp_winograd_band(&o->window, o->tile, o->rows, o->weights, r->x, r->y, r->y + o->y_floats);
+    else {
+        if (!*status) *status = dnnl_primitive_execute(o->primitive, r->stream, 4, r->args);
+        if (!*status) *status = dnnl_stream_wait(r->stream);
+    }
     if (*status) /* no memory left for a few bytes; the engine refuses what is not finite */
         for (size_t i = 0; i < o->y_floats; ++i) r->y[i] = NAN;
     else if (o->kernel != CP_KERNEL_DIRECT)

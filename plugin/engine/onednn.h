@@ -23,10 +23,9 @@ typedef struct {
     dnnl_format_tag_t tag;
 } onednn_tensor;
 
-/* A convolution without bias, for inference. Row and column: `strides`, zeros `before` and `after` the image. */
+/* A direct convolution without bias, for inference. Row and column: `strides`, zeros `before` and `after` the image. */
 typedef struct {
     onednn_tensor x, weights, y;
-    dnnl_alg_kind_t algorithm;
     dnnl_dims_t strides, before, after;
 } onednn_convolution_shape;
 
@@ -56,8 +55,8 @@ static inline dnnl_status_t onednn_convolution_desc(dnnl_primitive_desc_t *desc,
     if (!status) status = onednn_layout_init(&weights, &c->weights);
     if (!status) status = onednn_layout_init(&y, &c->y);
     if (!status)
-        status = dnnl_convolution_forward_desc_init(&operation, dnnl_forward_inference, c->algorithm, &x, &weights, NULL,
-                                                    &y, c->strides, c->before, c->after);
+        status = dnnl_convolution_forward_desc_init(&operation, dnnl_forward_inference, dnnl_convolution_direct, &x,
+                                                    &weights, NULL, &y, c->strides, c->before, c->after);
     return status ? status : dnnl_primitive_desc_create(desc, &operation, attributes, engine, NULL);
 }
 
@@ -91,9 +90,10 @@ static inline dnnl_status_t onednn_convolution_desc(dnnl_primitive_desc_t *desc,
     dnnl_status_t status = dnnl_success;
     for (int i = 0; i < 3 && !status; ++i) status = onednn_layout_create(&layouts[i], tensors[i]);
     if (!status)
-        status = dnnl_convolution_forward_primitive_desc_create(desc, engine, dnnl_forward_inference, c->algorithm,
-                                                                layouts[0], layouts[1], NULL, layouts[2], c->strides,
-                                                                dense, c->before, c->after, attributes);
+        status = dnnl_convolution_forward_primitive_desc_create(desc, engine, dnnl_forward_inference,
+                                                                dnnl_convolution_direct, layouts[0], layouts[1],
+                                                                NULL, layouts[2], c->strides, dense, c->before,
+                                                                c->after, attributes);
     for (int i = 0; i < 3; ++i)
         if (layouts[i]) dnnl_memory_desc_destroy(layouts[i]);
     return status;
