@@ -162,6 +162,17 @@ static cp_status find_full(const cp_sheet *s, float *full)
     return status;
 }
 
+/* The level between the values in the region and those outside, so that its line runs between their pixels: a region
+ * of one pixel is as large as that pixel. */
+static float region_level(const cp_sheet *s)
+{
+    float below = 0;
+    for (size_t i = 0; i < s->heat_w * s->heat_h; i++)
+        if (s->heat[i] < s->region->threshold && s->heat[i] > below)
+            below = s->heat[i];
+    return .5f * (below + s->region->threshold);
+}
+
 /* What the strength of each of LEVELS steps does to a grey: opacity in 4096ths, so that a last digit of pow() does not
  * show. */
 static void opacities(double alpha, double opacity[LEVELS])
@@ -236,7 +247,7 @@ static cp_status draw_heat_panel(const cp_sheet *s, int w, int h, float *heat, c
     const cp_photo_box all = {0, 0, s->photo->w, s->photo->h}, zoom = find_zoom(s);
     struct view view = view_of(&all, w, h);
     cp_colour_map map;
-    float full = 0;
+    float full = 0, level = region_level(s);
     cp_status status = cp_colour_map_find(s->colour ? s->colour : "inferno", &map);
     if (!status)
         status = find_full(s, &full);
@@ -252,8 +263,8 @@ static cp_status draw_heat_panel(const cp_sheet *s, int w, int h, float *heat, c
     if (s->region->zero)
         say_in_the_middle(panel, "the map is zero");
     else
-        status = cp_draw_contour(panel, heat, s->region->threshold, 2, white, 1, ink);
-    draw_numbers(s, panel, &view, heat, s->region->threshold);
+        status = cp_draw_contour(panel, heat, level, 2, white, 1, ink);
+    draw_numbers(s, panel, &view, heat, level);
     return status;
 }
 
@@ -263,8 +274,9 @@ static cp_status draw_zoom_panel(const cp_sheet *s, int w, int h, float *heat, c
     struct view view = view_of(&zoom, w, h);
     cp_status status = show(s, &zoom, w, h, panel, heat);
     size_t n = (size_t)w * (size_t)h;
+    float level = region_level(s);
     for (size_t i = 0; i < n && !status; i++)
-        heat[i] = !s->region->zero && heat[i] >= s->region->threshold;
+        heat[i] = !s->region->zero && heat[i] >= level;
     if (!status)
         status = cp_smooth(heat, (size_t)h, (size_t)w, 2);
     for (size_t i = 0; i < n && !status; i++) {

@@ -333,6 +333,35 @@ static void a_map_that_is_zero_says_so(void **state)
     scene_free(none);
 }
 
+/* All of the heat in one pixel: the percentile that gets full colour is 0, and the greatest takes its place. */
+static void a_map_of_one_pixel(void **state)
+{
+    (void)state;
+    struct scene *s = scene_new(600, 450);
+    memset(s->heat, 0, sizeof s->heat);
+    s->heat[12 * 40 + 20] = 3e-12f; /* photo 300..314, 180..194 */
+    s->region = (cp_heat_region){.share = 1, .area = 1 / 1200., .box = NAN, .threshold = 3e-12f, .n = 1, .parts = 1,
+                                 .part = {{300, 180, 15, 15, 1}}};
+    s->sheet.panels = CP_PANEL_HEAT;
+    assert_ok(cp_sheet_draw(&s->sheet, &s->out));
+    int y = 0;
+    while (at(&s->out, MARGIN + 400, y)[0] == 255) y++;
+    double k = 800 / 600.;
+    const unsigned char *hot = at(&s->out, MARGIN + (int)(307.5 * k), y + (int)(187.5 * k));
+    const unsigned char *cold = at(&s->out, MARGIN + (int)(200 * k), y + (int)(187.5 * k));
+    assert_true(hot[0] > 220 && hot[0] > hot[2] + 50 && cold[0] < 170);
+    cp_picture_free(&s->out);
+    s->sheet.heat_w = s->sheet.heat_h = 1; /* and the map is no more than that pixel */
+    s->heat[0] = 3e-12f;
+    s->sheet.panels = CP_PANEL_PHOTO | CP_PANEL_HEAT | CP_PANEL_ZOOM;
+    s->region.part[0] = (cp_heat_part){0, 0, 600, 450, 1};
+    assert_ok(cp_sheet_draw(&s->sheet, &s->out));
+    hot = at(&s->out, MARGIN + 600 + GAP + 100, y + 300);
+    assert_true(hot[0] > 220 && hot[0] > hot[2] + 50);
+    assert_memory_equal(at(&s->out, MARGIN + 600 + GAP + 100, y), "\xff\xff\xff", 3); /* the line along the edge */
+    scene_free(s);
+}
+
 static void photos_of_any_size(void **state)
 {
     (void)state;
@@ -405,13 +434,13 @@ static void the_same_bytes_everywhere(void **state)
     (void)state;
     const unsigned all = CP_PANEL_PHOTO | CP_PANEL_HEAT | CP_PANEL_ZOOM;
     golden("sheet", all, 320, 240, NULL,
-           "2027a41fc3f126fea3933112d1b28256b5902f6bce8716f69d8cc5b050321f58");
+           "85893f02b9655800cd7b4619d49871af5a91dcc875d3223810acd80f8b0ce3d3");
     golden("small", all, 10, 10, "viridis",
-           "b56c9bc35fa10479f7a5c71de34ca8a8a5c505d227df669ad3da7a99cf8c6870");
+           "28f6ea99ac111ab8cfcb3130365fd1a4b762ff2b5dbdb6775cd7bc15ec4d67a4");
     golden("large", CP_PANEL_HEAT, 1500, 900, "cividis",
-           "a2240e0c94b8c442cfdea3147e93ccba89894f76e3c54759f7ba9477414bea3d");
+           "e6d5ba512cc35b9778bd95121877726c37c188127b7fdbb79ddb41fe80b117c2");
     golden("zoom", CP_PANEL_ZOOM, 640, 480, "grey",
-           "47d201d723b344f9b01ae25298575ad631d1956753c1e49aca489ec4613e3b16");
+           "94e738f3005b5199932fe4ba1493413111fb40f3b47a1824740fb52774084228");
 }
 
 int main(void)
@@ -421,8 +450,8 @@ int main(void)
         cmocka_unit_test(thresholds_by_sorting),        cmocka_unit_test(contours_follow_the_level),
         cmocka_unit_test(colour_maps_rise),             cmocka_unit_test(text_wraps),
         cmocka_unit_test(panels_show_what_they_should), cmocka_unit_test(a_map_that_is_zero_says_so),
-        cmocka_unit_test(photos_of_any_size),           cmocka_unit_test(boxes_anywhere),
-        cmocka_unit_test(the_same_bytes_everywhere),
+        cmocka_unit_test(a_map_of_one_pixel),           cmocka_unit_test(photos_of_any_size),
+        cmocka_unit_test(boxes_anywhere),               cmocka_unit_test(the_same_bytes_everywhere),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
