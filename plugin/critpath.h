@@ -315,7 +315,8 @@ typedef struct {
 typedef struct {
     cp_run_options run;
     int steps;               /* > 0: midpoint rule of that many alphas (50 in the paper); 0: refined to `tolerance` */
-    double tolerance;        /* steps = 0: the residual allowed, relative to |Phi|; 0 = .01 */
+    double tolerance;        /* steps = 0: the residual allowed, relative to |Phi|; 0 = .01. The tenth of the layer that scores
+                                most has settled too: with half the alphas its Jaccard is at least 1 - 4 * tolerance */
     int max_evaluations;     /* steps = 0: of one layer, 0 = 512, the most; when they are used up the layer is `capped` */
     int only;                /* 0: all layers; else 1 + the position of a neuron layer, the others' scores are 0 */
 } cp_intgrad_options;

@@ -6,7 +6,8 @@
  * a_j*g_j over any piece between two alphas is known, and with it what each panel of the rule has wrong in the sum.
  * What is wrong in single scores is estimated by how far the vector a*g moves from one end of a panel to the other.
  *
- * So: trapezoids over panels that are halved where either error is largest, all nodes used again. The panel at 0
+ * So: trapezoids over panels that are halved where either error is largest, all nodes used again, until both are small and
+ * the neurons that score most are the same as at half as many nodes. The panel at 0
  * takes its right end alone, as at 0 itself every unit without bias sits on its kink, and is cut short of its middle.
  */
 #include <math.h>
@@ -16,12 +17,13 @@
 #include "io/error.h"
 #include "score/intgrad.h"
 
-enum { SKETCH = 64, MOST_PER_ROUND = 8 };
+enum { SKETCH = 64, MOST_PER_ROUND = 8, TOP_SHARE = 10, SCORE_BITS = 16 };
 
 static const double TOLERANCE = .01;
 static const double SPREAD = 5;            /* error of the score vector allowed, relative to its norm, in tolerances */
 static const double LUCK = .1;             /* alpha = 1 alone is believed at this share of the tolerance */
 static const double FIRST_PANEL_CUT = .25; /* .25 needs a fifth fewer evaluations than .5 */
+static const double DISAGREEMENT = 4;      /* 1 - Jaccard allowed between the best tenths of two refinements, in tolerances */
 static const double WORST_SHARE = .5;      /* of the worst panel's error: those above it are halved in one round */
 static const double NARROWEST = 0x1p-60;
 
@@ -40,6 +42,9 @@ typedef struct {
     int blocks;
     size_t kept, bytes;    /* floats kept; bytes allowed */
     double *error;         /* of panel [node i, node i+1], 1 = allowed */
+    double *total;         /* the integral of the gradient, as it was when its order was last looked at */
+    uint8_t *top;          /* and which neurons were its best tenth */
+    int looked;            /* at so many nodes; 0: not yet */
 } rule;
 
 /* Element i adds to place i%64 with the sign that the bits of a hash of i/64 give. */
@@ -170,14 +175,16 @@ static int choose(rule *r, int most, double *alpha)
     return n;
 }
 
-/* total += weight * gradient of every node. Those that were not kept are run once more. */
-static cp_status accumulate(rule *r, double *total)
+/* total = weight * gradient of every node, summed. Those that were not kept are run once more. */
+static cp_status accumulate(rule *r)
 {
     size_t count = r->of->suffix.layer->count;
+    double *total = r->total;
     double alpha[MOST_PER_ROUND], weights[MOST_PER_ROUND];
     int batch = r->of->suffix.batch < MOST_PER_ROUND ? r->of->suffix.batch : MOST_PER_ROUND, n = 0;
     cp_status status = CP_OK;
     float *gradient = NULL;
+    memset(total, 0, count * sizeof *total);
     for (int i = 1; i < r->n; i++)
         if (r->node[i].g)
             cp_accumulate(total, weight(r, i), r->node[i].g, count);
@@ -199,40 +206,102 @@ static cp_status accumulate(rule *r, double *total)
     return status;
 }
 
+/* The order of a score is that of its upper bits, which leave one part in 256. */
+static uint32_t score_bits(const rule *r, size_t i)
+{
+    float score = fabsf(r->of->suffix.a[i] * (float)r->total[i]);
+    uint32_t bits;
+    memcpy(&bits, &score, sizeof bits);
+    return bits >> (31 - SCORE_BITS);
+}
+
+/* The score bits from which on the neurons are a tenth of the layer, or all that score. */
+static cp_status find_top(const rule *r, uint32_t *least)
+{
+    size_t count = r->of->suffix.layer->count, above = 0, *histogram;
+    histogram = cp_alloc((size_t)1 << SCORE_BITS, sizeof *histogram, "scores");
+    if (!histogram)
+        return CP_ERESOURCE;
+    for (size_t i = 0; i < count; i++)
+        histogram[score_bits(r, i)]++;
+    *least = 1 << SCORE_BITS;
+    while (*least > 1 && above * TOP_SHARE < count)
+        above += histogram[--*least];
+    cp_free(histogram);
+    return CP_OK;
+}
+
+/* Whether the layer's best tenth is nearly the same as before the nodes were twice as many: the order of the scores settles
+ * more slowly than their sum. Looked at whenever they have become twice as many. */
+static cp_status look_at_order(rule *r, double tolerance, bool *settled)
+{
+    size_t count = r->of->suffix.layer->count, both = 0, either = 0;
+    uint32_t least;
+    *settled = r->n == 2; /* one straight piece: there is no order to settle */
+    if (*settled || r->n < 2 * r->looked)
+        return CP_OK;
+    cp_status status = accumulate(r);
+    if (!status)
+        status = find_top(r, &least);
+    for (size_t i = 0; i < count && !status; i++) {
+        bool in = score_bits(r, i) >= least;
+        both += in && r->top[i];
+        either += in || r->top[i];
+        r->top[i] = in;
+    }
+    *settled = r->looked && (double)(either - both) <= DISAGREEMENT * tolerance * (double)either;
+    r->looked = r->n;
+    return status;
+}
+
+/* New nodes where the panels are worst. */
+static cp_status add_nodes(rule *r, int cap, cp_intgrad_layer *report)
+{
+    double alpha[MOST_PER_ROUND];
+    int left = cap - report->evaluations, batch = r->of->suffix.batch;
+    int n = choose(r, left < MOST_PER_ROUND ? left : MOST_PER_ROUND, alpha);
+    cp_status status = CP_OK;
+    report->capped = !n;
+    report->evaluations += n;
+    for (int first = 0; first < n && !status; first += batch)
+        status = evaluate(r, alpha + first, n - first < batch ? n - first : batch);
+    if (!status)
+        qsort(r->node, (size_t)r->n, sizeof *r->node, by_alpha);
+    return status;
+}
+
 cp_status cp_intgrad_refine(cp_integral *of, const cp_intgrad_options *options, const float *last, size_t bytes,
                             double *total, cp_intgrad_layer *report)
 {
     int cap = options->max_evaluations ? options->max_evaluations : CP_INTGRAD_MOST;
     double tolerance = options->tolerance > 0 ? options->tolerance : TOLERANCE;
-    rule r = {.of = of, .bytes = bytes};
+    size_t count = of->suffix.layer->count;
+    bool settled = false;
+    rule r = {.of = of, .bytes = bytes, .total = total};
     r.node = cp_alloc((size_t)cap + 2, sizeof *r.node, "nodes");
     r.error = cp_alloc((size_t)cap + 2, sizeof *r.error, "nodes");
     r.block = cp_alloc((size_t)cap, sizeof *r.block, "nodes");
-    cp_status status = r.node && r.error && r.block ? CP_OK : CP_ERESOURCE;
+    r.top = cp_alloc(count, sizeof *r.top, "scores");
+    cp_status status = r.node && r.error && r.block && r.top ? CP_OK : CP_ERESOURCE;
     if (status)
         goto done;
     r.node[r.n++] = (node){.phi = report->zero};
     place(&r, 1, of->suffix.full, last, true);
-    while (!is_good(&r, tolerance, of->suffix.full)) {
-        double alpha[MOST_PER_ROUND];
-        int left = cap - report->evaluations;
-        int n = choose(&r, left < MOST_PER_ROUND ? left : MOST_PER_ROUND, alpha);
-        report->capped = !n;
-        if (!n)
+    while (!status && !report->capped) {
+        if (is_good(&r, tolerance, of->suffix.full))
+            status = look_at_order(&r, tolerance, &settled);
+        if (status || settled)
             break;
-        report->evaluations += n;
-        for (int first = 0; first < n && !status; first += of->suffix.batch)
-            status = evaluate(&r, alpha + first, n - first < of->suffix.batch ? n - first : of->suffix.batch);
-        if (status)
-            goto done;
-        qsort(r.node, (size_t)r.n, sizeof *r.node, by_alpha);
+        status = add_nodes(&r, cap, report);
     }
-    status = accumulate(&r, total);
+    if (!status && r.looked != r.n)
+        status = accumulate(&r);
 done:
     for (int b = 0; b < r.blocks; b++)
         cp_free(r.block[b]);
     cp_free(r.block);
     cp_free(r.error);
     cp_free(r.node);
+    cp_free(r.top);
     return status;
 }
