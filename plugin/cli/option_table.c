@@ -165,7 +165,8 @@ const cp_option cp_option_table[] = {
          "share of the images whose class must stay for gates to qualify", .initial = "1"),
 
     TEXT("steps", CP_GROUP_METHOD, steps, "auto|N",
-         "N midpoints in every layer, as in the paper; auto: refined in each layer until its sum is right",
+         "N midpoints in every layer, as in the paper; auto: refined in each layer until its sum is right and its "
+         "order has settled",
          .initial = "auto", .methods = "intgrad"),
     REAL("tol", CP_GROUP_METHOD, tolerance, "T", 1e-6, 1,
          "error of a layer's sum that -steps auto allows, relative to the response", .initial = ".01",

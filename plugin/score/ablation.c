@@ -1,7 +1,7 @@
 /* Ablation: what the response loses when one neuron becomes 0, by running again what depends on it. docs/methods.md
- * 1.3. One layer at a time; the ablations are entries of a branch, and the branch gives the response without ablation too: the
- * frame's own run may have summed in another order. Neurons outside the response's receptive field are not run: rounding
- * would not leave all of them at 0. */
+ * 1.3. One layer at a time; the ablations are entries of a branch, and the branch gives the response without ablation
+ * too: the frame's own run may have summed in another order. Neurons outside the response's receptive field are not
+ * run: rounding would not leave all of them at 0. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -33,7 +33,8 @@ static bool counts(const cp_suffix *suffix, const sample *s, size_t i)
     return suffix->a[i] != 0 && cp_reach_has(&s->reach, suffix->layer->layer, i);
 }
 
-/* drop[k] for k in [from, to), all of the suffix's layer. Every run is of the whole batch, so that the same kernels run. */
+/* drop[k] for k in [from, to), all of the suffix's layer. Every run is of the whole batch, so that the same kernels
+ * run. */
 static cp_status ablate_layer(cp_suffix *suffix, sample *s, size_t from, size_t to, double work)
 {
     size_t pending[MOST_BATCH];

@@ -6,8 +6,8 @@
  * a_j*g_j over any piece between two alphas is known, and with it what each panel of the rule has wrong in the sum.
  * What is wrong in single scores is estimated by how far the vector a*g moves from one end of a panel to the other.
  *
- * So: trapezoids over panels that are halved where either error is largest, all nodes used again, until both are small and
- * the neurons that score most are the same as at half as many nodes. The panel at 0
+ * So: trapezoids over panels that are halved where either error is largest, all nodes used again, until both are small
+ * and the neurons that score most are the same as at half as many nodes. The panel at 0
  * takes its right end alone, as at 0 itself every unit without bias sits on its kink, and is cut short of its middle.
  */
 #include <math.h>
@@ -23,7 +23,7 @@ static const double TOLERANCE = .01;
 static const double SPREAD = 5;            /* error of the score vector allowed, relative to its norm, in tolerances */
 static const double LUCK = .1;             /* alpha = 1 alone is believed at this share of the tolerance */
 static const double FIRST_PANEL_CUT = .25; /* .25 needs a fifth fewer evaluations than .5 */
-static const double DISAGREEMENT = 4;      /* 1 - Jaccard allowed between the best tenths of two refinements, in tolerances */
+static const double DISAGREEMENT = 4;      /* 1 - Jaccard allowed of the best tenths of two refinements, in tolerances */
 static const double WORST_SHARE = .5;      /* of the worst panel's error: those above it are halved in one round */
 static const double NARROWEST = 0x1p-60;
 
@@ -231,8 +231,8 @@ static cp_status find_top(const rule *r, uint32_t *least)
     return CP_OK;
 }
 
-/* Whether the layer's best tenth is nearly the same as before the nodes were twice as many: the order of the scores settles
- * more slowly than their sum. Looked at whenever they have become twice as many. */
+/* Whether the layer's best tenth is nearly the same as before the nodes were twice as many: the order of the scores
+ * settles more slowly than their sum. Looked at whenever they have become twice as many. */
 static cp_status look_at_order(rule *r, double tolerance, bool *settled)
 {
     size_t count = r->of->suffix.layer->count, both = 0, either = 0;
