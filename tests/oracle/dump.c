@@ -279,6 +279,8 @@ static int run_dgr(char **argument, bool by_darknet)
 
 int main(int argc, char **argv)
 {
+    /* darknet_torch.py computes what Debian's Darknet does, whatever keys a cfg has. */
+    cp_set_lineage(CP_LINEAGE_DEBIAN);
     if (argc == 7 && !strcmp(argv[1], "prepare"))
         return prepare(argv + 2);
     if (argc > 7 && !strcmp(argv[1], "run"))
