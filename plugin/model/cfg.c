@@ -135,9 +135,7 @@ static cp_status strip_line(const cp_cfg *cfg, const char *line, size_t length, 
     if (length >= CP_CFG_MAX_LINE)
         return cp_fail(CP_EINPUT, "%s: line %d has %zu bytes, at most %d are allowed", cfg->path, number, length,
                        CP_CFG_MAX_LINE - 1);
-    if (length && line[length - 1] == '\r')
-        return cp_fail(CP_EINPUT, "%s: line %d ends in CR LF, which Darknet cannot read: convert the file to LF "
-                       "line ends", cfg->path, number);
+    while (length && line[length - 1] == '\r') length--; /* lines of an editor on Windows */
     for (size_t i = 0; i < length; i++) {
         unsigned char c = (unsigned char)line[i];
         if (c == ' ' || c == '\t') continue;
@@ -164,9 +162,6 @@ static cp_status take_line(cp_cfg *cfg, char *line, int number)
     default:
         break;
     }
-    if (!cfg->n && !strncmp(line, "\xef\xbb\xbf", 3))
-        return cp_fail(CP_EINPUT, "%s: line 1 starts with a byte order mark, which Darknet cannot read: remove it",
-                       cfg->path);
     if (!cfg->n)
         return cp_fail(CP_EINPUT, "%s: line %d: '%.40s' stands before the first section, which must be [net]",
                        cfg->path, number, line);
@@ -185,6 +180,9 @@ static cp_status parse(const char *name, const char *text, size_t length, const 
     *cfg = NULL;
     if (length > CP_CFG_MAX_BYTES)
         return cp_fail(CP_EINPUT, "%s: %zu bytes, a cfg has at most %d", name, length, CP_CFG_MAX_BYTES);
+    if (length >= 2 && (!memcmp(text, "\xff\xfe", 2) || !memcmp(text, "\xfe\xff", 2)))
+        return cp_fail(CP_EINPUT, "%s: is UTF-16, as its byte order mark says; save it as UTF-8 or plain text", name);
+    if (length >= 3 && !memcmp(text, "\xef\xbb\xbf", 3)) text += 3, length -= 3; /* a mark before UTF-8 means nothing */
     cp_status status = new_cfg(name, &c);
     if (status != CP_OK) return status;
     char *stripped = cp_alloc(CP_CFG_MAX_LINE, 1, "a line of the cfg");

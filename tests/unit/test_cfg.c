@@ -124,6 +124,18 @@ static void test_values_must_be_numbers(void **state)
     cp_cfg_free(cfg);
 }
 
+/* As editors on Windows leave it: a mark in front, CR LF. */
+static void test_windows_text(void **state)
+{
+    (void)state;
+    cp_cfg *cfg = parse("\xef\xbb\xbf[net]\r\nwidth=3\r\n\r\n# text\r\n[softmax]\r\n");
+    assert_int_equal(cp_cfg_sections(cfg), 2);
+    assert_string_equal(cp_cfg_type(cfg, 1), "softmax");
+    assert_string_equal(cp_cfg_string(cfg, 0, "width", NULL), "3");
+    assert_int_equal(cp_cfg_line(cfg, 1), 5);
+    cp_cfg_free(cfg);
+}
+
 static void test_form_is_refused(void **state)
 {
     (void)state;
@@ -135,9 +147,9 @@ static void test_form_is_refused(void **state)
     expect("[net]\n=3\n", "t.cfg: [net], line 2: '=3' is neither key=value nor a [section]");
     expect("[net\n", "t.cfg: line 1: '[net' is no section, [type] is needed");
     expect("[]\n", "t.cfg: line 1: '[]' is no section, [type] is needed");
-    expect("[net]\r\n", "t.cfg: line 1 ends in CR LF, which Darknet cannot read: convert the file to LF line ends");
-    expect("\xef\xbb\xbf[net]\n",
-           "t.cfg: line 1 starts with a byte order mark, which Darknet cannot read: remove it");
+    expect("[net]\na\r=1\r\n", "t.cfg: line 2 holds the byte 0x0d, a cfg is a text file");
+    expect_bytes("\xff\xfe[\0n\0e\0t\0]\0", 12,
+                 "t.cfg: is UTF-16, as its byte order mark says; save it as UTF-8 or plain text");
     expect("[net]\n\x1b[31mred=1\n", "t.cfg: line 2 holds the byte 0x1b, a cfg is a text file");
     expect_bytes("[net]\na=1\0b\n", 12, "t.cfg: line 2 holds the byte 0x00, a cfg is a text file");
 }
@@ -270,6 +282,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_reads_as_darknet_does), cmocka_unit_test(test_values_must_be_numbers),
+        cmocka_unit_test(test_windows_text),
         cmocka_unit_test(test_form_is_refused),       cmocka_unit_test(test_limits),
         cmocka_unit_test(test_set_and_prepare),       cmocka_unit_test(test_insert_renumbers),
         cmocka_unit_test(test_remove_renumbers),      cmocka_unit_test(test_write_and_read_back),
