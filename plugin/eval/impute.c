@@ -16,6 +16,7 @@ typedef struct {
     size_t h, w;
     size_t *index, n;    /* the unknowns' pixels */
     double *diagonal;    /* by unknown: the sum of its weights */
+    bool *inner;         /* by unknown: all eight neighbours are in the plane */
     double *work;        /* (5, h*w): solution, residual, direction, product, by pixel, 0 where known; right-hand side */
 } system_of;
 
@@ -28,11 +29,22 @@ static double weight_to(const system_of *s, size_t pixel, int dy, int dx, size_t
     return dy && dx ? 1 / 12. : 1 / 6.;
 }
 
-/* product = (D - W) of the unknowns times `direction`. */
+/* The weighted sum of the eight neighbours of a pixel that has all of them. */
+static double sum_around(const double *at, size_t w)
+{
+    const double *up = at - w, *down = at + w;
+    return (at[-1] + at[1] + up[0] + down[0]) / 6 + (up[-1] + up[1] + down[-1] + down[1]) / 12;
+}
+
+/* product = (D - W) of the unknowns times `direction`, which is 0 at the known pixels. */
 static void multiply(const system_of *s, const double *direction, double *product)
 {
     for (size_t i = 0; i < s->n; i++) {
         size_t pixel = s->index[i], other = 0;
+        if (s->inner[i]) {
+            product[pixel] = s->diagonal[i] * direction[pixel] - sum_around(direction + pixel, s->w);
+            continue;
+        }
         double sum = s->diagonal[i] * direction[pixel];
         for (int dy = -1; dy <= 1; dy++)
             for (int dx = -1; dx <= 1; dx++) {
@@ -106,20 +118,24 @@ cp_status cp_impute(const uint8_t *removed, size_t c, size_t h, size_t w, float 
     system_of s = {.removed = removed, .h = h, .w = w};
     s.index = cp_alloc(h * w, sizeof *s.index, "imputed pixels");
     s.diagonal = cp_alloc(h * w, sizeof *s.diagonal, "imputed pixels");
+    s.inner = cp_alloc(h * w, sizeof *s.inner, "imputed pixels");
     s.work = cp_alloc(h * w, 5 * sizeof *s.work, "imputed pixels");
-    cp_status status = s.index && s.diagonal && s.work ? CP_OK : CP_ERESOURCE;
+    cp_status status = s.index && s.diagonal && s.inner && s.work ? CP_OK : CP_ERESOURCE;
     for (size_t pixel = 0, other = 0; pixel < h * w && !status; pixel++) {
         if (!removed[pixel])
             continue;
         for (int dy = -1; dy <= 1; dy++)
             for (int dx = -1; dx <= 1; dx++)
                 s.diagonal[s.n] += weight_to(&s, pixel, dy, dx, &other);
+        size_t y = pixel / w, x = pixel % w;
+        s.inner[s.n] = y > 0 && y + 1 < h && x > 0 && x + 1 < w;
         s.index[s.n++] = pixel;
     }
     for (size_t k = 0; k < c && !status; k++)
         solve(&s, plane + k * h * w);
     cp_free(s.index);
     cp_free(s.diagonal);
+    cp_free(s.inner);
     cp_free(s.work);
     return status;
 }
