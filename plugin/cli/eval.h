@@ -67,13 +67,15 @@ typedef struct {
     cp_attribution_call call; /* frame, response, target and box are the caller's; path and score are set by cp_eval_prepare */
     float *signed_score, *score; /* (N) of NeuronMCT in the call's frame; magnitudes */
     cp_path *path;
+    double scoring; /* seconds that the scores took */
 } cp_eval_maker;
 
 /* Room for scores and path; to be freed in any case. */
 cp_status cp_eval_maker_open(cp_session *session, const cp_attribution_call *call, cp_eval_maker *maker);
 /* Scores the neurons of what call.frame holds. Before the first map and whenever the frame has run another image. */
 cp_status cp_eval_maker_score(cp_eval_maker *maker);
-/* map: (H,W), magnitudes where the method's sign is but a direction, blurred. seconds, without blurring: may be NULL. */
+/* map: (H,W), magnitudes where the method's sign is but a direction, blurred. seconds, with the
+ * scores where a path is read, without blurring: may be NULL. */
 cp_status cp_eval_make_map(cp_eval_maker *maker, const cp_eval_map *which, float *map, double *seconds);
 void cp_eval_maker_free(cp_eval_maker *maker);
 

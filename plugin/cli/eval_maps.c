@@ -34,9 +34,11 @@ void cp_eval_maker_free(cp_eval_maker *maker)
 cp_status cp_eval_maker_score(cp_eval_maker *maker)
 {
     size_t n = cp_model_neuron_count(maker->session->model);
+    double began = cp_seconds();
     cp_status status = cp_score_mct(maker->call.frame, maker->call.image, maker->call.response, true, maker->signed_score);
     for (size_t i = 0; i < n && !status; i++)
         maker->score[i] = fabsf(maker->signed_score[i]);
+    maker->scoring = cp_seconds() - began;
     return status;
 }
 
@@ -58,7 +60,7 @@ cp_status cp_eval_make_map(cp_eval_maker *maker, const cp_eval_map *which, float
     for (size_t i = 0; i < s->h * s->w && !status && which->method->magnitude; i++)
         map[i] = fabsf(map[i]);
     if (seconds)
-        *seconds = cp_seconds() - began;
+        *seconds = cp_seconds() - began + (which->method->reads_path ? maker->scoring : 0);
     if (!status && which->blur > 0)
         status = cp_eval_smooth(map, s->w, &maker->call.target->placement, which->blur);
     return status ? cp_fail_prefix(status, "%s", which->name) : CP_OK;

@@ -28,7 +28,7 @@ const cp_eval_metric_row cp_eval_metrics[CP_EVAL_METRICS] = {
     [CP_EVAL_NECESSITY] = {"necessity", "share of the response that is lost without the path", 1, false},
     [CP_EVAL_CPR] = {"cpr", "area under the share of the response that the k best neurons keep, over k", 1, false},
     [CP_EVAL_CMD] = {"cmd", "area under the distance of that share from 1", -1, false},
-    [CP_EVAL_SECONDS] = {"seconds", "time for the map", -1, true},
+    [CP_EVAL_SECONDS] = {"seconds", "time for the map, with the scores of a path", -1, true},
 };
 
 static cp_status unknown_map(const char *name)
