@@ -85,6 +85,8 @@ static cp_status run(int argc, char **argv)
         return show_help(command, options.n_arguments, options.arguments);
     if (status)
         return status;
+    if (options.quiet)
+        cp_set_notice(NULL);
     cp_set_lineage((cp_lineage)options.host);
     cp_cfg_set_lenient(options.keys == CP_KEYS_LENIENT);
     return command->run(&options);

@@ -144,7 +144,7 @@ static cp_status open_names(cp_session *s, const char *data_path)
         status = cp_names_read(path, classes, &s->names);
     if (!status && data && data->classes && classes && data->classes != classes)
         cp_note(s, "%s: classes=%d, but %s has %d classes", data_path, data->classes, s->cfg_path, classes);
-    else if (!status && s->names && !data && classes && s->names->n > (size_t)classes)
+    if (!status && s->names && classes && cp_names_beyond(s->names, classes))
         cp_note(s, "names: %s has %zu names, %s has %d classes: the first %d are used", path, s->names->n, s->cfg_path,
                 classes, classes);
     cp_data_free(data);
