@@ -228,6 +228,10 @@ const cp_option cp_option_table[] = {
            .initial = "auto"),
     CHOICE("keys", CP_GROUP_RUN, keys, keys,
            "keys of the cfg that no Darknet has in such a section are an error, or a warning", .initial = "strict"),
+    INT("exif", CP_GROUP_RUN, exif, "0|1", 0, 1,
+        "1: photos are turned upright as their EXIF data says, as Darknet does that was built with OpenCV; 0: they stay as "
+        "stored, as in other builds",
+        .initial = "1"),
     FLAG("nogpu", CP_GROUP_RUN, nogpu, "stay on the CPU"),
     FLAG("dont_show", CP_GROUP_RUN, accepted, "accepted for habit's sake, nothing is ever shown in a window"),
     FLAG("ext_output", CP_GROUP_RUN, accepted, "accepted for habit's sake, boxes are always printed"),
@@ -236,7 +240,7 @@ const cp_option cp_option_table[] = {
 const int cp_option_count = sizeof cp_option_table / sizeof *cp_option_table;
 
 /* Options that every command takes. */
-static const char common[] = "json quiet threads mem i host keys nogpu dont_show ext_output h";
+static const char common[] = "json quiet threads mem i host keys exif nogpu dont_show ext_output h";
 
 bool cp_has_word(const char *list, const char *word)
 {
