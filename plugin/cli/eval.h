@@ -14,6 +14,7 @@ typedef struct {
     const cp_attribution *method;
     double sparsity; /* NAN: by the mass of the scores */
     double blur;     /* share of the photo's longer side */
+    bool keeps_sign; /* no magnitudes, even where the sign is but a direction */
 } cp_eval_map;
 
 /* The tests, in the order of the tables. */
@@ -69,6 +70,11 @@ typedef struct {
     cp_path *path;
     double scoring; /* seconds that the scores took */
 } cp_eval_maker;
+
+/* The predicted box of a detection, in pixels of the network input. */
+cp_map_box cp_eval_box(const cp_session *session, const cp_item *item, const cp_detection *detection);
+/* A box of the photo, by its corner and size in photo pixels, likewise. */
+cp_map_box cp_eval_box_in_input(const cp_placement *placement, double x, double y, double w, double h);
 
 /* Room for scores and path; to be freed in any case. */
 cp_status cp_eval_maker_open(cp_session *session, const cp_attribution_call *call, cp_eval_maker *maker);

@@ -9,6 +9,19 @@
 enum { NEIGHBOURS = 10 };
 static const double RADIUS = .02; /* of an input in [0,1] */
 
+cp_map_box cp_eval_box_in_input(const cp_placement *at, double x, double y, double w, double h)
+{
+    double sx = (double)at->w / (double)at->photo_w, sy = (double)at->h / (double)at->photo_h;
+    return (cp_map_box){(double)at->x + x * sx, (double)at->y + y * sy, w * sx, h * sy};
+}
+
+cp_map_box cp_eval_box(const cp_session *s, const cp_item *item, const cp_detection *detection)
+{
+    double x, y, w, h;
+    cp_detection_rectangle(s, item, detection, &x, &y, &w, &h);
+    return cp_eval_box_in_input(&item->placement, x, y, w, h);
+}
+
 cp_status cp_eval_maker_open(cp_session *s, const cp_attribution_call *call, cp_eval_maker *maker)
 {
     size_t n = cp_model_neuron_count(s->model);
@@ -57,7 +70,7 @@ cp_status cp_eval_make_map(cp_eval_maker *maker, const cp_eval_map *which, float
     cp_status status = which->method->reads_path ? select_path(maker, which) : CP_OK;
     if (!status)
         status = which->method->run(&maker->call, map);
-    for (size_t i = 0; i < s->h * s->w && !status && which->method->magnitude; i++)
+    for (size_t i = 0; i < s->h * s->w && !status && which->method->magnitude && !which->keeps_sign; i++)
         map[i] = fabsf(map[i]);
     if (seconds)
         *seconds = cp_seconds() - began + (which->method->reads_path ? maker->scoring : 0);

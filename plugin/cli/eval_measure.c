@@ -32,12 +32,6 @@ typedef struct {
 
 /* ---------------------------------------------------------------- boxes */
 
-static cp_map_box in_input(const cp_placement *at, double x, double y, double w, double h)
-{
-    double sx = (double)at->w / (double)at->photo_w, sy = (double)at->h / (double)at->photo_h;
-    return (cp_map_box){(double)at->x + x * sx, (double)at->y + y * sy, w * sx, h * sy};
-}
-
 /* The label of the detection's class that overlaps it most, if by SAME_BOX; -1: none does. */
 static int find_label(const cp_label *label, size_t n, const cp_detection *d)
 {
@@ -55,7 +49,7 @@ static int find_label(const cp_label *label, size_t n, const cp_detection *d)
 static cp_map_box box_of_label(const cp_placement *at, const cp_label *l)
 {
     double w = (double)at->photo_w, h = (double)at->photo_h;
-    return in_input(at, (l->x - l->w / 2) * w, (l->y - l->h / 2) * h, l->w * w, l->h * h);
+    return cp_eval_box_in_input(at, (l->x - l->w / 2) * w, (l->y - l->h / 2) * h, l->w * w, l->h * h);
 }
 
 static cp_status take_labels(const cp_placement *at, const cp_label *label, size_t n, const cp_detection *d, job *j)
@@ -271,11 +265,9 @@ static cp_status start(job *j)
 
 static cp_status find_boxes(job *j, const cp_item *item, const cp_detection *d, cp_map_box *predicted)
 {
-    double x, y, w, h;
     if (!d)
         return CP_OK;
-    cp_detection_rectangle(j->session, item, d, &x, &y, &w, &h);
-    j->box = *predicted = in_input(&item->placement, x, y, w, h);
+    j->box = *predicted = cp_eval_box(j->session, item, d);
     j->box_from = "predicted";
     return find_true_box(j->session, item, d, j);
 }

@@ -1,6 +1,7 @@
 /* Every option of every command. A new option is a row here, a field in cp_options and a word in its commands' rows; a
  * new method is a row below and one in cli/methods.c. */
 #include "cli/options.h"
+#include "eval/attribution.h"
 
 #include <string.h>
 
@@ -38,7 +39,7 @@ const cp_method_text cp_method_texts[] = {
     {"dgr-random", "dgr whose gates start at random"},
     {"random", "neurons in random order, to compare with"},
     {"active", "all neurons that are not zero, whatever the sparsity"},
-    {"gradient", "no path: the plain gradient of the whole network"},
+    {"gradient", "no path: the plain gradient of the whole network, all channels"},
     {0},
 };
 
@@ -286,12 +287,20 @@ cp_option cp_option_in(const cp_command *command, const cp_option *option)
     return here;
 }
 
+const cp_method_text *cp_method_text_find(const char *name)
+{
+    for (const cp_method_text *row = cp_method_texts; row->name; row++)
+        if (!strcmp(row->name, name))
+            return row;
+    return NULL;
+}
+
 bool cp_method_known(const cp_command *command, const char *method)
 {
     for (const cp_method_text *row = cp_method_texts; row->name; row++)
         if (!strcmp(row->name, method))
             return command->plain || row[1].name;
-    return false;
+    return command->plain && cp_attribution_find(method);
 }
 
 const char *cp_option_values(const cp_command *command, const cp_option *option, char *text, size_t size)
@@ -306,6 +315,9 @@ const char *cp_option_values(const cp_command *command, const cp_option *option,
          row++)
         if (cp_method_known(command, row->name))
             used += (size_t)snprintf(text + used, size - used, "%s%s", used ? "|" : "", row->name);
+    for (const cp_attribution *map = cp_attributions; option->kind == CP_OPTION_METHOD && command->plain && map->name; map++)
+        if (!cp_method_text_find(map->name) && used < size)
+            used += (size_t)snprintf(text + used, size - used, "|%s", map->name);
     return text;
 }
 

@@ -126,5 +126,55 @@ class Eval(FolderTest):
         self.assertIn("layer 400", self.refused(*run, "-methods", "gradcam", "-layer", "400"))
 
 
+class Grad(FolderTest):
+    def plane(self, *arguments):
+        self.done("grad", *arguments, "-no-picture", "-out", "m")
+        return numpy.load(self.path("m.npy"))
+
+    def test_every_map_by_name(self):
+        names = ("contribution", "contribution-all", "contribution-coarse", "contribution-restricted", "pathway",
+                 "pathway-zeroed", "inputmct", "inputintgrad", "smoothgrad", "gbp", "gradcam", "layercam", "odam", "eigencam",
+                 "occlusion", "rise", "centre", "box", "cell")
+        seen = set()
+        for name in names:
+            plane = self.plane(*YOLO, "photo.png", "-thresh", ".2", "-method", name)
+            self.assertEqual(plane.shape[0], 1)
+            self.assertTrue(numpy.isfinite(plane).all())
+            if plane.any():
+                seen.add(plane.tobytes())
+        self.assertGreaterEqual(len(seen), len(names) - 3)
+
+    def test_agrees_with_the_maps_that_have_other_ways(self):
+        self.done("explain", *RESNET, "photo.png", "-no-picture", "-out", "e")
+        self.assertTrue((self.plane(*RESNET, "photo.png", "-method", "contribution")[0]
+                         == numpy.load(self.path("e.heat.npy"))[0]).all())
+        self.done("grad", *RESNET, "photo.png", "-no-picture", "-sparsity", ".9", "-out", "g")
+        full = numpy.load(self.path("g.npy"))
+        largest = numpy.take_along_axis(full, numpy.abs(full).argmax(0)[None], 0)
+        self.assertTrue((self.plane(*RESNET, "photo.png", "-method", "pathway", "-sparsity", ".9") == largest).all())
+
+    def test_a_layer_for_the_class_activation_maps(self):
+        chosen = self.plane(*RESNET, "photo.png", "-method", "gradcam")
+        self.assertFalse((chosen == self.plane(*RESNET, "photo.png", "-method", "gradcam", "-layer", "2")).all())
+
+    def test_a_sweep_and_pictures(self):
+        self.done("grad", *RESNET, "photo.png", "-method", "contribution", "-sparsity", ".5,.9", "-out", "s")
+        self.assertEqual([f for f in self.files() if f.startswith("s")], ["s-0.5.npy", "s-0.5.png", "s-0.9.npy", "s-0.9.png"])
+        for picture in ("heat", "signed"):
+            self.done("grad", *RESNET, "photo.png", "-method", "gbp", "-picture", picture, "-out", picture)
+        line = json.loads(self.done("grad", *RESNET, "photo.png", "-method", "gradcam", "-json", "-out", "j").out)
+        self.assertEqual(line["grad"]["method"], "gradcam")
+
+    def test_what_does_not_go_together(self):
+        for arguments, words in ((("-method", "gradcan"), "did you mean gradcam"), (("-method", "gbp", "-sparsity", ".9"), "no path"),
+                                 (("-method", "gbp", "-layer", "2"), "-layer does nothing"),
+                                 (("-method", "gbp", "-offpath", "zeroed"), "-offpath"), (("-method", "box"), "no detection"),
+                                 (("-method", "gradcam", "-layer", "99"), "layer 99")):
+            result = self.critpath("grad", *RESNET, "photo.png", *arguments, "-out", "w")
+            self.assertEqual(result.code, 2, arguments)
+            self.assertIn(words, result.err)
+        self.assertIn("Grad-CAM", self.critpath("grad", "-h", "gradcam").out)
+
+
 if __name__ == "__main__":
     main()
