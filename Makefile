@@ -32,7 +32,7 @@ endif
 MAKEFLAGS += --no-print-directory
 
 # Groups of tools/packages; pip, where the Python in PATH has none.
-INSTALL = $(if $(filter 0,$(PACKAGES)),@:,tools/install-packages) build $(if $(filter 0,$(ONEDNN)),,onednn)
+INSTALL = $(if $(filter 0,$(PACKAGES)),@:,tools/install-packages) build formats $(if $(filter 0,$(ONEDNN)),,onednn)
 PIP = $(shell python3 -m pip --version >/dev/null 2>&1 || echo pip)
 
 TREE = $(BUILD)/darknet-src

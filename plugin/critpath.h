@@ -120,7 +120,8 @@ typedef struct {
  * when nothing is left of it. */
 cp_status cp_place_photo(size_t w, size_t h, size_t net_w, size_t net_h, bool letterbox, cp_placement *placement);
 /* Darknet's own preprocessing of an 8-bit RGB photo (interleaved, w*h*3 bytes): [0,1], bilinear, letterboxed as
- * `classifier predict` and `detector test` do; letterbox = false stretches. input: (3,H,W) floats. */
+ * `classifier predict` and `detector test` do; letterbox = false stretches. input: (C,H,W)
+ * floats, C 3, or 1 for the photo's grey; another C is CP_EINPUT. */
 cp_status cp_model_prepare(const cp_model *model, const uint8_t *rgb, size_t w, size_t h, bool letterbox, float *input,
                            cp_placement *placement);
 

@@ -4,7 +4,6 @@
 
 #include "engine/memory.h"
 #include "io/error.h"
-#include "io/file.h"
 #include "io/image.h"
 #include "io/progress.h"
 
@@ -28,28 +27,20 @@ static cp_status add_picture(cp_valid_list *v, const char *list, int classes, ch
 cp_status cp_valid_list_read(const char *list, const char *data_path, int classes, cp_valid_list *v)
 {
     cp_data *data = NULL;
-    unsigned char *text = NULL;
-    size_t bytes, lines = 1;
     *v = (cp_valid_list){0};
     cp_status status = cp_data_read(data_path, &data);
     if (!status && !data->labels)
         status = cp_fail(CP_EINPUT, "%s: has no labels=, which say a picture's class", data_path);
     if (!status) status = cp_names_read(data->labels, classes, &v->labels);
-    if (!status) status = cp_file_read(list, "list of pictures", MAX_LIST_BYTES, &text, &bytes);
+    if (!status) status = cp_lines_read(list, "list of pictures", MAX_LIST_BYTES, 0, &v->lines);
     if (status) goto done;
-    for (size_t i = 0; i < bytes; i++) lines += text[i] == '\n';
-    v->pictures = cp_alloc(lines, sizeof *v->pictures, "list of pictures");
-    v->truth = cp_alloc(lines, sizeof *v->truth, "list of pictures");
+    v->pictures = cp_alloc(v->lines.n, sizeof *v->pictures, "list of pictures");
+    v->truth = cp_alloc(v->lines.n, sizeof *v->truth, "list of pictures");
     v->present = cp_alloc((size_t)classes, sizeof *v->present, "list of pictures");
-    v->text = (char *)text;
-    text = NULL;
     if (!v->pictures || !v->truth || !v->present) status = CP_ERESOURCE;
-    char *rest = v->text;
-    for (char *line; !status && (line = strsep(&rest, "\r\n"));)
-        if (*line) status = add_picture(v, list, classes, line);
+    for (size_t i = 0; !status && i < v->lines.n; i++) status = add_picture(v, list, classes, v->lines.line[i]);
     if (!status && !v->n) status = cp_fail(CP_EINPUT, "%s: names no picture", list);
 done:
-    cp_free(text);
     cp_data_free(data);
     if (status) cp_valid_list_free(v);
     return status;
@@ -61,7 +52,7 @@ void cp_valid_list_free(cp_valid_list *v)
     cp_free(v->pictures);
     cp_free(v->truth);
     cp_free(v->present);
-    cp_free(v->text);
+    cp_lines_free(&v->lines);
     *v = (cp_valid_list){0};
 }
 

@@ -2,12 +2,13 @@
 #ifndef CP_CLI_ACCURACY_H
 #define CP_CLI_ACCURACY_H
 
+#include "io/lines.h"
 #include "model/names.h"
 
 /* Pictures and their classes. */
 typedef struct {
     cp_names *labels; /* a picture is of the first whose text is in its path */
-    char *text;       /* behind `pictures` */
+    cp_lines lines;   /* behind `pictures` */
     char **pictures;
     int *truth;
     bool *present;    /* by class: some picture is of it */

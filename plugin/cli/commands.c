@@ -29,6 +29,13 @@ static const cp_option_change path_changes[] = {
     {.option = "out", .meaning = "PREFIX.path.npz; several images: PREFIX-STEM; a folder: PREFIX/STEM",
      .otherwise = "STEM.critpath; with -score the stem of that file"},
     {0}};
+static const cp_option_change grad_changes[] = {
+    {.option = "method", .value = "METHOD", .meaning = "how neurons are scored, or which map; listed below"},
+    {.option = "layer", .methods = "gradcam layercam odam eigencam"},
+    {.option = "mass",
+     .methods = "mct intgrad ablation shapley contribution contribution-all contribution-coarse "
+                "contribution-restricted pathway pathway-zeroed"},
+    {0}};
 static const cp_option_change compare_changes[] = {
     {.option = "sparsity",
      .value = "S[,S...]",
@@ -93,10 +100,10 @@ const cp_command cp_commands[] = {
      "Writes PREFIX.path.npz: one bool array (C,H,W) per neuron layer, and meta.json. With -score no image is needed.",
      SIGNS "-sparsity .9,.99 -out cross", cp_run_path, .changes = path_changes},
     {"grad", IMAGES, "The pathway gradient: how the response changes with each pixel through the path alone.",
-     SELECTION RESPONSE "path offpath " PICTURE "no-picture out gpus",
+     SELECTION RESPONSE "path offpath layer " PICTURE "no-picture out gpus",
      "Writes PREFIX.npy (float32, C,H,W of the network input) and PREFIX.png. -method gradient is the plain gradient "
-     "of the whole network. A path file brings its response along, unless -class, -box or -unit names one.",
-     SIGNS "-path cross.path.npz -out map", cp_run_grad, .plain = true, .changes = NULL},
+     "of the whole network; -method gradcam and other maps give PREFIX.npy one plane, (1,H,W). A path file brings its response along, unless -class, -box or -unit names one.",
+     SIGNS "-path cross.path.npz -out map", cp_run_grad, .plain = true, .changes = grad_changes},
     {"picture", "<map.npy> <photo>", "Draw the picture of a map again, from files, without a network.",
      PICTURE "letterbox out",
      "Takes PREFIX.heat.npy, PREFIX.npy, or any float32 array over a network input: (H,W) is heat, (2,H,W) heat and "

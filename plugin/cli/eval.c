@@ -34,11 +34,26 @@ static cp_status measure_responses(cp_session *s, cp_item *item, const job *j, j
     return status;
 }
 
+/* That the ledger's line of this place in the list is of this photo, and not of the one that stood there in another list. */
+static cp_status check_line(const cp_ledger *ledger, const cp_item *item)
+{
+    for (size_t k = 0; k < cp_ledger_count(ledger); k++) {
+        const json_t *record = cp_ledger_at(ledger, k);
+        const char *sha256 = json_string_value(json_object_get(record, "sha256"));
+        const char *image = json_string_value(json_object_get(record, "image"));
+        if (cp_ledger_index(ledger, k) != item->index || (sha256 && !strcmp(sha256, item->sha256)))
+            continue;
+        return cp_fail(CP_EINPUT, "-resume: image %zu of the list is %s, the results have %s there", item->index + 1, item->path,
+                       image ? image : "another");
+    }
+    return CP_OK;
+}
+
 static cp_status eval_image(cp_session *s, cp_item *item, void *user)
 {
     job *j = user;
     if (cp_ledger_has(j->ledger, item->index))
-        return CP_OK;
+        return check_line(j->ledger, item);
     json_t *record = json_object(), *responses = json_array();
     int bad = cp_json_set(record, "image", cp_json_text(item->path));
     bad |= cp_json_set(record, "sha256", cp_json_text(item->sha256));
@@ -69,6 +84,7 @@ static json_t *manifest_of(const cp_session *s, const cp_eval_plan *plan)
     bad |= cp_json_set(m, "thresh", cp_json_real(o->thresh));
     bad |= cp_json_set(m, "nms", cp_json_real(o->nms));
     bad |= cp_json_set(m, "mass", cp_json_real(o->mass));
+    bad |= cp_json_set(m, "layer", json_integer(o->layer));
     bad |= cp_json_set(m, "letterbox", json_integer(o->letterbox));
     bad |= cp_json_set(m, "seed", json_integer(o->seed));
     if (!bad)

@@ -14,6 +14,7 @@ typedef struct {
     const cp_attribution *method;
     double sparsity; /* NAN: by the mass of the scores */
     double blur;     /* share of the photo's longer side */
+    bool keeps_sign; /* no magnitudes, even where the sign is but a direction */
 } cp_eval_map;
 
 /* The tests, in the order of the tables. */
@@ -28,8 +29,15 @@ typedef enum {
     CP_EVAL_LIFT,
     CP_EVAL_POINTING,
     CP_EVAL_RANKING,
+    CP_EVAL_COMPACTNESS,
+    CP_EVAL_CONFUSION,
     CP_EVAL_GINI,
     CP_EVAL_ENTROPY,
+    CP_EVAL_SENSITIVITY,
+    CP_EVAL_SUFFICIENCY,
+    CP_EVAL_NECESSITY,
+    CP_EVAL_CPR,
+    CP_EVAL_CMD,
     CP_EVAL_SECONDS,
     CP_EVAL_METRICS
 } cp_eval_metric;
@@ -53,6 +61,33 @@ typedef struct {
 cp_status cp_eval_plan_read(const cp_session *session, cp_eval_plan *plan);
 /* The part of the ledger's manifest that the plan is; NULL: out of memory. */
 json_t *cp_eval_plan_json(const cp_eval_plan *plan);
+
+/* Makes the maps of one response, as the plan has them. */
+typedef struct {
+    cp_session *session;
+    cp_attribution_call call; /* frame, response, target and box are the caller's; path and score are set by cp_eval_prepare */
+    float *signed_score, *score; /* (N) of NeuronMCT in the call's frame; magnitudes */
+    cp_path *path;
+    double scoring; /* seconds that the scores took */
+} cp_eval_maker;
+
+/* The predicted box of a detection, in pixels of the network input. */
+cp_map_box cp_eval_box(const cp_session *session, const cp_item *item, const cp_detection *detection);
+/* A box of the photo, by its corner and size in photo pixels, likewise. */
+cp_map_box cp_eval_box_in_input(const cp_placement *placement, double x, double y, double w, double h);
+
+/* Room for scores and path; to be freed in any case. */
+cp_status cp_eval_maker_open(cp_session *session, const cp_attribution_call *call, cp_eval_maker *maker);
+/* Scores the neurons of what call.frame holds. Before the first map and whenever the frame has run another image. */
+cp_status cp_eval_maker_score(cp_eval_maker *maker);
+/* map: (H,W), magnitudes where the method's sign is but a direction, blurred. seconds, with the
+ * scores where a path is read, without blurring: may be NULL. */
+cp_status cp_eval_make_map(cp_eval_maker *maker, const cp_eval_map *which, float *map, double *seconds);
+void cp_eval_maker_free(cp_eval_maker *maker);
+
+/* Max-sensitivity (Yeh et al. 2019) of each map: the largest |map(x + d) - map(x)| / |map(x)| over ten d, drawn uniformly from
+ * [-.02, .02] for each value of the input. sensitivity: (plan->n_maps); NAN for a map that is zero or cannot be made. */
+cp_status cp_eval_sensitivity(const cp_eval_maker *maker, const cp_eval_plan *plan, double *sensitivity);
 
 /* Every map of one response by every test, as the object of a ledger line's "responses". */
 cp_status cp_eval_measure(cp_session *session, const cp_item *item, const cp_subject *subject, const cp_eval_plan *plan,

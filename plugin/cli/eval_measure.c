@@ -2,11 +2,15 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "cli/eval.h"
+#include "eval/complexity.h"
+#include "eval/sufficiency.h"
 #include "io/error.h"
 #include "io/json.h"
 #include "model/labels.h"
+#include "score/random.h"
 
 enum { LERF_POINTS = 10, ROAD_POINTS = 50 };
 static const double SAME_BOX = .5; /* least IoU of a true box with the one predicted */
@@ -15,44 +19,67 @@ static const double SAME_BOX = .5; /* least IoU of a true box with the one predi
 typedef struct {
     cp_session *session;
     const cp_eval_plan *plan;
-    cp_attribution_call call;
+    cp_eval_maker maker;
     cp_map_box box;       /* the true one or, without labels, the predicted one */
     const char *box_from; /* NULL: there is none */
+    cp_map_box *others;   /* of a true box: those of the photo's other objects */
+    size_t n_others;
     double probability;   /* of the whole photo */
-    float *signed_score, *score, *map;
-    cp_path *path;
+    double sensitivity[CP_EVAL_MAPS];
+    cp_ranking_faithfulness ranking;
+    float *map;
 } job;
 
 /* ---------------------------------------------------------------- boxes */
 
-static cp_map_box in_input(const cp_placement *at, double x, double y, double w, double h)
+/* The label of the detection's class that overlaps it most, if by SAME_BOX; -1: none does. */
+static int find_label(const cp_label *label, size_t n, const cp_detection *d)
 {
-    double sx = (double)at->w / (double)at->photo_w, sy = (double)at->h / (double)at->photo_h;
-    return (cp_map_box){(double)at->x + x * sx, (double)at->y + y * sy, w * sx, h * sy};
+    int found = -1;
+    double best = SAME_BOX;
+    for (size_t i = 0; i < n; i++) {
+        const cp_label *l = &label[i];
+        double overlap = cp_box_overlap(l->x, l->y, l->w, l->h, d->x, d->y, d->w, d->h);
+        if (l->class_id == d->class_id && overlap >= best)
+            found = (int)i, best = overlap;
+    }
+    return found;
 }
 
-/* The label of the detection's class that overlaps it most, if by SAME_BOX. No label file: no true box. */
+static cp_map_box box_of_label(const cp_placement *at, const cp_label *l)
+{
+    double w = (double)at->photo_w, h = (double)at->photo_h;
+    return cp_eval_box_in_input(at, (l->x - l->w / 2) * w, (l->y - l->h / 2) * h, l->w * w, l->h * h);
+}
+
+static cp_status take_labels(const cp_placement *at, const cp_label *label, size_t n, const cp_detection *d, job *j)
+{
+    int own = find_label(label, n, d);
+    if (own < 0)
+        return CP_OK;
+    j->box = box_of_label(at, &label[own]);
+    j->box_from = "true";
+    if (!(j->others = cp_alloc(n, sizeof *j->others, "boxes")))
+        return CP_ERESOURCE;
+    for (size_t i = 0; i < n; i++)
+        if (i != (size_t)own)
+            j->others[j->n_others++] = box_of_label(at, &label[i]);
+    return CP_OK;
+}
+
+/* No label file: no true box. One that cannot be read is an error, since a table of predicted boxes is another one. */
 static cp_status find_true_box(const cp_session *s, const cp_item *item, const cp_detection *d, job *j)
 {
     char *path = cp_labels_path(item->path);
     cp_label *label = NULL;
     size_t n = 0;
-    double best = SAME_BOX, photo_w = (double)item->placement.photo_w, photo_h = (double)item->placement.photo_h;
     if (!path)
         return CP_ERESOURCE;
-    cp_status status = cp_labels_read(path, cp_model_classes(s->model), &label, &n);
-    if (status == CP_EINPUT)
-        status = CP_OK, n = 0;
-    for (size_t i = 0; i < n && !status; i++) {
-        const cp_label *l = &label[i];
-        double overlap = cp_box_overlap(l->x, l->y, l->w, l->h, d->x, d->y, d->w, d->h);
-        if (l->class_id != d->class_id || overlap < best)
-            continue;
-        best = overlap;
-        j->box = in_input(&item->placement, (l->x - l->w / 2) * photo_w, (l->y - l->h / 2) * photo_h, l->w * photo_w,
-                          l->h * photo_h);
-        j->box_from = "true";
-    }
+    cp_status status = CP_OK;
+    if (!access(path, F_OK))
+        status = cp_labels_read(path, cp_model_classes(s->model), &label, &n);
+    if (!status)
+        status = take_labels(&item->placement, label, n, d, j);
     cp_free(label);
     cp_free(path);
     return status;
@@ -67,10 +94,10 @@ static cp_status follow(const job *j, const float *map, cp_degrade_options optio
     options.run.memory = o->mem;
     options.fractions = fractions;
     options.n = n;
-    options.seed = (uint64_t)o->seed;
+    options.seed = j->maker.call.seed;
     for (int c = 0; c < 4; c++)
         options.mean[c] = NAN;
-    return cp_degrade(j->session->model, j->session->input, map, j->call.target, &options, curve);
+    return cp_degrade(j->session->model, j->session->input, map, j->maker.call.target, &options, curve);
 }
 
 static json_t *curve_json(const double *curve, int n)
@@ -133,34 +160,13 @@ static cp_status measure_road(const job *j, const float *map, double *value)
     return status;
 }
 
-static int ascending(const void *a, const void *b)
-{
-    float p = *(const float *)a, q = *(const float *)b;
-    return p < q ? -1 : p > q;
-}
-
-/* Of what lies on the photo and is above zero. */
 static cp_status measure_complexity(const job *j, const float *map, double *value)
 {
-    const cp_placement *at = &j->call.target->placement;
-    size_t n = 0;
-    double sum = 0, weighted = 0, entropy = 0;
-    float *mass = cp_alloc(at->w * at->h, sizeof *mass, "complexity");
-    if (!mass)
-        return CP_ERESOURCE;
-    for (size_t y = at->y; y < at->y + at->h; y++)
-        for (size_t x = at->x; x < at->x + at->w; x++)
-            sum += mass[n++] = fmaxf(map[y * j->session->w + x], 0);
-    qsort(mass, n, sizeof *mass, ascending);
-    for (size_t i = 0; i < n; i++) {
-        double share = mass[i] / sum;
-        weighted += ((double)(n - i) - .5) * mass[i];
-        entropy -= share > 0 ? share * log2(share) : 0;
-    }
-    value[CP_EVAL_GINI] = sum > 0 ? 1 - 2 * weighted / ((double)n * sum) : NAN;
-    value[CP_EVAL_ENTROPY] = sum > 0 ? entropy : NAN;
-    cp_free(mass);
-    return CP_OK;
+    cp_complexity found;
+    cp_status status = cp_complexity_of(map, j->session->w, &j->maker.call.target->placement, &found);
+    value[CP_EVAL_GINI] = found.gini;
+    value[CP_EVAL_ENTROPY] = found.entropy;
+    return status;
 }
 
 static cp_status measure_place(const job *j, const float *map, double *value)
@@ -168,46 +174,46 @@ static cp_status measure_place(const job *j, const float *map, double *value)
     cp_localisation found;
     if (!j->box_from)
         return CP_OK;
-    cp_status status = cp_localise(map, j->session->h, j->session->w, &j->call.target->placement, &j->box, &found);
+    cp_status status = cp_localise(map, j->session->h, j->session->w, &j->maker.call.target->placement, &j->box, &found);
     value[CP_EVAL_ENERGY] = found.energy;
     value[CP_EVAL_LIFT] = found.lift;
     value[CP_EVAL_RANKING] = found.ranking;
+    value[CP_EVAL_COMPACTNESS] = found.compactness;
+    if (j->others)
+        value[CP_EVAL_CONFUSION] = cp_localise_confusion(map, j->session->w, &j->maker.call.target->placement, &j->box, j->others,
+                                                         j->n_others);
     value[CP_EVAL_POINTING] = isnan(found.energy) ? NAN : found.pointing;
+    return status;
+}
+
+/* The path is that of the map made last. CPR and CMD are the ranking's, the same for every path of it. */
+static cp_status measure_path(const job *j, const cp_eval_map *m, double *value)
+{
+    const bool *wanted = j->plan->metric;
+    const cp_attribution_call *call = &j->maker.call;
+    cp_sufficiency found = {NAN, NAN};
+    cp_status status = CP_OK;
+    if (!m->method->reads_path)
+        return CP_OK;
+    if (wanted[CP_EVAL_SUFFICIENCY] || wanted[CP_EVAL_NECESSITY])
+        status = cp_sufficiency_of(call->frame, call->image, call->response, call->path, &call->run, &found);
+    value[CP_EVAL_SUFFICIENCY] = found.sufficiency;
+    value[CP_EVAL_NECESSITY] = found.necessity;
+    value[CP_EVAL_CPR] = j->ranking.cpr;
+    value[CP_EVAL_CMD] = j->ranking.cmd;
     return status;
 }
 
 /* ---------------------------------------------------------------- maps */
 
-static cp_status select_path(job *j, const cp_eval_map *m)
+static cp_status measure_map(job *j, int i, json_t *maps)
 {
-    cp_selection selection;
-    if (isnan(m->sparsity))
-        return cp_path_select_mass(j->path, j->score, j->session->options->mass, 0, &selection);
-    return cp_path_select(j->path, j->score, m->sparsity, 0, &selection);
-}
-
-static cp_status make_map(job *j, const cp_eval_map *m, double *seconds)
-{
-    cp_session *s = j->session;
-    double began = cp_seconds();
-    cp_status status = m->method->reads_path ? select_path(j, m) : CP_OK;
-    if (!status)
-        status = m->method->run(&j->call, j->map);
-    for (size_t i = 0; i < s->h * s->w && !status && m->method->magnitude; i++)
-        j->map[i] = fabsf(j->map[i]);
-    *seconds = cp_seconds() - began;
-    if (!status && m->blur > 0)
-        status = cp_eval_smooth(j->map, s->w, &j->call.target->placement, m->blur);
-    return status;
-}
-
-static cp_status measure_map(job *j, const cp_eval_map *m, json_t *maps)
-{
+    const cp_eval_map *m = &j->plan->map[i];
     double value[CP_EVAL_METRICS];
     json_t *object = json_object();
     for (int k = 0; k < CP_EVAL_METRICS; k++)
         value[k] = NAN;
-    cp_status status = make_map(j, m, &value[CP_EVAL_SECONDS]);
+    cp_status status = cp_eval_make_map(&j->maker, m, j->map, &value[CP_EVAL_SECONDS]);
     if (!status)
         status = measure_curves(j, j->map, value, object);
     if (!status)
@@ -218,54 +224,62 @@ static cp_status measure_map(job *j, const cp_eval_map *m, json_t *maps)
         status = measure_place(j, j->map, value);
     if (!status)
         status = measure_complexity(j, j->map, value);
+    if (!status)
+        status = measure_path(j, m, value);
+    value[CP_EVAL_SENSITIVITY] = j->sensitivity[i];
     for (int k = 0; k < CP_EVAL_METRICS && !status; k++)
         if (j->plan->metric[k])
             status = cp_json_set(object, cp_eval_metrics[k].name, cp_json_real(value[k]));
-    if (status) {
-        json_decref(object);
-        return cp_fail_prefix(status, "%s", m->name);
-    }
-    return cp_json_set(maps, m->name, object);
+    if (!status)
+        return cp_json_set(maps, m->name, object);
+    json_decref(object);
+    return status;
 }
 
 static cp_status measure_all(job *j, json_t *maps)
 {
     cp_status status = CP_OK;
     for (int i = 0; i < j->plan->n_maps && !status; i++)
-        if (!j->plan->map[i].method->needs_box || j->call.box)
-            status = measure_map(j, &j->plan->map[i], maps);
+        if (!j->plan->map[i].method->needs_box || j->maker.call.box)
+            status = measure_map(j, i, maps);
     return status;
 }
 
-static cp_status start(job *j, const cp_item *item, const cp_subject *subject, cp_map_box *predicted)
+/* What all maps share: scores, the probability that curves begin with, and tests that are made for all at once. */
+static cp_status start(job *j)
 {
-    cp_session *s = j->session;
-    size_t n = cp_model_neuron_count(s->model);
-    cp_status status = CP_OK;
-    if (subject->detection) {
-        double x, y, w, h;
-        cp_detection_rectangle(s, item, subject->detection, &x, &y, &w, &h);
-        j->box = *predicted = in_input(&item->placement, x, y, w, h);
-        j->box_from = "predicted";
-        j->call.box = predicted;
-        status = find_true_box(s, item, subject->detection, j);
-    }
-    j->signed_score = cp_alloc(n, sizeof *j->signed_score, "scores");
-    j->score = cp_alloc(n, sizeof *j->score, "scores");
+    const cp_session *s = j->session;
+    const cp_attribution_call *call = &j->maker.call;
+    const bool *wanted = j->plan->metric;
     j->map = cp_alloc(s->h * s->w, sizeof *j->map, "map");
-    if (!status && (!j->signed_score || !j->score || !j->map))
-        status = CP_ERESOURCE;
+    cp_status status = j->map ? cp_eval_probability(call->frame, call->image, call->target, &j->probability) : CP_ERESOURCE;
     if (!status)
-        status = cp_path_create(s->model, &j->path);
-    if (!status)
-        status = cp_eval_probability(s->frame, 0, j->call.target, &j->probability);
-    if (!status)
-        status = cp_score_mct(s->frame, 0, j->call.response, true, j->signed_score);
-    for (size_t i = 0; i < n && !status; i++)
-        j->score[i] = fabsf(j->signed_score[i]);
-    j->call.path = j->path;
-    j->call.score = j->signed_score;
+        status = cp_eval_maker_score(&j->maker);
+    j->ranking = (cp_ranking_faithfulness){NAN, NAN};
+    if (!status && (wanted[CP_EVAL_CPR] || wanted[CP_EVAL_CMD]))
+        status = cp_ranking_faithfulness_of(call->frame, call->image, call->response, j->maker.score, &call->run, &j->ranking);
+    if (!status && wanted[CP_EVAL_SENSITIVITY])
+        status = cp_eval_sensitivity(&j->maker, j->plan, j->sensitivity);
     return status;
+}
+
+static cp_status find_boxes(job *j, const cp_item *item, const cp_detection *d, cp_map_box *predicted)
+{
+    if (!d)
+        return CP_OK;
+    j->box = *predicted = cp_eval_box(j->session, item, d);
+    j->box_from = "predicted";
+    return find_true_box(j->session, item, d, j);
+}
+
+/* Each photo and response has noise of its own, the same wherever the photo stands in the list; with one noise for all photos the
+ * row `random` would be one draw and not chance. */
+static uint64_t seed_of(const cp_session *s, const cp_item *item, const cp_subject *subject)
+{
+    char digits[16] = "";
+    snprintf(digits, sizeof digits, "%.15s", item->sha256);
+    uint64_t state = strtoull(digits, NULL, 16) + (uint64_t)s->options->seed;
+    return cp_random_next(&state) + subject->response.unit[0].index;
 }
 
 cp_status cp_eval_measure(cp_session *s, const cp_item *item, const cp_subject *subject, const cp_eval_plan *plan,
@@ -274,15 +288,19 @@ cp_status cp_eval_measure(cp_session *s, const cp_item *item, const cp_subject *
     cp_eval_target target = {subject->class_id, subject->detection, item->placement};
     cp_map_box predicted;
     job j = {.session = s, .plan = plan};
-    j.call = (cp_attribution_call){.frame = s->frame, .response = &subject->response, .target = &target,
-                                   .layer = s->options->layer, .seed = (uint64_t)s->options->seed,
-                                   .run = {.memory = s->options->mem}};
+    const cp_attribution_call call = {.frame = s->frame, .response = &subject->response, .target = &target,
+                                      .box = subject->detection ? &predicted : NULL, .layer = s->options->layer,
+                                      .seed = seed_of(s, item, subject), .run = {.memory = s->options->mem}};
     *response = NULL;
     if (subject->class_id < 0 || s->options->target != CP_TARGET_CLASS)
         return cp_fail(CP_EINPUT, "%s: %s has no probability to follow; allowed are classes and detections' classes", item->path,
                        subject->response.text);
     json_t *object = json_object(), *maps = json_object();
-    cp_status status = start(&j, item, subject, &predicted);
+    cp_status status = cp_eval_maker_open(s, &call, &j.maker);
+    if (!status)
+        status = find_boxes(&j, item, subject->detection, &predicted);
+    if (!status)
+        status = start(&j);
     if (!status)
         status = measure_all(&j, maps);
     int bad = cp_json_set(object, "text", cp_json_text(subject->response.text));
@@ -290,9 +308,8 @@ cp_status cp_eval_measure(cp_session *s, const cp_item *item, const cp_subject *
     bad |= cp_json_set(object, "probability", cp_json_real(j.probability));
     bad |= cp_json_set(object, "box", cp_json_text(j.box_from));
     bad |= cp_json_set(object, "maps", maps);
-    cp_path_free(j.path);
-    cp_free(j.signed_score);
-    cp_free(j.score);
+    cp_eval_maker_free(&j.maker);
+    cp_free(j.others);
     cp_free(j.map);
     if (!status && bad)
         status = CP_ERESOURCE;

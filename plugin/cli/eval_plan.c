@@ -19,9 +19,16 @@ const cp_eval_metric_row cp_eval_metrics[CP_EVAL_METRICS] = {
     [CP_EVAL_LIFT] = {"lift", "that divided by the box's share of the photo", 1, false},
     [CP_EVAL_POINTING] = {"pointing", "share of photos whose highest pixel lies in the box", 1, true},
     [CP_EVAL_RANKING] = {"ranking", "share of the box's pixels that are among as many highest ones", 1, false},
+    [CP_EVAL_COMPACTNESS] = {"compactness", "spread around the highest pixel, in units of half the box's diagonal", -1, false},
+    [CP_EVAL_CONFUSION] = {"odi", "of the map in any true box, the share in other objects' boxes", -1, false},
     [CP_EVAL_GINI] = {"gini", "sparseness: Gini's index of the map", 0, false},
     [CP_EVAL_ENTROPY] = {"entropy", "of the map as a distribution over the photo's pixels, in bits", 0, false},
-    [CP_EVAL_SECONDS] = {"seconds", "time for the map", -1, true},
+    [CP_EVAL_SENSITIVITY] = {"sensitivity", "largest relative change of the map over ten inputs within .02 of the photo", -1, false},
+    [CP_EVAL_SUFFICIENCY] = {"sufficiency", "share of the response that the map's path keeps alone", 1, false},
+    [CP_EVAL_NECESSITY] = {"necessity", "share of the response that is lost without the path", 1, false},
+    [CP_EVAL_CPR] = {"cpr", "area under the share of the response that the k best neurons keep, over k", 1, false},
+    [CP_EVAL_CMD] = {"cmd", "area under the distance of that share from 1", -1, false},
+    [CP_EVAL_SECONDS] = {"seconds", "time for the map, with the scores of a path", -1, true},
 };
 
 static cp_status unknown_map(const char *name)

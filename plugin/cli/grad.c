@@ -1,5 +1,6 @@
-/* `grad`: the pathway gradient for a path file or for a path selected here, or the plain gradient. */
+/* `grad`: the pathway gradient for a path file or for a path selected here, the plain gradient, or another map by name. */
 #include "cli/commands.h"
+#include "cli/grad_map.h"
 #include "cli/results.h"
 #include "cli/summary.h"
 #include "io/error.h"
@@ -13,6 +14,7 @@ typedef struct {
     cp_path *path;     /* of -path */
     cp_file_meta meta;
     bool plain;        /* -method gradient */
+    bool named;        /* -method names a map of grad_map.h */
 } cp_grad_job;
 
 /* Writes and reports one map. pathway NULL: the plain gradient. */
@@ -85,6 +87,8 @@ static cp_status grad_subject(cp_session *s, cp_item *item, const cp_grad_job *j
     cp_pathways pathways = {0};
     const cp_response *response = &subject->response;
     cp_status status;
+    if (job->named)
+        return cp_grad_map_run(s, item, subject);
     if (job->plain) {
         const cp_path *none = NULL;
         float *map = cp_alloc(s->c * s->h * s->w, sizeof *map, "map");
@@ -144,8 +148,10 @@ static cp_status grad_image(cp_session *s, cp_item *item, void *user)
 cp_status cp_run_grad(const cp_options *options)
 {
     cp_session session;
-    cp_grad_job job = {.plain = !strcmp(options->method, "gradient")};
-    cp_status status = CP_OK;
+    cp_grad_job job = {.plain = !strcmp(options->method, "gradient"), .named = cp_grad_map_find(options->method)};
+    cp_status status = cp_grad_map_check(options);
+    if (status)
+        return status;
     if (options->path && (options->sparsity.n || job.plain))
         return cp_fail(CP_EINPUT, "grad: -path is a path already, it goes without %s",
                        job.plain ? "-method gradient" : "-sparsity");

@@ -1,4 +1,5 @@
 #include "cli/help.h"
+#include "eval/attribution.h"
 
 #include <string.h>
 
@@ -69,7 +70,8 @@ static void print_option(const cp_command *command, const cp_option *option, FIL
 {
     char values[512], term[600], meaning[CP_MEANING_MAX];
     cp_option_values(command, option, values, sizeof values);
-    const char *value = *values ? values : option->value;
+    bool named = option->kind == CP_OPTION_METHOD && option->value; /* where the methods are too many for a line */
+    const char *value = *values && !named ? values : option->value;
     snprintf(term, sizeof term, "  -%s%s%s", option->name, value ? " " : "", value ? value : "");
     print_term(to, term, cp_option_describe(option, meaning));
 }
@@ -111,18 +113,32 @@ static int list_method_options(const cp_command *command, const char *method, ch
     return n;
 }
 
+/* One row of help; the options that belong to the method stand behind its meaning. */
+static void print_method(const cp_command *command, const char *name, const char *text, FILE *to)
+{
+    char term[64], options[300], meaning[CP_MEANING_MAX];
+    int n = list_method_options(command, name, options, sizeof options);
+    snprintf(term, sizeof term, "  %s", name);
+    snprintf(meaning, sizeof meaning, "%s%s%s%s", text, n ? " (" : "", options, n ? ")" : "");
+    print_term(to, term, meaning);
+}
+
+static void print_maps(const cp_command *command, FILE *to)
+{
+    fprintf(to, "\nmethods that are maps of their own, one plane; a path is NeuronMCT's\n");
+    for (const cp_attribution *map = cp_attributions; map->name; map++)
+        if (!cp_method_text_find(map->name))
+            print_method(command, map->name, map->meaning, to);
+}
+
 static void print_methods(const cp_command *command, FILE *to)
 {
     fprintf(to, "\nmethods; `%s %s -h METHOD` explains the options of one\n", cp_program(), command->name);
-    for (const cp_method_text *method = cp_method_texts; method->name; method++) {
-        char term[64], options[300], meaning[CP_MEANING_MAX];
-        if (!cp_method_known(command, method->name))
-            continue;
-        int n = list_method_options(command, method->name, options, sizeof options);
-        snprintf(term, sizeof term, "  %s", method->name);
-        snprintf(meaning, sizeof meaning, "%s%s%s%s", method->meaning, n ? " (" : "", options, n ? ")" : "");
-        print_term(to, term, meaning);
-    }
+    for (const cp_method_text *method = cp_method_texts; method->name; method++)
+        if (cp_method_known(command, method->name))
+            print_method(command, method->name, method->meaning, to);
+    if (command->plain)
+        print_maps(command, to);
 }
 
 static void print_note(const char *text, FILE *to)
@@ -145,13 +161,12 @@ void cp_help_command(const cp_command *command, FILE *to)
 
 void cp_help_method(const cp_command *command, const char *method, FILE *to)
 {
-    const cp_method_text *row = cp_method_texts;
+    const cp_method_text *row = cp_method_text_find(method);
+    const cp_attribution *map = cp_attribution_find(method);
     char options[300];
-    while (row->name && strcmp(row->name, method))
-        row++;
     fprintf(to, "usage: %s %s %s -%s %s [-options]\n", cp_program(), command->name, command->arguments,
             cp_command_takes(command, "method") ? "method" : "methods", method);
-    print_wrapped(to, 0, row->name ? row->meaning : "", "");
+    print_wrapped(to, 0, row ? row->meaning : map ? map->meaning : "", "");
     if (!list_method_options(command, method, options, sizeof options)) {
         fprintf(to, "\n%s has no options of its own\n", method);
         return;

@@ -1,6 +1,7 @@
 #include "cli/list.h"
 #include "engine/memory.h"
 #include "io/error.h"
+#include "io/lines.h"
 #include "io/progress.h"
 
 #include <errno.h>
@@ -48,6 +49,7 @@ struct cp_list {
     char buffer[LINE_MAX_BYTES]; /* of stdin, from `line` to `filled` */
     size_t line, filled;
     bool cut; /* the line at hand began before the buffer */
+    bool begun; /* the first line of stdin has been looked at */
 };
 typedef struct cp_list list;
 
@@ -114,9 +116,9 @@ static bool fill_buffer(list *l)
     return false;
 }
 
-/* The next line that is not empty, to be freed; NULL: there is none. Of a line too long for a path only the
- * beginning. */
-static char *next_line(list *l)
+/* The next line that is not empty, without blanks at its ends, to be freed; NULL: there is none. Of a line too long for a
+ * path only the beginning. *status: CP_EINPUT where stdin is no such text, with the line as it is. */
+static char *next_line(list *l, cp_status *status)
 {
     for (bool more = true; more;) {
         const char *from = l->buffer + l->line, *end = memchr(from, '\n', l->filled - l->line);
@@ -124,23 +126,25 @@ static char *next_line(list *l)
         if (!end && !full && (more = fill_buffer(l)))
             continue;
         from = l->buffer + l->line;
-        size_t length = end ? (size_t)(end - from) : l->filled - l->line;
+        size_t length = end ? (size_t)(end - from) : l->filled - l->line, mark = 0;
         bool rest = l->cut; /* of a long line, whose beginning has been taken */
+        if (!l->begun)
+            *status = cp_text_begin("list of images", "stdin", from, length + (end != NULL), &mark);
+        l->begun = true;
         l->line += length + (end != NULL);
         l->cut = full;
-        while (length && from[length - 1] == '\r')
-            length--;
-        if (length && !rest)
-            return strndup(from, length);
+        cp_line line = cp_line_trim(from + mark, length - mark);
+        if ((line.length && !rest) || *status)
+            return strndup(line.text, line.length);
     }
     return NULL;
 }
 
-static char *next_path(list *l, int k)
+static char *next_path(list *l, int k, cp_status *status)
 {
     const cp_session *s = l->session;
     if (s->n_images == 0)
-        return next_line(l);
+        return next_line(l, status);
     return k < s->n_images ? strdup(s->images[k]) : NULL;
 }
 
@@ -163,17 +167,23 @@ static void *reader(void *user)
             wait_for_change(l);
         bool stopped = l->stopped;
         unlock(l);
-        char *path = stopped ? NULL : next_path(l, k);
+        cp_status status = CP_OK;
+        char *path = stopped ? NULL : next_path(l, k, &status);
         if (!path)
             break;
         job *j = job_of(l, k);
         *j = (job){.path = path};
-        read_job(l, j);
+        if (status)
+            fail_job(j, status);
+        else
+            read_job(l, j);
         j->item.index = (size_t)k;
         lock(l);
         l->photo_bytes += photo_bytes(j);
         l->read = k + 1;
         unlock(l);
+        if (status)
+            break;
     }
     lock(l);
     l->reading = false;

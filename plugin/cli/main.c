@@ -7,6 +7,7 @@
 #include "cli/patient.h"
 #include "io/atomic.h"
 #include "io/error.h"
+#include "io/image.h"
 #include "io/progress.h"
 #include "io/suggest.h"
 #include "model/cfg.h"
@@ -85,7 +86,10 @@ static cp_status run(int argc, char **argv)
         return show_help(command, options.n_arguments, options.arguments);
     if (status)
         return status;
+    if (options.quiet)
+        cp_set_notice(NULL);
     cp_set_lineage((cp_lineage)options.host);
+    cp_picture_obey_orientation(options.exif);
     cp_cfg_set_lenient(options.keys == CP_KEYS_LENIENT);
     return command->run(&options);
 }

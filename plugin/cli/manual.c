@@ -48,7 +48,8 @@ static void print_option(const cp_command *command, const cp_option *option, FIL
 {
     char values[512], meaning[CP_MEANING_MAX], range[80];
     cp_option_values(command, option, values, sizeof values);
-    const char *value = *values ? values : option->value;
+    bool named = option->kind == CP_OPTION_METHOD && option->value; /* where the methods are too many for a line */
+    const char *value = *values && !named ? values : option->value;
     fprintf(to, ".TP\n\\fB");
     print_text(to, "-");
     print_text(to, option->name);

@@ -1,6 +1,7 @@
 /* Every option of every command. A new option is a row here, a field in cp_options and a word in its commands' rows; a
  * new method is a row below and one in cli/methods.c. */
 #include "cli/options.h"
+#include "eval/attribution.h"
 
 #include <string.h>
 
@@ -38,7 +39,7 @@ const cp_method_text cp_method_texts[] = {
     {"dgr-random", "dgr whose gates start at random"},
     {"random", "neurons in random order, to compare with"},
     {"active", "all neurons that are not zero, whatever the sparsity"},
-    {"gradient", "no path: the plain gradient of the whole network"},
+    {"gradient", "no path: the plain gradient of the whole network, all channels"},
     {0},
 };
 
@@ -228,6 +229,10 @@ const cp_option cp_option_table[] = {
            .initial = "auto"),
     CHOICE("keys", CP_GROUP_RUN, keys, keys,
            "keys of the cfg that no Darknet has in such a section are an error, or a warning", .initial = "strict"),
+    INT("exif", CP_GROUP_RUN, exif, "0|1", 0, 1,
+        "1: photos are turned upright as their EXIF data says, as Darknet does that was built with OpenCV; 0: they stay as "
+        "stored, as in other builds",
+        .initial = "1"),
     FLAG("nogpu", CP_GROUP_RUN, nogpu, "stay on the CPU"),
     FLAG("dont_show", CP_GROUP_RUN, accepted, "accepted for habit's sake, nothing is ever shown in a window"),
     FLAG("ext_output", CP_GROUP_RUN, accepted, "accepted for habit's sake, boxes are always printed"),
@@ -236,7 +241,7 @@ const cp_option cp_option_table[] = {
 const int cp_option_count = sizeof cp_option_table / sizeof *cp_option_table;
 
 /* Options that every command takes. */
-static const char common[] = "json quiet threads mem i host keys nogpu dont_show ext_output h";
+static const char common[] = "json quiet threads mem i host keys exif nogpu dont_show ext_output h";
 
 bool cp_has_word(const char *list, const char *word)
 {
@@ -282,12 +287,20 @@ cp_option cp_option_in(const cp_command *command, const cp_option *option)
     return here;
 }
 
+const cp_method_text *cp_method_text_find(const char *name)
+{
+    for (const cp_method_text *row = cp_method_texts; row->name; row++)
+        if (!strcmp(row->name, name))
+            return row;
+    return NULL;
+}
+
 bool cp_method_known(const cp_command *command, const char *method)
 {
     for (const cp_method_text *row = cp_method_texts; row->name; row++)
         if (!strcmp(row->name, method))
             return command->plain || row[1].name;
-    return false;
+    return command->plain && cp_attribution_find(method);
 }
 
 const char *cp_option_values(const cp_command *command, const cp_option *option, char *text, size_t size)
@@ -302,6 +315,9 @@ const char *cp_option_values(const cp_command *command, const cp_option *option,
          row++)
         if (cp_method_known(command, row->name))
             used += (size_t)snprintf(text + used, size - used, "%s%s", used ? "|" : "", row->name);
+    for (const cp_attribution *map = cp_attributions; option->kind == CP_OPTION_METHOD && command->plain && map->name; map++)
+        if (!cp_method_text_find(map->name) && used < size)
+            used += (size_t)snprintf(text + used, size - used, "|%s", map->name);
     return text;
 }
 

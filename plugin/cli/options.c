@@ -112,10 +112,10 @@ cp_status cp_parse_size(const char *what, const char *text, size_t *bytes)
 /* The position of `text` among the values a|b|c, or the error that names them. */
 static cp_status find_value(const cp_option *option, const char *values, const char *text, int *position)
 {
-    char words[512], hint[128] = "", *names[32], *rest = words;
+    char words[512], hint[128] = "", *names[64], *rest = words;
     int n = 0;
     snprintf(words, sizeof words, "%s", values);
-    while (n < 32 && (names[n] = strsep(&rest, "|")))
+    while (n < 64 && (names[n] = strsep(&rest, "|")))
         n++;
     for (*position = 0; *position < n; ++*position)
         if (!strcmp(names[*position], text))

@@ -51,6 +51,7 @@ typedef struct {
     double rate, momentum, gamma, clamp; /* rate, gamma, clamp 0: the preset's */
     int sample, permutations, exact; /* sample: 0, all */
     int letterbox; /* -1: as the network's lineage has it; cp_session_open resolves it, and thresh of -1 */
+    int exif;
     int top, threads, gpu, seed, protect, iterations, rounds; /* iterations: 0, the preset's */
     int draws, checks, maxpool, probes, refine;
     const char *metrics; /* NULL: those that are measured unasked */
@@ -105,7 +106,7 @@ typedef struct {
     const char *example; /* without the program's name; runs in a checkout and in the folder of installed examples */
     cp_status (*run)(const cp_options *options);
     const cp_option_change *changes; /* NULL, or ended by a NULL option */
-    bool plain;          /* -method gradient is a choice, too */
+    bool plain;          /* -method also takes "gradient" and the maps of eval/attribution.h */
 } cp_command;
 
 /* A way to score neurons that -method names, for help: cli/methods.c runs them. */
@@ -132,6 +133,8 @@ cp_option cp_option_in(const cp_command *command, const cp_option *option);
 const char *cp_option_values(const cp_command *command, const cp_option *option, char *text, size_t size);
 /* The name of a CHOICE's value, such as "frozen"; a constant. */
 const char *cp_choice_name(const char *option, int value);
+/* NULL: no way to score neurons has that name. */
+const cp_method_text *cp_method_text_find(const char *name);
 /* Whether the method's name is one that the command takes. */
 bool cp_method_known(const cp_command *command, const char *method);
 

@@ -144,7 +144,7 @@ static cp_status open_names(cp_session *s, const char *data_path)
         status = cp_names_read(path, classes, &s->names);
     if (!status && data && data->classes && classes && data->classes != classes)
         cp_note(s, "%s: classes=%d, but %s has %d classes", data_path, data->classes, s->cfg_path, classes);
-    else if (!status && s->names && !data && classes && s->names->n > (size_t)classes)
+    if (!status && s->names && classes && cp_names_beyond(s->names, classes))
         cp_note(s, "names: %s has %zu names, %s has %d classes: the first %d are used", path, s->names->n, s->cfg_path,
                 classes, classes);
     cp_data_free(data);
@@ -436,8 +436,23 @@ cp_status cp_item_read(cp_session *s, const char *path, cp_item *item, float *in
     return status;
 }
 
+/* What was done to the photo before anything else saw it. */
+static void tell_photo(const cp_session *s, const cp_item *item)
+{
+    const cp_picture *photo = &item->photo;
+    if (photo->orientation > 1 && cp_picture_obeys_orientation())
+        cp_note(s, "%s: turned upright, as its EXIF orientation (%d) says and OpenCV builds of Darknet do; -exif 0 leaves it as "
+                "stored", item->path, photo->orientation);
+    else if (photo->orientation > 1)
+        cp_note(s, "%s: left as stored, its EXIF orientation is %d", item->path, photo->orientation);
+    if (photo->largest)
+        cp_note(s, "%s: 16 bits a channel, of which Darknet sees the upper 8; the largest value is %d of 65535%s", item->path,
+                photo->largest, photo->largest < 32768 ? ", so it sees a dark photo" : "");
+}
+
 cp_status cp_item_forward(cp_session *s, cp_item *item)
 {
+    tell_photo(s, item);
     double ready = cp_seconds();
     cp_status status = cp_frame_forward(s->frame, s->input, 1, NULL);
     item->forward = cp_seconds() - ready;

@@ -210,7 +210,9 @@ json_t *cp_item_json(const cp_session *s, const cp_item *item)
     json_t *object = json_object();
     int n_layers;
     cp_model_neuron_layers(s->model, &n_layers);
-    json_t *photo = json_pack("{s:i,s:i,s:s}", "width", item->photo.w, "height", item->photo.h, "sha256", item->sha256);
+    json_t *photo = json_pack("{s:i,s:i,s:i,s:b,s:s}", "width", item->photo.w, "height", item->photo.h, "exif_orientation",
+                              item->photo.orientation, "turned",
+                              item->photo.orientation > 1 && cp_picture_obeys_orientation(), "sha256", item->sha256);
     json_t *placed = json_pack("[I,I,I,I]", (json_int_t)at->x, (json_int_t)at->y, (json_int_t)at->w, (json_int_t)at->h);
     json_t *input = json_pack("{s:I,s:I,s:I,s:b,s:o,s:s}", "channels", (json_int_t)s->c, "height", (json_int_t)s->h,
                               "width", (json_int_t)s->w, "letterbox", s->options->letterbox, "photo_xywh", placed,

@@ -41,12 +41,41 @@ static cp_status rank_accuracy(const float *map, size_t w, const cp_placement *a
     return CP_OK;
 }
 
+static double compactness(const float *map, size_t w, const cp_placement *at, const cp_map_box *box, size_t best_x,
+                          size_t best_y)
+{
+    double sum = 0, spread = 0;
+    for (size_t y = at->y; y < at->y + at->h; y++)
+        for (size_t x = at->x; x < at->x + at->w; x++) {
+            double value = fmaxf(map[y * w + x], 0), dx = (double)x - (double)best_x, dy = (double)y - (double)best_y;
+            sum += value;
+            spread += value * (dx * dx + dy * dy);
+        }
+    return sqrt(spread / (sum * (box->w * box->w + box->h * box->h) / 4));
+}
+
+double cp_localise_confusion(const float *map, size_t w, const cp_placement *at, const cp_map_box *box,
+                             const cp_map_box *others, size_t n)
+{
+    double all = 0, theirs = 0;
+    for (size_t y = at->y; y < at->y + at->h; y++)
+        for (size_t x = at->x; x < at->x + at->w; x++) {
+            bool own = inside(box, x, y), other = false;
+            for (size_t i = 0; i < n && !own && !other; i++)
+                other = inside(&others[i], x, y);
+            double value = own || other ? fmaxf(map[y * w + x], 0) : 0;
+            all += value;
+            theirs += other ? value : 0;
+        }
+    return all > 0 ? theirs / all : NAN;
+}
+
 cp_status cp_localise(const float *map, size_t h, size_t w, const cp_placement *at, const cp_map_box *box,
                       cp_localisation *found)
 {
     double sum = 0, in_box = 0;
     size_t pixels = 0, best_x = at->x, best_y = at->y;
-    *found = (cp_localisation){NAN, NAN, false, NAN};
+    *found = (cp_localisation){NAN, NAN, false, NAN, NAN};
     if (!at->w || !at->h || at->x + at->w > w || at->y + at->h > h)
         return cp_fail(CP_EINPUT, "placement: %zux%zu at (%zu,%zu) does not lie in the %zux%zu map", at->w, at->h, at->x,
                        at->y, w, h);
@@ -69,5 +98,6 @@ cp_status cp_localise(const float *map, size_t h, size_t w, const cp_placement *
     found->energy = in_box / sum;
     found->lift = found->energy * (double)(at->w * at->h) / (double)pixels;
     found->pointing = inside(box, best_x, best_y);
+    found->compactness = compactness(map, w, at, box, best_x, best_y);
     return rank_accuracy(map, w, at, box, pixels, &found->ranking);
 }

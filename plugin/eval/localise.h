@@ -14,11 +14,18 @@ typedef struct {
     double lift;    /* that divided by the box's share of the photo's area */
     bool pointing;  /* the first of the largest values lies in the box */
     double ranking; /* share of the |box| highest pixels that lie in it (relevance rank accuracy) */
+    double compactness; /* root of the mean squared distance from the highest pixel, weighted by max(map, 0), in units of
+                           half the box's diagonal; 0: one pixel (ODAM: Zhao and Chan 2022) */
 } cp_localisation;
 
 /* map: (h,w); only the pixels of `placement` count. All NAN (pointing false) for a map without a positive value; CP_EINPUT
  * for NaN or a box without a pixel on the photo. */
 cp_status cp_localise(const float *map, size_t h, size_t w, const cp_placement *placement, const cp_map_box *box,
                       cp_localisation *found);
+
+/* Object discrimination index (Zhao and Chan 2022): of the sum of max(map, 0) in any object's box, the share that lies in another
+ * object's and not in this one's. others[n]: their boxes. 0 is best; NAN where no box holds anything of the map. */
+double cp_localise_confusion(const float *map, size_t w, const cp_placement *placement, const cp_map_box *box,
+                             const cp_map_box *others, size_t n);
 
 #endif

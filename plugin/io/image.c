@@ -6,6 +6,8 @@
 
 #include "io/error.h"
 #include "io/file.h"
+#include "io/formats.h"
+#include "io/orientation.h"
 
 /* What stb_image may take in one piece while it decodes this thread's picture; set from the picture's size, so that a
  * small file that unpacks without end is refused. */
@@ -149,7 +151,7 @@ cp_status cp_picture_new(int w, int h, cp_picture *out)
     if (status != CP_OK) return status;
     unsigned char *rgb = cp_alloc((size_t)w * (size_t)h, 3, "picture");
     if (!rgb) return CP_ERESOURCE;
-    *out = (cp_picture){w, h, rgb};
+    *out = (cp_picture){.w = w, .h = h, .rgb = rgb, .orientation = 1};
     return CP_OK;
 }
 
@@ -159,12 +161,24 @@ void cp_picture_free(cp_picture *picture)
     *picture = (cp_picture){0};
 }
 
-cp_status cp_picture_decode(const unsigned char *data, size_t bytes, const char *name, cp_picture *out)
+/* The upper bytes of w * h pixels with 16 bits a channel, of all that stb_image reads; NULL as from stb_image. */
+static unsigned char *load_deep(struct reader *reader, int *w, int *h, int *largest)
 {
-    *out = (cp_picture){0};
-    if (bytes == 0 || bytes > CP_PICTURE_MAX_BYTES)
-        return cp_fail(CP_EINPUT, "picture: %s has %zu bytes, 1 to %llu are allowed", name, bytes,
-                       (unsigned long long)CP_PICTURE_MAX_BYTES);
+    int channels, most = 0;
+    unsigned short *deep = stbi_load_16_from_callbacks(&callbacks, reader, w, h, &channels, 3);
+    unsigned char *rgb = deep ? malloc(3 * (size_t)*w * (size_t)*h) : NULL;
+    if (deep && !rgb) stbi__err("outofmem", "Out of memory");
+    for (size_t i = 0; rgb && i < 3 * (size_t)*w * (size_t)*h; i++) {
+        rgb[i] = (unsigned char)(deep[i] >> 8);
+        if (deep[i] > most) most = deep[i];
+    }
+    free(deep);
+    *largest = most;
+    return rgb;
+}
+
+static cp_status decode_by_stb(const unsigned char *data, size_t bytes, const char *name, cp_picture *out)
+{
     int w = 0, h = 0, channels = 0;
     if (png_size(data, bytes, &w, &h)) { /* stb_image says only that the type is unknown when a PNG is too large */
         cp_status status = check_size(w, h, name);
@@ -181,15 +195,17 @@ cp_status cp_picture_decode(const unsigned char *data, size_t bytes, const char 
     cp_status status = check_size(w, h, name);
     if (status != CP_OK) return status;
     reader = (struct reader){data, bytes, 0, false};
+    bool deep = stbi_is_16_bit_from_callbacks(&callbacks, &reader);
     /* Of those the decoder would take the lower byte. */
-    if (data[0] == 'P' && stbi_is_16_bit_from_callbacks(&callbacks, &reader))
+    if (data[0] == 'P' && deep)
         return cp_fail(CP_EINPUT, "picture: %s is a PNM of 16 bits, 8 bits are read", name);
 
     /* 16 bytes a pixel cover 16-bit RGBA and every decoder's working copies; 64 is more than one JPEG block row. */
     piece_limit = 16 * ((size_t)w + 64) * ((size_t)h + 64) + ((size_t)1 << 20);
     reader = (struct reader){data, bytes, 0, false};
-    int w2 = 0, h2 = 0;
-    unsigned char *rgb = stbi_load_from_callbacks(&callbacks, &reader, &w2, &h2, &channels, 3);
+    int w2 = 0, h2 = 0, largest = 0;
+    unsigned char *rgb = deep ? load_deep(&reader, &w2, &h2, &largest)
+                              : stbi_load_from_callbacks(&callbacks, &reader, &w2, &h2, &channels, 3);
     if (!rgb && piece_refused)
         status = cp_fail(CP_EINPUT, "picture: %s unpacks to more than its %d x %d pixels can hold", name, w, h);
     else if (!rgb && strcmp(stbi_failure_reason(), "outofmem") == 0)
@@ -205,8 +221,33 @@ cp_status cp_picture_decode(const unsigned char *data, size_t bytes, const char 
     if (status == CP_OK && (status = cp_picture_new(w, h, out)) == CP_OK)
         memcpy(out->rgb, rgb, (size_t)w * (size_t)h * 3);
     stbi_image_free(rgb);
+    out->largest = status ? 0 : largest;
     return status;
 }
+
+static bool obeys_orientation = true;
+
+void cp_picture_obey_orientation(bool obey) { obeys_orientation = obey; }
+
+bool cp_picture_obeys_orientation(void) { return obeys_orientation; }
+
+cp_status cp_picture_decode(const unsigned char *data, size_t bytes, const char *name, cp_picture *out)
+{
+    *out = (cp_picture){0};
+    if (bytes == 0 || bytes > CP_PICTURE_MAX_BYTES)
+        return cp_fail(CP_EINPUT, "picture: %s has %zu bytes, 1 to %llu are allowed", name, bytes,
+                       (unsigned long long)CP_PICTURE_MAX_BYTES);
+    const cp_picture_format *format = cp_picture_format_of(data, bytes);
+    if (format && !format->read)
+        return cp_fail(CP_EINPUT, "picture: %s is a %s, which this build does not read: install %s and build again", name,
+                       format->name, format->package);
+    cp_status status = format ? format->read(data, bytes, name, out) : decode_by_stb(data, bytes, name, out);
+    if (status == CP_OK && !format) out->orientation = cp_exif_orientation(data, bytes);
+    if (status == CP_OK && obeys_orientation && (status = cp_picture_turn(out, out->orientation)) != CP_OK)
+        cp_picture_free(out);
+    return status;
+}
+
 
 cp_status cp_picture_read(const char *path, cp_picture *out)
 {

@@ -1,4 +1,5 @@
-/* Pictures: decoded with the decoder that Darknet uses, so the same file gives the same pixels; written as PNG. */
+/* Pictures: decoded with the decoder that Darknet uses, so the same file gives the same pixels; written as PNG. TIFF and
+ * WebP, which OpenCV builds of Darknet read, by their own libraries. */
 #ifndef CP_IO_IMAGE_H
 #define CP_IO_IMAGE_H
 
@@ -12,15 +13,24 @@
 typedef struct {
     int w, h;
     unsigned char *rgb;
+    /* Of a picture that was read: */
+    int orientation; /* in which the file says that it is stored, 1 to 8 (EXIF); 1: upright, or nothing said */
+    int largest;     /* of a file with 16 bits a channel, of which the upper 8 are here: its largest value; else 0 */
 } cp_picture;
 
 /* Black picture of w x h. Sides outside 1..CP_PICTURE_MAX_SIDE or too many pixels: CP_EINPUT. */
 cp_status cp_picture_new(int w, int h, cp_picture *out);
 void cp_picture_free(cp_picture *picture);
 
-/* Reads JPEG, PNG, BMP, TGA, GIF (first frame), PSD or PNM. Grey is spread over RGB, alpha dropped, 16 bits cut to 8,
- * EXIF rotation ignored: as Darknet does. Any file that is no such picture, or above the limits: CP_EINPUT. */
+/* Reads JPEG, PNG, BMP, TGA, GIF (first frame), PSD or PNM, and TIFF and WebP where the build has their libraries. Grey is
+ * spread over RGB, alpha dropped, of 16 bits the upper 8 are kept, as Darknet does. A photo is turned as its orientation
+ * says. Any file that is no such picture, or above the limits: CP_EINPUT. */
 cp_status cp_picture_read(const char *path, cp_picture *out);
+
+/* Whether photos are turned: true at first, as Darknet does that was built with OpenCV; false: they stay as stored, as in
+ * builds with stb_image. For the whole process. */
+void cp_picture_obey_orientation(bool obey);
+bool cp_picture_obeys_orientation(void);
 
 /* The same from memory; `name` is used in messages. */
 cp_status cp_picture_decode(const unsigned char *data, size_t bytes, const char *name, cp_picture *out);

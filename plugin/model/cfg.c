@@ -12,6 +12,7 @@
 
 #include "io/error.h"
 #include "io/file.h"
+#include "io/lines.h"
 #include "model/cfg_internal.h"
 
 /* ---- messages ---- */
@@ -128,28 +129,43 @@ cp_status cp_cfg_copy(const cp_cfg *from, cp_cfg **copy)
 
 /* ---- reading ---- */
 
-/* Copies a line without blanks and tabs, as Darknet's strip does; refuses what no text file holds. */
-static cp_status strip_line(const cp_cfg *cfg, const char *line, size_t length, int number, char *stripped)
+/* Copies a line without blanks and tabs, as Darknet's strip does; refuses what no text file holds. Of an option of a .data
+ * file (`options`) the blanks inside the value stay: it may be a path. */
+static cp_status strip_line(const cp_cfg *cfg, cp_line line, int number, bool options, char *stripped)
 {
-    size_t n = 0;
-    if (length >= CP_CFG_MAX_LINE)
-        return cp_fail(CP_EINPUT, "%s: line %d has %zu bytes, at most %d are allowed", cfg->path, number, length,
+    size_t n = 0, value = line.length;
+    if (line.length >= CP_CFG_MAX_LINE)
+        return cp_fail(CP_EINPUT, "%s: line %d has %zu bytes, at most %d are allowed", cfg->path, number, line.length,
                        CP_CFG_MAX_LINE - 1);
-    while (length && line[length - 1] == '\r') length--; /* lines of an editor on Windows */
-    for (size_t i = 0; i < length; i++) {
-        unsigned char c = (unsigned char)line[i];
-        if (c == ' ' || c == '\t') continue;
-        if (c < 0x20 || c == 0x7f)
+    for (size_t i = 0; i < line.length; i++) {
+        unsigned char c = (unsigned char)line.text[i];
+        if (options && c == '=' && value == line.length)
+            value = i + 1 + strspn(line.text + i + 1, " \t");
+        if ((c == ' ' || c == '\t') && i < value) continue;
+        if ((c < 0x20 && c != '\t') || c == 0x7f)
             return cp_fail(CP_EINPUT, "%s: line %d holds the byte 0x%02x, a cfg is a text file", cfg->path, number, c);
-        stripped[n++] = line[i];
+        stripped[n++] = line.text[i];
     }
     stripped[n] = 0;
     return CP_OK;
 }
 
+/* In these lists AlexeyAB's Darknet stops at a comment; a comma before it begins no further number. */
+static void cut_comment(const char *key, char *value)
+{
+    static const char *const lists[] = {"mask", "anchors", "steps", "scales"};
+    for (size_t i = 0; i < sizeof lists / sizeof *lists; i++) {
+        if (strcmp(key, lists[i])) continue;
+        size_t n = strcspn(value, "#");
+        while (value[n] && n && value[n - 1] == ',') n--;
+        value[n] = 0;
+    }
+}
+
 static cp_status take_line(cp_cfg *cfg, char *line, int number)
 {
-    size_t length = strlen(line);
+    /* hank-ai's Darknet allows a comment behind [type]. */
+    size_t length = line[0] == '[' ? strcspn(line, "#;") : strlen(line);
     switch (line[0]) {
     case 0:
     case '#':
@@ -169,6 +185,7 @@ static cp_status take_line(cp_cfg *cfg, char *line, int number)
     if (!equals || equals == line)
         return cp_cfg_refuse(cfg, cfg->n - 1, number, "'%.40s' is neither key=value nor a [section]", line);
     *equals = 0;
+    cut_comment(line, equals + 1);
     if (!equals[1]) return cp_cfg_refuse(cfg, cfg->n - 1, number, "'%.40s=' has no value", line);
     return cp_cfg_add_pair(cfg, cfg->n - 1, line, equals + 1, number);
 }
@@ -180,25 +197,22 @@ static cp_status parse(const char *name, const char *text, size_t length, const 
     *cfg = NULL;
     if (length > CP_CFG_MAX_BYTES)
         return cp_fail(CP_EINPUT, "%s: %zu bytes, a cfg has at most %d", name, length, CP_CFG_MAX_BYTES);
-    if (length >= 2 && (!memcmp(text, "\xff\xfe", 2) || !memcmp(text, "\xfe\xff", 2)))
-        return cp_fail(CP_EINPUT, "%s: is UTF-16, as its byte order mark says; save it as UTF-8 or plain text", name);
-    if (length >= 3 && !memcmp(text, "\xef\xbb\xbf", 3)) text += 3, length -= 3; /* a mark before UTF-8 means nothing */
     cp_status status = new_cfg(name, &c);
     if (status != CP_OK) return status;
     char *stripped = cp_alloc(CP_CFG_MAX_LINE, 1, "a line of the cfg");
     if (!stripped) status = CP_ERESOURCE;
     int number = 0;
+    size_t at = 0;
+    cp_line line;
+    if (status == CP_OK) status = cp_text_begin(section ? ".data file" : "cfg", name, text, length, &at);
     const char *zero = memchr(text, 0, length); /* first of all: what a picture's lines end in does not matter */
-    for (const char *at = text; zero && at < zero; at++) number += *at == '\n';
+    for (const char *c = text; zero && c < zero; c++) number += *c == '\n';
     if (zero && !status)
         status = cp_fail(CP_EINPUT, "%s: line %d holds the byte 0x00, a cfg is a text file", name, number + 1);
     if (status == CP_OK && section) status = cp_cfg_add_section(c, 0, section, strlen(section), 0);
-    for (size_t at = 0; status == CP_OK && at < length;) {
-        const char *end = memchr(text + at, '\n', length - at);
-        size_t n = end ? (size_t)(end - text) - at : length - at;
-        status = strip_line(c, text + at, n, ++number, stripped);
+    while (status == CP_OK && cp_line_next(text, length, &at, &line)) {
+        status = strip_line(c, line, ++number, section != NULL, stripped);
         if (status == CP_OK) status = take_line(c, stripped, number);
-        at += n + 1;
     }
     if (status == CP_OK && !c->n) status = cp_fail(CP_EINPUT, "%s: no section, the first must be [net]", name);
     cp_free(stripped);
@@ -296,32 +310,56 @@ static bool read_float(const char *text, float *value, const char **rest)
     return end != copy && fabs(number) <= FLT_MAX;
 }
 
-static bool at_end(const char *rest) { return !*rest || *rest == '#' || *rest == ';'; }
+/* Darknet's atoi and atof ignore what follows a number; what is no comment is remembered, to be said. */
+static void note_rest(cp_cfg_pair *pair, const char *rest)
+{
+    if (*rest && *rest != '#' && *rest != ';') pair->rest = (int)(rest - pair->value);
+}
 
 cp_status cp_cfg_int(const cp_cfg *cfg, size_t section, const char *key, int fallback, int *value)
 {
-    const cp_cfg_pair *pair = cp_cfg_find(cfg, section, key);
+    cp_cfg_pair *pair = cp_cfg_find(cfg, section, key);
     const char *rest;
     *value = fallback;
-    if (!pair || (read_int(pair->value, value, &rest) && at_end(rest))) return CP_OK;
+    if (!pair) return CP_OK;
+    if (read_int(pair->value, value, &rest)) {
+        note_rest(pair, rest);
+        return CP_OK;
+    }
     return cp_cfg_refuse(cfg, section, pair->line, "%.40s=%.40s is not an integer of 32 bits", key, pair->value);
 }
 
 cp_status cp_cfg_float(const cp_cfg *cfg, size_t section, const char *key, float fallback, float *value)
 {
-    const cp_cfg_pair *pair = cp_cfg_find(cfg, section, key);
+    cp_cfg_pair *pair = cp_cfg_find(cfg, section, key);
     const char *rest;
     *value = fallback;
-    if (!pair || (read_float(pair->value, value, &rest) && at_end(rest))) return CP_OK;
+    if (!pair) return CP_OK;
+    if (read_float(pair->value, value, &rest)) {
+        note_rest(pair, rest);
+        return CP_OK;
+    }
     return cp_cfg_refuse(cfg, section, pair->line, "%.40s=%.40s is not a finite number", key, pair->value);
 }
 
-/* Lists. A comment may stand behind them, as in AlexeyAB's cfgs; Debian's Darknet would count its commas too. */
+/* What may follow item i of a list: a comma, or after the last one nothing but a comment or, as atoi has it, other text. */
+static bool item_ends(cp_cfg_pair *pair, const char *rest, bool last)
+{
+    if (last) note_rest(pair, rest);
+    return last || *rest == ',';
+}
+
+/* A comment is cut off mask, anchors, steps and scales already. In `layers` and `from` its commas count in every Darknet but
+ * hank-ai's, so that it may have none. */
 static cp_status read_list(const cp_cfg *cfg, size_t section, const char *key, int **ints, float **floats, size_t *n)
 {
-    const cp_cfg_pair *pair = cp_cfg_find(cfg, section, key);
+    cp_cfg_pair *pair = cp_cfg_find(cfg, section, key);
     *n = 0;
     if (!pair) return CP_OK;
+    const char *comment = strchr(pair->value, '#');
+    if (comment && strchr(comment, ',') && (!strcmp(key, "layers") || !strcmp(key, "from")))
+        return cp_cfg_refuse(cfg, section, pair->line, "%.40s=%.60s: Darknet counts the comma in the comment, too: take it out",
+                             key, pair->value);
     size_t count = 1;
     for (const char *c = pair->value; *c && *c != '#' && *c != ';'; c++) count += *c == ',';
     void *items = cp_alloc(count, sizeof(int), key);
@@ -330,7 +368,7 @@ static cp_status read_list(const cp_cfg *cfg, size_t section, const char *key, i
     for (size_t i = 0; i < count; i++) {
         const char *rest = item;
         bool good = ints ? read_int(item, (int *)items + i, &rest) : read_float(item, (float *)items + i, &rest);
-        if (!good || (i + 1 < count ? *rest != ',' : !at_end(rest))) {
+        if (!good || !item_ends(pair, rest, i + 1 == count)) {
             int width = (int)strcspn(item, ",");
             cp_free(items);
             return cp_cfg_refuse(cfg, section, pair->line, "%.40s: item %zu of %zu, '%.*s', is not %s", key, i + 1,

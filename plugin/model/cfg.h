@@ -5,8 +5,9 @@
  *     cp_cfg_read -> (cp_cfg_prepare) -> cp_cfg_check -> cp_cfg_render -> Darknet's parse_network_cfg
  *
  * Lines are read as Darknet's read_cfg does: every blank and tab is dropped wherever it stands, a line that then
- * starts with '#' or ';' is a comment, '[' starts a section, the first of two equal keys counts. Unlike Darknet,
- * numbers must be numbers. Messages name the file, the layer, the line, the value found and the value allowed. */
+ * starts with '#' or ';' is a comment, '[' starts a section, the first of two equal keys counts; carriage returns at line
+ * ends and a byte order mark are no part of it. What stands behind a number is ignored, and said by the check. Unlike
+ * Darknet, numbers must begin as numbers. Messages name the file, the layer, the line, the value found and the value allowed. */
 #ifndef CP_MODEL_CFG_H
 #define CP_MODEL_CFG_H
 
@@ -41,13 +42,14 @@ const char *cp_cfg_type(const cp_cfg *cfg, size_t section);
 /* Line of the section's head, from 1; 0 for a section that was inserted. */
 int cp_cfg_line(const cp_cfg *cfg, size_t section);
 
-/* Values. The blanks are gone; the first of equal keys counts; an absent key gives `fallback`. A number may be
- * followed by a '#' or ';' comment (atoi would stop there too); anything else behind it, an empty value and one out
- * of range are CP_EINPUT. */
+/* Values. The blanks are gone; the first of equal keys counts; an absent key gives `fallback`. What
+ * stands behind a number is ignored, as Darknet's atoi and atof do; cp_cfg_check says so of all but comments. No number at
+ * all, an empty value and one out of range are CP_EINPUT. */
 const char *cp_cfg_string(const cp_cfg *cfg, size_t section, const char *key, const char *fallback);
 cp_status cp_cfg_int(const cp_cfg *cfg, size_t section, const char *key, int fallback, int *value);
 cp_status cp_cfg_float(const cp_cfg *cfg, size_t section, const char *key, float fallback, float *value);
-/* Comma separated lists. Absent: *values = NULL, *n = 0. Free with cp_free. */
+/* Comma separated lists, with a comment behind them or none; commas in the comment are CP_EINPUT, but for mask, anchors, steps
+ * and scales. Absent: *values = NULL, *n = 0. Free with cp_free. */
 cp_status cp_cfg_ints(const cp_cfg *cfg, size_t section, const char *key, int **values, size_t *n);
 cp_status cp_cfg_floats(const cp_cfg *cfg, size_t section, const char *key, float **values, size_t *n);
 
@@ -202,6 +204,9 @@ typedef struct {
 bool cp_layer_is_neuron_layer(const cp_cfg_layer *layer);
 /* Whether the layer has filters of its own: convolutional, deconvolutional, local, connected. */
 bool cp_layer_has_filters(const cp_cfg_layer *layer);
+/* Whether Debian's Darknet would compute something else in this layer: it is AlexeyAB's, or has an activation, a way of
+ * joining or a window of his. Heads aside. */
+bool cp_layer_is_foreign(const cp_cfg_layer *layer);
 /* Multiply-adds of one forward pass over one image. */
 double cp_layer_macs(const cp_cfg_layer *layer);
 

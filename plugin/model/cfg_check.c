@@ -348,6 +348,19 @@ static void move_logistics(cp_cfg_net *net)
     }
 }
 
+/* Says which numbers have text behind them that was ignored. */
+static cp_status tell_rests(const cp_cfg *cfg, cp_cfg_net *net)
+{
+    for (size_t s = 0; s < cfg->n; s++)
+        for (size_t i = 0; i < cfg->sections[s].n; i++) {
+            const cp_cfg_pair *pair = &cfg->sections[s].pairs[i];
+            if (pair->rest)
+                TRY(warn(net, cfg, s, pair->line, "%.40s=%.60s is read as %.*s, as Darknet does", pair->key, pair->value,
+                         pair->rest < 60 ? pair->rest : 60, pair->value));
+        }
+    return CP_OK;
+}
+
 static cp_status check(const cp_cfg *cfg, size_t max_bytes, bool collect, cp_cfg_net **out)
 {
     *out = NULL;
@@ -360,6 +373,7 @@ static cp_status check(const cp_cfg *cfg, size_t max_bytes, bool collect, cp_cfg
     if (!status) status = cp_cfg_check_batch(cfg, &batch, &subdivisions);
     if (!status) status = walk_all(&walk, batch / subdivisions);
     if (!status) move_logistics(net);
+    if (!status) status = tell_rests(cfg, net);
     if (!status) status = check_memory(cfg, max_bytes, net);
     if (!status) *out = net;
     else cp_cfg_net_free(net);

@@ -8,6 +8,7 @@ typedef struct {
     char *key;
     char *value; /* in the same allocation as key */
     int line;    /* 0 when it was set later */
+    int rest;    /* where text begins that stands behind a number read from it and is no comment; 0: there is none */
 } cp_cfg_pair;
 
 typedef struct {

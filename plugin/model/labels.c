@@ -7,6 +7,7 @@
 
 #include "io/error.h"
 #include "io/file.h"
+#include "io/lines.h"
 
 /* Like Darknet's find_replace: the first occurrence. */
 static void replace(char *text, size_t size, const char *from, const char *to)
@@ -57,23 +58,24 @@ static cp_status read_line(const char *path, size_t number, const char *text, in
 cp_status cp_labels_read(const char *path, int classes, cp_label **labels, size_t *n)
 {
     unsigned char *data = NULL;
-    size_t bytes = 0, lines = 1, number = 0;
+    size_t bytes = 0, lines = 1, number = 0, at = 0;
     struct stat there;
+    cp_line line;
     *labels = NULL, *n = 0;
     bool empty = !stat(path, &there) && S_ISREG(there.st_mode) && there.st_size == 0;
     cp_status status = empty ? CP_OK : cp_file_read(path, "label file", CP_LABELS_MAX_BYTES, &data, &bytes);
+    if (!status)
+        status = cp_text_begin("label file", path, data, bytes, &at);
     for (size_t i = 0; i < bytes; i++)
         lines += data[i] == '\n';
     if (!status && !(*labels = cp_alloc(lines, sizeof **labels, "labels")))
         status = CP_ERESOURCE;
-    for (char *at = (char *)data; !status && at && *at;) {
-        char *end = strchr(at, '\n');
-        if (end)
-            *end = 0;
+    while (!status && cp_line_next(data, bytes, &at, &line)) {
         number++;
-        if (at[strspn(at, " \t\r")] && !(status = read_line(path, number, at, classes, &(*labels)[*n])))
+        char *text = (char *)data + (line.text - (char *)data);
+        text[line.length] = 0;
+        if (line.length && !(status = read_line(path, number, text, classes, &(*labels)[*n])))
             ++*n;
-        at = end ? end + 1 : NULL;
     }
     cp_free(data);
     if (status) {

@@ -7,6 +7,8 @@
 
 #include "io/error.h"
 #include "io/file.h"
+#include "io/lines.h"
+#include "io/suggest.h"
 #include "model/cfg_internal.h"
 
 /* ---- names ---- */
@@ -36,22 +38,21 @@ static void clean(unsigned char *s, size_t length)
 
 static cp_status split_lines(const char *path, unsigned char *text, size_t bytes, cp_names *names)
 {
-    size_t lines = 0, at = bytes >= 3 && !memcmp(text, "\xef\xbb\xbf", 3) ? 3 : 0;
+    size_t lines = 0, at;
+    cp_line line;
+    cp_status status = cp_text_begin("names", path, text, bytes, &at);
+    if (status) return status;
     for (size_t i = at; i < bytes; i++) lines += text[i] == '\n' || i + 1 == bytes;
     names->names = cp_alloc(lines, sizeof *names->names, "names");
     if (!names->names) return CP_ERESOURCE;
-    while (at < bytes) {
-        unsigned char *line = text + at, *end = memchr(line, '\n', bytes - at);
-        size_t length = end ? (size_t)(end - line) : bytes - at;
-        at += length + 1;
-        if (length && line[length - 1] == '\r') length--;
-        if (length > CP_NAMES_MAX_LINE)
+    while (cp_line_next(text, bytes, &at, &line)) {
+        if (line.length > CP_NAMES_MAX_LINE)
             return cp_fail(CP_EINPUT, "names: %s: line %zu has %zu bytes, at most %d are allowed", path, names->n + 1,
-                           length, CP_NAMES_MAX_LINE);
-        clean(line, length);
-        char *name = cp_alloc(length + 1, 1, "a name");
+                           line.length, CP_NAMES_MAX_LINE);
+        char *name = cp_alloc(line.length + 1, 1, "a name");
         if (!name) return CP_ERESOURCE;
-        memcpy(name, line, length);
+        memcpy(name, line.text, line.length);
+        clean((unsigned char *)name, line.length);
         names->names[names->n++] = name;
     }
     return CP_OK;
@@ -72,6 +73,13 @@ cp_status cp_names_read(const char *path, int classes, cp_names **out)
     if (status == CP_OK) *out = names;
     else cp_names_free(names);
     return status;
+}
+
+size_t cp_names_beyond(const cp_names *names, int classes)
+{
+    size_t n = names->n;
+    while (n > (size_t)classes && !names->names[n - 1][0]) n--;
+    return n > (size_t)classes ? n - (size_t)classes : 0;
 }
 
 void cp_names_free(cp_names *names)
@@ -109,28 +117,64 @@ static bool is_there(const char *path)
 }
 
 /* Darknet takes these paths from the current folder, and its own cfg/coco.data says data/coco.names: so look beside
- * the .data file and one folder up too. */
-static cp_status resolve(const char *data_path, const char *written, char **path)
+ * the .data file and one folder up too. False, with `path` as written, when it is nowhere. */
+static bool look_for(const char *data_path, const char *written, char *path, size_t room)
 {
     static const char *const between[] = {"", "../"};
     const char *slash = strrchr(data_path, '/');
     int folder = slash ? (int)(slash - data_path) + 1 : 0;
-    size_t room = (size_t)folder + strlen(written) + 4;
+    for (int i = 0; written[0] != '/' && !is_there(written) && i < 2; i++) {
+        snprintf(path, room, "%.*s%s%s", folder, data_path, between[i], written);
+        if (is_there(path)) return true;
+    }
+    snprintf(path, room, "%s", written);
+    return is_there(path);
+}
+
+/* Darknet drops every blank of the line, so there "data/ x.names" is data/x.names; but a path may have blanks. */
+static cp_status resolve(const char *data_path, const char *written, char **path)
+{
+    size_t room = strlen(data_path) + strlen(written) + 4, n = 0;
     *path = NULL;
     if (!written[0]) return CP_OK;
+    char *without = cp_alloc(strlen(written) + 1, 1, "a path");
     *path = cp_alloc(room, 1, "a path");
-    if (!*path) return CP_ERESOURCE;
-    for (int i = 0; written[0] != '/' && !is_there(written) && i < 2; i++) {
-        snprintf(*path, room, "%.*s%s%s", folder, data_path, between[i], written);
-        if (is_there(*path)) return CP_OK;
+    if (!*path || !without) {
+        cp_free(without);
+        return CP_ERESOURCE;
     }
-    strcpy(*path, written);
+    for (const char *c = written; *c; c++)
+        if (*c != ' ' && *c != '\t') without[n++] = *c;
+    if (!look_for(data_path, written, *path, room) && !look_for(data_path, without, *path, room))
+        snprintf(*path, room, "%s", written);
+    cp_free(without);
     return CP_OK;
 }
 
 static cp_status take(const cp_cfg *options, const char *key, char **value)
 {
     return resolve(options->path, cp_cfg_string(options, 0, key, ""), value);
+}
+
+/* The keys that some Darknet reads of a .data file. */
+static const char *const data_keys[] = {"classes", "names", "labels", "train", "valid", "test", "backup", "results", "eval",
+                                        "top", "map", "tree", "leaves", "type", "prefix", "difficult", "detections_count",
+                                        "output"};
+enum { DATA_KEYS = sizeof data_keys / sizeof *data_keys };
+
+/* Says what of the file is not used. */
+static void tell_unused(const cp_cfg *options)
+{
+    const cp_cfg_section *s = &options->sections[0];
+    for (size_t i = 0; i < s->n; i++) {
+        const char *key = s->pairs[i].key, *near = cp_nearest_name(key, data_keys, DATA_KEYS);
+        bool known = near && !strcmp(near, key);
+        if (!known)
+            cp_notice("%s: line %d: %.40s is no key of a .data file, it is not used%s%s%s", options->path,
+                      s->pairs[i].line, key, near ? "; did you mean " : "", near ? near : "", near ? "?" : "");
+        else if (cp_cfg_find(options, 0, key) != &s->pairs[i])
+            cp_notice("%s: line %d: a second %s, the first is used", options->path, s->pairs[i].line, key);
+    }
 }
 
 /* Absent is 0. */
@@ -160,6 +204,7 @@ cp_status cp_data_read(const char *path, cp_data **out)
         if (length && !(data->eval = cp_alloc(length + 1, 1, "eval"))) status = CP_ERESOURCE;
         else if (length) memcpy(data->eval, eval, length);
     }
+    if (status == CP_OK) tell_unused(options);
     cp_cfg_free(options);
     if (status == CP_OK) *out = data;
     else cp_data_free(data);

@@ -10,16 +10,18 @@ enum {
 };
 
 typedef struct {
-    /* One per line; a carriage return at the end is taken off, control characters and bytes that are no UTF-8 are
-     * replaced by '?'. */
+    /* One per line; blanks, tabs and carriage returns at both ends are taken off, control characters and bytes that are no
+     * UTF-8 are replaced by '?'. */
     char **names;
     size_t n;
 } cp_names;
 
 /* Reads a names file. More names than `classes` are fine (ImageNet's lists have 21842); fewer are CP_EINPUT, as are a
- * missing file, an empty one and one over a limit. classes = 0 skips the count. Free with cp_names_free. */
+ * missing file, an empty one, one over a limit and UTF-16. classes = 0 skips the count. Free with cp_names_free. */
 cp_status cp_names_read(const char *path, int classes, cp_names **names);
 void cp_names_free(cp_names *names);
+/* How many names there are beyond those of the classes; empty lines at the end do not count. */
+size_t cp_names_beyond(const cp_names *names, int classes);
 /* Index of a name among the first `classes`: equal, else equal when case is ignored. CP_NAME_MISSING: none is.
  * CP_NAME_AMBIGUOUS: several are (ImageNet has two cranes). */
 enum { CP_NAME_MISSING = -1, CP_NAME_AMBIGUOUS = -2 };
@@ -37,8 +39,9 @@ typedef struct {
     char *eval;
 } cp_data;
 
-/* CP_EINPUT: the file is not there or no list of key=value lines; classes or top below 1. The files it names are not
- * opened. Free with cp_data_free. */
+/* Blanks inside a value belong to it, unless only the path without them is there. A key that no Darknet reads, and a second
+ * one of the same name, are said (cp_set_notice). CP_EINPUT: the file is not there or no list of key=value lines; classes
+ * or top below 1. The files it names are not opened. Free with cp_data_free. */
 cp_status cp_data_read(const char *path, cp_data **data);
 void cp_data_free(cp_data *data);
 

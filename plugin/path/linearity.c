@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "io/error.h"
+#include "model/cfg.h"
 #include "path/linearity.h"
 
 enum { DEFAULT_REFINE = 64, MAX_REFINE = 4096, EXACT_REFINE = 4, MAX_ENTRIES = 8 };
@@ -66,11 +67,29 @@ static cp_status check_activation(const cp_model *model, const cp_neuron_layer *
                    "are linear on both sides of 0", layer->layer, activation);
 }
 
+/* Between borders the response must be affine in the input: products are not. Windows with two strides, and over
+ * channels, have borders that are not looked for. */
+static cp_status check_layers(const cp_borders *b, const cp_response *response)
+{
+    const cp_cfg_net *net = cp_model_shapes(b->model);
+    for (int i = 0; i < cp_model_layer_count(b->model); i++) {
+        const cp_cfg_layer *l = &net->layers[i];
+        bool product = l->type == CP_LAYER_SCALE_CHANNELS || l->type == CP_LAYER_SAM;
+        bool window = l->type == CP_LAYER_MAXPOOL && (l->depth || l->stride != l->stride_y);
+        if ((product || window) && depends(b->model, response, i))
+            return cp_fail(CP_EINPUT, "linearity: layer %d [%s] is not supported: %s", i, cp_layer_type_name(l->type),
+                           product ? "a product of two layers is nowhere linear" : "only plain windows are");
+    }
+    return CP_OK;
+}
+
 static cp_status count_units(cp_borders *b, const cp_response *response)
 {
     int n;
     const cp_neuron_layer *layers = cp_model_neuron_layers(b->model, &n);
-    cp_status status = cp_path_create(b->model, &b->units);
+    cp_status status = check_layers(b, response);
+    if (!status)
+        status = cp_path_create(b->model, &b->units);
     if (status)
         return status;
     cp_path_fill(b->units, true);

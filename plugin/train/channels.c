@@ -97,6 +97,22 @@ static void tie_route(walk *w, int layer, const cp_cfg_layer *l)
         size_t n = cp_channels_count(c, l->sources[s]) / (size_t)l->groups, first = n * (size_t)l->group_id;
         for (size_t i = 0; l->out_c && i < n; i++)
             tie(c, at++, cp_channels_first(c, l->sources[s]) + first + i);
+        /* The parts stay of one size: channel i of each goes or stays. */
+        for (size_t i = 0; l->out_c && i < n * (size_t)l->groups; i++)
+            tie(c, cp_channels_first(c, l->sources[s]) + i, cp_channels_first(c, l->sources[s]) + i % n);
+    }
+}
+
+/* Weights that two layers share, or that lie outside of filters, are not cut. */
+static void keep_shared(walk *w, int layer, const cp_cfg_layer *l)
+{
+    if (l->type == CP_LAYER_CONVOLUTIONAL && l->share >= 0) {
+        keep(w, layer, "its weights are those of layer %d", l->share);
+        keep(w, l->sources[0], "read by layer %d, whose weights are those of layer %d", layer, l->share);
+        keep(w, l->share, "its weights are those of layer %d too", layer);
+        keep(w, w->c->net->layers[l->share].sources[0], "read by layer %d, whose weights layer %d shares", l->share, layer);
+    } else if (l->type == CP_LAYER_SHORTCUT && l->per_channel) {
+        keep(w, layer, "it has a weight for each channel");
     }
 }
 
@@ -115,7 +131,7 @@ static void tie_filters(walk *w, int layer, const cp_cfg_layer *l)
 static void tie_each(cp_channels *c, int layer, const cp_cfg_layer *l)
 {
     size_t n = cp_channels_count(c, layer);
-    for (size_t s = 0; s < l->n_sources; s++) {
+    for (size_t s = l->scale_planes ? 1 : 0; s < l->n_sources; s++) {
         size_t from = cp_channels_count(c, l->sources[s]);
         tie_outputs(c, l->sources[s], layer, from < n ? from : n);
     }
@@ -125,7 +141,10 @@ static void tie_layer(walk *w, int layer)
 {
     cp_channels *c = w->c;
     const cp_cfg_layer *l = &c->net->layers[layer];
-    switch (cp_layer_row_of(l->type)->ties) {
+    cp_ties ties = cp_layer_row_of(l->type)->ties;
+    keep_shared(w, layer, l);
+    if (l->scale_planes) keep(w, l->sources[0], "read by layer %d [scale_channels] as a plane", layer);
+    switch (l->depth ? CP_TIES_ALL : ties) {
     case CP_TIES_NONE:
         tie_filters(w, layer, l);
         return;
@@ -144,6 +163,7 @@ static void tie_layer(walk *w, int layer)
              l->reverse ? "reverse=1" : l->flatten ? "flatten=1" : "extra");
         break;
     case CP_TIES_ALL:
+        keep(w, layer, "its channels belong together");
         break;
     }
     keep(w, l->sources[0], "read by layer %d [%s]", layer, cp_layer_type_name(l->type));
@@ -163,7 +183,7 @@ static cp_status allocate(cp_channels *c, size_t *n_reasons)
     for (size_t i = 0; i < net->n_layers; i++) {
         const cp_cfg_layer *l = &net->layers[i];
         c->first[i + 2] = c->first[i + 1] + (has_channels(l) ? (size_t)l->out_c : 0);
-        *n_reasons += l->n_sources + 2;
+        *n_reasons += l->n_sources + 6;
     }
     c->n = c->first[net->n_layers + 1];
     c->group = cp_alloc(c->n, sizeof *c->group, "channels");

@@ -58,6 +58,8 @@ static cp_status check_layers(const gates_run *r, const cp_cfg_net *net)
     for (int i = 0; i < r->logits; i++) {
         const cp_cfg_layer *l = &net->layers[i];
         const char *why = NULL;
+        if (cp_layer_is_foreign(l))
+            why = "what it computes is not";
         if (l->type == CP_LAYER_REORG)
             why = "its gradient overwrites that of other readers of its input";
         if (l->type == CP_LAYER_SHORTCUT && l->alpha != 1 && (l->c != l->out_c || l->h != l->out_h || l->w != l->out_w))

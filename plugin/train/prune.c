@@ -67,7 +67,7 @@ static float *copy_kept(const axis *axes, int n_axes, const float *from, float *
 static int find_axes(const cp_cfg_layer *l, cp_array_kind kind, bool transposed, const bool *in, const bool *out,
                      size_t plane, axis axes[MAX_AXES])
 {
-    size_t n = (size_t)l->n, c = (size_t)l->c, window = (size_t)l->size * (size_t)l->size;
+    size_t n = (size_t)(l->type == CP_LAYER_BATCHNORM ? l->out_c : l->n), c = (size_t)l->c, window = (size_t)l->size * (size_t)l->size;
     size_t positions = (size_t)l->out_h * (size_t)l->out_w;
     if (kind != CP_WEIGHTS) {
         axes[0] = (axis){n, out};
@@ -75,6 +75,10 @@ static int find_axes(const cp_cfg_layer *l, cp_array_kind kind, bool transposed,
         return 2;
     }
     switch (l->type) {
+    case CP_LAYER_SHORTCUT: /* a weight for each source, or such as are not cut */
+    case CP_LAYER_IMPLICIT:
+        axes[0] = (axis){l->n_weights, NULL};
+        return 1;
     case CP_LAYER_CONVOLUTIONAL: /* (n, c / groups, window) */
         axes[0] = (axis){n, out};
         axes[1] = (axis){c / (size_t)l->groups, l->groups > 1 ? NULL : in};

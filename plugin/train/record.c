@@ -5,8 +5,8 @@
 #include <string.h>
 
 #include "io/error.h"
-#include "io/file.h"
 #include "io/image.h"
+#include "io/lines.h"
 
 #define MAX_PROBE_BYTES ((size_t)1 << 30)
 enum { MAX_LIST_BYTES = 64 << 20 };
@@ -112,27 +112,6 @@ void cp_recorder_free(cp_recorder *r)
 
 size_t cp_recorder_probes(const cp_recorder *r) { return r->probes; }
 
-/* The lines of a list that say something, in place: ends each with a zero byte. */
-static size_t split_lines(char *text, size_t bytes, char **lines, size_t most)
-{
-    size_t n = 0;
-    for (char *at = text, *end = text + bytes; at < end && (!most || n < most);) {
-        char *next = memchr(at, '\n', (size_t)(end - at));
-        next = next ? next : end;
-        char *last = next;
-        while (last > at && strchr(" \t\r", last[-1]))
-            last--;
-        *last = 0;
-        if (*at) {
-            if (lines)
-                lines[n] = at;
-            n++;
-        }
-        at = next + 1;
-    }
-    return n;
-}
-
 static cp_status read_probe(cp_recorder *r, size_t i, const char *name, bool letterbox)
 {
     cp_picture photo = {0};
@@ -151,22 +130,17 @@ static cp_status read_probe(cp_recorder *r, size_t i, const char *name, bool let
 
 cp_status cp_recorder_read_probes(cp_recorder *r, const char *list, size_t most, bool letterbox)
 {
-    unsigned char *text = NULL;
-    char **lines = NULL;
-    size_t bytes, each = r->inputs * sizeof(float) + cp_model_neuron_count(r->model) / 4, all;
-    cp_status status = cp_file_read(list, "list of probes", MAX_LIST_BYTES, &text, &bytes);
+    cp_lines lines;
+    size_t each = r->inputs * sizeof(float) + cp_model_neuron_count(r->model) / 4, all;
+    cp_status status = cp_lines_read(list, "list of probes", MAX_LIST_BYTES, most, &lines);
     if (status)
         return status;
-    char *copy = cp_alloc(bytes + 1, 1, "list of probes");
-    if (copy)
-        memcpy(copy, text, bytes);
-    size_t n = copy ? split_lines(copy, bytes, NULL, most) : 0;
-    lines = cp_alloc(n, sizeof *lines, "list of probes");
+    size_t n = lines.n;
     r->input = cp_alloc(n, sizeof *r->input, "probes");
     r->pattern = cp_alloc(n, sizeof *r->pattern, "probes");
     r->path = cp_alloc(n, sizeof *r->path, "probes");
     r->response = cp_alloc(n, sizeof *r->response, "probes");
-    if (!copy || !lines || !r->input || !r->pattern || !r->path || !r->response) {
+    if (!r->input || !r->pattern || !r->path || !r->response) {
         status = CP_ERESOURCE;
         goto done;
     }
@@ -176,14 +150,11 @@ cp_status cp_recorder_read_probes(cp_recorder *r, const char *list, size_t most,
     else if (!cp_mul(n, each, &all) || all > MAX_PROBE_BYTES)
         status = cp_fail(CP_EINPUT, "list of probes: %s names %zu pictures of %zu KiB each, %zu MiB in all are allowed",
                          list, n, (each + 1023) >> 10, MAX_PROBE_BYTES >> 20);
-    split_lines((char *)text, bytes, lines, most);
     for (size_t i = 0; i < n && !status; i++)
-        if ((status = read_probe(r, i, lines[i], letterbox)))
+        if ((status = read_probe(r, i, lines.line[i], letterbox)))
             cp_fail_prefix(status, "list of probes: %s", list);
 done:
-    cp_free(lines);
-    cp_free(copy);
-    cp_free(text);
+    cp_lines_free(&lines);
     return status;
 }
 

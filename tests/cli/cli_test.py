@@ -201,8 +201,10 @@ class Files(FolderTest):
             write(self.path("some.data"), f"classes = {count}\nnames = more.names\n")
             note = f"some.data: classes={count}, but {RESNET[0]} has {classes} classes\n"
             self.assertEqual(note in self.done("explain", "some.data", *RESNET, "photo.png").err, count != classes)
-        self.assertIn(f"more.names has {classes + 2} names, {RESNET[0]} has {classes} classes: the first {classes} are "
-                      "used\n", self.done("explain", *RESNET, "photo.png", "-names", "more.names").err)
+        for way in (["some.data", *RESNET, "photo.png"], ["more.names", *RESNET, "photo.png"],
+                    [*RESNET, "photo.png", "-names", "more.names"]):
+            self.assertIn(f"more.names has {classes + 2} names, {RESNET[0]} has {classes} classes: the first {classes} "
+                          "are used\n", self.done("explain", *way).err)
         refused = self.critpath("explain", *RESNET, "photo.png", "-names", "more.names", "-class", "nothing like it")
         self.assertEqual(refused.code, 2)
         self.assertIn(f"of the {classes} classes: thing 0, thing 1, ", refused.err)

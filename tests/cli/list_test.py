@@ -90,13 +90,16 @@ class Lists(FolderTest):
         self.assertEqual(len(os.listdir(self.path("bad"))), 7 * 4)
 
     def test_lines_of_stdin(self):
-        lines = "\r\n\nimage1.png\r\n" + 100000 * "x" + "\n\nimage2.png"
+        lines = "\ufeff\r\n\n  image1.png \t\r\n" + 100000 * "x" + "\n\nimage2.png  "
         result = self.explain("lines", "-threads", "2", stdin=lines.encode())
         self.assertEqual(result.code, 2)
         self.assertEqual([line.split(":")[0] for line in result.out.splitlines() if line.startswith("image")],
                          ["image1.png", "image2.png"])
         self.assertEqual(len(result.err.splitlines()), 1)
         self.assertEqual(self.explain("none", stdin=b"\n\n").code, 2)
+        foreign = self.explain("foreign", stdin="image1.png\nimage2.png\n".encode("utf-16"))
+        self.assertEqual((foreign.code, foreign.out), (2, ""))
+        self.assertIn("list of images: stdin is UTF-16 text", foreign.err)
 
     def test_an_answer_does_not_wait_for_the_next_path(self):
         process = self.popen("-json")

@@ -153,5 +153,39 @@ class RealNetworks(Comparison):
                 self.same_boxes(cfg, weights, photo, 1, f"{self.weights}/face.names", .1)
 
 
+class Lineage(FolderTest):
+    """Whose Darknet a network is answered for; the counts of boxes are those of AlexeyAB's own build."""
+
+    def explain(self, cfg, *options):
+        weights, scene = (shared("..", "cases", name) for name in ("tiny.weights", "scene.png"))
+        if not scene:
+            self.skipTest("no shared cases (CRITPATH_DATA)")
+        result = critpath("explain", shared("..", "cases", cfg), weights, scene, "-thresh", ".45", "-no-picture", "-json",
+                          "-out", self.path("x"), *options, folder=self.folder)
+        self.assertEqual(result.code, 0, result.err)
+        return json.loads(result.out), result.err
+
+    def test_decoding(self):
+        for cfg, boxes in {"scale_x_y.cfg": 201, "nms_kind.cfg": 352, "letter_box.cfg": 189}.items():
+            with self.subTest(cfg=cfg):
+                item, _ = self.explain(cfg)
+                self.assertEqual(len(item["prediction"]), boxes)
+                self.assertFalse(item["input"]["letterbox"])
+                self.assertEqual(item["model"]["host"], "alexey")
+                self.assertIn(cfg[:-4], item["model"]["host_reason"])
+                lefts = [box["photo_xywh"][0] for box in item["prediction"]]
+                self.assertEqual(lefts, sorted(lefts))
+
+    def test_asked_for(self):
+        item, warnings = self.explain("scale_x_y.cfg", "-host", "debian")
+        self.assertTrue(item["input"]["letterbox"])
+        self.assertEqual((item["model"]["host"], item["model"]["host_reason"]), ("debian", "asked for"))
+        self.assertIn("scale_x_y", warnings)
+        plain, _ = self.explain("tiny.cfg")
+        self.assertEqual(item["prediction"], plain["prediction"])
+        item, _ = self.explain("tiny.cfg", "-host", "hankai")
+        self.assertFalse(item["input"]["letterbox"])
+
+
 if __name__ == "__main__":
     main()

@@ -27,7 +27,7 @@ expect critpath explain -th; is "-threads -thresh"
 expect critpath explain a.cfg a.weights -offpath ''; is "frozen zeroed"
 expect critpath explain -method dgr; is "dgr dgr-random"
 expect critpath explain -method gra; is ""
-expect critpath grad -method gra; is gradient
+expect critpath grad -method gradi; is gradient
 expect critpath layers -th; is -threads # no -thresh there
 expect critpath completion b; is bash
 expect critpath help pru; is prune
@@ -55,7 +55,7 @@ grep -q '^explain:Predict' commands || fail "zsh: no command explain"
 grep -q '^prune:Cut' commands || fail "zsh: no command prune"
 [ "$(zsh -f try.zsh darknet-critpath '')" = critpath ] || fail "zsh: darknet-critpath does not lead to critpath"
 zsh -f try.zsh darknet-critpath critpath grad -method '' >options
-grep -q '^-method\[.*:method:(mct .* gradient)$' options || fail "zsh: -method of grad"
+grep -q '^-method\[.*:method:(mct .* gradient .* cell)$' options || fail "zsh: -method of grad"
 grep -q '^-names\[.*:names:_files$' options || fail "zsh: -names takes a file"
 zsh -f try.zsh critpath layers '' >options
 ! grep -q '^-thresh' options || fail "zsh: layers has no -thresh"

@@ -472,7 +472,7 @@ static void test_warnings(void **state)
     (void)state;
     cp_cfg_set_lenient(true);
     cp_cfg_net *net = accept("[net]\nwidth=8\nheight=6\nchannels=4\nbatch=2\nsubdivisions=4\nletterbox=1\n"
-                             "[conv]\nfilters=14\nfilters=5\nsize=1\nstopbackward=1\nfiltres=3\n"
+                             "[conv]\nfilters=14\nfilters=5\nsize=1 pixel\nstopbackward=1\nfiltres=3\n"
                              "[yolo]\nclasses=2\nnum=2\nanchors=1,2,3,4\n");
     cp_cfg_set_lenient(false);
     static const char *const expected[] = {
@@ -480,9 +480,10 @@ static void test_warnings(void **state)
         "t.cfg: [net], line 7: Darknet does not use 'letterbox=1' here",
         "t.cfg: layer 0 [conv], line 10: a second filters, Darknet uses the first",
         "t.cfg: layer 0 [conv], line 13: Darknet does not use 'filtres=3' here",
+        "t.cfg: layer 0 [conv], line 11: size=1pixel is read as 1, as Darknet does",
     };
-    assert_int_equal(net->n_warnings, 4);
-    for (size_t i = 0; i < 4; i++) assert_string_equal(net->warnings[i], expected[i]);
+    assert_int_equal(net->n_warnings, 5);
+    for (size_t i = 0; i < 5; i++) assert_string_equal(net->warnings[i], expected[i]);
     cp_cfg_net_free(net);
 }
 

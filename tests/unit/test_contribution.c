@@ -189,21 +189,26 @@ static void test_shares(void **state)
 
 /* ---------------------------------------------------------------- as the definition reads */
 
-static double tent(double centre, double step, size_t cells, size_t pixels, size_t x)
+/* (cells, pixels): the share of each cell's mass that each pixel gets along one axis. */
+static double *tents(double start, double step, size_t cells, size_t pixels)
 {
-    double sum = 0;
-    (void)cells;
-    step = step > 1 ? step : 1;
-    for (size_t i = 0; i < pixels; i++)
-        sum += fmax(0, 1 - fabs((double)i - centre) / step);
-    return fmax(0, 1 - fabs((double)x - centre) / step) / sum;
+    double *share = malloc(cells * pixels * sizeof *share);
+    for (size_t i = 0; i < cells; i++) {
+        double sum = 0;
+        for (size_t x = 0; x < pixels; x++)
+            sum += share[i * pixels + x] = fmax(0, 1 - fabs((double)x - start - (double)i * step) / fmax(step, 1));
+        for (size_t x = 0; x < pixels; x++)
+            share[i * pixels + x] /= sum;
+    }
+    return share;
 }
 
-static void add_layer(const cp_neuron_layer *l, const cp_grid *g, const cp_path *path, const float *score, size_t h, size_t w,
-                      double *heat)
+static void add_layer(const cp_neuron_layer *l, const cp_grid *g, const cp_path *path, const float *score, size_t h,
+                      size_t w, double *heat)
 {
     size_t cells = l->h * l->w;
     double *m = calloc(cells, sizeof *m), total[2] = {0, 0};
+    double *across = tents(g->start_x, g->step_x, l->w, w), *down = tents(g->start_y, g->step_y, l->h, h);
     for (size_t i = 0; i < l->count; i++)
         if (!path || cp_path_get(path, l->offset + i))
             m[i % cells] += (double)score[l->offset + i];
@@ -211,10 +216,9 @@ static void add_layer(const cp_neuron_layer *l, const cp_grid *g, const cp_path 
         total[m[i] < 0] += fabs(m[i]);
     for (size_t i = 0; i < cells; i++)
         for (size_t p = 0; m[i] != 0 && p < h * w; p++)
-            heat[(m[i] < 0) * h * w + p] += fabs(m[i]) / total[m[i] < 0] *
-                tent(g->start_x + (double)(i % l->w) * g->step_x, g->step_x, l->w, w, p % w) *
-                tent(g->start_y + (double)(i / l->w) * g->step_y, g->step_y, l->h, h, p / w);
-    free(m);
+            heat[(m[i] < 0) * h * w + p] += fabs(m[i]) / total[m[i] < 0] * across[i % l->w * w + p % w] *
+                                            down[i / l->w * h + p / w];
+    free(m), free(across), free(down);
 }
 
 /* The planes whose steps are in [from, to). */

@@ -7,9 +7,11 @@
 
 #include <cmocka.h>
 
+#include "eval/complexity.h"
 #include "eval/degrade.h"
 #include "eval/localise.h"
 #include "eval/paired.h"
+#include "eval/sufficiency.h"
 #include "score/random.h"
 #include "tiny_net.h"
 
@@ -200,6 +202,8 @@ static void localisation_of_planted_maps(void **state)
     assert_true(found.pointing);
     /* The four highest: 13, 20, 35 and one of the 32 zeros, two of them in the box. */
     near(found.ranking, (2 + 2 / 32.) / 4, 1e-9);
+    /* From 13 at (1,2): 20 at (2,3) is 2 away, squared, 35 at (5,5) 25; half of the box's diagonal is the root of 2. */
+    near(found.compactness, sqrt((2 * 0 + 2 + 25) / 4. / 2), 1e-9);
     map[35] = 3;
     assert_int_equal(cp_localise(map, SIDE, SIDE, &whole, &box, &found), CP_OK);
     assert_false(found.pointing);
@@ -214,6 +218,100 @@ static void localisation_of_planted_maps(void **state)
     assert_int_equal(cp_localise(map, SIDE, SIDE, &whole, &outside, &found), CP_EINPUT);
     map[2] = NAN;
     assert_int_equal(cp_localise(map, SIDE, SIDE, &whole, &box, &found), CP_EINPUT);
+}
+
+/* One other object's box overlaps this one's: what lies in both is this one's. */
+static void confusion_with_other_objects(void **state)
+{
+    (void)state;
+    const cp_placement whole = {SIDE, SIDE, 0, 0, SIDE, SIDE};
+    const cp_map_box box = {0, 0, 3, 3}, others[] = {{2, 2, 2, 2}, {3, 2, 1, 1}};
+    float map[SIDE * SIDE] = {0};
+    map[0] = 3, map[14] = 2, map[15] = 4, map[21] = 1, map[35] = 100, map[20] = -7; /* 14: in both; 15: in both others */
+    near(cp_localise_confusion(map, SIDE, &whole, &box, others, 2), 5 / 10., 1e-9);
+    near(cp_localise_confusion(map, SIDE, &whole, &box, NULL, 0), 0, 0);
+    memset(map, 0, sizeof map);
+    assert_true(isnan(cp_localise_confusion(map, SIDE, &whole, &box, others, 2)));
+}
+
+static void complexity_of_planted_maps(void **state)
+{
+    (void)state;
+    const cp_placement rows = {SIDE, 2, 0, 1, SIDE, 2}; /* 12 pixels, from 6 on */
+    float map[SIDE * SIDE] = {0};
+    cp_complexity found;
+    map[0] = 50, map[9] = 4;
+    assert_int_equal(cp_complexity_of(map, SIDE, &rows, &found), CP_OK);
+    near(found.gini, 11 / 12., 1e-9), near(found.entropy, 0, 1e-9);
+    for (int i = 0; i < SIDE * SIDE; i++)
+        map[i] = 3;
+    assert_int_equal(cp_complexity_of(map, SIDE, &rows, &found), CP_OK);
+    near(found.gini, 0, 1e-9), near(found.entropy, log2(12), 1e-9);
+    /* 1, 2, 3, 6 and eight zeros or less: sum over pairs |x - y| / (2 n^2 mean). */
+    memset(map, 0, sizeof map);
+    map[6] = 2, map[8] = 6, map[11] = 1, map[12] = 3, map[17] = -9;
+    double pairs = 2 * (1 + 2 + 5 + 1 + 4 + 3) + 2. * 8 * 12;
+    assert_int_equal(cp_complexity_of(map, SIDE, &rows, &found), CP_OK);
+    near(found.gini, pairs / (2 * 12 * 12.), 1e-9);
+    near(found.entropy, -(log2(1 / 12.) + 2 * log2(2 / 12.) + 3 * log2(3 / 12.) + 6 * log2(.5)) / 12, 1e-9);
+    memset(map, 0, sizeof map);
+    assert_int_equal(cp_complexity_of(map, SIDE, &rows, &found), CP_OK);
+    assert_true(isnan(found.gini) && isnan(found.entropy));
+}
+
+/* Logit 0 is 2 a0 - 3 a1 + 5 a2 + 1/4 with a = (1, 2, 0): 1/4 without neurons, -3.75 with all. */
+static void sufficiency_by_hand(void **state)
+{
+    (void)state;
+    tiny_net net;
+    cp_frame *frame;
+    cp_path *path;
+    cp_response response;
+    cp_sufficiency found;
+    cp_ranking_faithfulness ranking;
+    const cp_run_options run = {0};
+    const float score[] = {2, 6, 0}, none[] = {0, 0, 0};
+    TINY_OPEN(&net);
+    assert_int_equal(cp_frame_create(net.model, 1, &frame), CP_OK);
+    assert_int_equal(cp_frame_forward(frame, tiny_input, 1, NULL), CP_OK);
+    assert_int_equal(cp_response_class(net.model, 0, &response), CP_OK);
+    assert_int_equal(cp_path_create(net.model, &path), CP_OK);
+    cp_path_set(path, 1, true); /* kept: -5.75; removed: 2.25 */
+    assert_int_equal(cp_sufficiency_of(frame, 0, &response, path, &run, &found), CP_OK);
+    near(found.sufficiency, 1.5, 1e-6), near(found.necessity, 1.5, 1e-6);
+    /* Of three neurons .2 are one and .5 two, less are none: f is 0 up to .1, then 1.5, 1, 1. */
+    assert_int_equal(cp_ranking_faithfulness_of(frame, 0, &response, score, &run, &ranking), CP_OK);
+    near(ranking.cpr, (.1 * .75 + .3 * 1.25 + .5) / .999, 1e-6);
+    near(ranking.cmd, (.099 + .1 * .75 + .3 * .25) / .999, 1e-6);
+    assert_int_equal(cp_ranking_faithfulness_of(frame, 0, &response, none, &run, &ranking), CP_EINPUT);
+    cp_path_free(path);
+    cp_frame_free(frame);
+    tiny_close(&net);
+}
+
+/* Noise knows nothing: over many draws every test of place gives what a box of that area gets by chance. */
+static void random_maps_give_chance(void **state)
+{
+    (void)state;
+    enum { DRAWS = 400, BIG = 32 };
+    static float map[BIG * BIG];
+    const cp_placement whole = {BIG, BIG, 0, 0, BIG, BIG};
+    const cp_map_box box = {4, 7, 8, 16}, other = {20, 7, 8, 16};
+    double value[5][DRAWS];
+    const double chance[] = {1 / 8., 1, 1 / 8., 1 / 8., 1 / 2.};
+    uint64_t seed = 11;
+    for (int k = 0; k < DRAWS; k++) {
+        cp_localisation found;
+        for (int i = 0; i < BIG * BIG; i++)
+            map[i] = (float)cp_random_uniform(&seed);
+        assert_int_equal(cp_localise(map, BIG, BIG, &whole, &box, &found), CP_OK);
+        value[0][k] = found.energy, value[1][k] = found.lift, value[2][k] = found.pointing, value[3][k] = found.ranking;
+        value[4][k] = cp_localise_confusion(map, BIG, &whole, &box, &other, 1);
+    }
+    for (int m = 0; m < 5; m++) {
+        cp_mean mean = cp_mean_of(value[m], DRAWS);
+        near(mean.mean, chance[m], 3 * mean.error);
+    }
 }
 
 static void paired_tests(void **state)
@@ -244,7 +342,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(curves_of_planted_maps), cmocka_unit_test(only_the_photo_is_changed), cmocka_unit_test(areas),
         cmocka_unit_test(imputation_solves_the_system), cmocka_unit_test(localisation_of_planted_maps),
-        cmocka_unit_test(paired_tests),
+        cmocka_unit_test(confusion_with_other_objects), cmocka_unit_test(complexity_of_planted_maps),
+        cmocka_unit_test(sufficiency_by_hand), cmocka_unit_test(random_maps_give_chance), cmocka_unit_test(paired_tests),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -145,6 +145,7 @@ static void alpha_and_depth(void **state)
     free(packed);
     assert_ok(cp_picture_decode(file, bytes, "d.png", &p));
     assert_memory_equal(p.rgb, "\x12\x34\x56", 3);
+    assert_int_equal(p.largest, 0x5680);
     cp_picture_free(&p);
     temp_put("d.ppm", "P6 1 1 65535\n\x12\xff\x34\x00\x56\x80", 19);
     assert_refused(cp_picture_read("d.ppm", &p), CP_EINPUT, "d.ppm is a PNM of 16 bits");
@@ -320,6 +321,135 @@ static void others_read_our_png(void **state)
                 "assert i.tobytes() == open('o.raw', 'rb').read()\n");
 }
 
+/* A JPEG with an APP1 segment that says `orientation`, in either byte order. */
+static size_t put_exif_jpeg(unsigned char *file, size_t room, const cp_picture *p, int orientation, bool big)
+{
+    static const unsigned char little[] = "\xff\xe1\0\x22" "Exif\0\0" "II*\0\x8\0\0\0" "\1\0" "\x12\1\3\0\1\0\0\0\0\0\0\0" "\0\0\0\0";
+    static const unsigned char bigger[] = "\xff\xe1\0\x22" "Exif\0\0" "MM\0*\0\0\0\x8" "\0\1" "\1\x12\0\3\0\0\0\1\0\0\0\0" "\0\0\0\0";
+    size_t bytes, segment = sizeof little - 1;
+    assert_true(stbi_write_jpg("e.jpg", p->w, p->h, 3, p->rgb, 100));
+    unsigned char *jpeg = temp_get("e.jpg", &bytes);
+    assert_true(bytes + segment <= room);
+    memcpy(file, jpeg, 2);
+    memcpy(file + 2, big ? bigger : little, segment);
+    file[2 + 28 + big] = (unsigned char)orientation;
+    memcpy(file + 2 + segment, jpeg + 2, bytes - 2);
+    free(jpeg);
+    return bytes + segment;
+}
+
+/* Where the stored picture's corners are seen, by orientation: top left, top right, bottom left, bottom right of the turned
+ * one as corners of the stored one, numbered the same way (EXIF 2.3, 4.6.4 A). */
+static void turned_as_exif_says(void **state)
+{
+    (void)state;
+    static const int corners[9][4] = {{0, 1, 2, 3}, {0, 1, 2, 3}, {1, 0, 3, 2}, {3, 2, 1, 0}, {2, 3, 0, 1},
+                                      {0, 2, 1, 3}, {2, 0, 3, 1}, {3, 1, 2, 0}, {1, 3, 0, 2}};
+    static unsigned char file[65536];
+    cp_picture stored, seen;
+    assert_ok(cp_picture_new(32, 16, &stored)); /* four plain quarters, so that JPEG does not blur the corners */
+    for (int y = 0; y < 16; y++)
+        for (int x = 0; x < 32; x++) memset(stored.rgb + 3 * (32 * y + x), 30 + 60 * (2 * (y / 8) + x / 16), 3);
+    for (int k = 0; k < 18; k++) {
+        int orientation = k % 9;
+        size_t bytes = put_exif_jpeg(file, sizeof file, &stored, orientation, k >= 9);
+        assert_ok(cp_picture_decode(file, bytes, "e.jpg", &seen));
+        assert_int_equal(seen.orientation, orientation ? orientation : 1);
+        assert_int_equal(seen.w, orientation < 5 ? 32 : 16);
+        assert_int_equal(seen.h, orientation < 5 ? 16 : 32);
+        for (int c = 0; c < 4; c++) {
+            int x = c % 2 ? seen.w - 1 : 0, y = c / 2 ? seen.h - 1 : 0;
+            assert_true(abs(seen.rgb[3 * (seen.w * y + x)] - (30 + 60 * corners[orientation][c])) < 8);
+        }
+        cp_picture_free(&seen);
+        cp_picture_obey_orientation(false);
+        assert_ok(cp_picture_decode(file, bytes, "e.jpg", &seen));
+        assert_int_equal(seen.w, 32);
+        assert_true(abs(seen.rgb[0] - 30) < 8);
+        cp_picture_free(&seen);
+        cp_picture_obey_orientation(true);
+    }
+    /* Wherever the segment is damaged or cut, the picture is read, or refused as a picture. */
+    size_t bytes = put_exif_jpeg(file, sizeof file, &stored, 6, false);
+    for (size_t at = 4; at < 36; at++)
+        for (int bit = 0; bit < 8; bit++) {
+            file[at] ^= (unsigned char)(1 << bit);
+            if (!cp_picture_decode(file, bytes, "e.jpg", &seen)) cp_picture_free(&seen);
+            file[at] ^= (unsigned char)(1 << bit);
+        }
+    cp_picture_free(&stored);
+}
+
+static void put_bytes(unsigned char **at, const void *from, size_t n)
+{
+    memcpy(*at, from, n);
+    *at += n;
+}
+
+/* An uncompressed TIFF of 2 x 1 pixels, RGB, little endian. */
+static size_t put_tiff(unsigned char *file, int orientation)
+{
+    static const unsigned char pixels[] = {1, 2, 3, 200, 100, 50};
+    const unsigned short tags[][2] = {{256, 2}, {257, 1}, {258, 8}, {259, 1}, {262, 2}, {273, 8}, {274, (unsigned short)orientation},
+                                      {277, 3}, {278, 1}, {279, 6}};
+    enum { TAGS = sizeof tags / sizeof *tags };
+    unsigned char *at = file;
+    put_bytes(&at, "II*\0\x10\0\0\0", 8);
+    put_bytes(&at, pixels, 6);
+    put_bytes(&at, "\0\0", 2);
+    *at++ = TAGS, *at++ = 0;
+    for (int i = 0; i < TAGS; i++) {
+        unsigned char entry[12] = {(unsigned char)tags[i][0], (unsigned char)(tags[i][0] >> 8), 3, 0, 1, 0, 0, 0,
+                                   (unsigned char)tags[i][1]};
+        put_bytes(&at, entry, 12);
+    }
+    put_bytes(&at, "\0\0\0\0", 4);
+    return (size_t)(at - file);
+}
+
+static void tiff(void **state)
+{
+    (void)state;
+    unsigned char file[400];
+    cp_picture p;
+    size_t bytes = put_tiff(file, 1);
+#ifdef CP_TIFF
+    assert_ok(cp_picture_decode(file, bytes, "a.tif", &p));
+    assert_true(p.w == 2 && p.h == 1);
+    assert_memory_equal(p.rgb, "\1\2\3\310\144\62", 6);
+    cp_picture_free(&p);
+    bytes = put_tiff(file, 6);
+    assert_ok(cp_picture_decode(file, bytes, "a.tif", &p));
+    assert_true(p.w == 1 && p.h == 2 && p.rgb[0] == 1 && p.rgb[3] == 200);
+    cp_picture_free(&p);
+    for (size_t n = 0; n < bytes - 4; n++) assert_refused(cp_picture_decode(file, n, "a.tif", &p), CP_EINPUT, "a.tif");
+#else
+    assert_refused(cp_picture_decode(file, bytes, "a.tif", &p), CP_EINPUT,
+                   "a.tif is a TIFF, which this build does not read: install libtiff-dev and build again");
+#endif
+}
+
+static void webp(void **state)
+{
+    (void)state;
+    /* One pixel, lossless, of the colour (10, 200, 30). */
+    static const unsigned char file[] = {82, 73, 70, 70, 30, 0, 0, 0, 87, 69, 66, 80, 86, 80, 56, 76, 17, 0, 0,
+                                          0, 47, 0, 0, 0, 0, 7, 80, 228, 42, 212, 163, 255, 129, 136, 232, 127,
+                                          0, 0};
+    cp_picture p;
+#ifdef CP_WEBP
+    assert_ok(cp_picture_decode(file, sizeof file, "a.webp", &p));
+    assert_true(p.w == 1 && p.h == 1);
+    assert_memory_equal(p.rgb, "\12\310\36", 3);
+    cp_picture_free(&p);
+    for (size_t n = 1; n < sizeof file - 4; n++)
+        assert_refused(cp_picture_decode(file, n, "a.webp", &p), CP_EINPUT, "a.webp");
+#else
+    assert_refused(cp_picture_decode(file, sizeof file, "a.webp", &p), CP_EINPUT,
+                   "a.webp is a WebP, which this build does not read: install libwebp-dev and build again");
+#endif
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -328,7 +458,8 @@ int main(void)
         cmocka_unit_test(no_pictures),        cmocka_unit_test(truncated_anywhere),
         cmocka_unit_test(sizes_out_of_bounds), cmocka_unit_test(small_picture_that_unpacks_without_end),
         cmocka_unit_test(damaged_anywhere),   cmocka_unit_test(jpeg_with_too_many_codes),
-        cmocka_unit_test(others_read_our_png),
+        cmocka_unit_test(others_read_our_png), cmocka_unit_test(turned_as_exif_says),
+        cmocka_unit_test(tiff),               cmocka_unit_test(webp),
     };
     return cmocka_run_group_tests(tests, temp_enter, temp_leave);
 }

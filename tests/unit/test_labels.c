@@ -44,7 +44,7 @@ static void contents(void **state)
     (void)state;
     cp_label *labels;
     size_t n;
-    assert_int_equal(read_text("0 .5 .5 .25 .5\r\n\n2 0.1 0.2 0.3 0.4 1", &labels, &n), CP_OK);
+    assert_int_equal(read_text("\xef\xbb\xbf" "0 .5 .5 .25 .5 \r\n\n2 0.1 0.2 0.3 0.4 1", &labels, &n), CP_OK);
     assert_int_equal(n, 2);
     assert_int_equal(labels[1].class_id, 2);
     assert_true(labels[0].w == .25 && labels[1].y == .2);

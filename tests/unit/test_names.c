@@ -74,7 +74,7 @@ static void expect(const char *path, int classes, const char *message)
 static void test_lines(void **state)
 {
     (void)state;
-    cp_names *names = read_names("dog\r\ngrizzly bear\n\ncat", 4);
+    cp_names *names = read_names("dog\r\n grizzly bear \t\r\n\ncat  ", 4);
     assert_int_equal(names->n, 4);
     assert_string_equal(names->names[0], "dog");
     assert_string_equal(names->names[1], "grizzly bear");
@@ -82,10 +82,13 @@ static void test_lines(void **state)
     assert_string_equal(names->names[3], "cat");
     cp_names_free(names);
     /* More names than classes are usual for ImageNet. */
-    names = read_names("a\nb\nc\n", 2);
-    assert_int_equal(names->n, 3);
+    names = read_names("a\nb\nc\n\n \n", 2);
+    assert_int_equal(names->n, 5);
+    assert_int_equal(cp_names_beyond(names, 2), 1);
+    assert_int_equal(cp_names_beyond(names, 3), 0); /* lines that say nothing */
+    assert_int_equal(cp_names_beyond(names, 9), 0);
     cp_names_free(names);
-    expect(in_folder("names"), 4, "names: %s has 3 names, the network has 4 classes");
+    expect(in_folder("names"), 6, "names: %s has 5 names, the network has 6 classes");
 }
 
 static void test_bytes(void **state)
@@ -114,6 +117,8 @@ static void test_bad_names(void **state)
     memcpy(line, "a\n", 2);
     expect(write_file("names", line, sizeof line), 1, "names: %s: line 2 has 1025 bytes, at most 1024 are allowed");
     expect(write_file("names", "", 0), 1, "names: %s is empty (0 bytes)");
+    expect(write_file("names", "\xff\xfe" "d\0o\0g\0", 8), 1,
+           "names: %s is UTF-16 text, UTF-8 or plain ASCII is needed: save it as that");
     expect(in_folder("none"), 1, "names: cannot open %s: No such file or directory");
     expect(in_folder("cfg"), 1, "names: %s is a folder, a regular file is needed");
 }
@@ -163,6 +168,39 @@ static void test_data(void **state)
     cp_data_free(data);
 }
 
+static char said[4][300];
+static int n_said;
+
+static void hear(const char *line) { snprintf(said[n_said++ & 3], sizeof said[0], "%s", line); }
+
+/* Windows's line ends, blanks in paths, keys that mean nothing. */
+static void test_data_as_it_comes(void **state)
+{
+    (void)state;
+    static const char text[] = "\xef\xbb\xbf" "classes = 3 things \r\nnmaes=x\r\nnames = x y.names \r\nnames=z\r\n"
+                               "labels= be side.names\t\r\nbackup=b\r\nqqq=1";
+    write_file("cfg/x y.names", "a\n", 2);
+    cp_data *data = NULL;
+    const char *path = write_file("cfg/x.data", text, sizeof text - 1);
+    cp_set_notice(hear);
+    n_said = 0;
+    if (cp_data_read(path, &data) != CP_OK) fail_msg("%s", cp_error());
+    cp_set_notice(NULL);
+    char wanted[300];
+    assert_int_equal(data->classes, 3);
+    assert_string_equal(data->names, in_folder("cfg/x y.names"));
+    /* Darknet drops the blank: that path is there, the other is not. */
+    assert_string_equal(data->labels, in_folder("cfg/beside.names"));
+    assert_int_equal(n_said, 3);
+    snprintf(wanted, sizeof wanted, "%s: line 2: nmaes is no key of a .data file, it is not used; did you mean names?", path);
+    assert_string_equal(said[0], wanted);
+    snprintf(wanted, sizeof wanted, "%s: line 4: a second names, the first is used", path);
+    assert_string_equal(said[1], wanted);
+    snprintf(wanted, sizeof wanted, "%s: line 7: qqq is no key of a .data file, it is not used", path);
+    assert_string_equal(said[2], wanted);
+    cp_data_free(data);
+}
+
 static void test_bad_data(void **state)
 {
     (void)state;
@@ -191,7 +229,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_lines), cmocka_unit_test(test_bytes), cmocka_unit_test(test_bad_names),
-        cmocka_unit_test(test_find),  cmocka_unit_test(test_data),  cmocka_unit_test(test_bad_data),
+        cmocka_unit_test(test_find),  cmocka_unit_test(test_data), cmocka_unit_test(test_data_as_it_comes),  cmocka_unit_test(test_bad_data),
     };
     return cmocka_run_group_tests(tests, make_folders, remove_folders);
 }

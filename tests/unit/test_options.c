@@ -211,7 +211,9 @@ static void choices_belong_to_the_command(void **state)
     expect_refusal(&commands[0], "-method gradient", "-method: unknown value \"gradient\", allowed is "
                    "mct|intgrad|ablation|shapley|greedy|dgr|dgr-random|random|active");
     expect_refusal(&commands[1], "-method gradeint", "-method: unknown value \"gradeint\", allowed is "
-                   "mct|intgrad|ablation|shapley|greedy|dgr|dgr-random|random|active|gradient; did you mean gradient?");
+                   "mct|intgrad|ablation|shapley|greedy|dgr|dgr-random|random|active|gradient|"
+             "contribution|contribution-all|contribution-coarse|contribution-restricted|pathway|pathway-zeroed|inputmct|"
+             "inputintgrad|smoothgrad|gbp|gradcam|layercam|odam|eigencam|occlusion|rise|centre|box|cell; did you mean gradient?");
     expect_refusal(&commands[0], "-offpath freeze",
                    "-offpath: unknown value \"freeze\", allowed is frozen|zeroed; did you mean frozen?");
     expect_refusal(&commands[0], "-target z",

@@ -7,7 +7,7 @@
 #include "io/file.h"
 #include "model/weights.h"
 
-static const char *const nets[] = {"activations", "deconv", "densenet", "depthwise", "odd",        "resnet", "resnext",
+static const char *const nets[] = {"activations", "alexey", "deconv", "densenet", "depthwise", "odd",        "resnet", "resnext",
                                    "vgg",         "yolov1", "yolov2",   "yolov3",    "yolov3-tiny"};
 enum { NETS = sizeof nets / sizeof *nets };
 

@@ -1,0 +1,180 @@
+"""eval: maps and tests by name, true and predicted boxes, the results and their numbers, a run that goes on."""
+import csv
+import json
+import os
+import unittest
+
+import numpy
+
+from harness import FolderTest, main, network, png, write
+
+RESNET = network("resnet")
+YOLO = network("yolov3")
+QUICK = ("-points", "2", "-metrics", "deletion,energy,pointing", "-no-picture")
+
+
+def lines(path):
+    with open(path, encoding="utf-8") as file:
+        return [json.loads(line) for line in file]
+
+
+class Eval(FolderTest):
+    def setUp(self):
+        super().setUp()
+        os.makedirs(self.path("images"))
+        os.makedirs(self.path("labels"))
+        self.photos = []
+        for i, size in enumerate(((40, 30), (30, 40), (36, 36))):
+            self.photos.append(f"images/p{i}.png")
+            write(self.path(self.photos[-1]), png(*size))
+
+    def refused(self, *arguments):
+        result = self.critpath("eval", *arguments)
+        self.assertEqual(result.code, 2, result.out)
+        return result.err
+
+    def test_classifier_gets_the_rows_that_never_look(self):
+        self.done("eval", *RESNET, *self.photos, *QUICK, "-methods", "contribution,pathway@.9~.02", "-out", "r")
+        manifest, *records = lines(self.path("r.jsonl"))
+        self.assertEqual([m["name"] for m in manifest["plan"]["maps"]],
+                         ["contribution", "pathway@.9~.02", "centre", "random"])
+        self.assertEqual([m["read"] for m in manifest["plan"]["maps"]], ["signed", "magnitude", "signed", "signed"])
+        self.assertEqual([m["blur"] for m in manifest["plan"]["maps"]], [0, .02, 0, 0])
+        self.assertEqual(len(records), 3)
+        for record in records:
+            self.assertIsNone(record["responses"][0]["box"])
+            self.assertIsNone(record["responses"][0]["maps"]["random"]["energy"])
+
+    def test_means_and_errors_are_those_of_the_lines(self):
+        result = self.done("eval", *RESNET, *self.photos, *QUICK, "-methods", "gradient", "-out", "r")
+        with open(self.path("r.csv"), encoding="utf-8") as file:
+            rows = [row for row in csv.DictReader(file) if row["map"] == "gradient"]
+        values = numpy.array([float(row["deletion"]) for row in rows])
+        stored = [r["responses"][0]["maps"]["gradient"]["deletion"] for r in lines(self.path("r.jsonl"))[1:]]
+        self.assertTrue(numpy.allclose(values, stored, atol=1e-6))
+        shown = next(line for line in result.out.splitlines() if line.startswith("  gradient"))
+        self.assertIn(f"{values.mean():.4f} ({values.std(ddof=1) / 3 ** .5:.4f})", shown)
+        self.assertEqual({row["read"] for row in rows}, {"magnitude"})
+        # The area is that of the curve, whose points are equally far from each other.
+        curve = lines(self.path("r.jsonl"))[1]["responses"][0]["maps"]["gradient"]["deletion_curve"]
+        self.assertAlmostEqual((curve[0] / 2 + curve[1] + curve[2] / 2) / 2, stored[0], 5)
+
+    def test_noise_differs_between_photos_and_not_between_runs(self):
+        for name in ("a", "b"):
+            self.done("eval", *YOLO, *self.photos[:2], *QUICK, "-thresh", ".2", "-methods", "random", "-out", name)
+        first, again = (lines(self.path(f"{name}.jsonl")) for name in ("a", "b"))
+        self.assertEqual(first, again)
+        energies = [r["responses"][0]["maps"]["random"]["energy"] for r in first[1:]]
+        self.assertNotEqual(*energies)
+
+    def test_boxes_are_true_where_a_label_says_so(self):
+        found = json.loads(self.done("explain", *YOLO, self.photos[0], "-thresh", ".2", "-json", "-no-picture").out)
+        best = max(found["prediction"], key=lambda d: d["probability"])
+        x, y, w, h = best["photo_xywh"]
+        line = f"{best['class']} {(x + w / 2) / 40} {(y + h / 2) / 30} {w / 40} {h / 30}\n"
+        other = f"{best['class']} .1 .1 .05 .05\n"
+        run = ("eval", *YOLO, self.photos[0], *QUICK, "-thresh", ".2", "-methods", "gradient")
+        self.assertIn("0 of 1 boxes are true", self.done(*run, "-out", "none").out)
+        write(self.path("labels/p0.txt"), other + line)
+        self.assertIn("1 of 1 boxes are true", self.done(*run, "-out", "both").out)
+        write(self.path("labels/p0.txt"), other)
+        self.assertIn("0 of 1 boxes are true", self.done(*run, "-out", "far").out)
+        values = [lines(self.path(f"{n}.jsonl"))[1]["responses"][0]["maps"]["gradient"]["energy"] for n in ("none", "both")]
+        self.assertAlmostEqual(*values, 3) # the label is the predicted box
+        write(self.path("labels/p0.txt"), "broken\n")
+        self.assertIn("p0.txt", self.refused(*run[1:], "-out", "broken"))
+
+    def test_goes_on_where_it_stopped(self):
+        run = ("eval", *RESNET, *QUICK, "-methods", "gradient")
+        self.done(*run, *self.photos, "-out", "whole")
+        self.done(*run, *self.photos[:2], "-out", "part")
+        with open(self.path("part.jsonl"), "a", encoding="utf-8") as file:
+            file.write('{"index": 2, "image": "tor')  # as a kill leaves it
+        result = self.done(*run, *self.photos, "-out", "part", "-resume")
+        self.assertIn("goes on after 2 images", result.err)
+        self.assertEqual(lines(self.path("whole.jsonl")), lines(self.path("part.jsonl")))
+        message = self.refused(*run[1:], *self.photos[:2], "-out", "part", "-resume", "-seed", "7")
+        self.assertIn("seed", message)
+
+    def test_does_not_go_on_with_another_list(self):
+        run = ("eval", *RESNET, *QUICK, "-methods", "gradient")
+        self.done(*run, *self.photos[:2], "-out", "r")
+        result = self.critpath(*run, self.photos[2], self.photos[1], "-out", "r", "-resume")
+        self.assertEqual(result.code, 2)
+        self.assertIn("image 1 of the list is images/p2.png, the results have images/p0.png there", result.err)
+
+    def test_path_tests_belong_to_maps_that_read_a_path(self):
+        self.done("eval", *RESNET, self.photos[0], "-methods", "contribution,gradient", "-no-picture", "-out", "r",
+                  "-metrics", "sufficiency,necessity,cpr,cmd,sensitivity,gini,entropy,morf,lerf")
+        maps = lines(self.path("r.jsonl"))[1]["responses"][0]["maps"]
+        for name in ("sufficiency", "necessity", "cpr", "cmd"):
+            self.assertIsNotNone(maps["contribution"][name])
+            self.assertIsNone(maps["gradient"][name])
+        self.assertEqual(maps["centre"]["sensitivity"], 0)
+        self.assertGreater(maps["gradient"]["sensitivity"], 0)
+        self.assertGreater(maps["random"]["entropy"], maps["contribution"]["entropy"])
+
+    def test_what_is_wrong_is_named(self):
+        run = (*RESNET, self.photos[0])
+        for methods, words in (("gradcan", ("gradcan", "gradcam")), ("gradient@.9", ("gradient", "sparsity")),
+                               ("pathway@1", ("pathway@1", "below 1")), ("gradient~.6", ("gradient~.6", "below 0.5")),
+                               ("gradient,gradient", ("twice",)), ("gradient,", ("0 characters",))):
+            message = self.refused(*run, "-methods", methods)
+            for word in words:
+                self.assertIn(word, message)
+        self.assertIn("deletoin", self.refused(*run, "-metrics", "deletoin"))
+        self.assertIn("layer 400", self.refused(*run, "-methods", "gradcam", "-layer", "400"))
+
+
+class Grad(FolderTest):
+    def plane(self, *arguments):
+        self.done("grad", *arguments, "-no-picture", "-out", "m")
+        return numpy.load(self.path("m.npy"))
+
+    def test_every_map_by_name(self):
+        names = ("contribution", "contribution-all", "contribution-coarse", "contribution-restricted", "pathway",
+                 "pathway-zeroed", "inputmct", "inputintgrad", "smoothgrad", "gbp", "gradcam", "layercam", "odam", "eigencam",
+                 "occlusion", "rise", "centre", "box", "cell")
+        seen = set()
+        for name in names:
+            plane = self.plane(*YOLO, "photo.png", "-thresh", ".2", "-method", name)
+            self.assertEqual(plane.shape[0], 1)
+            self.assertTrue(numpy.isfinite(plane).all())
+            if plane.any():
+                seen.add(plane.tobytes())
+        self.assertGreaterEqual(len(seen), len(names) - 3)
+
+    def test_agrees_with_the_maps_that_have_other_ways(self):
+        self.done("explain", *RESNET, "photo.png", "-no-picture", "-out", "e")
+        self.assertTrue((self.plane(*RESNET, "photo.png", "-method", "contribution")[0]
+                         == numpy.load(self.path("e.heat.npy"))[0]).all())
+        self.done("grad", *RESNET, "photo.png", "-no-picture", "-sparsity", ".9", "-out", "g")
+        full = numpy.load(self.path("g.npy"))
+        largest = numpy.take_along_axis(full, numpy.abs(full).argmax(0)[None], 0)
+        self.assertTrue((self.plane(*RESNET, "photo.png", "-method", "pathway", "-sparsity", ".9") == largest).all())
+
+    def test_a_layer_for_the_class_activation_maps(self):
+        chosen = self.plane(*RESNET, "photo.png", "-method", "gradcam")
+        self.assertFalse((chosen == self.plane(*RESNET, "photo.png", "-method", "gradcam", "-layer", "2")).all())
+
+    def test_a_sweep_and_pictures(self):
+        self.done("grad", *RESNET, "photo.png", "-method", "contribution", "-sparsity", ".5,.9", "-out", "s")
+        self.assertEqual([f for f in self.files() if f.startswith("s")], ["s-0.5.npy", "s-0.5.png", "s-0.9.npy", "s-0.9.png"])
+        for picture in ("heat", "signed"):
+            self.done("grad", *RESNET, "photo.png", "-method", "gbp", "-picture", picture, "-out", picture)
+        line = json.loads(self.done("grad", *RESNET, "photo.png", "-method", "gradcam", "-json", "-out", "j").out)
+        self.assertEqual(line["grad"]["method"], "gradcam")
+
+    def test_what_does_not_go_together(self):
+        for arguments, words in ((("-method", "gradcan"), "did you mean gradcam"), (("-method", "gbp", "-sparsity", ".9"), "no path"),
+                                 (("-method", "gbp", "-layer", "2"), "-layer does nothing"),
+                                 (("-method", "gbp", "-offpath", "zeroed"), "-offpath"), (("-method", "box"), "no detection"),
+                                 (("-method", "gradcam", "-layer", "99"), "layer 99")):
+            result = self.critpath("grad", *RESNET, "photo.png", *arguments, "-out", "w")
+            self.assertEqual(result.code, 2, arguments)
+            self.assertIn(words, result.err)
+        self.assertIn("Grad-CAM", self.critpath("grad", "-h", "gradcam").out)
+
+
+if __name__ == "__main__":
+    main()
