@@ -203,7 +203,7 @@ class BadInput(FolderTest):
 
     def test_valid_lists(self):
         self.done("path", *RESNET, "photo.png", "-quiet", "-out", "photo")
-        write(self.path("labels"), "".join(f"c{i}_\n" for i in range(1000)))
+        write(self.path("labels"), "".join(f"c{i}_\n" for i in range(10)))
         write(self.path("net.data"), "classes=10\nlabels=labels\n")
         write(self.path("bare.data"), "classes=10\n")
         good = ("net.data", *RESNET, "photo.path.npz", "-out", "small", "-valid")

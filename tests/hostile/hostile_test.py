@@ -275,9 +275,9 @@ class Hostile(FolderTest):
                          "weights: " + title)
 
     def test_network_for_other_than_photos(self):
-        write(self.path("grey.cfg"), GOOD.replace("channels=3", "channels=1"))
-        write(self.path("grey.weights"), HEADER + floats(FLOATS - 4 * 2 * 9))
-        self.refused(self.explain("grey.cfg", "grey.weights", "photo.png"), ["grey.cfg", "1", "3"], "cfg: one channel")
+        write(self.path("pair.cfg"), GOOD.replace("channels=3", "channels=2"))
+        write(self.path("pair.weights"), HEADER + floats(FLOATS - 4 * 9))
+        self.refused(self.explain("pair.cfg", "pair.weights", "photo.png"), ["pair.cfg", "2", "3"], "cfg: two channels")
         write(self.path("flat.cfg"), "[net]\ninputs=10\n[connected]\noutput=3\nactivation=relu\n[softmax]\n")
         write(self.path("flat.weights"), HEADER + floats(33))
         self.refused(self.explain("flat.cfg", "flat.weights", "photo.png"), ["flat.cfg"], "cfg: no image input")
