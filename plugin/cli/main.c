@@ -1,3 +1,4 @@
+#define _GNU_SOURCE
 /* `darknet critpath <command> ...`, or `critpath <command> ...` where the executable has that name: finds the command,
  * parses its options, runs it, and turns the status into the exit code and one line on stderr. */
 #include "cli/commands.h"
@@ -12,8 +13,10 @@
 #include "io/suggest.h"
 #include "model/cfg.h"
 
+#include <dlfcn.h>
 #include <errno.h>
 #include <string.h>
+#include <unistd.h>
 
 int run_critpath(int argc, char **argv);
 
@@ -94,6 +97,23 @@ static cp_status run(int argc, char **argv)
     return command->run(&options);
 }
 
+static void end_without_memory(void)
+{
+    static const char line[] = "critpath: out of memory in a library\n";
+    fflush(stdout);
+    if (write(STDERR_FILENO, line, sizeof line - 1) < 0) _exit(CP_ERESOURCE);
+    _exit(CP_ERESOURCE);
+}
+
+/* oneDNN is written in C++, whose operator new throws through our frames, which ends in abort(). The runtime calls a handler
+ * before: std::set_new_handler, by its name in every ABI of g++. */
+static void end_where_cpp_has_no_memory(void)
+{
+    void *(*set_handler)(void (*)(void)) = NULL;
+    *(void **)&set_handler = dlsym(RTLD_DEFAULT, "_ZSt15set_new_handlerPFvvE");
+    if (set_handler) set_handler(end_without_memory);
+}
+
 static void print_notice(const char *line) { fprintf(cp_stderr(), "critpath: %s\n", line); }
 
 /* Darknet's main has taken its own -i and -nogpu out and left NULLs at the end. */
@@ -102,7 +122,8 @@ int run_critpath(int argc, char **argv)
     while (argc > 0 && !argv[argc - 1])
         argc--;
     cp_set_program(argv[0]);
-    cp_threads_sleep_while_waiting();
+    cp_start_with_quiet_threads();
+    end_where_cpp_has_no_memory();
     cp_file_clean_on_signal();
     cp_set_notice(print_notice);
     cp_status status = cp_host_device() >= 0 ? cp_set_device(cp_host_device()) : CP_OK;

@@ -1,5 +1,6 @@
 #include "cli/list.h"
 #include "engine/memory.h"
+#include "engine/reserve.h"
 #include "io/error.h"
 #include "io/file.h"
 #include "io/progress.h"
@@ -362,7 +363,9 @@ cp_status cp_session_open(const cp_command *command, const cp_options *options, 
     *s = (cp_session){.options = options, .command = command, .out = stdout, .err = stderr};
     cp_set_threads(options->threads);
     cp_set_kernel_memory(options->mem / 4);
-    cp_status status = cp_session_arguments(s, needs_weights, &data);
+    cp_status status = cp_blas_reserve(cp_threads());
+    if (!status)
+        status = cp_session_arguments(s, needs_weights, &data);
     if (!status)
         status = check_output_folder(s);
     if (!status)

@@ -2,7 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <openssl/evp.h>
+#include <nettle/sha2.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -19,40 +19,46 @@ static void to_hex(const unsigned char digest[32], char text[CP_SHA256_TEXT])
     text[64] = 0;
 }
 
+/* Nettle's functions neither allocate nor fail. */
+struct cp_sha256 {
+    struct sha256_ctx context;
+};
+
+static void finish(struct sha256_ctx *context, char text[CP_SHA256_TEXT])
+{
+    unsigned char digest[SHA256_DIGEST_SIZE];
+    sha256_digest(context, sizeof digest, digest);
+    to_hex(digest, text);
+}
+
 cp_status cp_sha256_memory(const void *data, size_t bytes, char text[CP_SHA256_TEXT])
 {
-    unsigned char digest[32];
-    text[0] = 0;
-    if (!EVP_Digest(bytes ? data : "", bytes, digest, NULL, EVP_sha256(), NULL))
-        return cp_fail(CP_EINTERNAL, "SHA-256 of %zu bytes: libcrypto refused", bytes);
-    to_hex(digest, text);
+    struct sha256_ctx context;
+    sha256_init(&context);
+    sha256_update(&context, bytes, data);
+    finish(&context, text);
     return CP_OK;
 }
 
 cp_status cp_sha256_begin(cp_sha256 **hash)
 {
-    EVP_MD_CTX *context = EVP_MD_CTX_new();
-    *hash = (cp_sha256 *)context;
-    if (context && EVP_DigestInit_ex(context, EVP_sha256(), NULL)) return CP_OK;
-    cp_sha256_end(hash, NULL);
-    return cp_fail(CP_ERESOURCE, "SHA-256: libcrypto refused");
+    *hash = cp_alloc(1, sizeof **hash, "SHA-256");
+    if (!*hash) return CP_ERESOURCE;
+    sha256_init(&(*hash)->context);
+    return CP_OK;
 }
 
 cp_status cp_sha256_add(cp_sha256 *hash, const void *data, size_t bytes)
 {
-    if (EVP_DigestUpdate((EVP_MD_CTX *)hash, data, bytes)) return CP_OK;
-    return cp_fail(CP_EINTERNAL, "SHA-256 of %zu bytes: libcrypto refused", bytes);
+    sha256_update(&hash->context, bytes, data);
+    return CP_OK;
 }
 
 cp_status cp_sha256_end(cp_sha256 **hash, char text[CP_SHA256_TEXT])
 {
-    unsigned char digest[32];
-    EVP_MD_CTX *context = (EVP_MD_CTX *)*hash;
-    bool good = !text || EVP_DigestFinal_ex(context, digest, NULL);
-    EVP_MD_CTX_free(context);
+    if (text) finish(&(*hash)->context, text);
+    cp_free(*hash);
     *hash = NULL;
-    if (!good) return cp_fail(CP_EINTERNAL, "SHA-256: libcrypto refused");
-    if (text) to_hex(digest, text);
     return CP_OK;
 }
 

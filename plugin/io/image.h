@@ -13,6 +13,7 @@
 typedef struct {
     int w, h;
     unsigned char *rgb;
+    bool failed; /* a text could not be drawn for want of memory: the picture is not written */
     /* Of a picture that was read: */
     int orientation; /* in which the file says that it is stored, 1 to 8 (EXIF); 1: upright, or nothing said */
     int largest;     /* of a file with 16 bits a channel, of which the upper 8 are here: its largest value; else 0 */

@@ -2,6 +2,7 @@
 
 #include <inttypes.h>
 #include <math.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -10,6 +11,22 @@
 #include "io/file.h"
 
 #define MAX_DEPTH 64
+
+/* jansson answers a failed allocation with NULL, which its other functions take and pass on: a member is then missing without a
+ * word. So its allocations are watched here, and a value that was built while one failed is not written. */
+static atomic_bool json_memory_ended;
+
+static void *json_allocate(size_t bytes)
+{
+    void *memory = malloc(bytes);
+    if (!memory) atomic_store(&json_memory_ended, true);
+    return memory;
+}
+
+__attribute__((constructor)) static void watch_allocations(void) { json_set_alloc_funcs(json_allocate, free); }
+
+/* Whether an allocation of jansson's failed since the last call. */
+static bool memory_ended(void) { return atomic_exchange(&json_memory_ended, false); }
 
 json_t *cp_json_real(double value) { return isfinite(value) ? json_real(value) : json_null(); }
 
@@ -252,7 +269,7 @@ cp_status cp_json_format(const json_t *value, bool indent, char **text, size_t *
     if (!value) return cp_fail(CP_ERESOURCE, "JSON: no value, out of memory");
     put_value(&b, value, indent, 0);
     if (indent) put_text(&b, "\n");
-    if (b.failed) {
+    if (memory_ended() || b.failed) {
         free(b.text);
         return cp_fail(CP_ERESOURCE, "JSON: out of memory, or more than %d levels deep", MAX_DEPTH);
     }
@@ -294,9 +311,10 @@ cp_status cp_json_parse(const void *data, size_t bytes, const char *name, json_t
     json_error_t error;
     if (bytes > CP_JSON_MAX_BYTES)
         return cp_fail(CP_EINPUT, "%s: %zu bytes of JSON, at most %zu are allowed", name, bytes, CP_JSON_MAX_BYTES);
+    memory_ended();
     *value = json_loadb(data, bytes, JSON_REJECT_DUPLICATES, &error);
     if (*value) return CP_OK;
-    cp_status status = json_error_code(&error) == json_error_out_of_memory ? CP_ERESOURCE : CP_EINPUT;
+    cp_status status = memory_ended() ? CP_ERESOURCE : CP_EINPUT;
     return cp_fail(status, "%s:%d: %s", name, error.line, error.text);
 }
 

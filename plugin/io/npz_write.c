@@ -149,6 +149,12 @@ static int compare_members(const void *a, const void *b)
     return strcmp(x->name, y->name);
 }
 
+static cp_status fail_zip(cp_npz_writer *w, const char *name, zip_t *archive)
+{
+    cp_status status = zip_error_code_zip(zip_get_error(archive)) == ZIP_ER_MEMORY ? CP_ERESOURCE : CP_EINTERNAL;
+    return cp_fail(status, "%s: %s: %s", w->path, name, zip_strerror(archive));
+}
+
 static cp_status put(zip_t *archive, cp_npz_writer *w, const struct member *m)
 {
     zip_buffer_fragment_t parts[2] = {{(zip_uint8_t *)m->header, m->header_bytes}, {(zip_uint8_t *)m->data, m->bytes}};
@@ -162,13 +168,13 @@ static cp_status put(zip_t *archive, cp_npz_writer *w, const struct member *m)
     zip_int64_t index = zip_file_add(archive, m->name, source, ZIP_FL_ENC_UTF_8);
     if (index < 0) {
         zip_source_free(source);
-        return cp_fail(CP_EINTERNAL, "%s: %s: %s", w->path, m->name, zip_strerror(archive));
+        return fail_zip(w, m->name, archive);
     }
     /* 1980-01-01 00:00, the zero of the format, so that the same arrays give the same bytes on any day and in any
      * zone. Level 4: a path is a tenth larger than with 6, and written four times as fast. */
     if (zip_file_set_dostime(archive, (zip_uint64_t)index, 0, 0x21, 0) != 0 ||
         zip_set_file_compression(archive, (zip_uint64_t)index, w->deflate ? ZIP_CM_DEFLATE : ZIP_CM_STORE, 4) != 0)
-        return cp_fail(CP_EINTERNAL, "%s: %s: %s", w->path, m->name, zip_strerror(archive));
+        return fail_zip(w, m->name, archive);
     return CP_OK;
 }
 

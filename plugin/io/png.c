@@ -6,10 +6,11 @@
 #include "io/error.h"
 #include "io/image.h"
 
+/* Sizes are checked before and errors of the file are kept by it: what is left is memory. */
 static void on_error(png_structp png, png_const_charp text)
 {
     const char *path = png_get_error_ptr(png);
-    cp_fail(CP_EINTERNAL, "%s: libpng: %s", path, text);
+    cp_fail(CP_ERESOURCE, "%s: libpng: %s", path, text);
     longjmp(png_jmpbuf(png), 1);
 }
 
@@ -39,7 +40,7 @@ static cp_status encode(const cp_picture *picture, const char *path, cp_file *fi
     }
     if (setjmp(png_jmpbuf(png))) {
         png_destroy_write_struct(&png, &info);
-        return CP_EINTERNAL;
+        return CP_ERESOURCE;
     }
     png_set_write_fn(png, file, write_bytes, flush_bytes);
     png_set_user_limits(png, CP_PICTURE_MAX_SIDE, CP_PICTURE_MAX_SIDE);
@@ -56,6 +57,7 @@ static cp_status encode(const cp_picture *picture, const char *path, cp_file *fi
 cp_status cp_picture_write_png(const cp_picture *picture, const char *path)
 {
     if (!picture->rgb) return cp_fail(CP_EINTERNAL, "%s: no picture to write", path);
+    if (picture->failed) return cp_fail(CP_ERESOURCE, "%s: out of memory for the text in the picture", path);
     cp_file *file;
     cp_status status = cp_file_begin(path, &file);
     if (status != CP_OK) return status;

@@ -21,6 +21,28 @@ __asm__(".pushsection .rodata\n"
         ".popsection\n");
 extern const unsigned char cp_font_data[] __attribute__((visibility("hidden")));
 
+/* stb_truetype does not look at what it is given: memory for one glyph at a time comes from an area that is taken before. */
+struct glyph_memory {
+    size_t used;
+    _Alignas(16) unsigned char bytes[1 << 18];
+};
+
+static void *glyph_allocate(size_t bytes, struct glyph_memory *memory)
+{
+    bytes = (bytes + 15) / 16 * 16;
+    if (!memory || bytes > sizeof memory->bytes - memory->used) return malloc(bytes); /* a glyph as large as a photo */
+    memory->used += bytes;
+    return memory->bytes + memory->used - bytes;
+}
+
+static void glyph_free(void *block, struct glyph_memory *memory)
+{
+    uintptr_t at = (uintptr_t)block, from = (uintptr_t)memory;
+    if (!memory || at < from || at >= from + sizeof *memory) free(block);
+}
+
+#define STBTT_malloc(bytes, user) glyph_allocate(bytes, user)
+#define STBTT_free(block, user) glyph_free(block, user)
 #define STB_TRUETYPE_IMPLEMENTATION
 #define STBTT_STATIC
 #pragma GCC diagnostic ignored "-Wunused-function" /* reported at the end of this file */
@@ -30,11 +52,11 @@ extern const unsigned char cp_font_data[] __attribute__((visibility("hidden")));
 #include <stb/stb_truetype.h>
 #pragma GCC diagnostic pop
 
-static stbtt_fontinfo font;
+static stbtt_fontinfo shared_font;
 static bool font_ready;
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 
-static void load_font(void) { font_ready = stbtt_InitFont(&font, cp_font_data, 0) != 0; }
+static void load_font(void) { font_ready = stbtt_InitFont(&shared_font, cp_font_data, 0) != 0; }
 
 /* The next character; bad UTF-8 gives U+FFFD and moves on by one byte, control characters give a blank. */
 static int next_character(const char **text)
@@ -58,13 +80,13 @@ static int next_character(const char **text)
     return c < ' ' || c == 0x7f ? ' ' : c;
 }
 
-static double scale_for(double size) { return stbtt_ScaleForPixelHeight(&font, (float)size); }
+static double scale_for(double size) { return stbtt_ScaleForPixelHeight(&shared_font, (float)size); }
 
 static double advance(double scale, int glyph, int next_glyph)
 {
     int width, bearing;
-    stbtt_GetGlyphHMetrics(&font, glyph, &width, &bearing);
-    int kern = next_glyph >= 0 ? stbtt_GetGlyphKernAdvance(&font, glyph, next_glyph) : 0;
+    stbtt_GetGlyphHMetrics(&shared_font, glyph, &width, &bearing);
+    int kern = next_glyph >= 0 ? stbtt_GetGlyphKernAdvance(&shared_font, glyph, next_glyph) : 0;
     return scale * (width + kern);
 }
 
@@ -73,9 +95,9 @@ double cp_text_width(double size, const char *text)
     pthread_once(&once, load_font);
     if (!font_ready || !*text) return 0;
     double scale = scale_for(size), x = 0;
-    int glyph = stbtt_FindGlyphIndex(&font, next_character(&text));
+    int glyph = stbtt_FindGlyphIndex(&shared_font, next_character(&text));
     while (glyph >= 0) {
-        int next = *text ? stbtt_FindGlyphIndex(&font, next_character(&text)) : -1;
+        int next = *text ? stbtt_FindGlyphIndex(&shared_font, next_character(&text)) : -1;
         x += advance(scale, glyph, next);
         glyph = next;
     }
@@ -83,13 +105,16 @@ double cp_text_width(double size, const char *text)
 }
 
 /* One glyph with its origin at (x, baseline); `up` turns it by 90 degrees. */
-static void draw_glyph(cp_picture *p, double x, double baseline, double scale, bool up, cp_colour c, int glyph)
+static void draw_glyph(cp_picture *p, const stbtt_fontinfo *font, double x, double baseline, double scale, bool up, cp_colour c, int glyph)
 {
     double along = up ? -baseline : x, across = up ? x : baseline;
-    int whole = (int)floor(along), w, h, left, top;
-    unsigned char *cover = stbtt_GetGlyphBitmapSubpixel(&font, (float)scale, (float)scale, (float)(along - whole), 0,
+    int whole = (int)floor(along), w = 0, h = 0, left, top;
+    unsigned char *cover = stbtt_GetGlyphBitmapSubpixel(font, (float)scale, (float)scale, (float)(along - whole), 0,
                                                         glyph, &w, &h, &left, &top);
-    if (!cover) return; /* a blank */
+    if (!cover) { /* a blank, or no memory */
+        p->failed |= !stbtt_IsGlyphEmpty(font, glyph) && w && h;
+        return;
+    }
     int base = (int)lrint(across);
     for (int j = 0; j < h; j++)
         for (int i = 0; i < w; i++) {
@@ -102,24 +127,32 @@ static void draw_glyph(cp_picture *p, double x, double baseline, double scale, b
             rgb[1] = (unsigned char)lrint(rgb[1] + alpha * (c.g - rgb[1]));
             rgb[2] = (unsigned char)lrint(rgb[2] + alpha * (c.b - rgb[2]));
         }
-    stbtt_FreeBitmap(cover, NULL);
+    stbtt_FreeBitmap(cover, font->userdata);
 }
 
 static void draw_text(cp_picture *p, double x, double y, double size, bool up, cp_colour c, const char *text)
 {
     pthread_once(&once, load_font);
     if (!font_ready || !*text || !isfinite(x) || !isfinite(y) || fabs(x) > 1e6 || fabs(y) > 1e6) return;
+    struct glyph_memory *memory = malloc(sizeof *memory);
+    if (!memory) {
+        p->failed = true;
+        return;
+    }
+    stbtt_fontinfo font = shared_font;
+    font.userdata = memory;
     double scale = scale_for(size);
     int ascent, descent, gap;
-    stbtt_GetFontVMetrics(&font, &ascent, &descent, &gap);
+    stbtt_GetFontVMetrics(&shared_font, &ascent, &descent, &gap);
     if (up)
         x += scale * ascent;
     else
         y += scale * ascent;
-    int glyph = stbtt_FindGlyphIndex(&font, next_character(&text));
+    int glyph = stbtt_FindGlyphIndex(&shared_font, next_character(&text));
     while (glyph >= 0) {
-        int next = *text ? stbtt_FindGlyphIndex(&font, next_character(&text)) : -1;
-        draw_glyph(p, x, y, scale, up, c, glyph);
+        int next = *text ? stbtt_FindGlyphIndex(&shared_font, next_character(&text)) : -1;
+        memory->used = 0;
+        draw_glyph(p, &font, x, y, scale, up, c, glyph);
         double step = advance(scale, glyph, next);
         if (up)
             y -= step;
@@ -127,6 +160,7 @@ static void draw_text(cp_picture *p, double x, double y, double size, bool up, c
             x += step;
         glyph = next;
     }
+    free(memory);
 }
 
 void cp_draw_text(cp_picture *p, double x, double y, double size, cp_colour c, const char *text)

@@ -26,6 +26,8 @@ layer make_yolo_layer(int batch, int w, int h, int n, int total, int *mask, int 
 layer make_region_layer(int batch, int w, int h, int n, int classes, int coords);
 layer make_detection_layer(int batch, int inputs, int n, int side, int classes, int coords, int rescore);
 
+static int silenced = -1; /* the program's stderr, while Darknet's reports go nowhere */
+
 /* Darknet reports every layer it parses on stderr; a program that explains one photo must not. The whole process is
  * silenced meanwhile: models are opened before threads start. */
 static int silence_stderr(void)
@@ -34,15 +36,25 @@ static int silence_stderr(void)
     int saved = dup(STDERR_FILENO), null = open("/dev/null", O_WRONLY | O_CLOEXEC);
     if (saved >= 0 && null >= 0) dup2(null, STDERR_FILENO);
     if (null >= 0) close(null);
-    return saved;
+    return silenced = saved;
 }
 
 static void restore_stderr(int saved)
 {
     fflush(stderr);
+    silenced = -1;
     if (saved < 0) return;
     dup2(saved, STDERR_FILENO);
     close(saved);
+}
+
+/* Darknet calls it when it has no memory and is about to end the program (patches/fixes/0005). */
+void host_memory_ended(size_t n, size_t size);
+void host_memory_ended(size_t n, size_t size)
+{
+    char line[96];
+    int length = snprintf(line, sizeof line, "critpath: out of memory: Darknet asked for %zu x %zu bytes\n", n, size);
+    if (write(silenced >= 0 ? silenced : STDERR_FILENO, line, (size_t)length) < length) return;
 }
 
 /* Darknet reads a cfg from a path, so the prepared text gets one: an anonymous file in memory. */
