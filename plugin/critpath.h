@@ -304,6 +304,25 @@ int cp_host_device(void);
  * `signed_scores` keeps the sign. */
 cp_status cp_score_mct(cp_frame *frame, int image, const cp_response *response, bool signed_scores, float *score);
 
+/* What LRP did in one layer of the network. */
+typedef struct {
+    bool reached;            /* the response depends on the layer, which is or is above a layer of neurons */
+    double relevance;        /* sum of a * rho over its outputs */
+    double bias;             /* what its biases took of that: relevance - bias is what its sources get together */
+} cp_lrp_layer;
+
+/* LRP-gamma scores (docs/methods.md 1.6; Jafari et al. 2025, arXiv 2508.21258): score[N], c_j = a_j * rho_j, where
+ * rho comes from one backward run in which every layer with weights follows the sign-aware gamma rule, every
+ * activation passes a/z, and everything else its gradient. They rank neurons by how much of the response they carry
+ * together (sufficiency), not by what one alone would change. gamma 0 gives NeuronMCT where activations are straight
+ * on both sides of 0 (relu, leaky); .05 to .25 are usual. 0 for the response's own units. layers: one per layer of
+ * the network (cp_model_layer_count), or NULL. The frame keeps changed copies of the weights of convolutions, about
+ * twice as much again, until it is freed or gamma changes. CP_EINPUT: a frame on a GPU, a branch, gamma below 0 or
+ * not finite; a layer that multiplies two others ([scale_channels], [sam]), or an activation that is not 0 at 0
+ * (logistic, plse, stair), by number and name. */
+cp_status cp_score_lrp(cp_frame *frame, int image, const cp_response *response, double gamma, bool signed_scores,
+                       float *score, cp_lrp_layer *layers);
+
 /* What every long score run takes. */
 typedef struct {
     size_t memory;           /* bytes that the run's frames and buffers may take, 0 = 1 GiB, of frames on a GPU what is

@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "engine/device.h"
+#include "engine/relevance.h"
 #include "io/error.h"
 
 static size_t outputs_of(const cp_model *model, int layer)
@@ -170,6 +171,7 @@ void cp_frame_free(cp_frame *frame)
     cp_free(frame->value), cp_free(frame->index), cp_free(frame->z), cp_free(frame->before_gate);
     cp_free(frame->gated), cp_free(frame->scratch.thread), cp_free(frame->scratch.shared), cp_free(frame->rows);
     cp_free(frame->scores);
+    cp_relevance_free(frame->relevance);
     cp_free(frame);
 }
 
