@@ -75,11 +75,19 @@ const char *cp_lineage_name(cp_lineage lineage); /* "auto", "debian", "alexey", 
  * key, layer or activation that Debian's Darknet does not have, else Debian's. */
 void cp_set_lineage(cp_lineage lineage);
 
+/* How a photo is brought to the size of the network input. */
+typedef enum {
+    CP_FIT_STRETCH,   /* each axis by itself */
+    CP_FIT_LETTERBOX, /* whole, with bars on two sides */
+    CP_FIT_CROP       /* its shorter side to the input's width, then the centre */
+} cp_fit;
+const char *cp_fit_name(cp_fit fit); /* "stretched", "letterboxed", "cropped" */
+
 /* What follows from the lineage. */
 typedef struct {
     cp_lineage lineage; /* never AUTO */
     char reason[96];    /* why this one: "scale_x_y of layer 3, line 30" */
-    bool letterbox;     /* what its predict commands do to a photo; false: they stretch it */
+    cp_fit fit;         /* what its predict commands do to a photo */
     double thresh, nms; /* defaults of its detector */
 } cp_semantics;
 const cp_semantics *cp_model_semantics(const cp_model *model);
@@ -113,16 +121,18 @@ const char *cp_model_weights_sha256(const cp_model *model); /* "" when opened wi
  * same scale for both, bars beside). Whole crop layers are part of the network, not of the placement. */
 typedef struct {
     size_t photo_w, photo_h;
-    size_t x, y, w, h; /* the photo's rectangle in the network input */
+    ptrdiff_t x, y; /* the photo's rectangle in the network input; of a cropped photo it reaches beyond that */
+    size_t w, h;
 } cp_placement;
 
-/* Where a photo of w x h pixels lies in a network input of net_w x net_h: with bars on two sides, or stretched. CP_EINPUT
- * when nothing is left of it. */
-cp_status cp_place_photo(size_t w, size_t h, size_t net_w, size_t net_h, bool letterbox, cp_placement *placement);
-/* Darknet's own preprocessing of an 8-bit RGB photo (interleaved, w*h*3 bytes): [0,1], bilinear, letterboxed as
- * `classifier predict` and `detector test` do; letterbox = false stretches. input: (C,H,W)
- * floats, C 3, or 1 for the photo's grey; another C is CP_EINPUT. */
-cp_status cp_model_prepare(const cp_model *model, const uint8_t *rgb, size_t w, size_t h, bool letterbox, float *input,
+/* Where a photo of w x h pixels lies in a network input of net_w x net_h. CP_EINPUT when nothing is left of it. */
+cp_status cp_place_photo(size_t w, size_t h, size_t net_w, size_t net_h, cp_fit fit, cp_placement *placement);
+/* The part of it that lies inside the input, with the photo's size as it was. */
+cp_placement cp_placement_inside(const cp_placement *placement, size_t net_w, size_t net_h);
+/* Darknet's own preprocessing of an 8-bit RGB photo (interleaved, w*h*3 bytes): [0,1], bilinear, fitted as the fit of
+ * cp_model_semantics, which is what the predict commands do, or as asked for. input: (C,H,W) floats, C 3; or 1, which is
+ * the photo's grey, but its red in Debian's lineage; another C is CP_EINPUT. */
+cp_status cp_model_prepare(const cp_model *model, const uint8_t *rgb, size_t w, size_t h, cp_fit fit, float *input,
                            cp_placement *placement);
 
 /* ---------------------------------------------------------------- responses and predictions */

@@ -50,7 +50,7 @@ typedef struct {
     double floor, mass, keep, thresh, nms, eps, agree, tolerance;
     double rate, momentum, gamma, clamp; /* rate, gamma, clamp 0: the preset's */
     int sample, permutations, exact; /* sample: 0, all */
-    int letterbox; /* -1: as the network's lineage has it; cp_session_open resolves it, and thresh of -1 */
+    int letterbox; /* a cp_fit; -1: as the network's lineage has it; cp_session_open resolves it, and thresh of -1 */
     int exif;
     int top, threads, gpu, seed, protect, iterations, rounds; /* iterations: 0, the preset's */
     int draws, checks, maxpool, probes, refine;
