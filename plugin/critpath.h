@@ -194,16 +194,26 @@ typedef struct cp_path cp_path;
 
 typedef struct cp_frame cp_frame;
 
-typedef enum { CP_FULL, CP_FROZEN, CP_ZEROED, CP_GATED } cp_restriction_kind;
+/* CP_KEPT: as CP_ZEROED, and a max-pool looks at entries on the path alone; where its window has none it gives 0. The test of
+ * sufficiency where activations may be below zero, as leaky ones: there a zero off the path wins a max-pool against a
+ * negative winner, and even the path of all neurons that score may lose the answer. Not on a GPU (CP_EINPUT). */
+typedef enum { CP_FULL, CP_FROZEN, CP_ZEROED, CP_GATED, CP_KEPT } cp_restriction_kind;
 
 /* How one image of a forward run is restricted at the neuron layers. */
 typedef struct {
     cp_restriction_kind kind;
-    const cp_path *path;     /* FROZEN, ZEROED */
+    const cp_path *path;     /* FROZEN, ZEROED, KEPT */
     const cp_frame *original; /* FROZEN: the unrestricted run that gives the off-path constants */
     int original_image;
     const float *gates;      /* GATED: N floats, a_j = gate_j * act(z_j) */
+    const float *values;     /* ZEROED, KEPT: N floats that neurons off the path hold instead of 0, or NULL; not on a GPU */
 } cp_restriction;
+
+/* What a network restricted to a path has off it. */
+typedef struct {
+    cp_restriction_kind kind; /* CP_ZEROED or CP_KEPT; where a function says so, CP_FULL leaves it the choice */
+    const float *values;      /* cp_restriction.values */
+} cp_offpath;
 
 /* Buffers of one run of the network for up to `batch` images; weights stay in the model. */
 cp_status cp_frame_create(const cp_model *model, int batch, cp_frame **frame);
@@ -380,6 +390,10 @@ cp_status cp_score_sample(const cp_model *model, const cp_response *response, si
 /* Spearman's rank correlation of a[n] and b[n], ties at their average rank; NAN when n < 2, one is constant or anything is
  * NaN. CP_ERESOURCE: out of memory. */
 cp_status cp_rank_correlation(const float *a, const float *b, size_t n, double *rho);
+
+/* score[N], of each layer divided by the sum of its magnitudes: selection over the whole network then goes by a neuron's share
+ * of its layer, and no layer is starved by others whose scores are larger. Layers without any score stay 0. */
+void cp_score_by_layer(const cp_model *model, float *score);
 
 typedef enum { CP_NEURON, CP_CHANNEL } cp_granularity;
 
@@ -612,6 +626,10 @@ cp_status cp_map_frozen(cp_frame *frame, int image, const cp_response *response,
 /* The same in the zeroed network, which runs forward anew for each path. responses_out: n values of Phi, or NULL. */
 cp_status cp_map_zeroed(const cp_model *model, const float *input, const cp_response *response,
                         const cp_path *const *paths, int n, float *maps, double *responses_out);
+/* The same with the off-path neurons and max-pools that `offpath` says. CP_EINPUT: neither CP_ZEROED nor CP_KEPT. */
+cp_status cp_map_offpath(const cp_model *model, const float *input, const cp_response *response,
+                         const cp_offpath *offpath, const cp_path *const *paths, int n, float *maps,
+                         double *responses_out);
 /* One-channel reduction: the channel value of the largest magnitude with its sign. map (C,H,W) -> flat (H,W). */
 void cp_map_reduce(const float *map, size_t c, size_t h, size_t w, float *flat);
 
@@ -679,6 +697,11 @@ cp_status cp_map_contribution(cp_frame *frame, int image, const cp_response *res
 
 /* ---------------------------------------------------------------- eval: faithfulness */
 
+/* Where paths are tested for sufficiency, offpath.kind CP_FULL stands for CP_KEPT, on a GPU for CP_ZEROED; the response's own
+ * units are never restricted, nor is the class map of a classifier: a layer of neurons with one channel per class from which
+ * the logits are made by averages alone (SqueezeNet's last convolution), or that holds the logits. A path of its own class's
+ * channel alone would keep the arg-max there and say nothing. */
+
 /* What is measured of a network, whole or restricted: the response, and its unit's probability after the head
  * (cp_response_decode; NAN where there is none). */
 typedef struct {
@@ -691,21 +714,29 @@ enum { CP_KEEP, CP_REMOVE, CP_KEEP_RANDOM, CP_REMOVE_RANDOM, CP_FAITHFUL_CURVES 
 
 typedef struct {
     cp_run_options run;
+    cp_offpath offpath;    /* CP_FULL leaves the choice, see above */
     const double *shares;  /* path sizes, as shares of the N neurons in (0,1); NULL: 15 of ours from .001 to .9 */
     int n_shares;
-    int draws;             /* random paths per size, whose mean is taken; 0 = 1 */
+    int draws;             /* random paths per size, whose mean is taken; 0 = 1; -1: none, the curves are NAN */
     uint64_t seed;
+    const cp_detection *detection; /* of a detector: the box whose class is to be kept; NULL: not asked */
+    cp_placement placement; /* of its photo in the network input */
+    double thresh;         /* least probability of a box that keeps it */
 } cp_faithful_options;
 
 typedef struct {
     size_t kept;           /* neurons on the path */
     cp_measure curve[CP_FAITHFUL_CURVES];
     cp_measure deviation[CP_FAITHFUL_CURVES]; /* standard deviation over the draws; 0 for one draw and for the path itself */
+    bool keeps;            /* the network of the path alone keeps the answer: the response's unit is the largest of its rivals, or
+                              of a detector, some box of options->detection's class with at least options->thresh
+                              overlaps it by an IoU of .5 or more */
 } cp_faithful_point;
 
 typedef struct {
     cp_measure full, empty; /* the whole network; every neuron zero */
     size_t largest;         /* neurons of the largest path, all with a score above 0 */
+    cp_restriction_kind kind; /* CP_ZEROED or CP_KEPT, as was measured */
     int n;
     cp_faithful_point *point; /* ascending in size: 0, ..., largest, N */
     cp_measure area[CP_FAITHFUL_CURVES]; /* under f over k/largest in [0,1], by trapezoids */
@@ -723,6 +754,7 @@ void cp_faithful_free(cp_faithful *faithful);
 
 typedef struct {
     cp_run_options run;
+    cp_offpath offpath;    /* CP_FULL leaves the choice, see above */
     double loss;           /* eps: the probability of the path, or the response where that is NAN, must be at least (1-eps)
                               of the whole network's; NAN = .5. With 1 the arg-max alone decides, and where the biases
                               without any neuron have the same one, that says nothing */

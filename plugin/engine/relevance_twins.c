@@ -27,20 +27,18 @@ bool cp_rule_has_weights(const cp_op *op)
     return type == CONVOLUTIONAL || type == DECONVOLUTIONAL || type == LOCAL || type == CP_HOST_WIDE_CONVOLUTION;
 }
 
-static size_t weights_of(const cp_op *op)
-{
-    const layer *l = op->l;
-    size_t taps = (size_t)op->cfg->size * op->cfg->size;
-    switch ((int)op->type->type) {
-    case LOCAL: return (size_t)l->out_h * l->out_w * l->n * l->c * taps;
-    case DECONVOLUTIONAL: return (size_t)l->c * l->n * taps;
-    default: return (size_t)op->cfg->out_c * (op->cfg->c / op->cfg->groups) * taps;
-    }
-}
-
 size_t cp_rule_biases(const cp_op *op)
 {
-    return op->type->type == LOCAL || op->type->type == CONNECTED ? op->info->outputs : (size_t)op->info->c;
+    size_t weights, biases;
+    cp_host_array_sizes(op->l, &weights, &biases);
+    return biases;
+}
+
+static size_t weights_of(const cp_op *op)
+{
+    size_t weights, biases;
+    cp_host_array_sizes(op->l, &weights, &biases);
+    return weights;
 }
 
 static cp_status begin_twin(const cp_op *op, bool biases, cp_twin *to)
