@@ -8,6 +8,7 @@
 #include "io/error.h"
 #include "io/json.h"
 #include "io/progress.h"
+#include "path/statistics.h"
 
 #include <math.h>
 #include <string.h>
@@ -28,6 +29,8 @@ typedef struct {
     char csv[4096], png[4096], npz[4096]; /* "" where not written */
     double scoring, measuring, searching;
     bool sought;          /* the sparsest path was asked for */
+    double *dead;         /* by point: share of the path's neurons that are dead; NAN of an empty path and of all neurons */
+    bool *cut;            /* the path is cut */
     size_t windows, negative; /* of max-pools in the whole network; those whose winner is below zero */
 } report;
 
@@ -124,6 +127,38 @@ static void print_pools(const report *r)
             100. * (double)r->negative / (double)r->windows);
 }
 
+/* Dead share and cut of each size's path. */
+static cp_status look_at_paths(report *r, cp_scores *scores)
+{
+    const cp_session *s = r->session;
+    int n, points = r->faithful.n;
+    cp_path *path = NULL;
+    cp_cut cut;
+    cp_model_neuron_layers(s->model, &n);
+    cp_layer_statistics *rows = cp_alloc((size_t)n, sizeof *rows, "paths");
+    r->dead = cp_alloc((size_t)points, sizeof *r->dead, "paths");
+    r->cut = cp_alloc((size_t)points, sizeof *r->cut, "paths");
+    cp_status status = rows && r->dead && r->cut ? cp_path_create(s->model, &path) : CP_ERESOURCE;
+    for (int p = 0; p < points && !status; p++) {
+        size_t kept = r->faithful.point[p].kept, dead = 0;
+        r->dead[p] = NAN;
+        if (!kept || kept > r->faithful.largest)
+            continue;
+        status = cp_best_path(path, scores, kept);
+        if (status)
+            break;
+        cp_path_layer_statistics(path, s->frame, 0, NULL, rows);
+        for (int l = 0; l < n; l++)
+            dead += rows[l].kept_dead;
+        r->dead[p] = (double)dead / (double)kept;
+        status = cp_scores_find_cut(scores, path, &r->subject->response, &cut);
+        r->cut[p] = cut.cut;
+    }
+    cp_path_free(path);
+    cp_free(rows);
+    return status;
+}
+
 /* "the class stays the largest, probability at least 0.5 times the original's" */
 static void criterion(const cp_sparsest *s, char text[160])
 {
@@ -184,12 +219,15 @@ static json_t *measure_json(double response, double probability)
     return object;
 }
 
-static json_t *point_json(const report *r, const cp_faithful_point *point)
+static json_t *point_json(const report *r, int p)
 {
+    const cp_faithful_point *point = &r->faithful.point[p];
     json_t *object = json_object();
     int bad = cp_json_set(object, "kept", json_integer((json_int_t)point->kept));
     bad |= cp_json_set(object, "share", cp_json_real(share_of(r, point)));
     bad |= cp_json_set(object, "keeps", json_boolean(point->keeps));
+    bad |= cp_json_set(object, "dead", cp_json_real(r->dead[p]));
+    bad |= cp_json_set(object, "cut", isnan(r->dead[p]) ? json_null() : json_boolean(r->cut[p]));
     for (int c = 0; c < CP_FAITHFUL_CURVES; c++) {
         const cp_measure *m = &point->curve[c], *s = &point->deviation[c];
         json_t *curve = measure_json(m->response, m->probability);
@@ -249,7 +287,7 @@ static cp_status write_json(const report *r)
     bad |= cp_json_set(line, "largest", json_integer((json_int_t)f->largest));
     bad |= cp_json_set(line, "area", areas);
     for (int p = 0; p < f->n; p++)
-        bad |= cp_json_append(points, point_json(r, &f->point[p]));
+        bad |= cp_json_append(points, point_json(r, p));
     bad |= cp_json_set(line, "points", points);
     bad |= cp_json_set(line, "pool_windows", json_integer((json_int_t)r->windows));
     bad |= cp_json_set(line, "pool_windows_below_zero", json_integer((json_int_t)r->negative));
@@ -416,6 +454,8 @@ static cp_status faithful_subject(cp_session *s, cp_item *item, const cp_subject
     if (!status)
         status = measure(&r, scores);
     if (!status)
+        status = look_at_paths(&r, scores);
+    if (!status)
         status = write_files(&r);
     if (!status && s->options->json)
         status = write_json(&r);
@@ -427,6 +467,8 @@ static cp_status faithful_subject(cp_session *s, cp_item *item, const cp_subject
     cp_faithful_free(&r.faithful);
     cp_sparsest_free(&r.sparsest);
     cp_scores_free(scores);
+    cp_free(r.dead);
+    cp_free(r.cut);
     return status;
 }
 
