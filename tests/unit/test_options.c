@@ -215,7 +215,7 @@ static void choices_belong_to_the_command(void **state)
              "contribution|contribution-all|contribution-coarse|contribution-restricted|pathway|pathway-zeroed|inputmct|"
              "inputintgrad|smoothgrad|gbp|gradcam|layercam|odam|eigencam|occlusion|rise|centre|box|cell; did you mean gradient?");
     expect_refusal(&commands[0], "-offpath freeze",
-                   "-offpath: unknown value \"freeze\", allowed is frozen|zeroed; did you mean frozen?");
+                   "-offpath: unknown value \"freeze\", allowed is frozen|zeroed|kept; did you mean frozen?");
     expect_refusal(&commands[0], "-target z",
                    "-target: unknown value \"z\", allowed is class|objectness|x|y|w|h");
 }
