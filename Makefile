@@ -15,6 +15,7 @@
 #                       table; DATA=dir adds the networks there. Without a GPU it says "skipped"
 # make check-emulated   runs the tests of GPU code so, in build/emulated; CUDNN=1: with cuDNN
 # BUILD=dir             another build folder, for another set of options
+# DEBUG=1               without optimisation, for a debugger: make BUILD=build/debug DEBUG=1
 # SANITIZE=address,undefined    builds Darknet, the plugin and the tests with these sanitizers
 DARKNET =
 GPU = 0
@@ -22,6 +23,7 @@ CUDNN = 0
 EMULATE = 0
 BUILD = build
 SANITIZE =
+DEBUG =
 ONEDNN =
 PACKAGES = 1
 T =
@@ -39,10 +41,10 @@ TREE = $(BUILD)/darknet-src
 CMAKE = $(BUILD)/cmake
 LIBRARY = $(CMAKE)/libcritpath.a
 PLUGIN = $(wildcard plugin/*.h plugin/*/*.[ch] plugin/*/*.cu cmake/*) CMakeLists.txt
-OPTIONS = DARKNET=$(DARKNET) GPU=$(GPU) CUDNN=$(CUDNN) EMULATE=$(EMULATE) SANITIZE=$(SANITIZE)$(if $(ONEDNN), ONEDNN=$(ONEDNN))$(if $(ARCH), ARCH="$(ARCH)")
+OPTIONS = DARKNET=$(DARKNET) GPU=$(GPU) CUDNN=$(CUDNN) EMULATE=$(EMULATE) SANITIZE=$(SANITIZE)$(if $(DEBUG), DEBUG=$(DEBUG))$(if $(ONEDNN), ONEDNN=$(ONEDNN))$(if $(ARCH), ARCH="$(ARCH)")
 
 # -w: Darknet's warnings are not ours to read.
-OPTS = $(if $(SANITIZE),-O1 -g -fno-omit-frame-pointer -fsanitize=$(SANITIZE),$(if $(filter 1,$(EMULATE)),-O1,-Ofast)) -w
+OPTS = $(if $(filter 1,$(DEBUG)),-O0 -g,$(if $(SANITIZE),-O1 -g -fno-omit-frame-pointer -fsanitize=$(SANITIZE),$(if $(filter 1,$(EMULATE)),-O1,-Ofast))) -w
 HOST = $(MAKE) -s -C $(TREE) CBLAS=1 GPU=$(GPU) CUDNN=$(CUDNN) OPTS='$(OPTS)'
 DEFINES = $(if $(filter 1,$(GPU)),GPU;)$(if $(filter 1,$(CUDNN)),CUDNN;)
 
@@ -91,6 +93,7 @@ $(TREE)/libdarknet.a: $(TREE)/.patched
 $(LIBRARY): $(TREE)/libdarknet.a $(PLUGIN) build/.packages
 	@cmake -S . -B $(CMAKE) -G 'Unix Makefiles' -DDARKNET_SRC=$(abspath $(TREE)) '-DHOST_DEFINES=$(DEFINES)' \
 	    $(if $(filter 1,$(GPU)),'-DARCH=$(ARCH)') -DSANITIZE=$(SANITIZE) -DONEDNN=$(ONEDNN) \
+	    $(if $(filter 1,$(DEBUG)),-DCMAKE_BUILD_TYPE=Debug) $(if $(CROSS),-DCMAKE_TOOLCHAIN_FILE=$(abspath cmake/$(CROSS).cmake)) \
 	    $(if $(WERROR),-DWERROR=$(WERROR)) >$(CMAKE).log || { cat $(CMAKE).log; exit 1; }
 	@$(MAKE) -s -C $(CMAKE) critpath
 	@touch $@
@@ -190,10 +193,12 @@ clean:
 	rm -rf build
 
 help:
-	@sed -n '/^#/!q; s/^# \{0,1\}//p' Makefile; sed -n '/^#/!q; s/^# \{0,1\}//p' tools/install.mk
+	@sed -n '/^#/!q; s/^# \{0,1\}//p' Makefile
+	@for file in tools/install.mk tools/check.mk; do sed -n '/^#/!q; s/^# \{0,1\}//p' $$file; done
 
 include examples/signs/signs.mk
 include tools/install.mk
+include tools/check.mk
 
 .PHONY: all test check-emulated run-gpu-tests check-gpu check-gpu-build demo demo-yolo yolov3-tiny bench train-resnet8 clean help
 .DELETE_ON_ERROR:
