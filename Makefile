@@ -11,10 +11,12 @@
 # make check-gpu-build  compiles and links both GPU builds, in build/gpu and build/cudnn; needs nvcc but no GPU
 # GPU=1 EMULATE=1       the GPU build on an emulator of CUDA, for tests without a GPU or a toolkit (tests/emulate)
 # ONEDNN=0              convolutions by OpenBLAS alone (default: by oneDNN too where libdnnl-dev is installed)
+# make torture          lets every allocation and every call of a file fail in turn, and judges what commands make of it
 # check-gpu             with GPU=1, and CUDNN=1 or not: runs every test on the GPU, compares it with the CPU, times it, and prints a
 #                       table; DATA=dir adds the networks there. Without a GPU it says "skipped"
 # make check-emulated   runs the tests of GPU code so, in build/emulated; CUDNN=1: with cuDNN
 # BUILD=dir             another build folder, for another set of options
+# DEBUG=1               without optimisation, for a debugger: make BUILD=build/debug DEBUG=1
 # SANITIZE=address,undefined    builds Darknet, the plugin and the tests with these sanitizers
 DARKNET =
 GPU = 0
@@ -22,6 +24,7 @@ CUDNN = 0
 EMULATE = 0
 BUILD = build
 SANITIZE =
+DEBUG =
 ONEDNN =
 PACKAGES = 1
 T =
@@ -39,10 +42,10 @@ TREE = $(BUILD)/darknet-src
 CMAKE = $(BUILD)/cmake
 LIBRARY = $(CMAKE)/libcritpath.a
 PLUGIN = $(wildcard plugin/*.h plugin/*/*.[ch] plugin/*/*.cu cmake/*) CMakeLists.txt
-OPTIONS = DARKNET=$(DARKNET) GPU=$(GPU) CUDNN=$(CUDNN) EMULATE=$(EMULATE) SANITIZE=$(SANITIZE)$(if $(ONEDNN), ONEDNN=$(ONEDNN))$(if $(ARCH), ARCH="$(ARCH)")
+OPTIONS = DARKNET=$(DARKNET) GPU=$(GPU) CUDNN=$(CUDNN) EMULATE=$(EMULATE) SANITIZE=$(SANITIZE)$(if $(DEBUG), DEBUG=$(DEBUG))$(if $(ONEDNN), ONEDNN=$(ONEDNN))$(if $(ARCH), ARCH="$(ARCH)")
 
 # -w: Darknet's warnings are not ours to read.
-OPTS = $(if $(SANITIZE),-O1 -g -fno-omit-frame-pointer -fsanitize=$(SANITIZE),$(if $(filter 1,$(EMULATE)),-O1,-Ofast)) -w
+OPTS = $(if $(filter 1,$(DEBUG)),-O0 -g,$(if $(SANITIZE),-O1 -g -fno-omit-frame-pointer -fsanitize=$(SANITIZE),$(if $(filter 1,$(EMULATE)),-O1,-Ofast))) -w
 HOST = $(MAKE) -s -C $(TREE) CBLAS=1 GPU=$(GPU) CUDNN=$(CUDNN) OPTS='$(OPTS)'
 DEFINES = $(if $(filter 1,$(GPU)),GPU;)$(if $(filter 1,$(CUDNN)),CUDNN;)
 
@@ -91,6 +94,7 @@ $(TREE)/libdarknet.a: $(TREE)/.patched
 $(LIBRARY): $(TREE)/libdarknet.a $(PLUGIN) build/.packages
 	@cmake -S . -B $(CMAKE) -G 'Unix Makefiles' -DDARKNET_SRC=$(abspath $(TREE)) '-DHOST_DEFINES=$(DEFINES)' \
 	    $(if $(filter 1,$(GPU)),'-DARCH=$(ARCH)') -DSANITIZE=$(SANITIZE) -DONEDNN=$(ONEDNN) \
+	    $(if $(filter 1,$(DEBUG)),-DCMAKE_BUILD_TYPE=Debug) $(if $(CROSS),-DCMAKE_TOOLCHAIN_FILE=$(abspath cmake/$(CROSS).cmake)) \
 	    $(if $(WERROR),-DWERROR=$(WERROR)) >$(CMAKE).log || { cat $(CMAKE).log; exit 1; }
 	@$(MAKE) -s -C $(CMAKE) critpath
 	@touch $@
@@ -186,15 +190,21 @@ check-gpu:
 	@python=python3; [ ! -x /usr/bin/python3 ] || python=/usr/bin/python3; \
 	$$python tests/gpu/check.py --build $(BUILD) $(if $(DATA),--data $(DATA)) $(CHECK)
 
+# Every allocation and every call of a file of some commands fails in turn: tests/torture. An hour on one core.
+torture: all
+	TORTURE=whole CRITPATH_DARKNET=$(abspath $(BUILD))/darknet sh tests/torture/test_torture.sh
+
 clean:
 	rm -rf build
 
 help:
-	@sed -n '/^#/!q; s/^# \{0,1\}//p' Makefile; sed -n '/^#/!q; s/^# \{0,1\}//p' tools/install.mk
+	@sed -n '/^#/!q; s/^# \{0,1\}//p' Makefile
+	@for file in tools/install.mk tools/check.mk; do sed -n '/^#/!q; s/^# \{0,1\}//p' $$file; done
 
 include examples/signs/signs.mk
 include tools/install.mk
+include tools/check.mk
 
-.PHONY: all test check-emulated run-gpu-tests check-gpu check-gpu-build demo demo-yolo yolov3-tiny bench train-resnet8 clean help
+.PHONY: all test torture check-emulated run-gpu-tests check-gpu check-gpu-build demo demo-yolo yolov3-tiny bench train-resnet8 clean help
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL = all

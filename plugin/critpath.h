@@ -75,11 +75,19 @@ const char *cp_lineage_name(cp_lineage lineage); /* "auto", "debian", "alexey", 
  * key, layer or activation that Debian's Darknet does not have, else Debian's. */
 void cp_set_lineage(cp_lineage lineage);
 
+/* How a photo is brought to the size of the network input. */
+typedef enum {
+    CP_FIT_STRETCH,   /* each axis by itself */
+    CP_FIT_LETTERBOX, /* whole, with bars on two sides */
+    CP_FIT_CROP       /* its shorter side to the input's width, then the centre */
+} cp_fit;
+const char *cp_fit_name(cp_fit fit); /* "stretched", "letterboxed", "cropped" */
+
 /* What follows from the lineage. */
 typedef struct {
     cp_lineage lineage; /* never AUTO */
     char reason[96];    /* why this one: "scale_x_y of layer 3, line 30" */
-    bool letterbox;     /* what its predict commands do to a photo; false: they stretch it */
+    cp_fit fit;         /* what its predict commands do to a photo */
     double thresh, nms; /* defaults of its detector */
 } cp_semantics;
 const cp_semantics *cp_model_semantics(const cp_model *model);
@@ -113,16 +121,18 @@ const char *cp_model_weights_sha256(const cp_model *model); /* "" when opened wi
  * same scale for both, bars beside). Whole crop layers are part of the network, not of the placement. */
 typedef struct {
     size_t photo_w, photo_h;
-    size_t x, y, w, h; /* the photo's rectangle in the network input */
+    ptrdiff_t x, y; /* the photo's rectangle in the network input; of a cropped photo it reaches beyond that */
+    size_t w, h;
 } cp_placement;
 
-/* Where a photo of w x h pixels lies in a network input of net_w x net_h: with bars on two sides, or stretched. CP_EINPUT
- * when nothing is left of it. */
-cp_status cp_place_photo(size_t w, size_t h, size_t net_w, size_t net_h, bool letterbox, cp_placement *placement);
-/* Darknet's own preprocessing of an 8-bit RGB photo (interleaved, w*h*3 bytes): [0,1], bilinear, letterboxed as
- * `classifier predict` and `detector test` do; letterbox = false stretches. input: (C,H,W)
- * floats, C 3, or 1 for the photo's grey; another C is CP_EINPUT. */
-cp_status cp_model_prepare(const cp_model *model, const uint8_t *rgb, size_t w, size_t h, bool letterbox, float *input,
+/* Where a photo of w x h pixels lies in a network input of net_w x net_h. CP_EINPUT when nothing is left of it. */
+cp_status cp_place_photo(size_t w, size_t h, size_t net_w, size_t net_h, cp_fit fit, cp_placement *placement);
+/* The part of it that lies inside the input, with the photo's size as it was. */
+cp_placement cp_placement_inside(const cp_placement *placement, size_t net_w, size_t net_h);
+/* Darknet's own preprocessing of an 8-bit RGB photo (interleaved, w*h*3 bytes): [0,1], bilinear, fitted as the fit of
+ * cp_model_semantics, which is what the predict commands do, or as asked for. input: (C,H,W) floats, C 3; or 1, which is
+ * the photo's grey, but its red in Debian's lineage; another C is CP_EINPUT. */
+cp_status cp_model_prepare(const cp_model *model, const uint8_t *rgb, size_t w, size_t h, cp_fit fit, float *input,
                            cp_placement *placement);
 
 /* ---------------------------------------------------------------- responses and predictions */
@@ -184,16 +194,26 @@ typedef struct cp_path cp_path;
 
 typedef struct cp_frame cp_frame;
 
-typedef enum { CP_FULL, CP_FROZEN, CP_ZEROED, CP_GATED } cp_restriction_kind;
+/* CP_KEPT: as CP_ZEROED, and a max-pool looks at entries on the path alone; where its window has none it gives 0. The test of
+ * sufficiency where activations may be below zero, as leaky ones: there a zero off the path wins a max-pool against a
+ * negative winner, and even the path of all neurons that score may lose the answer. Not on a GPU (CP_EINPUT). */
+typedef enum { CP_FULL, CP_FROZEN, CP_ZEROED, CP_GATED, CP_KEPT } cp_restriction_kind;
 
 /* How one image of a forward run is restricted at the neuron layers. */
 typedef struct {
     cp_restriction_kind kind;
-    const cp_path *path;     /* FROZEN, ZEROED */
+    const cp_path *path;     /* FROZEN, ZEROED, KEPT */
     const cp_frame *original; /* FROZEN: the unrestricted run that gives the off-path constants */
     int original_image;
     const float *gates;      /* GATED: N floats, a_j = gate_j * act(z_j) */
+    const float *values;     /* ZEROED, KEPT: N floats that neurons off the path hold instead of 0, or NULL; not on a GPU */
 } cp_restriction;
+
+/* What a network restricted to a path has off it. */
+typedef struct {
+    cp_restriction_kind kind; /* CP_ZEROED or CP_KEPT; where a function says so, CP_FULL leaves it the choice */
+    const float *values;      /* cp_restriction.values */
+} cp_offpath;
 
 /* Buffers of one run of the network for up to `batch` images; weights stay in the model. */
 cp_status cp_frame_create(const cp_model *model, int batch, cp_frame **frame);
@@ -304,6 +324,25 @@ int cp_host_device(void);
  * `signed_scores` keeps the sign. */
 cp_status cp_score_mct(cp_frame *frame, int image, const cp_response *response, bool signed_scores, float *score);
 
+/* What LRP did in one layer of the network. */
+typedef struct {
+    bool reached;            /* the response depends on the layer, which is or is above a layer of neurons */
+    double relevance;        /* sum of a * rho over its outputs */
+    double bias;             /* what its biases took of that: relevance - bias is what its sources get together */
+} cp_lrp_layer;
+
+/* LRP-gamma scores (docs/methods.md 1.6; Jafari et al. 2025, arXiv 2508.21258): score[N], c_j = a_j * rho_j, where
+ * rho comes from one backward run in which every layer with weights follows the sign-aware gamma rule, every
+ * activation passes a/z, and everything else its gradient. They rank neurons by how much of the response they carry
+ * together (sufficiency), not by what one alone would change. gamma 0 gives NeuronMCT where activations are straight
+ * on both sides of 0 (relu, leaky); .05 to .25 are usual. 0 for the response's own units. layers: one per layer of
+ * the network (cp_model_layer_count), or NULL. The frame keeps changed copies of the weights of convolutions, about
+ * twice as much again, until it is freed or gamma changes. CP_EINPUT: a frame on a GPU, a branch, gamma below 0 or
+ * not finite; a layer that multiplies two others ([scale_channels], [sam]), or an activation that is not 0 at 0
+ * (logistic, plse, stair), by number and name. */
+cp_status cp_score_lrp(cp_frame *frame, int image, const cp_response *response, double gamma, bool signed_scores,
+                       float *score, cp_lrp_layer *layers);
+
 /* What every long score run takes. */
 typedef struct {
     size_t memory;           /* bytes that the run's frames and buffers may take, 0 = 1 GiB, of frames on a GPU what is
@@ -351,6 +390,10 @@ cp_status cp_score_sample(const cp_model *model, const cp_response *response, si
 /* Spearman's rank correlation of a[n] and b[n], ties at their average rank; NAN when n < 2, one is constant or anything is
  * NaN. CP_ERESOURCE: out of memory. */
 cp_status cp_rank_correlation(const float *a, const float *b, size_t n, double *rho);
+
+/* score[N], of each layer divided by the sum of its magnitudes: selection over the whole network then goes by a neuron's share
+ * of its layer, and no layer is starved by others whose scores are larger. Layers without any score stay 0. */
+void cp_score_by_layer(const cp_model *model, float *score);
 
 typedef enum { CP_NEURON, CP_CHANNEL } cp_granularity;
 
@@ -583,6 +626,10 @@ cp_status cp_map_frozen(cp_frame *frame, int image, const cp_response *response,
 /* The same in the zeroed network, which runs forward anew for each path. responses_out: n values of Phi, or NULL. */
 cp_status cp_map_zeroed(const cp_model *model, const float *input, const cp_response *response,
                         const cp_path *const *paths, int n, float *maps, double *responses_out);
+/* The same with the off-path neurons and max-pools that `offpath` says. CP_EINPUT: neither CP_ZEROED nor CP_KEPT. */
+cp_status cp_map_offpath(const cp_model *model, const float *input, const cp_response *response,
+                         const cp_offpath *offpath, const cp_path *const *paths, int n, float *maps,
+                         double *responses_out);
 /* One-channel reduction: the channel value of the largest magnitude with its sign. map (C,H,W) -> flat (H,W). */
 void cp_map_reduce(const float *map, size_t c, size_t h, size_t w, float *flat);
 
@@ -650,6 +697,11 @@ cp_status cp_map_contribution(cp_frame *frame, int image, const cp_response *res
 
 /* ---------------------------------------------------------------- eval: faithfulness */
 
+/* Where paths are tested for sufficiency, offpath.kind CP_FULL stands for CP_KEPT, on a GPU for CP_ZEROED; the response's own
+ * units are never restricted, nor is the class map of a classifier: a layer of neurons with one channel per class from which
+ * the logits are made by averages alone (SqueezeNet's last convolution), or that holds the logits. A path of its own class's
+ * channel alone would keep the arg-max there and say nothing. */
+
 /* What is measured of a network, whole or restricted: the response, and its unit's probability after the head
  * (cp_response_decode; NAN where there is none). */
 typedef struct {
@@ -662,21 +714,29 @@ enum { CP_KEEP, CP_REMOVE, CP_KEEP_RANDOM, CP_REMOVE_RANDOM, CP_FAITHFUL_CURVES 
 
 typedef struct {
     cp_run_options run;
+    cp_offpath offpath;    /* CP_FULL leaves the choice, see above */
     const double *shares;  /* path sizes, as shares of the N neurons in (0,1); NULL: 15 of ours from .001 to .9 */
     int n_shares;
-    int draws;             /* random paths per size, whose mean is taken; 0 = 1 */
+    int draws;             /* random paths per size, whose mean is taken; 0 = 1; -1: none, the curves are NAN */
     uint64_t seed;
+    const cp_detection *detection; /* of a detector: the box whose class is to be kept; NULL: not asked */
+    cp_placement placement; /* of its photo in the network input */
+    double thresh;         /* least probability of a box that keeps it */
 } cp_faithful_options;
 
 typedef struct {
     size_t kept;           /* neurons on the path */
     cp_measure curve[CP_FAITHFUL_CURVES];
     cp_measure deviation[CP_FAITHFUL_CURVES]; /* standard deviation over the draws; 0 for one draw and for the path itself */
+    bool keeps;            /* the network of the path alone keeps the answer: the response's unit is the largest of its rivals, or
+                              of a detector, some box of options->detection's class with at least options->thresh
+                              overlaps it by an IoU of .5 or more */
 } cp_faithful_point;
 
 typedef struct {
     cp_measure full, empty; /* the whole network; every neuron zero */
     size_t largest;         /* neurons of the largest path, all with a score above 0 */
+    cp_restriction_kind kind; /* CP_ZEROED or CP_KEPT, as was measured */
     int n;
     cp_faithful_point *point; /* ascending in size: 0, ..., largest, N */
     cp_measure area[CP_FAITHFUL_CURVES]; /* under f over k/largest in [0,1], by trapezoids */
@@ -694,6 +754,7 @@ void cp_faithful_free(cp_faithful *faithful);
 
 typedef struct {
     cp_run_options run;
+    cp_offpath offpath;    /* CP_FULL leaves the choice, see above */
     double loss;           /* eps: the probability of the path, or the response where that is NAN, must be at least (1-eps)
                               of the whole network's; NAN = .5. With 1 the arg-max alone decides, and where the biases
                               without any neuron have the same one, that says nothing */

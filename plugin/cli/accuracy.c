@@ -70,7 +70,7 @@ static cp_status read_picture(const cp_model *model, const char *path, float *in
         memcpy(square.rgb + 3 * (size_t)row * (size_t)side,
                photo.rgb + 3 * ((size_t)(y + row) * (size_t)photo.w + (size_t)x), 3 * (size_t)side);
     if (!status)
-        status = cp_model_prepare(model, square.rgb, (size_t)side, (size_t)side, false, input, &placement);
+        status = cp_model_prepare(model, square.rgb, (size_t)side, (size_t)side, CP_FIT_STRETCH, input, &placement);
     cp_picture_free(&square);
     cp_picture_free(&photo);
     return status;

@@ -7,7 +7,7 @@
 #define RESPONSE "class box target unit thresh nms letterbox names "
 #define DRAWN "seed steps tol permutations exact iterations protect preset init rounds rate momentum gamma clamp "
 #define SCORING "granularity " DRAWN
-#define SELECTION "method sparsity mass floor " SCORING
+#define SELECTION "method sparsity mass floor rank " SCORING
 
 /* Networks that the project brings along, in a checkout and among the installed examples. */
 #define PICTURE "picture colour alpha blur "
@@ -33,7 +33,7 @@ static const cp_option_change grad_changes[] = {
     {.option = "method", .value = "METHOD", .meaning = "how neurons are scored, or which map; listed below"},
     {.option = "layer", .methods = "gradcam layercam odam eigencam"},
     {.option = "mass",
-     .methods = "mct intgrad ablation shapley contribution contribution-all contribution-coarse "
+     .methods = "mct intgrad lrp ablation shapley contribution contribution-all contribution-coarse "
                 "contribution-restricted pathway pathway-zeroed"},
     {0}};
 static const cp_option_change compare_changes[] = {
@@ -56,6 +56,13 @@ static const cp_option_change eval_changes[] = {
 static const cp_option_change faithful_changes[] = {
     {.option = "sparsity", .value = "S[,S...]", .meaning = "the sizes measured: shares of neurons off the path",
      .otherwise = "sizes from a few neurons to all that score"},
+    {.option = "offpath",
+     .initial = "",
+     .otherwise = "kept, on a GPU zeroed",
+     .meaning = "the network that carries the answer; zeroed: neurons off the path hold zero; kept: and max-pools look at the "
+                "path alone"},
+    {.option = "checks", .meaning = "sparsest path: smaller sizes tried after the bisection; 0: it is not looked for"},
+    {.option = "draws", .meaning = "random paths per size, of which the mean is taken; 0: none"},
     {0}};
 static const cp_option_change insert_changes[] = {
     {.option = "out", .value = "CFG", .meaning = "the cfg to write", .otherwise = "", .required = true}, {0}};
@@ -113,7 +120,7 @@ const cp_command cp_commands[] = {
      .changes = picture_changes},
     {"compare", "[data|names] <cfg> <weights> [image ...] [path.npz ...]",
      "What the paths of several methods, or of path files, have in common: dead share and Jaccard.",
-     "methods sparsity floor layers " SCORING RESPONSE "no-picture out",
+     "methods sparsity floor rank layers " SCORING RESPONSE "no-picture out",
      "Means and deviations over the images, beside the value that chance gives: paths of densities p and q share "
      "pq/(p+q-pq).",
      SIGNS "-methods mct,active,random -out paths", cp_run_compare, .changes = compare_changes},
@@ -123,11 +130,11 @@ const cp_command cp_commands[] = {
      "PREFIX.jsonl; a run that was stopped goes on with -resume.",
      SIGNS "-methods contribution,pathway@.99,gradient,gradcam -points 10 -out maps", cp_run_eval, .changes = eval_changes},
     {"faithful", IMAGES, "How far the path alone carries the answer, over path size, against random paths.",
-     "method sparsity eps checks draws " DRAWN RESPONSE "no-picture out",
-     "Runs the zeroed network with the path kept and with it removed. Writes PREFIX.faithful.csv, PREFIX.faithful.png "
-     "and PREFIX.sparsest.path.npz, the sparsest path that keeps the prediction. In leaky networks keeping all "
-     "neurons that score may lose the answer, as zeros win max-pools whose winner is below zero; the report says in "
-     "how many.",
+     "method sparsity rank offpath eps checks draws " DRAWN RESPONSE "no-picture out",
+     "Runs the zeroed network with the path kept and with it removed; its max-pools look at the path alone, or "
+     "(-offpath zeroed) at zeros too, which in leaky networks win where the winner is below zero, so that even all neurons "
+     "that score may lose the answer. Writes PREFIX.faithful.csv, PREFIX.faithful.png and PREFIX.sparsest.path.npz, the "
+     "sparsest path that keeps the prediction.",
      PHOTO "-draws 2 -out signs", cp_run_faithful, .changes = faithful_changes},
     {"linearity", IMAGES, "How far the image is from the border of its linear region: frozen path and full network.",
      SELECTION RESPONSE "norms maxpool probes refine",

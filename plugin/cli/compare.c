@@ -39,9 +39,9 @@ static bool is_path_file(const char *name)
 
 static cp_status claim_name(job *j, const char *name, size_t length)
 {
-    char *to = j->name[j->n];
     if (j->n == CP_COMPARED_PATHS)
         return cp_fail(CP_EINPUT, "compare: more than %d methods and files", CP_COMPARED_PATHS);
+    char *to = j->name[j->n];
     snprintf(to, sizeof j->name[0], "%.*s", (int)(length < 60 ? length : 60), name);
     for (int i = 0; i < j->n; i++)
         if (!strcmp(j->name[i], to)) /* files of one name in two folders */

@@ -285,7 +285,8 @@ static uint64_t seed_of(const cp_session *s, const cp_item *item, const cp_subje
 cp_status cp_eval_measure(cp_session *s, const cp_item *item, const cp_subject *subject, const cp_eval_plan *plan,
                           json_t **response)
 {
-    cp_eval_target target = {subject->class_id, subject->detection, item->placement};
+    cp_eval_target target = {subject->class_id, subject->detection,
+                             cp_placement_inside(&item->placement, s->w, s->h)};
     cp_map_box predicted;
     job j = {.session = s, .plan = plan};
     const cp_attribution_call call = {.frame = s->frame, .response = &subject->response, .target = &target,

@@ -8,6 +8,7 @@
 #include "io/error.h"
 #include "io/json.h"
 #include "io/progress.h"
+#include "path/statistics.h"
 
 #include <math.h>
 #include <string.h>
@@ -27,6 +28,9 @@ typedef struct {
     cp_sparsest sparsest;
     char csv[4096], png[4096], npz[4096]; /* "" where not written */
     double scoring, measuring, searching;
+    bool sought;          /* the sparsest path was asked for */
+    double *dead;         /* by point: share of the path's neurons that are dead; NAN of an empty path and of all neurons */
+    bool *cut;            /* the path is cut */
     size_t windows, negative; /* of max-pools in the whole network; those whose winner is below zero */
 } report;
 
@@ -123,6 +127,38 @@ static void print_pools(const report *r)
             100. * (double)r->negative / (double)r->windows);
 }
 
+/* Dead share and cut of each size's path. */
+static cp_status look_at_paths(report *r, cp_scores *scores)
+{
+    const cp_session *s = r->session;
+    int n, points = r->faithful.n;
+    cp_path *path = NULL;
+    cp_cut cut;
+    cp_model_neuron_layers(s->model, &n);
+    cp_layer_statistics *rows = cp_alloc((size_t)n, sizeof *rows, "paths");
+    r->dead = cp_alloc((size_t)points, sizeof *r->dead, "paths");
+    r->cut = cp_alloc((size_t)points, sizeof *r->cut, "paths");
+    cp_status status = rows && r->dead && r->cut ? cp_path_create(s->model, &path) : CP_ERESOURCE;
+    for (int p = 0; p < points && !status; p++) {
+        size_t kept = r->faithful.point[p].kept, dead = 0;
+        r->dead[p] = NAN;
+        if (!kept || kept > r->faithful.largest)
+            continue;
+        status = cp_best_path(path, scores, kept);
+        if (status)
+            break;
+        cp_path_layer_statistics(path, s->frame, 0, NULL, rows);
+        for (int l = 0; l < n; l++)
+            dead += rows[l].kept_dead;
+        r->dead[p] = (double)dead / (double)kept;
+        status = cp_scores_find_cut(scores, path, &r->subject->response, &cut);
+        r->cut[p] = cut.cut;
+    }
+    cp_path_free(path);
+    cp_free(rows);
+    return status;
+}
+
 /* "the class stays the largest, probability at least 0.5 times the original's" */
 static void criterion(const cp_sparsest *s, char text[160])
 {
@@ -160,10 +196,12 @@ static void print_report(const report *r)
     fprintf(to, "response: %s = %.6g, probability %s; all neurons zero: %.6g, probability %s\n",
             r->subject->response.text, f->full.response, cell(f->full.probability, 4, a), f->empty.response,
             cell(f->empty.probability, 4, b));
-    fprintf(to, "zeroed network; f = (response - that at zero) / (whole network's - that at zero); p: probability\n");
+    fprintf(to, "%s; f = (response - that at zero) / (whole network's - that at zero); p: probability\n",
+            r->faithful.kind == CP_KEPT ? "zeroed network whose max-pools look at the path alone" : "zeroed network");
     print_curves(r);
     print_pools(r);
-    print_sparsest(r);
+    if (r->sought)
+        print_sparsest(r);
     fprintf(to, "files: %s%s%s%s%s\n", r->csv, *r->png ? " " : "", r->png, *r->npz ? " " : "", r->npz);
 }
 
@@ -181,11 +219,15 @@ static json_t *measure_json(double response, double probability)
     return object;
 }
 
-static json_t *point_json(const report *r, const cp_faithful_point *point)
+static json_t *point_json(const report *r, int p)
 {
+    const cp_faithful_point *point = &r->faithful.point[p];
     json_t *object = json_object();
     int bad = cp_json_set(object, "kept", json_integer((json_int_t)point->kept));
     bad |= cp_json_set(object, "share", cp_json_real(share_of(r, point)));
+    bad |= cp_json_set(object, "keeps", json_boolean(point->keeps));
+    bad |= cp_json_set(object, "dead", cp_json_real(r->dead[p]));
+    bad |= cp_json_set(object, "cut", isnan(r->dead[p]) ? json_null() : json_boolean(r->cut[p]));
     for (int c = 0; c < CP_FAITHFUL_CURVES; c++) {
         const cp_measure *m = &point->curve[c], *s = &point->deviation[c];
         json_t *curve = measure_json(m->response, m->probability);
@@ -222,6 +264,11 @@ static json_t *sparsest_json(const report *r)
     return object;
 }
 
+static int offpath_of(const report *r)
+{
+    return r->faithful.kind == CP_KEPT ? CP_OFFPATH_KEPT : CP_OFFPATH_ZEROED;
+}
+
 static cp_status write_json(const report *r)
 {
     const cp_faithful *f = &r->faithful;
@@ -229,6 +276,8 @@ static cp_status write_json(const report *r)
     json_t *areas = json_object();
     int bad = cp_json_set(line, "response", cp_json_text(r->subject->response.text));
     bad |= cp_json_set(line, "method", cp_json_text(r->session->options->method));
+    bad |= cp_json_set(line, "offpath", cp_json_text(cp_choice_name("offpath", offpath_of(r))));
+    bad |= cp_json_set(line, "rank", cp_json_text(cp_choice_name("rank", r->session->options->rank)));
     bad |= cp_json_set(line, "seed", json_integer(r->session->options->seed));
     bad |= cp_json_set(line, "draws", json_integer(r->session->options->draws));
     bad |= cp_json_set(line, "full", measure_json(f->full.response, f->full.probability));
@@ -238,11 +287,12 @@ static cp_status write_json(const report *r)
     bad |= cp_json_set(line, "largest", json_integer((json_int_t)f->largest));
     bad |= cp_json_set(line, "area", areas);
     for (int p = 0; p < f->n; p++)
-        bad |= cp_json_append(points, point_json(r, &f->point[p]));
+        bad |= cp_json_append(points, point_json(r, p));
     bad |= cp_json_set(line, "points", points);
     bad |= cp_json_set(line, "pool_windows", json_integer((json_int_t)r->windows));
     bad |= cp_json_set(line, "pool_windows_below_zero", json_integer((json_int_t)r->negative));
-    bad |= cp_json_set(line, "sparsest", sparsest_json(r));
+    bad |= cp_json_set(line, "sparsest", r->sought ? sparsest_json(r) : json_null());
+    bad |= cp_json_set(line, "seconds", cp_json_real(r->scoring));
     bad |= cp_json_set(line, "csv", cp_json_text(r->csv));
     bad |= cp_json_set(line, "picture", *r->png ? cp_json_text(r->png) : json_null());
     bad |= cp_json_set(line, "path", *r->npz ? cp_json_text(r->npz) : json_null());
@@ -342,6 +392,17 @@ static cp_status write_files(report *r)
 
 static void show_progress(void *progress, double fraction) { cp_progress_update(progress, fraction); }
 
+/* Darknet decodes boxes as if the photo were letterboxed; a stretched one is decoded relative to the input itself. */
+static cp_placement placement_of(const report *r)
+{
+    cp_placement placement = r->item->placement;
+    if (!r->session->options->letterbox) {
+        placement.photo_w = r->session->w;
+        placement.photo_h = r->session->h;
+    }
+    return placement;
+}
+
 static cp_status measure(report *r, cp_scores *scores)
 {
     const cp_options *o = r->session->options;
@@ -350,11 +411,18 @@ static cp_status measure(report *r, cp_scores *scores)
     for (int i = 0; i < o->sparsity.n; i++)
         if (o->sparsity.value[i] > 0) /* all neurons: measured anyway */
             shares[n++] = 1 - o->sparsity.value[i];
+    const cp_offpath offpath = {.kind = o->offpath == CP_OFFPATH_KEPT     ? CP_KEPT
+                                        : o->offpath == CP_OFFPATH_ZEROED ? CP_ZEROED
+                                                                          : CP_FULL};
+    if (o->offpath == CP_OFFPATH_FROZEN)
+        return cp_fail(CP_EINPUT, "faithful: in the frozen network nothing changes at the image; -offpath takes zeroed or kept");
     cp_progress *progress = cp_progress_start("faithful", 1, o->quiet || r->session->list);
     cp_run_options run = {.memory = o->mem, .progress = show_progress, .user = progress};
     cp_faithful_options curves = {.run = run, .shares = o->sparsity.n ? shares : NULL, .n_shares = n,
-                                  .draws = o->draws, .seed = (uint64_t)o->seed};
-    cp_sparsest_options sparsest = {.run = run, .loss = o->eps, .checks = o->checks};
+                                  .draws = o->draws ? o->draws : -1, .seed = (uint64_t)o->seed,
+                                  .offpath = offpath, .detection = r->subject->detection,
+                                  .placement = placement_of(r), .thresh = o->thresh};
+    cp_sparsest_options sparsest = {.run = run, .offpath = offpath, .loss = o->eps, .checks = o->checks};
     const cp_response *response = &r->subject->response;
     double began = cp_seconds();
     cp_status status = cp_faithful_measure_by(r->session->frame, 0, response, scores, &curves, &r->faithful);
@@ -362,7 +430,8 @@ static cp_status measure(report *r, cp_scores *scores)
     r->measuring = cp_seconds() - began;
     began = cp_seconds();
     sparsest.run.progress = NULL;
-    if (!status)
+    r->sought = o->checks > 0;
+    if (!status && r->sought)
         status = cp_sparsest_find_by(r->session->frame, 0, response, scores, &sparsest, &r->sparsest);
     r->searching = cp_seconds() - began;
     return status;
@@ -385,6 +454,8 @@ static cp_status faithful_subject(cp_session *s, cp_item *item, const cp_subject
     if (!status)
         status = measure(&r, scores);
     if (!status)
+        status = look_at_paths(&r, scores);
+    if (!status)
         status = write_files(&r);
     if (!status && s->options->json)
         status = write_json(&r);
@@ -396,6 +467,8 @@ static cp_status faithful_subject(cp_session *s, cp_item *item, const cp_subject
     cp_faithful_free(&r.faithful);
     cp_sparsest_free(&r.sparsest);
     cp_scores_free(scores);
+    cp_free(r.dead);
+    cp_free(r.cut);
     return status;
 }
 

@@ -459,7 +459,7 @@ static int count_workers(const cp_session *s)
     if (on_gpu && fit > fit_on_gpus(s))
         fit = fit_on_gpus(s);
     int n = cp_threads() + 1;
-    if (!is_light(s->options->method) || s->options->offpath == CP_OFFPATH_ZEROED)
+    if (!is_light(s->options->method) || s->options->offpath != CP_OFFPATH_FROZEN)
         n = s->n_gpus ? s->n_gpus : 1;
     else if (n < s->n_gpus + 1)
         n = s->n_gpus + 1;

@@ -20,6 +20,13 @@ static cp_status score_mct(cp_session *s, const cp_response *response, float *sc
     return cp_score_mct(s->frame, 0, response, true, score);
 }
 
+static cp_status score_lrp(cp_session *s, const cp_response *response, float *score, cp_scoring *scoring)
+{
+    double gamma = s->options->gamma >= 0 ? s->options->gamma : CP_DEFAULT_GAMMA;
+    (void)scoring;
+    return cp_score_lrp(s->frame, 0, response, gamma, true, score, NULL);
+}
+
 /* ---------------------------------------------------------------- greedy */
 
 static double sparsest_asked(const cp_options *options)
@@ -68,7 +75,7 @@ cp_dgr_options cp_dgr_read_options(const cp_options *o, bool random)
     options.momentum = o->momentum;
     options.steps = o->iterations > 0 ? o->iterations : options.steps;
     options.rate = o->rate > 0 ? o->rate : options.rate;
-    options.gamma = o->gamma > 0 ? o->gamma : options.gamma;
+    options.gamma = o->gamma >= 0 ? o->gamma : options.gamma;
     options.clamp = o->clamp > 0 ? o->clamp : options.clamp;
     return options;
 }
@@ -129,6 +136,24 @@ static cp_status score_active(cp_session *s, const cp_response *response, float 
     return CP_OK;
 }
 
+static cp_status score_activation(cp_session *s, const cp_response *response, float *score, cp_scoring *scoring)
+{
+    int n;
+    const cp_neuron_layer *layers = cp_model_neuron_layers(s->model, &n);
+    (void)scoring;
+    for (int l = 0; l < n; l++) {
+        const float *a = cp_frame_output(s->frame, layers[l].layer, 0);
+        for (size_t i = 0; i < layers[l].count; i++)
+            score[layers[l].offset + i] = fabsf(a[i]);
+    }
+    for (int u = 0; u < response->n; u++) { /* it is explained and does not explain */
+        int position = cp_model_neuron_position(s->model, cp_model_layer(s->model, response->unit[u].layer)->value);
+        if (position >= 0)
+            score[layers[position].offset + response->unit[u].index] = 0;
+    }
+    return CP_OK;
+}
+
 /* ---------------------------------------------------------------- table */
 
 bool cp_by_channel(const cp_options *options)
@@ -142,12 +167,14 @@ bool cp_by_channel(const cp_options *options)
 static const cp_method methods[] = {
     {"mct", score_mct, cp_scores_mct, true},
     {"intgrad", cp_method_intgrad, NULL, true},
+    {"lrp", score_lrp, NULL, true},
     {"ablation", cp_method_ablation, NULL, true},
     {"shapley", cp_method_shapley, NULL, true},
     {"greedy", score_greedy, NULL, false},
     {"dgr", score_dgr, NULL, false},
     {"dgr-random", score_dgr_random, NULL, false},
     {"random", score_random, NULL, false},
+    {"activation", score_activation, NULL, false},
     {"active", score_active, NULL, false},
 };
 
@@ -155,7 +182,10 @@ static cp_status run_method(cp_session *s, const cp_method *method, const cp_res
                             cp_scoring *scoring)
 {
     *scoring = (cp_scoring){.with_mct = NAN, .with_intgrad = NAN};
-    return method->score(s, response, score, scoring);
+    cp_status status = method->score(s, response, score, scoring);
+    if (!status && s->options->rank == CP_RANK_LAYER)
+        cp_score_by_layer(s->model, score);
+    return status;
 }
 
 cp_status cp_method_score(cp_session *s, const cp_method *method, const cp_response *response, float *score,
@@ -178,7 +208,7 @@ cp_status cp_method_scores(cp_session *s, const cp_method *method, const cp_resp
 {
     *scores = NULL;
     *scoring = (cp_scoring){.with_mct = NAN, .with_intgrad = NAN};
-    if (method->leave)
+    if (method->leave && s->options->rank == CP_RANK_NETWORK)
         return method->leave(s->frame, 0, response, gradient, scores);
     float *score = cp_alloc(cp_model_neuron_count(s->model), sizeof *score, "scores");
     if (!score)

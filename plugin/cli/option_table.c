@@ -32,12 +32,14 @@ const char *const cp_group_titles[CP_OPTION_GROUPS] = {
 const cp_method_text cp_method_texts[] = {
     {"mct", "NeuronMCT: the size of activation times gradient; one forward and one backward pass"},
     {"intgrad", "NeuronIntGrad: gradients integrated from an inactive layer to the activations, layer by layer"},
+    {"lrp", "LRP-gamma: relevance that favours what speaks for the response; few of its neurons carry the answer together"},
     {"ablation", "how much the response drops when a neuron alone is set to zero; a forward pass for each"},
     {"shapley", "Shapley values of a layer's neurons, from drawn orders; exact in small layers"},
     {"greedy", "pathway greedy: takes out what the response misses least, until -sparsity is reached"},
     {"dgr", "distillation guided routing: gates that keep the softmax while their sum falls"},
     {"dgr-random", "dgr whose gates start at random"},
     {"random", "neurons in random order, to compare with"},
+    {"activation", "the size of the activation alone, to compare with"},
     {"active", "all neurons that are not zero, whatever the sparsity"},
     {"gradient", "no path: the plain gradient of the whole network, all channels"},
     {0},
@@ -45,7 +47,8 @@ const cp_method_text cp_method_texts[] = {
 
 /* Choices in the order of their enum; see options.h. */
 static const char *const targets[] = {"class", "objectness", "x", "y", "w", "h", NULL};
-static const char *const offpaths[] = {"frozen", "zeroed", NULL};
+static const char *const offpaths[] = {"frozen", "zeroed", "kept", NULL};
+static const char *const ranks[] = {"network", "layer", NULL};
 static const char *const granularities[] = {"neuron", "channel", NULL};
 static const char *const presets[] = {"code", "wang", NULL};
 static const char *const starts[] = {"1", "random", NULL};
@@ -105,7 +108,8 @@ const cp_option cp_option_table[] = {
            .otherwise = "auto, or where scores only order the neurons (greedy, dgr, random) "
                         CP_TEXT(CP_DEFAULT_SPARSITY) "; and the sparsest path that is not cut where that one is"),
     REAL("mass", CP_GROUP_PATH, mass, "M", 1e-9, 1,
-         "of -sparsity auto: share of the sum of all scores that the path holds", .initial = CP_TEXT(CP_MASS), .methods = "mct intgrad ablation shapley"),
+         "of -sparsity auto: share of the sum of all scores that the path holds", .initial = CP_TEXT(CP_MASS),
+         .methods = "mct intgrad lrp ablation shapley"),
     REAL("floor", CP_GROUP_PATH, floor, "F", 0, 1,
          "keep at least this share of every layer that the response depends on", .initial = "0"),
     CHOICE("granularity", CP_GROUP_PATH, granularity, granularities,
@@ -114,7 +118,12 @@ const cp_option cp_option_table[] = {
     FILENAME("score", CP_GROUP_PATH, score, "FILE", "select from this score file instead of scoring"),
     FILENAME("path", CP_GROUP_PATH, path, "FILE", "use this path file instead of scoring and selecting"),
     CHOICE("offpath", CP_GROUP_PATH, offpath, offpaths,
-           "what neurons off the path hold: their value in the original run, or zero", .initial = "frozen"),
+           "what neurons off the path hold: their value in the original run, or zero; kept: zero, and max-pools look at "
+           "the path alone",
+           .initial = "frozen"),
+    CHOICE("rank", CP_GROUP_PATH, rank, ranks,
+           "how neurons compete for the path; layer: by their share of their layer's scores, so that none is starved",
+           .initial = "network"),
     CHOICE("map", CP_GROUP_PATH, map, maps,
            "what picture and text show: where the path's neurons speak for the response, or the pathway gradient",
            .initial = "contribution"),
@@ -149,9 +158,9 @@ const cp_option cp_option_table[] = {
     FLAG("resume", CP_GROUP_COMMAND, resume, "go on with the lines that PREFIX.jsonl has already"),
     REAL("eps", CP_GROUP_COMMAND, eps, "E", 0, 1,
          "sparsest path: probability at least (1-E) times the original's; 1: the arg-max alone", .initial = ".5"),
-    INT("checks", CP_GROUP_COMMAND, checks, "N", 1, 4096, "sparsest path: smaller sizes tried after the bisection",
+    INT("checks", CP_GROUP_COMMAND, checks, "N", 0, 4096, "sparsest path: smaller sizes tried after the bisection",
         .initial = "32"),
-    INT("draws", CP_GROUP_COMMAND, draws, "N", 1, 1000, "random paths per size, of which the mean is taken",
+    INT("draws", CP_GROUP_COMMAND, draws, "N", 0, 1000, "random paths per size, of which the mean is taken",
         .initial = "1"),
     CHOICE(
         "norms", CP_GROUP_COMMAND, norms, norms,
@@ -194,8 +203,9 @@ const cp_option cp_option_table[] = {
     REAL("rate", CP_GROUP_METHOD, rate, "R", 1e-9, 1e3, "learning rate", .otherwise = "the preset's", .methods = DGR),
     REAL("momentum", CP_GROUP_METHOD, momentum, "M", 0, 1, "momentum", .below_max = true, .initial = ".9",
          .methods = DGR),
-    REAL("gamma", CP_GROUP_METHOD, gamma, "G", 1e-12, 1e6, "weight of the gates' sum in the loss",
-         .otherwise = "the preset's", .methods = DGR),
+    REAL("gamma", CP_GROUP_METHOD, gamma, "G", 0, 1e6,
+         "lrp: how much the rule favours what has the sign of the sum, 0 is mct; dgr: weight of the gates' sum in the loss",
+         .otherwise = CP_TEXT(CP_DEFAULT_GAMMA) "; of dgr the preset's", .methods = "lrp " DGR),
     REAL("clamp", CP_GROUP_METHOD, clamp, "C", 1, 1e6, "largest gate", .otherwise = "the preset's", .methods = DGR),
 
     TEXT("out", CP_GROUP_RESULT, out, "PREFIX",

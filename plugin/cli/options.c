@@ -248,7 +248,8 @@ static cp_status check_methods(const cp_command *command, const bool *given, con
 static cp_status set_defaults(const cp_command *command, cp_options *options)
 {
     cp_status status = CP_OK;
-    *options = (cp_options){.granularity = -1, .blur = -1, .letterbox = -1, .thresh = -1};
+    *options = (cp_options){.granularity = -1, .blur = -1, .letterbox = -1, .thresh = -1, .gamma = -1,
+                             .offpath = -1};
     for (int i = 0; i < cp_option_count && !status; i++) {
         cp_option option = cp_option_in(command, &cp_option_table[i]);
         if (option.initial)

@@ -13,6 +13,7 @@
 enum { CP_MAX_SPARSITIES = 64 };
 
 /* Defaults that are no value of one option, so that help and command read the same. */
+#define CP_DEFAULT_GAMMA .25  /* of lrp */
 #define CP_DEFAULT_SPARSITY .9 /* the sparsest tried unasked */
 #define CP_DEFAULT_METHODS "mct,intgrad,greedy,dgr,dgr-random,random,active"              /* of `compare` */
 #define CP_DEFAULT_MAPS "contribution,contribution~.01,pathway,gradient,gradcam,layercam"       /* of `eval` */
@@ -22,7 +23,8 @@ enum { CP_MAX_SPARSITIES = 64 };
 
 /* Choices are the position of the value in its row of option_table.c. Where a public type has the same order it is
  * used: cp_target, cp_granularity, cp_dgr_settings, cp_exactness. */
-enum { CP_OFFPATH_FROZEN, CP_OFFPATH_ZEROED };
+enum { CP_OFFPATH_FROZEN, CP_OFFPATH_ZEROED, CP_OFFPATH_KEPT };
+enum { CP_RANK_NETWORK, CP_RANK_LAYER };
 enum { CP_MAP_CONTRIBUTION, CP_MAP_GRADIENT };
 enum { CP_MODE_FROZEN, CP_MODE_ZERO, CP_MODE_GATE };
 enum { CP_INIT_ONE, CP_INIT_RANDOM };
@@ -42,15 +44,16 @@ typedef struct {
     const char *method, *class_name, *box, *unit, *names, *out, *score, *path, *steps, *methods, *off, *data, *list,
         *valid;
     const char *gpus;
-    int target, offpath, map, init, preset, norms, mode, removed, keys, host;
+    int target, offpath, rank, map, init, preset, norms, mode, removed, keys, host;
+    /* offpath -1: of `faithful`, what the frame can */
     int granularity; /* -1: the preset's */
     int picture, colour;
     double alpha, blur; /* of pictures; blur -1: what suits the map */
     cp_number_list sparsity;
     double floor, mass, keep, thresh, nms, eps, agree, tolerance;
-    double rate, momentum, gamma, clamp; /* rate, gamma, clamp 0: the preset's */
+    double rate, momentum, gamma, clamp; /* rate, clamp 0, gamma -1: the method's or the preset's */
     int sample, permutations, exact; /* sample: 0, all */
-    int letterbox; /* -1: as the network's lineage has it; cp_session_open resolves it, and thresh of -1 */
+    int letterbox; /* a cp_fit; -1: as the network's lineage has it; cp_session_open resolves it, and thresh of -1 */
     int exif;
     int top, threads, gpu, seed, protect, iterations, rounds; /* iterations: 0, the preset's */
     int draws, checks, maxpool, probes, refine;

@@ -113,6 +113,8 @@ static cp_status path_from_scores(cp_session *s)
     }
     for (size_t i = 0; i < cp_model_neuron_count(s->model) && meta.signed_scores; i++)
         score[i] = fabsf(score[i]);
+    if (o->rank == CP_RANK_LAYER)
+        cp_score_by_layer(s->model, score);
     status = cp_scores_take(NULL, 0, score, false, &pathways.scores);
     if (!status)
         status = cp_pathways_select(s, o->score, &meta.response, &pathways);

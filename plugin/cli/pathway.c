@@ -233,7 +233,8 @@ cp_status cp_pathways_map(cp_session *s, const cp_item *item, const cp_subject *
 {
     size_t volume = s->c * s->h * s->w;
     const cp_response *response = &subject->response;
-    bool zeroed = s->options->offpath == CP_OFFPATH_ZEROED;
+    bool zeroed = s->options->offpath != CP_OFFPATH_FROZEN;
+    const cp_offpath offpath = {.kind = s->options->offpath == CP_OFFPATH_KEPT ? CP_KEPT : CP_ZEROED};
     const cp_path *paths[CP_MAX_SPARSITIES];
     double values[CP_MAX_SPARSITIES];
     char reason[300];
@@ -250,7 +251,7 @@ cp_status cp_pathways_map(cp_session *s, const cp_item *item, const cp_subject *
     for (int first = 0; first < p->n; first += step) {
         int n = first + step < p->n ? step : p->n - first;
         float *maps = p->maps + (size_t)first * volume;
-        status = zeroed ? cp_map_zeroed(s->model, s->input, response, paths + first, n, maps, values + first)
+        status = zeroed ? cp_map_offpath(s->model, s->input, response, &offpath, paths + first, n, maps, values + first)
                         : cp_map_frozen(s->frame, 0, response, paths + first, n, maps);
         if (status)
             return status;

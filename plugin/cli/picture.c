@@ -88,15 +88,21 @@ static bool read_placement(const json_t *json, struct job *j)
     const json_t *input = json_object_get(json, "input"), *photo = json_object_get(json, "photo");
     const json_t *rectangle = json_object_get(input, "photo_xywh");
     cp_placement *at = &j->map.placement;
-    size_t *to[4] = {&at->x, &at->y, &at->w, &at->h}, w, h;
+    size_t w, h;
+    json_int_t value[4];
     if (!read_size(photo, "width", &at->photo_w) || !read_size(photo, "height", &at->photo_h) ||
         !read_size(input, "width", &w) || !read_size(input, "height", &h) || w != j->map.w || h != j->map.h)
         return false;
     for (size_t i = 0; i < 4; i++) {
-        json_int_t value = json_integer_value(json_array_get(rectangle, i));
-        *to[i] = value >= 0 && value <= INT_MAX ? (size_t)value : INT_MAX;
+        value[i] = json_integer_value(json_array_get(rectangle, i));
+        if (value[i] < (i < 2 ? -INT_MAX : 1) || value[i] > INT_MAX)
+            return false;
     }
-    return at->w && at->h && at->x + at->w <= w && at->y + at->h <= h;
+    at->x = value[0], at->y = value[1];
+    at->w = (size_t)value[2], at->h = (size_t)value[3];
+    cp_placement inside = cp_placement_inside(at, w, h);
+    size_t pixels;
+    return inside.w && inside.h && cp_mul(at->w, at->h, &pixels) && pixels <= INT_MAX;
 }
 
 /* The box was found on a photo of another size. */
@@ -131,7 +137,8 @@ static cp_status read_drawn(struct job *j)
     }
     if (placed)
         return CP_OK;
-    return cp_place_photo((size_t)j->photo.w, (size_t)j->photo.h, j->map.w, j->map.h, j->options->letterbox, at);
+    cp_fit fit = j->options->letterbox < 0 ? CP_FIT_LETTERBOX : (cp_fit)j->options->letterbox;
+    return cp_place_photo((size_t)j->photo.w, (size_t)j->photo.h, j->map.w, j->map.h, fit, at);
 }
 
 /* PREFIX.png of -out, or the array's name with another ending. */

@@ -146,7 +146,7 @@ static cp_status detect(const cp_session *s, const cp_item *item, float thresh, 
         return cp_fail(CP_EINPUT, "%s: %d heads, allowed are %d", s->cfg_path, n, MAX_HEADS);
     for (int k = 0; k < n; k++)
         logits[k] = cp_frame_output(s->frame, cp_model_logit_layer(s->model, heads[k]), 0);
-    bool bars = s->options->letterbox;
+    bool bars = s->options->letterbox == CP_FIT_LETTERBOX;
     return cp_model_detect(s->model, logits, bars ? item->placement.photo_w : s->w,
                            bars ? item->placement.photo_h : s->h, thresh, (float)s->options->nms, detections, count);
 }
@@ -248,7 +248,7 @@ static void print_header(const cp_session *s, const cp_item *item, FILE *to)
     const cp_placement *at = &item->placement;
     const cp_semantics *semantics = cp_model_semantics(s->model);
     size_t w = at->photo_w, h = at->photo_h;
-    const char *how = at->w != s->w || at->h != s->h ? "letterboxed" : w * s->h == h * s->w ? "scaled" : "stretched";
+    const char *how = w * s->h == h * s->w ? "scaled" : cp_fit_name((cp_fit)s->options->letterbox);
     fprintf(to, "%s: %zu x %zu", item->path, w, h);
     if (w != s->w || h != s->h)
         fprintf(to, ", %s to %zu x %zu", how, s->w, s->h);

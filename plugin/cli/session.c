@@ -350,7 +350,7 @@ static void resolve_options(cp_session *s)
     const cp_semantics *semantics = cp_model_semantics(s->model);
     s->resolved = *s->options;
     if (s->resolved.letterbox < 0)
-        s->resolved.letterbox = semantics->letterbox;
+        s->resolved.letterbox = (int)semantics->fit;
     if (s->resolved.thresh < 0)
         s->resolved.thresh = semantics->thresh;
     s->options = &s->resolved;
@@ -431,7 +431,7 @@ cp_status cp_item_read(cp_session *s, const char *path, cp_item *item, float *in
     if (!status)
         status = cp_choose_prefix(s, item);
     if (!status && (status = cp_model_prepare(s->model, item->photo.rgb, (size_t)item->photo.w, (size_t)item->photo.h,
-                                              s->options->letterbox, input, &item->placement)))
+                                              (cp_fit)s->options->letterbox, input, &item->placement)))
         cp_fail_prefix(status, "%s", path);
     if (!status)
         status = cp_sha256_memory(input, s->c * s->h * s->w * sizeof *input, item->input_sha256);

@@ -214,8 +214,9 @@ json_t *cp_item_json(const cp_session *s, const cp_item *item)
                               item->photo.orientation, "turned",
                               item->photo.orientation > 1 && cp_picture_obeys_orientation(), "sha256", item->sha256);
     json_t *placed = json_pack("[I,I,I,I]", (json_int_t)at->x, (json_int_t)at->y, (json_int_t)at->w, (json_int_t)at->h);
-    json_t *input = json_pack("{s:I,s:I,s:I,s:b,s:o,s:s}", "channels", (json_int_t)s->c, "height", (json_int_t)s->h,
-                              "width", (json_int_t)s->w, "letterbox", s->options->letterbox, "photo_xywh", placed,
+    json_t *input = json_pack("{s:I,s:I,s:I,s:b,s:s,s:o,s:s}", "channels", (json_int_t)s->c, "height", (json_int_t)s->h,
+                              "width", (json_int_t)s->w, "letterbox", s->options->letterbox == CP_FIT_LETTERBOX,
+                              "fit", cp_fit_name((cp_fit)s->options->letterbox), "photo_xywh", placed,
                               "sha256", item->input_sha256);
     json_t *model = json_object();
     int bad = cp_json_set(model, "cfg", cp_json_text(s->cfg_path));

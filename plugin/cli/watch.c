@@ -176,16 +176,16 @@ static cp_status read_probes(const cp_options *o, const cp_model *model, cp_reco
 {
     cp_data *data = NULL;
     cp_status status = CP_OK;
-    bool letterbox = o->letterbox < 0 ? cp_model_semantics(model)->letterbox : o->letterbox;
+    cp_fit fit = o->letterbox < 0 ? cp_model_semantics(model)->fit : (cp_fit)o->letterbox;
     if (o->list)
-        return cp_recorder_read_probes(recorder, o->list, (size_t)o->images, letterbox);
+        return cp_recorder_read_probes(recorder, o->list, (size_t)o->images, fit);
     if ((status = cp_data_read(o->data, &data)))
         return status;
     const char *list = data->valid ? data->valid : data->train;
     if (!list)
         status = cp_fail(CP_EINPUT, "-data: %s names neither a valid= nor a train= list", o->data);
     else
-        status = cp_recorder_read_probes(recorder, list, o->images ? (size_t)o->images : CP_DATA_PICTURES, letterbox);
+        status = cp_recorder_read_probes(recorder, list, o->images ? (size_t)o->images : CP_DATA_PICTURES, fit);
     cp_data_free(data);
     return status;
 }

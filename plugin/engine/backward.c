@@ -3,6 +3,7 @@
 
 #include "engine/device.h"
 #include "engine/points.h"
+#include "engine/relevance.h"
 #include "io/error.h"
 
 enum { CHUNK = 1 << 14, NO_TARGET = -2 }; /* neurons of one part; a multiple of 64, so that parts share no word */
@@ -26,6 +27,7 @@ typedef struct {
     float *shown;        /* on a device: what the observer sees, a and g of a layer */
     const cp_device_products *products; /* on a device, in the observer's place */
     cp_points_run *points; /* one entry with a path: which layers keep deltas at its neurons only; or NULL */
+    cp_relevance *relevance; /* the rule in place of the derivatives: rho for g; or NULL */
     float **spare;       /* by layer, with points: dense deltas of a source that has points and no short way to them */
 } run;
 
@@ -338,6 +340,19 @@ static void keep_positive(float *g, size_t n)
     for (size_t i = 0; i < n; ++i) g[i] = g[i] > 0 ? g[i] : 0;
 }
 
+/* Under a rule: rho is shown, then multiplied by a/z. */
+static void relevance_through_neurons(run *r, int layer, int position, bool expose, bool descend)
+{
+    const cp_neuron_layer *neuron = &r->frame->model->neuron[position];
+    float *rho = r->delta[layer + 1];
+    if (expose && r->observer)
+        r->observer->gradient(r->observer->user, neuron, 0, 0, activations(r, layer, position, 0), rho, neuron->count);
+    if (descend) {
+        cp_relevance_arrive(r->relevance, layer, rho);
+        r->nonzero[0] = cp_relevance_descend(r->relevance, layer, rho);
+    }
+}
+
 /* One pass over a neuron layer's deltas, a chunk at a time while it is in cache. expose: g = dPhi/da is shown, then
  * multiplied by the path or the gates. descend: then by the activation's derivative. */
 static void through_neurons(run *r, int layer, int position, bool expose, bool descend)
@@ -348,6 +363,10 @@ static void through_neurons(run *r, int layer, int position, bool expose, bool d
     int chunks = (int)((count + CHUNK - 1) / CHUNK);
     if (cp_on_device(r->frame)) {
         through_neurons_on_device(r, layer, position, expose, descend);
+        return;
+    }
+    if (r->relevance) {
+        relevance_through_neurons(r, layer, position, expose, descend);
         return;
     }
     for (int e = 0; e < r->n && descend; ++e) r->nonzero[e] = 0;
@@ -446,7 +465,9 @@ static void backward_layer(run *r, int layer)
     cp_backward call = call_of(r, layer, in_delta, fresh);
     cp_batch at[CP_MAX_SOURCES];
     see_values(r, op, at, &call);
-    if (cp_on_device(r->frame))
+    if (r->relevance)
+        cp_relevance_backward(r->relevance, layer, &call);
+    else if (cp_on_device(r->frame))
         cp_device_backward(r->frame, layer, &call);
     else
         op->type->backward(op, &call);
@@ -473,6 +494,7 @@ static void backward_from_the_response(run *r)
         if (neurons && r->touched[i + 1] && (own || !reached)) through_neurons(r, i, position, false, true);
         seed(r, i, BEFORE_ACTIVATION);
         if (!r->touched[i + 1] || stops_at(r, i)) continue;
+        if (r->relevance && !neurons) cp_relevance_arrive(r->relevance, i, r->delta[i + 1]);
         bool asks = model->net->layers[i].type == CONVOLUTIONAL;
         if ((!neurons || own) && asks && !points) count_entries(r, i);
         backward_layer(r, i);
@@ -547,7 +569,8 @@ static cp_status backward(run r, float **delta)
     for (int i = -1; i < layers; ++i) r.joined[i + 1] = -2;
     for (int e = 0; e < n; ++e) r.image[e] = entries[e].image;
     mark_active(&r);
-    if (r.points) status = choose_points(&r);
+    if (r.relevance) status = cp_relevance_check(r.relevance, r.active);
+    if (!status && r.points) status = choose_points(&r);
     if (!status) status = plan(&r);
     if (!status && cp_on_device(frame) && r.observer) status = make_room_to_show(&r);
     if (!status) status = cp_frame_begin(frame);
@@ -572,6 +595,13 @@ cp_status cp_backward_dense(cp_frame *frame, const cp_entry *entries, int n, con
 {
     return backward((run){.frame = frame, .entries = entries, .n = n, .observer = observer,
                           .target = input_gradient ? -1 : NO_TARGET, .target_delta = input_gradient}, NULL);
+}
+
+cp_status cp_backward_relevance(cp_frame *frame, const cp_entry *entry, const cp_observer *observer,
+                                cp_relevance *relevance)
+{
+    return backward((run){.frame = frame, .entries = entry, .n = 1, .observer = observer, .relevance = relevance,
+                          .target = NO_TARGET}, NULL);
 }
 
 cp_status cp_backward_points(cp_frame *frame, const cp_entry *entry, float *input_gradient)

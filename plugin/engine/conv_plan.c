@@ -51,7 +51,9 @@ static cp_window back_window(const cp_window *g)
 }
 
 enum { LARGE_WEIGHTS = 1 << 20 }; /* floats: no rearranged copy of those but oneDNN's */
-static const double depthwise_sparse_below = .06, depthwise_points_below = .15; /* deltas per output */
+/* Of a depthwise layer, whose dense data gradient is cheap: the share of the outputs' deltas below which they are better
+ * taken one by one, from a dense layer and from points; and that of the inputs' below which these are better computed so. */
+static const double depthwise_sparse_below = .02, depthwise_points_below = .03, depthwise_reach_below = .02;
 enum { MOST_PICKED = 1 << 18 }; /* of a dense layer's deltas: 5 MB of work memory */
 /* Of conv_points.c: multiply-adds in a nanosecond; nanoseconds for a delta, for a position in a block of channels, for one
  * of its sums, and for an output in the passes over a dense layer that points save. */
@@ -323,6 +325,7 @@ cp_status cp_conv_plan(cp_op *ops, int n)
         if (conv && conv->depthwise) {
             conv->sparse_below = depthwise_sparse_below * ops[i].info->outputs;
             conv->points_below = depthwise_points_below * ops[i].info->outputs;
+            conv->dense_time = 2. * conv->window.size * conv->window.size * depthwise_reach_below * ops[i].source_outputs[0];
             cp_status status = need_points(&ops[i]);
             if (status) return status;
         }

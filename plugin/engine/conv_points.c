@@ -78,7 +78,6 @@ bool cp_conv_takes_points(const cp_op *op, size_t n) { return (double)n < op->co
 bool cp_conv_reaches_points(const cp_op *op, size_t n)
 {
     const cp_window *g = &op->conv->window;
-    if (is_depthwise(op)) return true;
     return 2. * (double)n * g->m * g->size * g->size < op->conv->dense_time;
 }
 

@@ -141,6 +141,7 @@ struct cp_frame {
     float *arena;         /* deltas of a backward or tangents of a forward-mode run */
     size_t arena_floats;
     cp_scratch scratch;
+    struct cp_relevance *relevance; /* of the last run under a rule; NULL until then */
     cp_device_frame *device; /* NULL: the CPU. Otherwise the buffers above are in a GPU's memory: engine/device.h */
 };
 
@@ -168,6 +169,10 @@ void cp_rows_forward(const cp_op *op, const cp_rows *rows, int n, cp_batch in, c
 /* The two ways of a backward run. All entries together, every layer's deltas dense: */
 cp_status cp_backward_dense(cp_frame *frame, const cp_entry *entries, int n, const cp_observer *observer,
                             float *input_gradient);
+/* One entry without path or gates, under the rule of engine/relevance.h. */
+struct cp_relevance;
+cp_status cp_backward_relevance(cp_frame *frame, const cp_entry *entry, const cp_observer *observer,
+                                struct cp_relevance *relevance);
 /* One entry with a path and without gates, down to the input; deltas are kept at the path's neurons where those are few
  * (engine/points.h). Not on a device, not of a branch. */
 cp_status cp_backward_points(cp_frame *frame, const cp_entry *entry, float *input_gradient);

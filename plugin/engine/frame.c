@@ -2,6 +2,8 @@
 #include <string.h>
 
 #include "engine/device.h"
+#include "engine/kept.h"
+#include "engine/relevance.h"
 #include "io/error.h"
 
 static size_t outputs_of(const cp_model *model, int layer)
@@ -170,6 +172,7 @@ void cp_frame_free(cp_frame *frame)
     cp_free(frame->value), cp_free(frame->index), cp_free(frame->z), cp_free(frame->before_gate);
     cp_free(frame->gated), cp_free(frame->scratch.thread), cp_free(frame->scratch.shared), cp_free(frame->rows);
     cp_free(frame->scores);
+    cp_relevance_free(frame->relevance);
     cp_free(frame);
 }
 
@@ -246,6 +249,8 @@ static void restrict_image(cp_frame *frame, int position, int image, const cp_re
     const float *constant = NULL;
     if (restriction->kind == CP_FROZEN)
         constant = cp_at(cp_frame_batch(restriction->original, neuron->layer), restriction->original_image);
+    else if (restriction->values)
+        constant = restriction->values + neuron->offset;
     if (cp_on_device(frame)) {
         cp_device_restrict(frame, position, restriction->path, constant, a);
         return;
@@ -338,7 +343,19 @@ static cp_status check_restrictions(const cp_frame *frame, int images, const cp_
     for (int b = 0; b < images && restrictions; ++b)
         if (restrictions[b].kind == CP_FROZEN && cp_on_device(frame) != cp_on_device(restrictions[b].original))
             return cp_fail(CP_EINTERNAL, "frame: image %d is frozen by a run on another device", b);
-    return CP_OK;
+    return cp_kept_check(frame, images, restrictions);
+}
+
+/* Images whose pools see the path alone go one by one; their run with the others is made in vain. */
+static cp_status run_restricted(cp_frame *frame, int i, int images, const cp_restriction *restrictions)
+{
+    cp_status status = CP_OK;
+    bool whole = !cp_pools_by_maximum(&frame->engine->op[i]) || !restrictions, all = true;
+    for (int b = 0; b < images && !whole; ++b) all = all && restrictions[b].kind == CP_KEPT;
+    if (whole || !all) cp_frame_run_layer(frame, i, images);
+    for (int b = 0; b < images && !whole && !status; ++b)
+        if (restrictions[b].kind == CP_KEPT) status = cp_kept_pool(frame, i, b, restrictions[b].path);
+    return status;
 }
 
 /* Runs every layer this frame owns that depends on `after`, whose value the caller wrote, or (-1) on `input`. */
@@ -355,12 +372,13 @@ static cp_status run(cp_frame *frame, int after, const float *input, int images,
         cp_device_push(frame, after, input, images, restrictions != NULL);
     else if (input)
         memcpy(frame->value[0], input, (size_t)images * frame->model->net->inputs * sizeof *input);
-    for (int i = 0; i < model->layers; ++i) {
+    for (int i = 0; i < model->layers && !status; ++i) {
         if (!frame->value[i + 1] || !cp_model_depends(model, i, after)) continue;
-        if (i != after) cp_frame_run_layer(frame, i, images);
+        if (i != after) status = run_restricted(frame, i, images, restrictions);
         restrict_layer(frame, i, images, restrictions);
     }
-    return cp_frame_end(frame);
+    cp_status ended = cp_frame_end(frame);
+    return status ? status : ended;
 }
 
 const uint16_t *cp_frame_winners(const cp_frame *frame, int layer, int *image)

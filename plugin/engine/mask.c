@@ -56,52 +56,32 @@ CP_CLONES static size_t descend_sloped(const float *restrict a, size_t n, float 
     return count;
 }
 
-enum { FEW = 8 }; /* bits of a word that are better taken one by one */
-
-/* The few deltas on the path are saved, the word is cleared, and they are put back. */
-static inline size_t descend_few(uint64_t bits, const float *a, size_t in_word, float slope, float *delta)
+/* Up to 32 of them. With a number that is known the loop becomes a few vectors. */
+static inline __attribute__((always_inline)) uint32_t descend_half(uint32_t bits, const float *restrict a, size_t n,
+                                                                    float slope, float *restrict delta)
 {
-    float kept[FEW];
-    int n = 0;
-    size_t count = 0;
-    for (uint64_t left = bits; left; left &= left - 1) {
-        int i = __builtin_ctzll(left);
-        kept[n++] = delta[i] * (a[i] > 0 ? 1.f : slope);
-    }
-    memset(delta, 0, in_word * sizeof *delta);
-    n = 0;
-    for (uint64_t left = bits; left; left &= left - 1) {
-        count += kept[n] != 0;
-        delta[__builtin_ctzll(left)] = kept[n++];
+    uint32_t count = 0;
+    for (size_t i = 0; i < n; ++i) {
+        float d = masked(bits, i, delta[i]) * (a[i] > 0 ? 1.f : slope);
+        delta[i] = d;
+        count += d != 0;
     }
     return count;
 }
 
+/* Without a branch on what a word holds: how full words are changes from one to the next, and a branch that is predicted
+ * wrongly costs more than the arithmetic on a whole word. */
 CP_CLONES static size_t descend_masked(const uint64_t *words, const float *restrict a, size_t n, float slope,
                                        float *restrict delta)
 {
-    size_t total = 0;
-    for (size_t w = 0; w * 64 < n; ++w) {
-        size_t in_word = n - w * 64 < 64 ? n - w * 64 : 64;
-        if (!words[w]) {
-            memset(delta + w * 64, 0, in_word * sizeof *delta);
-            continue;
-        }
-        if (__builtin_popcountll(words[w]) <= FEW) {
-            total += descend_few(words[w], a + w * 64, in_word, slope, delta + w * 64);
-            continue;
-        }
-        for (size_t half = 0; half < in_word; half += 32) {
-            uint32_t bits = (uint32_t)(words[w] >> half), count = 0;
-            size_t from = w * 64 + half, left = in_word - half < 32 ? in_word - half : 32;
-            for (size_t i = 0; i < left; ++i) {
-                float d = masked(bits, i, delta[from + i]) * (a[from + i] > 0 ? 1.f : slope);
-                delta[from + i] = d;
-                count += d != 0;
-            }
-            total += count;
-        }
+    uint32_t total = 0;
+    size_t whole = n / 64, at = whole * 64;
+    for (size_t w = 0; w < whole; ++w) {
+        total += descend_half((uint32_t)words[w], a + w * 64, 32, slope, delta + w * 64);
+        total += descend_half((uint32_t)(words[w] >> 32), a + w * 64 + 32, 32, slope, delta + w * 64 + 32);
     }
+    for (; at < n; at += 32)
+        total += descend_half((uint32_t)(words[whole] >> at % 64), a + at, n - at < 32 ? n - at : 32, slope, delta + at);
     return total;
 }
 

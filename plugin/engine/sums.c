@@ -12,7 +12,8 @@
 static void normalise(cp_sum_weights kind, const float *w, size_t n, size_t step, float *factor, size_t factor_step)
 {
     double sum = 0, most = w[0];
-    for (size_t s = 0; s < n; ++s) most = fmax(most, w[s * step]);
+    /* Not fmax: GCC 12 for arm64 fails to compile that. */
+    for (size_t s = 0; s < n; ++s) most = w[s * step] > most ? w[s * step] : most;
     for (size_t s = 0; s < n; ++s) {
         double x = w[s * step], m = kind == CP_SUM_SOFTMAX ? exp(x - most) : kind == CP_SUM_RELU ? fmax(x, .001) : x;
         factor[s * factor_step] = (float)m;

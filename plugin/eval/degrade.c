@@ -189,7 +189,7 @@ cp_status cp_degrade(const cp_model *model, const float *input, const float *map
     cp_model_input_shape(model, &j.c, &j.h, &j.w);
     const cp_placement *at = &target->placement;
     if (!at->w || !at->h || at->x + at->w > j.w || at->y + at->h > j.h)
-        return cp_fail(CP_EINPUT, "placement: %zux%zu at (%zu,%zu) does not lie in the %zux%zu input", at->w, at->h, at->x,
+        return cp_fail(CP_EINPUT, "placement: %zux%zu at (%td,%td) does not lie in the %zux%zu input", at->w, at->h, at->x,
                        at->y, j.w, j.h);
     for (int i = 0; i < options->n; i++)
         if (!(options->fractions[i] >= (i ? options->fractions[i - 1] : 0) && options->fractions[i] <= 1))

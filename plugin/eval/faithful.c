@@ -159,7 +159,7 @@ static void average(const job *j, int p, int which, double *value)
             const cp_measure *m = &j->answer[((size_t)(d + 1) * j->out->n + p) * 2 + which].measure;
             value[d] = part ? m->probability : m->response;
         }
-        double m = mean(value, j->draws), s = deviation(value, j->draws);
+        double m = j->draws ? mean(value, j->draws) : NAN, s = j->draws ? deviation(value, j->draws) : NAN;
         cp_measure *to = &point->curve[CP_KEEP_RANDOM + which], *spread = &point->deviation[CP_KEEP_RANDOM + which];
         if (part)
             to->probability = m, spread->probability = s;
@@ -176,6 +176,7 @@ static void fill_points(const job *j, double *value)
     for (int p = 0; p < out->n; p++) {
         cp_faithful_point *point = &out->point[p];
         bool none = point->kept == 0, all = point->kept == neurons;
+        point->keeps = none ? j->empty.keeps : true;
         for (int which = CP_KEEP; which <= CP_REMOVE; which++) {
             if (none || all) {
                 const cp_measure *m = none == (which == CP_KEEP) ? &out->empty : &out->full;
@@ -183,6 +184,7 @@ static void fill_points(const job *j, double *value)
                 continue;
             }
             point->curve[which] = j->answer[(size_t)p * 2 + which].measure;
+            point->keeps = j->answer[(size_t)p * 2 + CP_KEEP].keeps;
             average(j, p, which, value);
         }
     }
@@ -211,9 +213,13 @@ cp_status cp_faithful_measure_by(const cp_frame *frame, int image, const cp_resp
     cp_path *path = NULL, *random = NULL;
     double *value = NULL;
     cp_answer full;
+    const cp_sought sought = {.target = {.class_id = options->detection ? options->detection->class_id : -1,
+                                         .detection = options->detection, .placement = options->placement},
+                              .thresh = options->thresh};
     size_t positive, answers;
     *out = (cp_faithful){0};
-    j.draws = options->draws > 0 ? options->draws : 1;
+    out->kind = cp_zeroed_kind(frame, &options->offpath);
+    j.draws = options->draws < 0 ? 0 : options->draws > 0 ? options->draws : 1;
     cp_status status = cp_positive_scores(model, scores, &positive);
     if (!status)
         status = cp_answer_read(frame, image, response, &full);
@@ -229,7 +235,7 @@ cp_status cp_faithful_measure_by(const cp_frame *frame, int image, const cp_resp
     }
     j.answer = cp_alloc(answers, sizeof *j.answer, "faithfulness");
     j.order = cp_alloc(cp_model_neuron_count(model), sizeof *j.order, "random paths");
-    value = cp_alloc((size_t)j.draws, sizeof *value, "random paths");
+    value = cp_alloc((size_t)j.draws + 1, sizeof *value, "random paths");
     if (!j.answer || !j.order || !value) {
         status = CP_ERESOURCE;
         goto done;
@@ -238,7 +244,7 @@ cp_status cp_faithful_measure_by(const cp_frame *frame, int image, const cp_resp
     if (!status)
         status = cp_path_create(model, &random);
     if (!status)
-        status = cp_zeroed_create(frame, image, response, &options->run, BATCH, &j.zeroed);
+        status = cp_zeroed_create(frame, image, response, &options->offpath, &sought, &options->run, BATCH, &j.zeroed);
     if (!status)
         status = run_all(&j, path, random);
     if (status)

@@ -143,7 +143,8 @@ cp_status cp_sparsest_find_by(const cp_frame *frame, int image, const cp_respons
     out->argmax = decoded.rivals > 1 && decoded.largest;
     out->loss = isnan(options->loss) ? DEFAULT_LOSS : options->loss;
     s.answer = cp_alloc((size_t)s.checks, sizeof *s.answer, "sparsest path");
-    status = s.answer ? cp_zeroed_create(frame, image, response, &options->run, BATCH, &s.zeroed) : CP_ERESOURCE;
+    status = s.answer ? cp_zeroed_create(frame, image, response, &options->offpath, NULL, &options->run, BATCH, &s.zeroed)
+                      : CP_ERESOURCE;
     if (!status)
         status = find(&s, positive);
     if (!status && out->found)

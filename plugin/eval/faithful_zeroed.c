@@ -13,13 +13,37 @@ struct cp_zeroed {
     cp_frame *frame;
     float *input; /* the image, batch times */
     int batch, queued, runs;
+    int class_map; /* position of the neuron layer that is never restricted, or -1 */
+    cp_sought sought;
     cp_restriction *restriction;
     cp_path **path;
     cp_answer **answer;
 };
 
-cp_status cp_zeroed_create(const cp_frame *original, int image, const cp_response *response, const cp_run_options *run,
-                           int wanted, cp_zeroed **zeroed)
+cp_restriction_kind cp_zeroed_kind(const cp_frame *frame, const cp_offpath *offpath)
+{
+    if (offpath && offpath->kind != CP_FULL)
+        return offpath->kind;
+    return cp_frame_on_device(frame) ? CP_ZEROED : CP_KEPT;
+}
+
+/* The neuron layer that is the map of the classes: see critpath.h. */
+static int find_class_map(const cp_model *model, const cp_response *response)
+{
+    int layer = cp_model_layer(model, response->unit[0].layer)->value;
+    size_t classes = (size_t)cp_model_classes(model);
+    const cp_layer_info *info = cp_model_layer(model, layer);
+    if (cp_model_get_kind(model) != CP_CLASSIFIER || info->outputs != classes)
+        return -1;
+    while (!info->neuron && info->n_sources == 1 && info->sources[0] >= 0 && !strcmp(info->type, "avgpool")) {
+        layer = cp_model_layer(model, info->sources[0])->value;
+        info = cp_model_layer(model, layer);
+    }
+    return info->neuron && info->c == classes ? cp_model_neuron_position(model, layer) : -1;
+}
+
+cp_status cp_zeroed_create(const cp_frame *original, int image, const cp_response *response, const cp_offpath *offpath,
+                           const cp_sought *sought, const cp_run_options *run, int wanted, cp_zeroed **zeroed)
 {
     const cp_model *model = cp_frame_model(original);
     size_t c, h, w, inputs;
@@ -31,6 +55,9 @@ cp_status cp_zeroed_create(const cp_frame *original, int image, const cp_respons
         return CP_ERESOURCE;
     z->model = model;
     z->response = response;
+    z->class_map = find_class_map(model, response);
+    if (sought)
+        z->sought = *sought;
     cp_status status = cp_frame_create_fitting(model, cp_most_entries(NULL, wanted), false, run->memory, &z->batch, &z->frame);
     z->input = cp_alloc_dirty((size_t)z->batch * inputs, sizeof *z->input, "zeroed networks");
     z->restriction = cp_alloc((size_t)z->batch, sizeof *z->restriction, "zeroed networks");
@@ -41,7 +68,8 @@ cp_status cp_zeroed_create(const cp_frame *original, int image, const cp_respons
     for (int b = 0; b < z->batch && !status; b++) {
         memcpy(z->input + b * inputs, cp_frame_output(original, -1, image), inputs * sizeof *z->input);
         status = cp_path_create(model, &z->path[b]);
-        z->restriction[b] = (cp_restriction){.kind = CP_ZEROED, .path = z->path[b]};
+        z->restriction[b] = (cp_restriction){.kind = cp_zeroed_kind(original, offpath), .path = z->path[b],
+                                             .values = offpath ? offpath->values : NULL};
     }
     if (status) {
         cp_zeroed_free(z);
@@ -70,9 +98,13 @@ cp_path *cp_zeroed_next(cp_zeroed *z) { return z->path[z->queued]; }
 int cp_zeroed_runs(const cp_zeroed *z) { return z->runs; }
 
 /* A path does not restrict what it explains. */
-static void keep_response(const cp_model *model, const cp_response *response, cp_path *path)
+static void keep_response(const cp_zeroed *z, cp_path *path)
 {
+    const cp_model *model = z->model;
+    const cp_response *response = z->response;
     const cp_neuron_layer *layers = cp_model_neuron_layers(model, &(int){0});
+    for (size_t i = 0; z->class_map >= 0 && i < layers[z->class_map].count; i++)
+        cp_path_set(path, layers[z->class_map].offset + i, true);
     for (int u = 0; u < response->n; u++) {
         int position = cp_model_neuron_position(model, cp_model_layer(model, response->unit[u].layer)->value);
         if (position >= 0)
@@ -82,7 +114,7 @@ static void keep_response(const cp_model *model, const cp_response *response, cp
 
 cp_status cp_zeroed_add(cp_zeroed *z, cp_answer *answer)
 {
-    keep_response(z->model, z->response, z->path[z->queued]);
+    keep_response(z, z->path[z->queued]);
     z->answer[z->queued++] = answer;
     return z->queued == z->batch ? cp_zeroed_flush(z) : CP_OK;
 }
@@ -94,8 +126,14 @@ cp_status cp_zeroed_flush(cp_zeroed *z)
         return CP_OK;
     z->queued = 0;
     cp_status status = cp_frame_forward(z->frame, z->input, n, z->restriction);
-    for (int b = 0; b < n && !status; b++)
+    for (int b = 0; b < n && !status; b++) {
+        double probability;
         status = cp_answer_read(z->frame, b, z->response, z->answer[b]);
+        if (!status && z->sought.target.detection) {
+            status = cp_eval_probability(z->frame, b, &z->sought.target, &probability);
+            z->answer[b]->keeps = !status && probability >= z->sought.thresh;
+        }
+    }
     z->runs += n;
     return status;
 }
@@ -109,7 +147,7 @@ cp_status cp_answer_read(const cp_frame *frame, int image, const cp_response *re
         return status;
     answer->measure.response = cp_frame_response(frame, image, response);
     answer->measure.probability = decoded.probability;
-    answer->largest = decoded.largest;
+    answer->largest = answer->keeps = decoded.largest;
     return CP_OK;
 }
 

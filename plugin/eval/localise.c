@@ -77,7 +77,7 @@ cp_status cp_localise(const float *map, size_t h, size_t w, const cp_placement *
     size_t pixels = 0, best_x = at->x, best_y = at->y;
     *found = (cp_localisation){NAN, NAN, false, NAN, NAN};
     if (!at->w || !at->h || at->x + at->w > w || at->y + at->h > h)
-        return cp_fail(CP_EINPUT, "placement: %zux%zu at (%zu,%zu) does not lie in the %zux%zu map", at->w, at->h, at->x,
+        return cp_fail(CP_EINPUT, "placement: %zux%zu at (%td,%td) does not lie in the %zux%zu map", at->w, at->h, at->x,
                        at->y, w, h);
     for (size_t y = at->y; y < at->y + at->h; y++)
         for (size_t x = at->x; x < at->x + at->w; x++) {

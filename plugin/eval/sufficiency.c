@@ -13,7 +13,7 @@ static const double shares[SIZES] = {.001, .002, .005, .01, .02, .05, .1, .2, .5
 static cp_status start(const cp_frame *frame, int image, const cp_response *response, const cp_run_options *run, int wanted,
                        cp_answer *empty, cp_zeroed **zeroed)
 {
-    cp_status status = cp_zeroed_create(frame, image, response, run, wanted, zeroed);
+    cp_status status = cp_zeroed_create(frame, image, response, NULL, NULL, run, wanted, zeroed);
     if (status)
         return status;
     cp_path_fill(cp_zeroed_next(*zeroed), false);

@@ -23,8 +23,13 @@ static cp_status detection_probability(const cp_frame *frame, int image, const c
         return CP_ERESOURCE;
     for (int k = 0; k < heads; k++)
         logits[k] = cp_frame_output(frame, cp_model_logit_layer(model, head[k]), image);
-    cp_status status = cp_model_detect(model, logits, target->placement.photo_w, target->placement.photo_h,
-                                       LEAST_PROBABILITY, 0, &found, &n);
+    /* Where there are no bars, boxes are parts of the input itself (as `explain` decodes them). */
+    const cp_placement *at = &target->placement;
+    size_t c, h, w;
+    cp_model_input_shape(model, &c, &h, &w);
+    bool bars = at->w != w || at->h != h;
+    cp_status status = cp_model_detect(model, logits, bars ? at->photo_w : w, bars ? at->photo_h : h, LEAST_PROBABILITY, 0,
+                                       &found, &n);
     *probability = 0;
     for (int i = 0; i < n && !status; i++)
         if (found[i].class_id == target->class_id && found[i].probability > *probability &&

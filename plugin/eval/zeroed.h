@@ -3,19 +3,31 @@
 #define CP_EVAL_ZEROED_H
 
 #include "critpath.h"
+#include "eval/degrade.h"
 #include "path/scores.h"
 
 /* What one zeroed network answered. */
 typedef struct {
     cp_measure measure;
     bool largest; /* cp_decoded.largest */
+    bool keeps;   /* the sought box is there, or without one `largest` */
 } cp_answer;
+
+/* A detector's box that is sought in what zeroed networks answer. */
+typedef struct {
+    cp_eval_target target; /* detection NULL: none is */
+    double thresh;         /* of its class's probability */
+} cp_sought;
 
 typedef struct cp_zeroed cp_zeroed;
 
-/* The image in `frame`, which must outlive this. Up to `wanted` networks at a time, fewer by run->memory. */
-cp_status cp_zeroed_create(const cp_frame *frame, int image, const cp_response *response, const cp_run_options *run,
-                           int wanted, cp_zeroed **zeroed);
+/* What CP_FULL stands for with images of the frame: cp_offpath in critpath.h, at the tests of sufficiency. */
+cp_restriction_kind cp_zeroed_kind(const cp_frame *frame, const cp_offpath *offpath);
+
+/* The image in `frame`, which must outlive this. Up to `wanted` networks at a time, fewer by run->memory. offpath and
+ * sought may be NULL: the kind that CP_FULL stands for, no box. */
+cp_status cp_zeroed_create(const cp_frame *frame, int image, const cp_response *response, const cp_offpath *offpath,
+                           const cp_sought *sought, const cp_run_options *run, int wanted, cp_zeroed **zeroed);
 void cp_zeroed_free(cp_zeroed *zeroed);
 
 /* The path of the next entry, to be written by the caller. */

@@ -210,10 +210,10 @@ static size_t line_bytes(double size, const char *text, double width)
     if (best)
         return best;
     end = 0;
-    for (size_t at = 0; text[at] && at < sizeof part - 5; end = at) {
+    for (size_t at = 0; at < sizeof part - 5 && text[at]; end = at) {
         do
             at++;
-        while (((unsigned char)text[at] & 0xc0) == 0x80 && at < sizeof part - 1);
+        while (at < sizeof part - 1 && ((unsigned char)text[at] & 0xc0) == 0x80);
         memcpy(part, text, at);
         part[at] = 0;
         if (end && cp_text_width(size, part) > width)

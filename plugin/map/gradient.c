@@ -88,13 +88,14 @@ done:
 }
 
 /* n zeroed networks as the images of one frame. inputs: room for n copies of the input. */
-static cp_status run_zeroed(cp_frame *frame, const float *inputs, const cp_response *response,
+static cp_status run_zeroed(cp_frame *frame, const float *inputs, const cp_response *response, const cp_offpath *offpath,
                             const cp_path *const *paths, int n, float *maps, double *responses)
 {
     cp_restriction restrictions[MOST_ZEROED] = {{0}};
     cp_entry entries[MOST_ZEROED] = {{0}};
     for (int i = 0; i < n; i++) {
-        restrictions[i] = (cp_restriction){.kind = paths[i] ? CP_ZEROED : CP_FULL, .path = paths[i]};
+        restrictions[i] = (cp_restriction){.kind = paths[i] ? offpath->kind : CP_FULL, .path = paths[i],
+                                           .values = offpath->values};
         entries[i] = (cp_entry){.image = i, .response = response, .path = paths[i]};
     }
     cp_status status = cp_frame_forward(frame, inputs, n, restrictions);
@@ -106,6 +107,16 @@ static cp_status run_zeroed(cp_frame *frame, const float *inputs, const cp_respo
 cp_status cp_map_zeroed(const cp_model *model, const float *input, const cp_response *response,
                         const cp_path *const *paths, int n, float *maps, double *responses_out)
 {
+    const cp_offpath zero = {.kind = CP_ZEROED};
+    return cp_map_offpath(model, input, response, &zero, paths, n, maps, responses_out);
+}
+
+cp_status cp_map_offpath(const cp_model *model, const float *input, const cp_response *response,
+                         const cp_offpath *offpath, const cp_path *const *paths, int n, float *maps,
+                         double *responses_out)
+{
+    if (offpath->kind != CP_ZEROED && offpath->kind != CP_KEPT)
+        return cp_fail(CP_EINPUT, "map: off the path neither zeroed nor kept");
     size_t c, h, w, count = (size_t)(n > 0 ? n : 0);
     cp_model_input_shape(model, &c, &h, &w);
     size_t size = c * h * w;
@@ -134,7 +145,7 @@ cp_status cp_map_zeroed(const cp_model *model, const float *input, const cp_resp
     for (int i = 0; i < batch; i++)
         memcpy(inputs + (size_t)i * size, input, size * sizeof *inputs);
     for (int i = 0; !status && i < n; i += batch)
-        status = run_zeroed(frame, inputs, response, use + i, n - i < batch ? n - i : batch, maps + (size_t)i * size,
+        status = run_zeroed(frame, inputs, response, offpath, use + i, n - i < batch ? n - i : batch, maps + (size_t)i * size,
                             responses_out ? responses_out + i : NULL);
 done:
     cp_frame_free(frame);

@@ -14,10 +14,10 @@ static float clean(float value) { return value > 0 && isfinite(value) ? value : 
 
 static cp_status check(size_t h, size_t w, const cp_placement *at, double blur)
 {
-    if (!at->w || !at->h || at->x >= w || at->y >= h || at->w > w - at->x || at->h > h - at->y || !at->photo_w ||
-        !at->photo_h)
+    cp_placement inside = cp_placement_inside(at, w, h);
+    if (!inside.w || !inside.h || !at->photo_w || !at->photo_h)
         return cp_fail(CP_EINPUT,
-                       "heat: a photo of %zu x %zu at %zu,%zu of size %zu x %zu does not lie in a map of %zu x %zu",
+                       "heat: a photo of %zu x %zu at %td,%td of size %zu x %zu does not lie in a map of %zu x %zu",
                        at->photo_w, at->photo_h, at->x, at->y, at->w, at->h, w, h);
     if (!(blur >= 0 && blur <= .5))
         return cp_fail(CP_EINPUT, "heat: the blur is %g of the photo's side, 0 to 0.5 is allowed", blur);
@@ -112,8 +112,11 @@ cp_status cp_heat_over_photo(const float *heat, size_t h, size_t w, const cp_pla
     if (status)
         return status;
     for (size_t y = 0; y < at->h; y++)
-        for (size_t x = 0; x < at->w; x++)
-            plane[y * at->w + x] = clean(heat[(at->y + y) * w + at->x + x]);
+        for (size_t x = 0; x < at->w; x++) {
+            ptrdiff_t u = at->x + (ptrdiff_t)x, v = at->y + (ptrdiff_t)y;
+            bool seen = u >= 0 && v >= 0 && u < (ptrdiff_t)w && v < (ptrdiff_t)h; /* not so what is cropped away */
+            plane[y * at->w + x] = seen ? clean(heat[(size_t)v * w + (size_t)u]) : 0;
+        }
     return cp_smooth(plane, at->h, at->w, blur * (double)(at->w > at->h ? at->w : at->h));
 }
 
@@ -155,17 +158,19 @@ static void add_up(const float *heat, size_t h, size_t w, const cp_placement *at
 {
     double sx = (double)at->w / (double)at->photo_w, sy = (double)at->h / (double)at->photo_h;
     *photo = *boxed = *all = 0;
-    for (size_t y = 0; y < h; y++) {
-        bool row = y >= at->y && y < at->y + at->h;
-        double inside_y = box && row ? overlap(y - at->y, box->y * sy, (box->y + box->h) * sy) : 0;
-        for (size_t x = 0; x < w; x++) {
-            double value = clean(heat[y * w + x]);
+    for (size_t i = 0; i < h; i++) {
+        ptrdiff_t y = (ptrdiff_t)i - at->y; /* from the photo's corner */
+        bool row = y >= 0 && y < (ptrdiff_t)at->h;
+        double inside_y = box && row ? overlap((size_t)y, box->y * sy, (box->y + box->h) * sy) : 0;
+        for (size_t k = 0; k < w; k++) {
+            ptrdiff_t x = (ptrdiff_t)k - at->x;
+            double value = clean(heat[i * w + k]);
             *all += value;
-            if (!row || x < at->x || x >= at->x + at->w)
+            if (!row || x < 0 || x >= (ptrdiff_t)at->w)
                 continue;
             *photo += value;
             if (inside_y > 0)
-                *boxed += value * inside_y * overlap(x - at->x, box->x * sx, (box->x + box->w) * sx);
+                *boxed += value * inside_y * overlap((size_t)x, box->x * sx, (box->x + box->w) * sx);
         }
     }
 }

@@ -172,6 +172,8 @@ static cp_status check_net(cp_cfg_walk *walk)
     if (batch < subdivisions)
         status = warn(net, cfg, 0, cp_cfg_key_line(cfg, 0, "batch"),
                       "batch=%d is smaller than subdivisions=%d: Darknet itself cannot run this", batch, subdivisions);
+    /* Debian's gives such a network the wrong planes. */
+    if (net->c == 1) note_modern(walk, 0, cp_cfg_key_line(cfg, 0, "channels"), "channels=1");
     return status;
 }
 

@@ -40,15 +40,22 @@ cp_status cp_model_find_semantics(cp_model *model)
 {
     cp_semantics *s = &model->semantics;
     cp_cfg_net *net = model->shapes;
-    *s = (cp_semantics){.lineage = asked, .letterbox = true, .thresh = .5, .nms = .45};
+    *s = (cp_semantics){.lineage = asked, .fit = CP_FIT_LETTERBOX, .thresh = .5, .nms = .45};
     if (asked != CP_LINEAGE_AUTO) snprintf(s->reason, sizeof s->reason, "asked for");
     else if (*net->modern) snprintf(s->reason, sizeof s->reason, "%s", net->modern);
     else snprintf(s->reason, sizeof s->reason, "nothing in the cfg is of another");
     if (asked == CP_LINEAGE_AUTO) s->lineage = *net->modern ? CP_LINEAGE_ALEXEY : CP_LINEAGE_DEBIAN;
     if (s->lineage == CP_LINEAGE_DEBIAN) return decode_as_debian(net);
-    s->letterbox = net->letter_box;
+    s->fit = net->letter_box ? CP_FIT_LETTERBOX : CP_FIT_STRETCH;
     s->thresh = .25;
     return CP_OK;
+}
+
+/* Their classifiers take the centre of the photo. */
+void cp_model_find_fit(cp_model *model)
+{
+    cp_semantics *s = &model->semantics;
+    if (s->lineage != CP_LINEAGE_DEBIAN && model->kind == CP_CLASSIFIER) s->fit = CP_FIT_CROP;
 }
 
 const cp_semantics *cp_model_semantics(const cp_model *model) { return &model->semantics; }

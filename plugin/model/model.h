@@ -59,6 +59,8 @@ cp_status cp_host_parse(const char *text, size_t length, bool random, network **
 void cp_host_free(network *net);
 /* model/lineage.c: from what was asked for, else from the shapes. */
 cp_status cp_model_find_semantics(cp_model *model);
+/* The same, for what depends on the table: how photos are fitted. */
+void cp_model_find_fit(cp_model *model);
 /* model/table.c: fills the layer table, neuron layers, dependencies and heads from the shapes. */
 cp_status cp_model_build_table(cp_model *model);
 /* model/response.c: which plane of an anchor's block holds that value, in a head of boxes on a grid (not v1); class

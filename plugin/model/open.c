@@ -35,6 +35,7 @@ static cp_status open_checked(cp_model *model, const char *weights)
     if (!status && weights) status = cp_host_read_weights(model->net, net, file, model->weights_sha256, NULL);
     if (!status && !weights) neutral_batch_norm(model->net);
     if (!status) status = cp_model_build_table(model);
+    if (!status) cp_model_find_fit(model);
     if (!status) status = cp_model_fold(model);
     cp_weights_close(file);
     cp_cfg_free(cfg);

@@ -36,13 +36,17 @@ CP_CLONES static uint32_t products_of(const float *restrict a, const float *rest
     return largest;
 }
 
+bool cp_score_products(const float *a, const float *g, size_t count, bool signed_scores, float *out)
+{
+    return products_of(a, g, count, signed_scores ? 0 : 0x80000000u, out) < 0x7f800000u;
+}
+
 static void multiply(void *user, const cp_neuron_layer *layer, int entry, size_t first, const float *a, const float *g,
                      size_t count)
 {
     (void)entry;
     products *p = user;
-    uint32_t largest = products_of(a, g, count, p->signed_scores ? 0 : 0x80000000u, p->score + layer->offset + first);
-    if (largest >= 0x7f800000u)
+    if (!cp_score_products(a, g, count, p->signed_scores, p->score + layer->offset + first))
         atomic_store_explicit(&p->not_finite, true, memory_order_relaxed);
     if (!first)
         p->visited[cp_model_neuron_position(p->model, layer->layer)] = true;

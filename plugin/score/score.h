@@ -7,6 +7,9 @@
 /* A neuron that is itself the response, or one of its units, is explained and does not explain: its score is 0. */
 void cp_score_clear_response(const cp_model *model, const cp_response *response, float *score);
 
+/* out = a * g, or its magnitude; returns whether all of them are finite. */
+bool cp_score_products(const float *a, const float *g, size_t count, bool signed_scores, float *out);
+
 /* CP_EINPUT naming layer and neuron when a score of the N is NaN or infinite. */
 cp_status cp_score_check_finite(const cp_model *model, const float *score);
 

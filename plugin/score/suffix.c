@@ -38,8 +38,8 @@ double cp_suffix_work(const cp_model *model, const cp_response *response, int po
     return work;
 }
 
-/* Few entries at a time stay in the caches (a batch of 8 takes a sixth longer on SqueezeNet); but a connected layer reads
- * all its weights for each run, so where they outweigh an entry's values, more entries share them. */
+/* Few entries at a time stay in the caches (a batch of 8 takes a sixth longer on SqueezeNet); but a connected layer
+ * reads all its weights for each run, so where they outweigh an entry's values, more entries share them. */
 int cp_suffix_batch(const cp_frame *frame, const cp_response *response, int position, int most, bool backward,
                     size_t bytes)
 {

@@ -112,14 +112,14 @@ void cp_recorder_free(cp_recorder *r)
 
 size_t cp_recorder_probes(const cp_recorder *r) { return r->probes; }
 
-static cp_status read_probe(cp_recorder *r, size_t i, const char *name, bool letterbox)
+static cp_status read_probe(cp_recorder *r, size_t i, const char *name, cp_fit fit)
 {
     cp_picture photo = {0};
     cp_status status = cp_picture_read(name, &photo);
     if (!status && !(r->input[i] = cp_alloc(r->inputs, sizeof **r->input, "probe")))
         status = CP_ERESOURCE;
     if (!status)
-        status = cp_model_prepare(r->model, photo.rgb, (size_t)photo.w, (size_t)photo.h, letterbox, r->input[i], NULL);
+        status = cp_model_prepare(r->model, photo.rgb, (size_t)photo.w, (size_t)photo.h, fit, r->input[i], NULL);
     if (!status)
         status = cp_path_create(r->model, &r->pattern[i]);
     if (!status)
@@ -128,7 +128,7 @@ static cp_status read_probe(cp_recorder *r, size_t i, const char *name, bool let
     return status;
 }
 
-cp_status cp_recorder_read_probes(cp_recorder *r, const char *list, size_t most, bool letterbox)
+cp_status cp_recorder_read_probes(cp_recorder *r, const char *list, size_t most, cp_fit fit)
 {
     cp_lines lines;
     size_t each = r->inputs * sizeof(float) + cp_model_neuron_count(r->model) / 4, all;
@@ -151,7 +151,7 @@ cp_status cp_recorder_read_probes(cp_recorder *r, const char *list, size_t most,
         status = cp_fail(CP_EINPUT, "list of probes: %s names %zu pictures of %zu KiB each, %zu MiB in all are allowed",
                          list, n, (each + 1023) >> 10, MAX_PROBE_BYTES >> 20);
     for (size_t i = 0; i < n && !status; i++)
-        if ((status = read_probe(r, i, lines.line[i], letterbox)))
+        if ((status = read_probe(r, i, lines.line[i], fit)))
             cp_fail_prefix(status, "list of probes: %s", list);
 done:
     cp_lines_free(&lines);

@@ -51,7 +51,7 @@ void cp_recorder_free(cp_recorder *recorder);
 
 /* The probes: pictures named in a file, one per line, the first `most` (0: all), prepared as Darknet's predict does.
  * CP_EINPUT: a file that is missing or names nothing, a picture that cannot be read, more than 1 GiB of probes. */
-cp_status cp_recorder_read_probes(cp_recorder *recorder, const char *list, size_t most, bool letterbox);
+cp_status cp_recorder_read_probes(cp_recorder *recorder, const char *list, size_t most, cp_fit fit);
 /* How many there are. */
 size_t cp_recorder_probes(const cp_recorder *recorder);
 

@@ -1,5 +1,6 @@
 /* One peer of `make bench`: critpath's engine. Loads a network, then runs what is asked on stdin, once per line, and answers
  * with seconds:  forward | backward | explain SPARSITY | grad SPARSITY | sweep | mct | select SPARSITY | map |
+ * default | default-gradient: what `explain` does by default, with and without the contribution map |
  * together SPARSITY | together-sweep (by cp_path_mct) | intgrad STEPS, on a GPU where CRITPATH_GPU names one,
  * or else with GFLOP/s: sgemm, megabytes: peak, 0: threads N */
 #include <cblas.h>
@@ -35,7 +36,7 @@ typedef struct {
     cp_frame *frame;
     cp_response response;
     cp_path *path, *paths[SWEEP];
-    float *input, *score, *map;
+    float *input, *score, *map, *heat;
 } bench;
 
 static void select_path(bench *b, double sparsity)
@@ -48,6 +49,25 @@ static void run_sweep(bench *b)
 {
     for (int i = 0; i < SWEEP; ++i) check(cp_path_select(b->paths[i], b->score, sweep[i], 0, NULL));
     check(cp_map_frozen(b->frame, 0, &b->response, (const cp_path *const *)b->paths, SWEEP, b->map));
+}
+
+/* What `explain` computes without options: the path that holds 80% of the score, its cut, and its maps. */
+static void run_default(bench *b, bool contribution)
+{
+    const cp_path *path = b->path;
+    cp_scores *scores;
+    const float *score;
+    cp_cut cut;
+    check(cp_frame_forward(b->frame, b->input, 1, NULL));
+    check(cp_scores_mct(b->frame, 0, &b->response, b->map, &scores));
+    check(cp_scores_select_mass(scores, .8, 0, b->path, NULL));
+    check(cp_scores_find_cut(scores, b->path, &b->response, &cut));
+    check(cp_map_frozen(b->frame, 0, &b->response, &path, 1, b->map));
+    if (contribution) {
+        check(cp_scores_array(scores, &score));
+        check(cp_map_contribution(b->frame, 0, &b->response, b->path, score, NULL, b->heat, NULL));
+    }
+    cp_scores_free(scores);
 }
 
 /* Forward, then NeuronMCT with selection in one, then maps. */
@@ -75,6 +95,10 @@ static double run(bench *b, const char *what, double value)
         check(cp_scores_select(scores, value, 0, b->path, NULL));
         check(cp_map_frozen(b->frame, 0, &b->response, &path, 1, b->map));
         cp_scores_free(scores);
+    } else if (!strcmp(what, "default")) {
+        run_default(b, true);
+    } else if (!strcmp(what, "default-gradient")) {
+        run_default(b, false);
     } else if (!strcmp(what, "together")) {
         run_together(b, &value, 1, &b->path);
     } else if (!strcmp(what, "together-sweep")) {
@@ -129,6 +153,7 @@ int main(int argc, char **argv)
     cp_model_input_shape(b.model, &c, &h, &w);
     b.input = malloc(c * h * w * sizeof *b.input);
     b.map = malloc(SWEEP * c * h * w * sizeof *b.map);
+    b.heat = malloc(2 * h * w * sizeof *b.heat);
     b.score = malloc(cp_model_neuron_count(b.model) * sizeof *b.score);
     for (size_t i = 0; i < c * h * w; ++i) b.input[i] = (float)(i * 2654435761u % 1000) / 1000; /* grain, no flat areas */
     check(cp_frame_create(b.model, 1, &b.frame));
@@ -160,6 +185,6 @@ int main(int argc, char **argv)
     cp_path_free(b.path);
     cp_frame_free(b.frame);
     cp_model_free(b.model);
-    free(b.input), free(b.map), free(b.score);
+    free(b.input), free(b.map), free(b.heat), free(b.score);
     return 0;
 }

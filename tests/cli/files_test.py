@@ -141,7 +141,7 @@ class Files(FolderTest):
     def test_grey_networks(self):
         grey = network(self, 1)
         write(self.path("grey.png"), png(40, 30, colour=0))
-        one, three = (self.answer(*net, "grey.png")[0] for net in (grey, self.net))
+        one, three = (self.answer(*net, "grey.png", "-host", "alexey")[0] for net in (grey, self.net))
         self.assertEqual(one["input"]["channels"], 1)
         self.assertGreater(len(one["prediction"]), 0)
         self.assertEqual([d["cell"] for d in one["prediction"]], [d["cell"] for d in three["prediction"]])

@@ -184,6 +184,7 @@ class Lineage(FolderTest):
         plain, _ = self.explain("tiny.cfg")
         self.assertEqual(item["prediction"], plain["prediction"])
         item, _ = self.explain("tiny.cfg", "-host", "hankai")
+        self.assertEqual(item["input"]["fit"], "stretched")
         self.assertFalse(item["input"]["letterbox"])
 
 

@@ -23,7 +23,7 @@ def pages():
 
 def all_markdown():
     """Paths of all Markdown files of the project."""
-    found = pages() + ["CHANGELOG.md"]
+    found = pages() + ["CHANGELOG.md", "CONTRIBUTING.md"]
     for folder in ("patches", "weights", "tests/emulate", "examples"):
         found += sorted(os.path.relpath(p, ROOT) for p in glob.glob(os.path.join(ROOT, folder, "*.md")))
     return [p for p in found if os.path.exists(os.path.join(ROOT, p))]

@@ -141,8 +141,8 @@ static void completions_know_shells(void **state)
     assert_int_equal(cp_completion_write("zsh", cp_commands, to), CP_OK);
     assert_int_equal(cp_completion_write("fish", cp_commands, to), CP_EINPUT);
     fclose(to);
-    assert_non_null(strstr(text, "-offpath|--offpath) values='frozen zeroed' ;;"));
-    assert_non_null(strstr(text, ":offpath:(frozen zeroed)' \\"));
+    assert_non_null(strstr(text, "-offpath|--offpath) values='frozen zeroed kept' ;;"));
+    assert_non_null(strstr(text, ":offpath:(frozen zeroed kept)' \\"));
     free(text);
 }
 

@@ -218,6 +218,21 @@ static void by_hand(void **unused)
     assert_true(r.part[0].x == 10 && r.part[1].x == 40 && r.part[2].x == 60);
 }
 
+/* Of a cropped photo the map shows the centre: columns 4 to 11 of 16. */
+static void cropped(void **unused)
+{
+    (void)unused;
+    const cp_placement at = {80, 40, -4, 0, 16, 8};
+    const cp_photo_box box = {20, 0, 7.5, 40};
+    float heat[64] = {[3 * 8 + 1] = 40, [7 * 8 + 7] = 10};
+    cp_heat_region r;
+    assert_ok(cp_heat_find_region(heat, 8, 8, &at, 0, &box, &r));
+    assert_true(r.n == 1 && r.part[0].x == 25 && r.part[0].y == 15 && r.part[0].w == 5 && r.part[0].h == 5);
+    assert_near(r.area, 1 / 128.);
+    assert_near(r.box, 20 / 50.);
+    assert_near(r.beside, 0.);
+}
+
 static void the_default_blur_is_of_the_photo(void **unused)
 {
     (void)unused;
@@ -260,9 +275,9 @@ static void refused(void **unused)
     (void)unused;
     float heat[4] = {1, 1, 1, 1};
     cp_heat_region r;
-    cp_placement at = {10, 10, 1, 0, 2, 2};
+    cp_placement at = {10, 10, 2, 0, 2, 2};
     assert_int_equal(cp_heat_find_region(heat, 2, 2, &at, .01, NULL, &r), CP_EINPUT);
-    assert_non_null(strstr(cp_error(), "10 x 10 at 1,0 of size 2 x 2 does not lie in a map of 2 x 2"));
+    assert_non_null(strstr(cp_error(), "10 x 10 at 2,0 of size 2 x 2 does not lie in a map of 2 x 2"));
     at.x = 0;
     assert_int_equal(cp_heat_find_region(heat, 2, 2, &at, .6, NULL, &r), CP_EINPUT);
     assert_non_null(strstr(cp_error(), "blur is 0.6"));
@@ -273,7 +288,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(regions_of_random_planes), cmocka_unit_test(smoothing_is_a_convolution),
-        cmocka_unit_test(by_hand),                  cmocka_unit_test(the_default_blur_is_of_the_photo),
+        cmocka_unit_test(by_hand), cmocka_unit_test(cropped),                  cmocka_unit_test(the_default_blur_is_of_the_photo),
         cmocka_unit_test(maps_without_heat),        cmocka_unit_test(refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
