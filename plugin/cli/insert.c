@@ -1,6 +1,7 @@
 /* `insert` and `strip`: [pathmask] sections into a cfg and out of it. */
 #include "cli/commands.h"
 #include "cli/session.h"
+#include "io/atomic.h"
 #include "io/error.h"
 #include "io/json.h"
 #include "io/npz.h"
@@ -140,10 +141,12 @@ cp_status cp_run_insert(const cp_options *o)
         status = cp_cfg_read(o->arguments[0], &cfg);
     if (!status)
         status = cp_masks_insert(cfg, o->arguments[1], cp_choice_name("mode", o->mode), off, save, &masks);
+    cp_files_begin();
     if (!status && o->n_arguments == 4)
         status = make_constants(o, off);
     if (!status)
         status = cp_cfg_write(cfg, o->out);
+    status = cp_files_end(status);
     if (!status)
         status = report(o, "insert", masks, off, save);
     cp_cfg_free(cfg);

@@ -1,5 +1,6 @@
 #include "cli/list.h"
 #include "engine/memory.h"
+#include "io/atomic.h"
 #include "io/error.h"
 #include "io/lines.h"
 #include "io/progress.h"
@@ -227,8 +228,10 @@ static void visit_job(list *l, cp_session *s, job *j)
     float *own = s->input;
     s->input = j->input;
     cp_status status = cp_item_forward(s, &j->item);
-    if (!status)
-        status = l->visit(s, &j->item, l->user);
+    if (!status) {
+        cp_files_begin();
+        status = cp_files_end(l->visit(s, &j->item, l->user));
+    }
     s->input = own;
     if (status)
         fail_job(j, status);

@@ -2,6 +2,7 @@
 #include "cli/accuracy.h"
 #include "cli/commands.h"
 #include "cli/pathway.h"
+#include "io/atomic.h"
 #include "io/error.h"
 #include "io/json.h"
 #include "train/choose.h"
@@ -153,10 +154,12 @@ static cp_status write_network(job *j)
 {
     const cp_session *s = &j->session;
     cp_model *model = NULL;
+    cp_files_begin();
     cp_status status = cp_prune_weights(s->weights_path, s->cfg_path, &j->channels, j->kept,
                                         absorbs_means(s->options) ? j->scores.mean : NULL, j->net, j->out_weights);
     if (!status)
         status = cp_cfg_write(j->smaller, j->out_cfg);
+    status = cp_files_end(status);
     if (!status)
         status = cp_model_open(j->out_cfg, j->out_weights, &model);
     if (!status)

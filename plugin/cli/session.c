@@ -1,6 +1,7 @@
 #include "cli/list.h"
 #include "engine/memory.h"
 #include "engine/reserve.h"
+#include "io/atomic.h"
 #include "io/error.h"
 #include "io/file.h"
 #include "io/progress.h"
@@ -468,8 +469,10 @@ static cp_status run_image(cp_session *s, const char *path, cp_visit visit, void
     cp_status status = cp_item_read(s, path, &item, s->input);
     if (!status)
         status = cp_item_forward(s, &item);
-    if (!status)
-        status = visit(s, &item, user);
+    if (!status) {
+        cp_files_begin();
+        status = cp_files_end(visit(s, &item, user));
+    }
     cp_picture_free(&item.photo);
     return status;
 }

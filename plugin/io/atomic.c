@@ -18,7 +18,7 @@
 
 /* Temporaries that exist now. A signal handler reads this, so it is a fixed array: a slot's path is written only
  * while its state is TAKEN and read only while it is LIVE. */
-#define MAX_OPEN 64
+#define MAX_OPEN 1024
 enum { FREE_SLOT, TAKEN, OPENING, LIVE };
 static atomic_bool closing; /* a signal ends the process: nothing new is opened */
 static struct slot {
@@ -33,7 +33,17 @@ struct cp_file {
     char *target; /* links resolved */
     char *shown;  /* as the caller wrote it */
     int error;    /* errno of the first write that failed */
+    bool was_there; /* the target, before */
+    cp_file *next;  /* of the same result */
 };
+
+/* The result that this thread writes. */
+#define MAX_GROUP 512
+static _Thread_local struct {
+    bool open;
+    int n;
+    cp_file *first, **end;
+} group;
 
 static struct slot *slot_take(void)
 {
@@ -139,6 +149,7 @@ cp_status cp_file_begin(const char *path, cp_file **out)
         status = cp_fail(CP_ERESOURCE, "%s: out of memory", path);
         goto done;
     }
+    file->was_there = exists;
     file->target = exists ? realpath(path, NULL) : strdup(path);
     if (!file->target) {
         status = fail_errno(errno, path, "write");
@@ -190,6 +201,51 @@ static void sync_folder(const char *path)
     free(name);
 }
 
+/* From the temporary name to its own. */
+static cp_status take_place(cp_file *file)
+{
+    if (rename(file->slot->path, file->target) != 0) {
+        int error = errno;
+        return error == ENOENT ? cp_fail(CP_ERESOURCE, "%s: its temporary file has been removed", file->shown)
+                               : fail_errno(error, file->shown, "write");
+    }
+    atomic_store(&file->slot->state, TAKEN); /* nothing left to remove */
+    sync_folder(file->target);
+    return CP_OK;
+}
+
+/* All of the group, or none: what took its place before one failed goes again, where there was nothing before. */
+static cp_status group_flush(cp_status keep)
+{
+    cp_status status = keep;
+    cp_file *failed = status ? group.first : NULL;
+    for (cp_file *file = group.first; file && !status; file = file->next)
+        if ((status = take_place(file)) != CP_OK) failed = file;
+    for (cp_file *file = group.first; status && file != failed; file = file->next)
+        if (!file->was_there) unlink(file->target);
+    while (group.first) {
+        cp_file *next = group.first->next;
+        file_free(group.first);
+        group.first = next;
+    }
+    group.end = &group.first;
+    group.n = 0;
+    return status;
+}
+
+static cp_status group_add(cp_file *file)
+{
+    cp_status status = group.n < MAX_GROUP ? CP_OK : group_flush(CP_OK);
+    if (status != CP_OK) {
+        file_free(file);
+        return status;
+    }
+    *group.end = file;
+    group.end = &file->next;
+    group.n++;
+    return CP_OK;
+}
+
 cp_status cp_file_commit(cp_file **inout)
 {
     cp_file *file = *inout;
@@ -206,16 +262,29 @@ cp_status cp_file_commit(cp_file **inout)
     }
     FILE *stream = file->stream;
     file->stream = NULL;
-    if (fclose(stream) != 0 || rename(file->slot->path, file->target) != 0) {
-        int error = errno;
-        status = error == ENOENT ? cp_fail(CP_ERESOURCE, "%s: its temporary file has been removed", file->shown)
-                                 : fail_errno(error, file->shown, "write");
+    if (fclose(stream) != 0) {
+        status = fail_errno(errno, file->shown, "write");
         goto done;
     }
-    atomic_store(&file->slot->state, TAKEN); /* nothing left to remove */
-    sync_folder(file->target);
+    if (group.open) return group_add(file);
+    status = take_place(file);
 done:
     file_free(file);
+    return status;
+}
+
+void cp_files_begin(void)
+{
+    group.open = true;
+    group.n = 0;
+    group.first = NULL;
+    group.end = &group.first;
+}
+
+cp_status cp_files_end(cp_status keep)
+{
+    cp_status status = group_flush(keep);
+    group.open = false;
     return status;
 }
 

@@ -25,6 +25,12 @@ cp_status cp_file_write(cp_file *file, const void *data, size_t bytes);
  * file is untouched and the temporary gone. Disk full, quota, I/O error: CP_ERESOURCE. */
 cp_status cp_file_commit(cp_file **file);
 
+/* The files of one result: between begin and end what this thread commits is written and synced, and takes its place at the end,
+ * all of it or, where `keep` is not CP_OK or a name cannot be taken, none. A group of more than 512 files is kept in parts.
+ * Groups do not nest. Returns `keep` or why the files are not there. */
+void cp_files_begin(void);
+cp_status cp_files_end(cp_status keep);
+
 /* Removes the temporary. NULL inside is allowed, so a `done:` label may call it after a commit. */
 void cp_file_abort(cp_file **file);
 

@@ -28,7 +28,7 @@ OUTSIDE = re.compile(r" in lib(gomp|dnnl)\.so")
 CASES = {
     "explain, classifier": (["explain", *RESNET, SCENE, "-out", "out/x"], []),
     "explain, detector": (["explain", *SIGNS, SCENE, "-out", "out/x"], []),
-    "insert": (["insert", RESNET[0], "photo.path.npz", "-out", "out/x.cfg"],
+    "insert": (["insert", RESNET[0], "photo.path.npz", RESNET[1], SCENE, "-out", "out/x.cfg"],
                [["path", *RESNET, SCENE, "-quiet", "-out", "photo"]]),
     "prune": (["prune", *RESNET, "photo.path.npz", "-out", "out/x"],
               [["path", *RESNET, SCENE, "-quiet", "-out", "photo"]]),
