@@ -29,6 +29,8 @@ enum { CP_MAP_CONTRIBUTION, CP_MAP_GRADIENT };
 enum { CP_MODE_FROZEN, CP_MODE_ZERO, CP_MODE_GATE };
 enum { CP_INIT_ONE, CP_INIT_RANDOM };
 enum { CP_REMOVED_ZERO, CP_REMOVED_MEAN };
+enum { CP_ORDER_TOP_DOWN, CP_ORDER_BOTTOM_UP, CP_ORDER_INDEPENDENT };
+enum { CP_INITIALISER_NORMAL, CP_INITIALISER_DARKNET };
 enum { CP_KEYS_STRICT, CP_KEYS_LENIENT };
 enum { CP_PICTURE_SHEET, CP_PICTURE_HEAT, CP_PICTURE_ZOOM, CP_PICTURE_SIGNED, CP_PICTURE_NONE };
 
@@ -60,6 +62,11 @@ typedef struct {
     const char *metrics; /* NULL: those that are measured unasked */
     int points, layer; /* of curves; a CAM's layer, -1: chosen */
     bool resume;
+    cp_number_list fractions; /* of `roar`: shares of the pixels removed */
+    int repeats, road;
+    bool kar;
+    int order, initialiser, stages, noisy; /* of `sanity` */
+    bool hog;
     int images; /* 0: all (with -data CP_DATA_PICTURES) */
     int random; /* a seed; 0: not given */
     size_t mem; /* bytes; 0: no cap */
