@@ -9,7 +9,7 @@
 # DARKNET=path of the binary [build/darknet]
 #
 # What the small recipe cuts: a network of 16 to 64 channels in place of 64 to 256 (cfg/roar-cifar.cfg), every fifth training
-# picture and every tenth test picture, 600 batches of 64 (4 epochs), four fractions, two trainings each, no KAR. Both recipes
+# picture and every tenth test picture, 600 batches of 64 (4 epochs), two fractions, two trainings each, no KAR. Both recipes
 # differ from the paper's: Darknet's momentum and falling rate in place of Adam, and no validation set.
 set -eu
 cd "$(dirname "$0")/.."
@@ -33,7 +33,7 @@ if [ -n "${FULL-}" ]; then
 else
     train=5 test=10 cfg=cfg/roar-cifar.cfg weights=$out/start/roar-cifar.weights
     maps=contribution,pathway@.9,gradient,inputmct,gradcam
-    set -- -fractions .3,.5,.7,.9 -repeats 2 -road 200 -threads 1
+    set -- -fractions .5,.9 -repeats 2 -road 200 -threads 1
 fi
 pictures() { # part, every n-th picture of each class in turn
     find "$(realpath "$data")" -path "*/$1/*" \( -name '*.jpg' -o -name '*.png' \) | sort | awk "NR % $2 == 0" >"$out/$1.list"
