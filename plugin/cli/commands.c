@@ -5,7 +5,7 @@
 
 #define IMAGES "[data|names] <cfg> <weights> [image ...]"
 #define RESPONSE "class box target unit thresh nms letterbox names "
-#define DRAWN "seed steps tol permutations exact iterations protect preset init rounds rate momentum gamma clamp "
+#define DRAWN "baseline seed steps tol permutations exact iterations protect preset init rounds rate momentum gamma clamp "
 #define SCORING "granularity " DRAWN
 #define SELECTION "method sparsity mass floor rank " SCORING
 
@@ -33,7 +33,7 @@ static const cp_option_change grad_changes[] = {
     {.option = "method", .value = "METHOD", .meaning = "how neurons are scored, or which map; listed below"},
     {.option = "layer", .methods = "gradcam layercam odam eigencam"},
     {.option = "mass",
-     .methods = "mct intgrad lrp ablation shapley contribution contribution-all contribution-coarse "
+     .methods = "mct intgrad lrp eapig ablation shapley contribution contribution-all contribution-coarse "
                 "contribution-restricted pathway pathway-zeroed"},
     {0}};
 static const cp_option_change compare_changes[] = {

@@ -17,6 +17,8 @@ static cp_progress *start_progress(const cp_session *s, const char *what)
 static cp_status score_mct(cp_session *s, const cp_response *response, float *score, cp_scoring *scoring)
 {
     (void)scoring;
+    if (s->baseline)
+        return cp_score_contrast(s->frame, 0, response, NAN, s->baseline, true, score);
     return cp_score_mct(s->frame, 0, response, true, score);
 }
 
@@ -24,6 +26,8 @@ static cp_status score_lrp(cp_session *s, const cp_response *response, float *sc
 {
     double gamma = s->options->gamma >= 0 ? s->options->gamma : CP_DEFAULT_GAMMA;
     (void)scoring;
+    if (s->baseline)
+        return cp_score_contrast(s->frame, 0, response, gamma, s->baseline, true, score);
     return cp_score_lrp(s->frame, 0, response, gamma, true, score, NULL);
 }
 
@@ -168,6 +172,7 @@ static const cp_method methods[] = {
     {"mct", score_mct, cp_scores_mct, true},
     {"intgrad", cp_method_intgrad, NULL, true},
     {"lrp", score_lrp, NULL, true},
+    {"eapig", cp_method_eapig, NULL, true},
     {"ablation", cp_method_ablation, NULL, true},
     {"shapley", cp_method_shapley, NULL, true},
     {"greedy", score_greedy, NULL, false},
@@ -208,7 +213,7 @@ cp_status cp_method_scores(cp_session *s, const cp_method *method, const cp_resp
 {
     *scores = NULL;
     *scoring = (cp_scoring){.with_mct = NAN, .with_intgrad = NAN};
-    if (method->leave && s->options->rank == CP_RANK_NETWORK)
+    if (method->leave && s->options->rank == CP_RANK_NETWORK && !s->baseline)
         return method->leave(s->frame, 0, response, gradient, scores);
     float *score = cp_alloc(cp_model_neuron_count(s->model), sizeof *score, "scores");
     if (!score)

@@ -33,6 +33,7 @@ const cp_method_text cp_method_texts[] = {
     {"mct", "NeuronMCT: the size of activation times gradient; one forward and one backward pass"},
     {"intgrad", "NeuronIntGrad: gradients integrated from an inactive layer to the activations, layer by layer"},
     {"lrp", "LRP-gamma: relevance that favours what speaks for the response; few of its neurons carry the answer together"},
+    {"eapig", "gradients averaged between a baseline input (black, or -baseline) and the photo, times the change in between"},
     {"ablation", "how much the response drops when a neuron alone is set to zero; a forward pass for each"},
     {"shapley", "Shapley values of a layer's neurons, from drawn orders; exact in small layers"},
     {"greedy", "pathway greedy: takes out what the response misses least, until -sparsity is reached"},
@@ -109,7 +110,7 @@ const cp_option cp_option_table[] = {
                         CP_TEXT(CP_DEFAULT_SPARSITY) "; and the sparsest path that is not cut where that one is"),
     REAL("mass", CP_GROUP_PATH, mass, "M", 1e-9, 1,
          "of -sparsity auto: share of the sum of all scores that the path holds", .initial = CP_TEXT(CP_MASS),
-         .methods = "mct intgrad lrp ablation shapley"),
+         .methods = "mct intgrad lrp eapig ablation shapley"),
     REAL("floor", CP_GROUP_PATH, floor, "F", 0, 1,
          "keep at least this share of every layer that the response depends on", .initial = "0"),
     CHOICE("granularity", CP_GROUP_PATH, granularity, granularities,
@@ -121,6 +122,10 @@ const cp_option cp_option_table[] = {
            "what neurons off the path hold: their value in the original run, or zero; kept: zero, and max-pools look at "
            "the path alone",
            .initial = "frozen"),
+    TEXT("baseline", CP_GROUP_PATH, baseline, "zero|mean=LIST|image=FILE",
+         "what neurons are compared with, and hold off the path where they do not hold zero: their mean over a list of "
+         "pictures, or what they are in one",
+         .initial = "zero", .methods = "mct lrp eapig"),
     CHOICE("rank", CP_GROUP_PATH, rank, ranks,
            "how neurons compete for the path; layer: by their share of their layer's scores, so that none is starved",
            .initial = "network"),
@@ -181,9 +186,9 @@ const cp_option cp_option_table[] = {
          "share of the images whose class must stay for gates to qualify", .initial = "1"),
 
     TEXT("steps", CP_GROUP_METHOD, steps, "auto|N",
-         "N midpoints in every layer, as in the paper; auto: refined in each layer until its sum is right and its "
-         "order has settled",
-         .initial = "auto", .methods = "intgrad"),
+         "intgrad: N midpoints in every layer, as in the paper; auto: refined in each layer until its sum is right and its "
+         "order has settled. eapig: N inputs; auto: 5",
+         .initial = "auto", .methods = "intgrad eapig"),
     REAL("tol", CP_GROUP_METHOD, tolerance, "T", 1e-6, 1,
          "error of a layer's sum that -steps auto allows, relative to the response", .initial = ".01",
          .methods = "intgrad"),

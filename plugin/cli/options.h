@@ -45,7 +45,7 @@ typedef struct {
 typedef struct {
     const char *method, *class_name, *box, *unit, *names, *out, *score, *path, *steps, *methods, *off, *data, *list,
         *valid;
-    const char *gpus;
+    const char *gpus, *baseline;
     int target, offpath, rank, map, init, preset, norms, mode, removed, keys, host;
     /* offpath -1: of `faithful`, what the frame can */
     int granularity; /* -1: the preset's */

@@ -41,6 +41,15 @@ static cp_status run_intgrad(cp_session *s, const cp_response *response, const c
     return status;
 }
 
+static cp_status run_eapig(cp_session *s, const cp_response *response, const cp_run_options *run, float *score,
+                           cp_scoring *scoring)
+{
+    cp_eapig_options options = {.run = *run, .baseline_input = s->baseline_input};
+    (void)scoring;
+    cp_status status = read_steps(s->options, &options.steps);
+    return status ? status : cp_score_eapig(s->frame, 0, response, &options, score);
+}
+
 /* MCT and IntGrad at the sampled neurons, ranked against the ablations. */
 static cp_status correlate(cp_session *s, const cp_response *response, const size_t *neurons, size_t n,
                            const float *drop, cp_scoring *scoring)
@@ -142,6 +151,11 @@ static cp_status with_progress(const char *what, long_run method, cp_session *s,
 cp_status cp_method_intgrad(cp_session *s, const cp_response *response, float *score, cp_scoring *scoring)
 {
     return with_progress("intgrad", run_intgrad, s, response, score, scoring);
+}
+
+cp_status cp_method_eapig(cp_session *s, const cp_response *response, float *score, cp_scoring *scoring)
+{
+    return with_progress("eapig", run_eapig, s, response, score, scoring);
 }
 
 cp_status cp_method_ablation(cp_session *s, const cp_response *response, float *score, cp_scoring *scoring)

@@ -18,6 +18,7 @@ typedef struct {
 
 /* score[N] of the response, with its sign, for image 0 of the session's frame. Progress and warnings go to stderr. */
 cp_status cp_method_intgrad(cp_session *session, const cp_response *response, float *score, cp_scoring *scoring);
+cp_status cp_method_eapig(cp_session *session, const cp_response *response, float *score, cp_scoring *scoring);
 cp_status cp_method_ablation(cp_session *session, const cp_response *response, float *score, cp_scoring *scoring);
 cp_status cp_method_shapley(cp_session *session, const cp_response *response, float *score, cp_scoring *scoring);
 

@@ -1,5 +1,6 @@
 #include "cli/session.h"
 
+#include "cli/baseline.h"
 #include "cli/output_path.h"
 #include "engine/memory.h"
 #include "io/error.h"
@@ -174,7 +175,7 @@ cp_status cp_session_open(const cp_command *command, const cp_options *options, 
     if ((status = cp_session_entries(s, 1, &entries)) || (status = cp_frame_create(s->model, 1, &s->frame)))
         return status;
     s->input = cp_alloc(s->c * s->h * s->w, sizeof *s->input, "network input");
-    return s->input ? CP_OK : CP_ERESOURCE;
+    return s->input ? cp_baseline_open(s) : CP_ERESOURCE;
 }
 
 void cp_session_close(cp_session *s)
@@ -183,6 +184,7 @@ void cp_session_close(cp_session *s)
         free(s->prefixes[i]);
     free(s->prefixes);
     cp_free(s->input);
+    cp_baseline_close(s);
     cp_frame_free(s->frame);
     cp_names_free(s->names);
     cp_model_free(s->model);

@@ -28,6 +28,8 @@ struct cp_session {
     bool out_is_open; /* what -out says has been done: its folder is there */
     bool list;        /* more than one image may come */
     int gpus[CP_MOST_GPUS], n_gpus; /* -gpus; none: frames are where cp_device() says */
+    float *baseline;  /* of -baseline: what neurons hold there, N floats; NULL: zero */
+    float *baseline_input; /* the same of the input, (c,h,w) */
     FILE *out, *err;  /* what visits write goes there: stdout and stderr, or memory while others run beside */
     struct cp_list *running; /* cli/list.h; NULL: nothing runs beside */
 };
