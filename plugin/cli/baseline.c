@@ -1,6 +1,8 @@
 #include "cli/baseline.h"
 #include "io/error.h"
+#include "io/image.h"
 #include "io/lines.h"
+#include "model/cfg.h"
 
 #include <string.h>
 
