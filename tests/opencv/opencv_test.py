@@ -212,7 +212,7 @@ class OpenCV(FolderTest):
             self.assertLess(error.max(axis=1).min(), 1e-3, box)
 
     def test_the_hosts_own_verb(self):
-        """`detector test`, which letterboxes (the photo is square), decodes and merges by patches/0014."""
+        """`detector test`, which letterboxes (the photo is square), decodes and merges by patches/0015."""
         for name, c in (("yolov4-tiny", yolov4_tiny()), ("yolov4", yolov4()), ("yolov7-tiny", yolov7_tiny())):
             with self.subTest(network=name):
                 cfg, weights, _, decoded, _ = self.run_both(name, c)
