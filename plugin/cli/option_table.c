@@ -1,5 +1,5 @@
 /* Every option of every command. A new option is a row here, a field in cp_options and a word in its commands' rows; a
- * new method is a row below and one in cli/methods.c. */
+ * new method is a row of cli/method_rows.h. */
 #include "cli/options.h"
 #include "eval/attribution.h"
 
@@ -29,19 +29,10 @@ const char *const cp_group_titles[CP_OPTION_GROUPS] = {
     [CP_GROUP_RUN] = "the run",
 };
 
+#define CP_METHOD(NAME, RUN, LEAVE, CONTRIBUTES, MEANING) {NAME, MEANING},
+#define CP_METHOD_OF_FRAME(NAME, FUNCTION, CONTRIBUTES, MEANING) {NAME, MEANING},
 const cp_method_text cp_method_texts[] = {
-    {"mct", "NeuronMCT: the size of activation times gradient; one forward and one backward pass"},
-    {"intgrad", "NeuronIntGrad: gradients integrated from an inactive layer to the activations, layer by layer"},
-    {"lrp", "LRP-gamma: relevance that favours what speaks for the response; few of its neurons carry the answer together"},
-    {"eapig", "gradients averaged between a baseline input (black, or -baseline) and the photo, times the change in between"},
-    {"ablation", "how much the response drops when a neuron alone is set to zero; a forward pass for each"},
-    {"shapley", "Shapley values of a layer's neurons, from drawn orders; exact in small layers"},
-    {"greedy", "pathway greedy: takes out what the response misses least, until -sparsity is reached"},
-    {"dgr", "distillation guided routing: gates that keep the softmax while their sum falls"},
-    {"dgr-random", "dgr whose gates start at random"},
-    {"random", "neurons in random order, to compare with"},
-    {"activation", "the size of the activation alone, to compare with"},
-    {"active", "all neurons that are not zero, whatever the sparsity"},
+#include "cli/method_rows.h"
     {"gradient", "no path: the plain gradient of the whole network, all channels"},
     {0},
 };

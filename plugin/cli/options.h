@@ -119,7 +119,7 @@ typedef struct {
     bool plain;          /* -method also takes "gradient" and the maps of eval/attribution.h */
 } cp_command;
 
-/* A way to score neurons that -method names, for help: cli/methods.c runs them. */
+/* A way to score neurons that -method names, for help: cli/method_rows.h lists them, cli/methods.c runs them. */
 typedef struct {
     const char *name, *meaning;
 } cp_method_text;
@@ -133,6 +133,8 @@ extern const cp_method_text cp_method_texts[];
 
 /* The row of a name, or NULL. */
 const cp_option *cp_option_find(const char *name);
+/* Whether whole channels are meant: -granularity channel, or the default of -preset wang. */
+bool cp_by_channel(const cp_options *options);
 /* Whether the word is in a space-separated list. */
 bool cp_has_word(const char *list, const char *word);
 bool cp_command_takes(const cp_command *command, const char *option);
