@@ -9,7 +9,7 @@
  * input channels, and the transform back. All is done in vectors of 16 channels, as they lie in the band. */
 #include <string.h>
 
-#include "engine/conv.h"
+#include "engine/cpu/conv.h"
 
 enum { LANES = 16, PANEL = 2 * LANES, MOST_POINTS = 36 };
 

@@ -2,7 +2,7 @@
  * time; Winograd and FFT are faster on some shapes, and less exact than the CPU's results allow. */
 #ifdef CUDNN
 
-#include "engine/device_internal.h"
+#include "engine/cuda/device_internal.h"
 #include "io/error.h"
 
 struct cp_dnn {

@@ -3,7 +3,7 @@
 #include <omp.h>
 #include <string.h>
 
-#include "engine/ops.h"
+#include "engine/cpu/ops.h"
 
 static int min(int a, int b) { return a < b ? a : b; }
 

@@ -4,7 +4,7 @@
  * it is in. */
 #include <stdio.h>
 
-#include "engine/device_internal.h"
+#include "engine/cuda/device_internal.h"
 #include "io/error.h"
 
 /* What a row works with. */

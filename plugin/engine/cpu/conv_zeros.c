@@ -2,7 +2,7 @@
  * window holds zeros alone gets what rounding leaves of its neighbours: 1e-9 instead of 0. */
 #include <string.h>
 
-#include "engine/conv.h"
+#include "engine/cpu/conv.h"
 
 enum { LANES = 16 };
 

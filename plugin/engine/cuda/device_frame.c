@@ -1,7 +1,7 @@
 /* Devices, the lanes that runs take turns in, and the buffers of a frame with their copies on the host. */
 #include <string.h>
 
-#include "engine/device_internal.h"
+#include "engine/cuda/device_internal.h"
 #include "engine/memory.h"
 #include "io/error.h"
 #include "model/path.h"

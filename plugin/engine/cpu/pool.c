@@ -3,7 +3,7 @@
 #include <omp.h>
 #include <string.h>
 
-#include "engine/ops.h"
+#include "engine/cpu/ops.h"
 #include "io/error.h"
 
 /* Winners are kept as window offsets ky*size + kx. */

@@ -2,7 +2,7 @@
  * applied. sgemm copies its operands first and leaves the activation to another pass. And it writes all rows of a strip
  * at once, of planes that may lie a multiple of 4096 bytes apart: those share the few lines of one set of the cache.
  * Here a few rows are written along the strip, then the next ones. */
-#include "engine/conv.h"
+#include "engine/cpu/conv.h"
 
 enum {
     LANES = 16, COLUMNS = 2 * LANES, ROWS = 8,

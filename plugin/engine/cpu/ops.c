@@ -1,5 +1,5 @@
 /* The table of layer types, and the types that only move values: route, shortcut, upsample, reorg, activation, crop. */
-#include "engine/ops.h"
+#include "engine/cpu/ops.h"
 
 #include <string.h>
 

@@ -10,8 +10,8 @@
 #include <omp.h>
 #include <string.h>
 
-#include "engine/conv.h"
-#include "engine/onednn.h"
+#include "engine/cpu/conv.h"
+#include "engine/cpu/onednn.h"
 #include "io/error.h"
 
 enum { LANES = 16, ALIGN = 64 };
@@ -368,7 +368,7 @@ void cp_onednn_gather(const cp_onednn *o, int n, cp_batch x, cp_batch y, bool ac
     }
 }
 #else /* no offers, and nothing to do with them */
-#include "engine/conv.h"
+#include "engine/cpu/conv.h"
 
 cp_status cp_onednn_offer(const cp_window *window, cp_kernel kernel, cp_onednn **out)
 {

@@ -9,7 +9,7 @@
 #include <omp.h>
 #include <string.h>
 
-#include "engine/conv.h"
+#include "engine/cpu/conv.h"
 #include "io/error.h"
 
 enum { OUTS = 4, LANES = 16, TILE = 2 * LANES }; /* OUTS x TILE sums stay in registers */

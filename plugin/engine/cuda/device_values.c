@@ -3,7 +3,7 @@
 #include <math.h>
 #include <string.h>
 
-#include "engine/device_internal.h"
+#include "engine/cuda/device_internal.h"
 #include "io/error.h"
 
 static size_t outputs_of(const cp_model *model, int layer)

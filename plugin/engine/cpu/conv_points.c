@@ -6,7 +6,7 @@
 #include <omp.h>
 #include <string.h>
 
-#include "engine/conv.h"
+#include "engine/cpu/conv.h"
 #include "engine/points.h"
 #include "io/error.h"
 

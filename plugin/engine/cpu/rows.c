@@ -3,7 +3,7 @@
 #include <cblas.h>
 #include <string.h>
 
-#include "engine/conv.h"
+#include "engine/cpu/conv.h"
 #include "io/error.h"
 
 enum { EVERY = CP_RESPONSE_UNITS + 1, WORTH = 4 }; /* at most a quarter of the channels */

@@ -6,9 +6,9 @@
 #include <cublas_v2.h>
 
 extern "C" {
-#include "engine/device_kernels.h"
+#include "engine/cuda/device_kernels.h"
 }
-#include "engine/device_launch.h"
+#include "engine/cuda/device_launch.h"
 
 enum {
     TOGETHER = 8, /* entries that share a reading */

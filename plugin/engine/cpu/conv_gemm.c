@@ -4,7 +4,7 @@
 #include <omp.h>
 #include <string.h>
 
-#include "engine/conv.h"
+#include "engine/cpu/conv.h"
 
 enum {
     STRIP = 512,           /* output positions of a strip */

@@ -7,7 +7,7 @@
 #include <omp.h>
 #include <string.h>
 
-#include "engine/conv.h"
+#include "engine/cpu/conv.h"
 
 enum { LANES = 16, MOST_TAPS = 49 /* at a time; larger windows take several turns */, BAND = 1 << 12 /* positions */ };
 

@@ -5,7 +5,7 @@
 #include <omp.h>
 #include <string.h>
 
-#include "engine/ops.h"
+#include "engine/cpu/ops.h"
 #include "io/error.h"
 
 typedef struct {

@@ -3,7 +3,7 @@
 #include <math.h>
 #include <string.h>
 
-#include "engine/ops.h"
+#include "engine/cpu/ops.h"
 #include "io/error.h"
 
 /* ---- [shortcut]: the sum of factor[s] * source s, of which each adds its first channels ---- */

@@ -2,8 +2,8 @@
 #ifndef CP_ENGINE_DEVICE_INTERNAL_H
 #define CP_ENGINE_DEVICE_INTERNAL_H
 
-#include "engine/device.h"
-#include "engine/device_kernels.h"
+#include "engine/cuda/device.h"
+#include "engine/cuda/device_kernels.h"
 
 /* A stream with what the libraries need for it: each its own, as results may depend on which of several streams shares
  * a handle's workspace. */

@@ -4,8 +4,8 @@
 #ifndef CP_ENGINE_DEVICE_KERNELS_H
 #define CP_ENGINE_DEVICE_KERNELS_H
 
-#include "engine/conv.h"
-#include "engine/device.h"
+#include "engine/cpu/conv.h"
+#include "engine/cuda/device.h"
 #include "engine/scores.h"
 
 /* ---- device_layers.cu: what layers do besides matrix products. Shapes are those of the CPU rows of the same name. */

@@ -3,7 +3,7 @@
  * d(a b) = b da + a db. */
 #include <string.h>
 
-#include "engine/ops.h"
+#include "engine/cpu/ops.h"
 
 /* a: the layer before; b: the one that `from` names, which has the shape of the output (channels, plane). */
 typedef struct {

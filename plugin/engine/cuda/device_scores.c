@@ -2,7 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "engine/device_internal.h"
+#include "engine/cuda/device_internal.h"
 #include "engine/scores.h"
 #include "io/error.h"
 

@@ -1,7 +1,7 @@
 /* [convolutional] and [deconvolutional]: which product serves which direction. */
 #include <string.h>
 
-#include "engine/conv.h"
+#include "engine/cpu/conv.h"
 #include "engine/points.h"
 #include "io/error.h"
 

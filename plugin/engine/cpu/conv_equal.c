@@ -7,7 +7,7 @@
  * comparisons, hashes only find what to compare. */
 #include <string.h>
 
-#include "engine/conv.h"
+#include "engine/cpu/conv.h"
 
 enum { LANES = 16, CHUNK = 256, OUTSIDE = -1, FILTER = 4 /* bits for a slot of the table */ };
 

@@ -1,7 +1,7 @@
 /* A model's constants on a device: uploaded once, shared by all its frames. */
 #include <string.h>
 
-#include "engine/device_internal.h"
+#include "engine/cuda/device_internal.h"
 #include "io/error.h"
 
 static void free_one(cp_device_model *m)

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "engine/conv.h"
+#include "engine/cpu/conv.h"
 #include "engine/points.h"
 #include "io/error.h"
 

@@ -4,9 +4,9 @@
 #include <cublas_v2.h>
 
 extern "C" {
-#include "engine/device_kernels.h"
+#include "engine/cuda/device_kernels.h"
 }
-#include "engine/device_launch.h"
+#include "engine/cuda/device_launch.h"
 
 __device__ static bool on_path(const uint64_t *words, size_t i) { return words[i / 64] >> (i % 64) & 1; }
 
