@@ -41,7 +41,7 @@ PIP = $(shell python3 -m pip --version >/dev/null 2>&1 || echo pip)
 TREE = $(BUILD)/darknet-src
 CMAKE = $(BUILD)/cmake
 LIBRARY = $(CMAKE)/libcritpath.a
-PLUGIN = $(wildcard plugin/*.h plugin/*/*.[ch] plugin/*/*.cu cmake/*) CMakeLists.txt
+PLUGIN = $(wildcard plugin/*.h plugin/*/*.[ch] plugin/*/*/*.[ch] plugin/*/*/*.cu cmake/*) CMakeLists.txt
 OPTIONS = DARKNET=$(DARKNET) GPU=$(GPU) CUDNN=$(CUDNN) EMULATE=$(EMULATE) SANITIZE=$(SANITIZE)$(if $(DEBUG), DEBUG=$(DEBUG))$(if $(ONEDNN), ONEDNN=$(ONEDNN))$(if $(ARCH), ARCH="$(ARCH)")
 
 # -w: Darknet's warnings are not ours to read.

@@ -1,6 +1,6 @@
-# Compiles plugin/engine/*.cu with NVCC into CUDA_OBJECTS. A plain command: nothing has to be run or linked to try the
+# Compiles plugin/engine/cuda/*.cu with NVCC into CUDA_OBJECTS. A plain command: nothing has to be run or linked to try the
 # compiler.
-file(GLOB CUDA_SOURCES CONFIGURE_DEPENDS plugin/engine/*.cu)
+file(GLOB CUDA_SOURCES CONFIGURE_DEPENDS plugin/engine/cuda/*.cu)
 if(ARCH)
   separate_arguments(CUDA_ARCH UNIX_COMMAND "${ARCH}")
 else()
@@ -21,7 +21,7 @@ endforeach()
 if(WERROR)
   list(APPEND flags -Werror all-warnings -Xcompiler -Werror)
 endif()
-file(GLOB headers CONFIGURE_DEPENDS plugin/engine/*.h plugin/model/model.h plugin/critpath.h)
+file(GLOB headers CONFIGURE_DEPENDS plugin/engine/*.h plugin/engine/cuda/*.h plugin/model/model.h plugin/critpath.h)
 foreach(source ${CUDA_SOURCES})
   get_filename_component(name ${source} NAME)
   add_custom_command(OUTPUT ${name}.o COMMAND ${NVCC} ${flags} -c ${source} -o ${name}.o DEPENDS ${source} ${headers}

@@ -378,6 +378,30 @@ typedef struct {
 cp_status cp_score_intgrad(cp_frame *frame, int image, const cp_response *response, const cp_intgrad_options *options,
                            float *score, cp_intgrad_layer *layers);
 
+enum { CP_EAPIG_STEPS = 5, CP_EAPIG_MOST = 1000000 };
+
+typedef struct {
+    cp_run_options run;          /* memory does not matter */
+    int steps;                   /* inputs between the baseline and the image, at the midpoints; 0 = CP_EAPIG_STEPS */
+    const float *baseline_input; /* x0, (C,H,W); NULL: all 0 */
+} cp_eapig_options;
+
+/* EAP-IG by neuron (docs/methods.md 1.7; Hanna et al. 2024, arXiv 2403.17806): score[N], c_j = |(a_j(x) - a_j(x0)) * mean of
+ * g_j|, the gradients taken at inputs x0 + alpha (x - x0); 0 for the response's own units. steps + 1 forward and steps backward
+ * runs in all, for all layers at once. Where a layer's activations are linear between x0 and x its signed scores sum to
+ * Phi(x) - Phi(x0) in the limit of many steps. `frame` holds an unrestricted forward run of x. CP_EINPUT: steps. */
+cp_status cp_score_eapig(cp_frame *frame, int image, const cp_response *response, const cp_eapig_options *options,
+                         float *score);
+
+/* What neurons hold in other images, as a baseline: values[N] become the activations of image `image` (seen 0), or from the
+ * mean of `seen` images that of one more. */
+void cp_baseline_take(const cp_frame *frame, int image, size_t seen, float *values);
+/* NeuronMCT (gamma NAN) or LRP-gamma against a baseline (docs/methods.md 1.8): score[N], c_j = |(a_j - b_j) * g_j|, or rho_j in
+ * the place of g_j. Of a neuron that holds what the baseline holds nothing is left; leaky and mish units have no natural
+ * zero. 0 for the response's own units. CP_EINPUT: as cp_score_lrp. */
+cp_status cp_score_contrast(cp_frame *frame, int image, const cp_response *response, double gamma, const float *baseline,
+                            bool signed_scores, float *score);
+
 /* Ablation (docs/methods.md 1.3): drop[k] = |Phi(x) - Phi(x; a_j := 0)|, recomputed, for j = neurons[k], ascending, `n`
  * of them; neurons = NULL: all N, and drop is a score[N]. 0 for the response's own units. `frame` holds an unrestricted
  * forward run. CP_EINPUT when the neurons are not ascending or not the network's. */

@@ -154,10 +154,11 @@ static void place(signs_plate *p, signs_random *random)
     for (int i = 0; i < 4; i++) {
         double u = i % 2 ? 1.15 : -1.15, v = i / 2 ? 1.15 : -1.15, w = m[6] * u + m[7] * v + m[8];
         double x = (m[0] * u + m[1] * v + m[2]) / w, y = (m[3] * u + m[4] * v + m[5]) / w;
-        p->corner[0] = fmin(p->corner[0], x);
-        p->corner[1] = fmin(p->corner[1], y);
-        p->corner[2] = fmax(p->corner[2], x);
-        p->corner[3] = fmax(p->corner[3], y);
+        /* Not fmin and fmax: GCC 12 for arm64 fails to compile those here. */
+        p->corner[0] = x < p->corner[0] ? x : p->corner[0];
+        p->corner[1] = y < p->corner[1] ? y : p->corner[1];
+        p->corner[2] = x > p->corner[2] ? x : p->corner[2];
+        p->corner[3] = y > p->corner[3] ? y : p->corner[3];
     }
 }
 

@@ -58,7 +58,7 @@ void cp_valid_list_free(cp_valid_list *v)
 
 /* ---- the measure ---- */
 
-static cp_status read_picture(const cp_model *model, const char *path, float *input)
+cp_status cp_valid_picture_read(const cp_model *model, const char *path, float *input)
 {
     cp_picture photo, square = {0};
     cp_placement placement;
@@ -111,7 +111,7 @@ cp_status cp_valid_list_measure(const cp_valid_list *v, const cp_model *model, c
     for (size_t first = 0; !status && first < v->n; first += (size_t)batch) {
         size_t n = v->n - first < (size_t)batch ? v->n - first : (size_t)batch;
         for (size_t i = 0; !status && i < n; i++)
-            status = read_picture(model, v->pictures[first + i], input + i * c * h * w);
+            status = cp_valid_picture_read(model, v->pictures[first + i], input + i * c * h * w);
         if (!status) status = cp_frame_forward(frame, input, (int)n, NULL);
         for (size_t i = 0; !status && i < n; i++) {
             const float *found = cp_frame_output(frame, logits, (int)i);

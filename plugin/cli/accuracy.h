@@ -30,4 +30,7 @@ typedef struct {
 cp_status cp_valid_list_measure(const cp_valid_list *valid, const cp_model *model, const char *what, bool quiet,
                                 cp_right *right);
 
+/* One picture so: input (C,H,W) of the model. */
+cp_status cp_valid_picture_read(const cp_model *model, const char *path, float *input);
+
 #endif

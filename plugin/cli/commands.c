@@ -5,7 +5,7 @@
 
 #define IMAGES "[data|names] <cfg> <weights> [image ...]"
 #define RESPONSE "class box target unit thresh nms letterbox names "
-#define DRAWN "seed steps tol permutations exact iterations protect preset init rounds rate momentum gamma clamp "
+#define DRAWN "baseline seed steps tol permutations exact iterations protect preset init rounds rate momentum gamma clamp "
 #define SCORING "granularity " DRAWN
 #define SELECTION "method sparsity mass floor rank " SCORING
 
@@ -33,7 +33,7 @@ static const cp_option_change grad_changes[] = {
     {.option = "method", .value = "METHOD", .meaning = "how neurons are scored, or which map; listed below"},
     {.option = "layer", .methods = "gradcam layercam odam eigencam"},
     {.option = "mass",
-     .methods = "mct intgrad lrp ablation shapley contribution contribution-all contribution-coarse "
+     .methods = "mct intgrad lrp eapig ablation shapley contribution contribution-all contribution-coarse "
                 "contribution-restricted pathway pathway-zeroed"},
     {0}};
 static const cp_option_change compare_changes[] = {
@@ -52,6 +52,15 @@ static const cp_option_change eval_changes[] = {
      .otherwise = "0"},
     {.option = "out", .meaning = "PREFIX.jsonl (a line per image), PREFIX.csv and PREFIX.png (curves)",
      .otherwise = "eval.critpath"},
+    {0}};
+static const cp_option_change roar_changes[] = {
+    {.option = "methods", .meaning = "maps to compare, each NAME[@SPARSITY][~BLUR]; rows that never look at the picture are added",
+     .otherwise = CP_DEFAULT_MAPS},
+    {.option = "mass", .meaning = "of paths without @SPARSITY: share of the sum of all scores that the path holds"},
+    {.option = "blur", .meaning = "sigma of a Gaussian that smooths every map without ~BLUR, as a share of the picture's longer side",
+     .otherwise = "0"},
+    {.option = "resume", .meaning = "go on with what FOLDER holds already"},
+    {.option = "out", .value = "FOLDER", .meaning = "the folder of all results, which is made", .otherwise = "roar"},
     {0}};
 static const cp_option_change faithful_changes[] = {
     {.option = "sparsity", .value = "S[,S...]", .meaning = "the sizes measured: shares of neurons off the path",
@@ -129,6 +138,14 @@ const cp_command cp_commands[] = {
      "Boxes are true ones where Darknet's label file lies (images/ -> labels/), else the predicted ones. Each image is a line of "
      "PREFIX.jsonl; a run that was stopped goes on with -resume.",
      SIGNS "-methods contribution,pathway@.99,gradient,gradcam -points 10 -out maps", cp_run_eval, .changes = eval_changes},
+    {"roar", "<data> <cfg> <weights>",
+     "Which map finds what a network learns from: remove what it ranks highest, train anew, measure what is left.",
+     "methods fractions repeats kar road layer mass blur resume seed out",
+     "train= and valid= of the .data file are the pictures, which are cut to the network's input. Networks are trained from scratch "
+     "by `darknet classifier train` with the same cfg and a fixed seed. Hours: each training is a line of FOLDER/roar.jsonl, and a "
+     "run that was stopped goes on with -resume. Writes FOLDER/roar.csv, FOLDER/roar.png and FOLDER/maps, the maps as floats.",
+     "cfg/cifar10.data cfg/resnet8-cifar.cfg weights/resnet8-cifar.weights -methods contribution,gradient -resume -out roar",
+     cp_run_roar, .changes = roar_changes},
     {"faithful", IMAGES, "How far the path alone carries the answer, over path size, against random paths.",
      "method sparsity rank offpath eps checks draws " DRAWN RESPONSE "no-picture out",
      "Runs the zeroed network with the path kept and with it removed; its max-pools look at the path alone, or "

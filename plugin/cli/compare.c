@@ -4,6 +4,7 @@
 #include "cli/pathway.h"
 #include "io/atomic.h"
 #include "io/error.h"
+#include "io/file.h"
 #include "io/json.h"
 #include "path/path_file.h"
 
@@ -30,12 +31,6 @@ typedef struct {
 } job;
 
 /* ---------------------------------------------------------------- what is compared */
-
-static bool is_path_file(const char *name)
-{
-    size_t n = strlen(name);
-    return n > 4 && !strcasecmp(name + n - 4, ".npz");
-}
 
 static cp_status claim_name(job *j, const char *name, size_t length)
 {
@@ -97,12 +92,12 @@ static cp_status read_selectors(job *j)
     int files = 0, images = 0;
     cp_status status = CP_OK;
     for (int i = 0; i < s->n_images; i++)
-        files += is_path_file(s->images[i]);
+        files += cp_ends_with(s->images[i], ".npz");
     if (methods || !files)
         status = read_methods(j, methods ? methods : CP_DEFAULT_METHODS);
     bool any_method = j->n > 0;
     for (int i = 0; i < s->n_images && !status; i++) {
-        if (is_path_file(s->images[i]))
+        if (cp_ends_with(s->images[i], ".npz"))
             status = read_file(j, s->images[i]);
         else
             s->images[images++] = s->images[i];

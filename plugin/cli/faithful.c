@@ -392,17 +392,6 @@ static cp_status write_files(report *r)
 
 static void show_progress(void *progress, double fraction) { cp_progress_update(progress, fraction); }
 
-/* Darknet decodes boxes as if the photo were letterboxed; a stretched one is decoded relative to the input itself. */
-static cp_placement placement_of(const report *r)
-{
-    cp_placement placement = r->item->placement;
-    if (!r->session->options->letterbox) {
-        placement.photo_w = r->session->w;
-        placement.photo_h = r->session->h;
-    }
-    return placement;
-}
-
 static cp_status measure(report *r, cp_scores *scores)
 {
     const cp_options *o = r->session->options;
@@ -413,7 +402,8 @@ static cp_status measure(report *r, cp_scores *scores)
             shares[n++] = 1 - o->sparsity.value[i];
     const cp_offpath offpath = {.kind = o->offpath == CP_OFFPATH_KEPT     ? CP_KEPT
                                         : o->offpath == CP_OFFPATH_ZEROED ? CP_ZEROED
-                                                                          : CP_FULL};
+                                                                          : CP_FULL,
+                                .values = r->session->baseline};
     if (o->offpath == CP_OFFPATH_FROZEN)
         return cp_fail(CP_EINPUT, "faithful: in the frozen network nothing changes at the image; -offpath takes zeroed or kept");
     cp_progress *progress = cp_progress_start("faithful", 1, o->quiet || r->session->list);
@@ -421,7 +411,7 @@ static cp_status measure(report *r, cp_scores *scores)
     cp_faithful_options curves = {.run = run, .shares = o->sparsity.n ? shares : NULL, .n_shares = n,
                                   .draws = o->draws ? o->draws : -1, .seed = (uint64_t)o->seed,
                                   .offpath = offpath, .detection = r->subject->detection,
-                                  .placement = placement_of(r), .thresh = o->thresh};
+                                  .placement = r->item->placement, .thresh = o->thresh};
     cp_sparsest_options sparsest = {.run = run, .offpath = offpath, .loss = o->eps, .checks = o->checks};
     const cp_response *response = &r->subject->response;
     double began = cp_seconds();

@@ -1,5 +1,6 @@
 /* `gates`: distillation guided routing by Darknet's own training, for one image or a list of them. */
 #include "cli/commands.h"
+#include "cli/recompute.h"
 #include "cli/results.h"
 #include "cli/summary.h"
 #include "io/error.h"

@@ -1,6 +1,7 @@
 /* `insert` and `strip`: [pathmask] sections into a cfg and out of it. */
 #include "cli/commands.h"
-#include "cli/session.h"
+#include "cli/output_path.h"
+#include "cli/walk.h"
 #include "io/atomic.h"
 #include "io/error.h"
 #include "io/json.h"

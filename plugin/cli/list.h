@@ -2,7 +2,9 @@
 #ifndef CP_CLI_LIST_H
 #define CP_CLI_LIST_H
 
-#include "cli/session.h"
+#include "cli/walk.h"
+
+typedef struct cp_list cp_list;
 
 /* The images of the command line, or one path per line on stdin. A thread reads and prepares the next ones while
  * `visit` runs; `together`: visits of several images run at once, each with a session of its own, where -threads and -mem allow

@@ -1,5 +1,6 @@
 /* The methods of -method: each turns the options and the image in the frame into scores. */
 #include "cli/pathway.h"
+#include "cli/recompute.h"
 #include "io/error.h"
 #include "io/progress.h"
 
@@ -17,6 +18,8 @@ static cp_progress *start_progress(const cp_session *s, const char *what)
 static cp_status score_mct(cp_session *s, const cp_response *response, float *score, cp_scoring *scoring)
 {
     (void)scoring;
+    if (s->baseline)
+        return cp_score_contrast(s->frame, 0, response, NAN, s->baseline, true, score);
     return cp_score_mct(s->frame, 0, response, true, score);
 }
 
@@ -24,6 +27,8 @@ static cp_status score_lrp(cp_session *s, const cp_response *response, float *sc
 {
     double gamma = s->options->gamma >= 0 ? s->options->gamma : CP_DEFAULT_GAMMA;
     (void)scoring;
+    if (s->baseline)
+        return cp_score_contrast(s->frame, 0, response, gamma, s->baseline, true, score);
     return cp_score_lrp(s->frame, 0, response, gamma, true, score, NULL);
 }
 
@@ -136,53 +141,28 @@ static cp_status score_active(cp_session *s, const cp_response *response, float 
     return CP_OK;
 }
 
-static cp_status score_activation(cp_session *s, const cp_response *response, float *score, cp_scoring *scoring)
-{
-    int n;
-    const cp_neuron_layer *layers = cp_model_neuron_layers(s->model, &n);
-    (void)scoring;
-    for (int l = 0; l < n; l++) {
-        const float *a = cp_frame_output(s->frame, layers[l].layer, 0);
-        for (size_t i = 0; i < layers[l].count; i++)
-            score[layers[l].offset + i] = fabsf(a[i]);
-    }
-    for (int u = 0; u < response->n; u++) { /* it is explained and does not explain */
-        int position = cp_model_neuron_position(s->model, cp_model_layer(s->model, response->unit[u].layer)->value);
-        if (position >= 0)
-            score[layers[position].offset + response->unit[u].index] = 0;
-    }
-    return CP_OK;
-}
-
 /* ---------------------------------------------------------------- table */
 
-bool cp_by_channel(const cp_options *options)
-{
-    if (options->granularity >= 0)
-        return options->granularity == CP_CHANNEL;
-    return options->preset == CP_DGR_WANG;
-}
+/* The rows' functions of plugin/score that need nothing but the frame. */
+#define CP_METHOD(NAME, RUN, LEAVE, CONTRIBUTES, MEANING)
+#define CP_METHOD_OF_FRAME(NAME, FUNCTION, CONTRIBUTES, MEANING) \
+    cp_status FUNCTION(cp_frame *frame, int image, const cp_response *response, float *score);
+#include "cli/method_rows.h"
 
-/* A new method is a row here and one in option_table.c. */
 static const cp_method methods[] = {
-    {"mct", score_mct, cp_scores_mct, true},
-    {"intgrad", cp_method_intgrad, NULL, true},
-    {"lrp", score_lrp, NULL, true},
-    {"ablation", cp_method_ablation, NULL, true},
-    {"shapley", cp_method_shapley, NULL, true},
-    {"greedy", score_greedy, NULL, false},
-    {"dgr", score_dgr, NULL, false},
-    {"dgr-random", score_dgr_random, NULL, false},
-    {"random", score_random, NULL, false},
-    {"activation", score_activation, NULL, false},
-    {"active", score_active, NULL, false},
+#define CP_METHOD(NAME, RUN, LEAVE, CONTRIBUTES, MEANING) \
+    {.name = NAME, .score = RUN, .leave = LEAVE, .contributes = CONTRIBUTES},
+#define CP_METHOD_OF_FRAME(NAME, FUNCTION, CONTRIBUTES, MEANING) \
+    {.name = NAME, .of_frame = FUNCTION, .contributes = CONTRIBUTES},
+#include "cli/method_rows.h"
 };
 
 static cp_status run_method(cp_session *s, const cp_method *method, const cp_response *response, float *score,
                             cp_scoring *scoring)
 {
     *scoring = (cp_scoring){.with_mct = NAN, .with_intgrad = NAN};
-    cp_status status = method->score(s, response, score, scoring);
+    cp_status status = method->of_frame ? method->of_frame(s->frame, 0, response, score)
+                                        : method->score(s, response, score, scoring);
     if (!status && s->options->rank == CP_RANK_LAYER)
         cp_score_by_layer(s->model, score);
     return status;
@@ -208,7 +188,7 @@ cp_status cp_method_scores(cp_session *s, const cp_method *method, const cp_resp
 {
     *scores = NULL;
     *scoring = (cp_scoring){.with_mct = NAN, .with_intgrad = NAN};
-    if (method->leave && s->options->rank == CP_RANK_NETWORK)
+    if (method->leave && s->options->rank == CP_RANK_NETWORK && !s->baseline)
         return method->leave(s->frame, 0, response, gradient, scores);
     float *score = cp_alloc(cp_model_neuron_count(s->model), sizeof *score, "scores");
     if (!score)

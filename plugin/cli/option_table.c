@@ -1,5 +1,5 @@
 /* Every option of every command. A new option is a row here, a field in cp_options and a word in its commands' rows; a
- * new method is a row below and one in cli/methods.c. */
+ * new method is a row of cli/method_rows.h. */
 #include "cli/options.h"
 #include "eval/attribution.h"
 
@@ -29,18 +29,10 @@ const char *const cp_group_titles[CP_OPTION_GROUPS] = {
     [CP_GROUP_RUN] = "the run",
 };
 
+#define CP_METHOD(NAME, RUN, LEAVE, CONTRIBUTES, MEANING) {NAME, MEANING},
+#define CP_METHOD_OF_FRAME(NAME, FUNCTION, CONTRIBUTES, MEANING) {NAME, MEANING},
 const cp_method_text cp_method_texts[] = {
-    {"mct", "NeuronMCT: the size of activation times gradient; one forward and one backward pass"},
-    {"intgrad", "NeuronIntGrad: gradients integrated from an inactive layer to the activations, layer by layer"},
-    {"lrp", "LRP-gamma: relevance that favours what speaks for the response; few of its neurons carry the answer together"},
-    {"ablation", "how much the response drops when a neuron alone is set to zero; a forward pass for each"},
-    {"shapley", "Shapley values of a layer's neurons, from drawn orders; exact in small layers"},
-    {"greedy", "pathway greedy: takes out what the response misses least, until -sparsity is reached"},
-    {"dgr", "distillation guided routing: gates that keep the softmax while their sum falls"},
-    {"dgr-random", "dgr whose gates start at random"},
-    {"random", "neurons in random order, to compare with"},
-    {"activation", "the size of the activation alone, to compare with"},
-    {"active", "all neurons that are not zero, whatever the sparsity"},
+#include "cli/method_rows.h"
     {"gradient", "no path: the plain gradient of the whole network, all channels"},
     {0},
 };
@@ -109,7 +101,7 @@ const cp_option cp_option_table[] = {
                         CP_TEXT(CP_DEFAULT_SPARSITY) "; and the sparsest path that is not cut where that one is"),
     REAL("mass", CP_GROUP_PATH, mass, "M", 1e-9, 1,
          "of -sparsity auto: share of the sum of all scores that the path holds", .initial = CP_TEXT(CP_MASS),
-         .methods = "mct intgrad lrp ablation shapley"),
+         .methods = "mct intgrad lrp eapig ablation shapley"),
     REAL("floor", CP_GROUP_PATH, floor, "F", 0, 1,
          "keep at least this share of every layer that the response depends on", .initial = "0"),
     CHOICE("granularity", CP_GROUP_PATH, granularity, granularities,
@@ -121,6 +113,10 @@ const cp_option cp_option_table[] = {
            "what neurons off the path hold: their value in the original run, or zero; kept: zero, and max-pools look at "
            "the path alone",
            .initial = "frozen"),
+    TEXT("baseline", CP_GROUP_PATH, baseline, "zero|mean=LIST|image=FILE",
+         "what neurons are compared with, and hold off the path where they do not hold zero: their mean over a list of "
+         "pictures, or what they are in one",
+         .initial = "zero", .methods = "mct lrp eapig"),
     CHOICE("rank", CP_GROUP_PATH, rank, ranks,
            "how neurons compete for the path; layer: by their share of their layer's scores, so that none is starved",
            .initial = "network"),
@@ -156,6 +152,12 @@ const cp_option cp_option_table[] = {
     INT("layer", CP_GROUP_COMMAND, layer, "L", -1, 100000, "the layer that class activation maps read; -1: the last with more "
         "than one position that leads to the response", .initial = "-1"),
     FLAG("resume", CP_GROUP_COMMAND, resume, "go on with the lines that PREFIX.jsonl has already"),
+    NUMBER("fractions", CP_GROUP_COMMAND, fractions, CP_OPTION_LIST, "F[,F...]", 0, 1,
+           "shares of the pixels that are removed, ascending", .initial = ".1,.3,.5,.7,.9"),
+    INT("repeats", CP_GROUP_COMMAND, repeats, "N", 1, 100, "trainings of each kind, from other seeds", .initial = "3"),
+    FLAG("kar", CP_GROUP_COMMAND, kar, "as many trainings again, without the lowest pixels: keep and retrain"),
+    INT("road", CP_GROUP_COMMAND, road, "N", 0, 1000000, "test pictures of ROAD, the proxy without training; 0: leave it out",
+        .initial = "200"),
     REAL("eps", CP_GROUP_COMMAND, eps, "E", 0, 1,
          "sparsest path: probability at least (1-E) times the original's; 1: the arg-max alone", .initial = ".5"),
     INT("checks", CP_GROUP_COMMAND, checks, "N", 0, 4096, "sparsest path: smaller sizes tried after the bisection",
@@ -175,9 +177,9 @@ const cp_option cp_option_table[] = {
          "share of the images whose class must stay for gates to qualify", .initial = "1"),
 
     TEXT("steps", CP_GROUP_METHOD, steps, "auto|N",
-         "N midpoints in every layer, as in the paper; auto: refined in each layer until its sum is right and its "
-         "order has settled",
-         .initial = "auto", .methods = "intgrad"),
+         "intgrad: N midpoints in every layer, as in the paper; auto: refined in each layer until its sum is right and its "
+         "order has settled. eapig: N inputs; auto: 5",
+         .initial = "auto", .methods = "intgrad eapig"),
     REAL("tol", CP_GROUP_METHOD, tolerance, "T", 1e-6, 1,
          "error of a layer's sum that -steps auto allows, relative to the response", .initial = ".01",
          .methods = "intgrad"),

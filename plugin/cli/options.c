@@ -308,3 +308,10 @@ cp_status cp_options_parse(const cp_command *command, const cp_command *commands
     options->n_arguments = argc + 1 - optind;
     return options->help ? CP_OK : check_methods(command, given, options);
 }
+
+bool cp_by_channel(const cp_options *options)
+{
+    if (options->granularity >= 0)
+        return options->granularity == CP_CHANNEL;
+    return options->preset == CP_DGR_WANG;
+}

@@ -29,6 +29,8 @@ enum { CP_MAP_CONTRIBUTION, CP_MAP_GRADIENT };
 enum { CP_MODE_FROZEN, CP_MODE_ZERO, CP_MODE_GATE };
 enum { CP_INIT_ONE, CP_INIT_RANDOM };
 enum { CP_REMOVED_ZERO, CP_REMOVED_MEAN };
+enum { CP_ORDER_TOP_DOWN, CP_ORDER_BOTTOM_UP, CP_ORDER_INDEPENDENT };
+enum { CP_INITIALISER_NORMAL, CP_INITIALISER_DARKNET };
 enum { CP_KEYS_STRICT, CP_KEYS_LENIENT };
 enum { CP_PICTURE_SHEET, CP_PICTURE_HEAT, CP_PICTURE_ZOOM, CP_PICTURE_SIGNED, CP_PICTURE_NONE };
 
@@ -43,7 +45,7 @@ typedef struct {
 typedef struct {
     const char *method, *class_name, *box, *unit, *names, *out, *score, *path, *steps, *methods, *off, *data, *list,
         *valid;
-    const char *gpus;
+    const char *gpus, *baseline;
     int target, offpath, rank, map, init, preset, norms, mode, removed, keys, host;
     /* offpath -1: of `faithful`, what the frame can */
     int granularity; /* -1: the preset's */
@@ -60,6 +62,11 @@ typedef struct {
     const char *metrics; /* NULL: those that are measured unasked */
     int points, layer; /* of curves; a CAM's layer, -1: chosen */
     bool resume;
+    cp_number_list fractions; /* of `roar`: shares of the pixels removed */
+    int repeats, road;
+    bool kar;
+    int order, initialiser, stages, noisy; /* of `sanity` */
+    bool hog;
     int images; /* 0: all (with -data CP_DATA_PICTURES) */
     int random; /* a seed; 0: not given */
     size_t mem; /* bytes; 0: no cap */
@@ -112,7 +119,7 @@ typedef struct {
     bool plain;          /* -method also takes "gradient" and the maps of eval/attribution.h */
 } cp_command;
 
-/* A way to score neurons that -method names, for help: cli/methods.c runs them. */
+/* A way to score neurons that -method names, for help: cli/method_rows.h lists them, cli/methods.c runs them. */
 typedef struct {
     const char *name, *meaning;
 } cp_method_text;
@@ -126,6 +133,8 @@ extern const cp_method_text cp_method_texts[];
 
 /* The row of a name, or NULL. */
 const cp_option *cp_option_find(const char *name);
+/* Whether whole channels are meant: -granularity channel, or the default of -preset wang. */
+bool cp_by_channel(const cp_options *options);
 /* Whether the word is in a space-separated list. */
 bool cp_has_word(const char *list, const char *word);
 bool cp_command_takes(const cp_command *command, const char *option);

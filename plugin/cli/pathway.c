@@ -234,7 +234,8 @@ cp_status cp_pathways_map(cp_session *s, const cp_item *item, const cp_subject *
     size_t volume = s->c * s->h * s->w;
     const cp_response *response = &subject->response;
     bool zeroed = s->options->offpath != CP_OFFPATH_FROZEN;
-    const cp_offpath offpath = {.kind = s->options->offpath == CP_OFFPATH_KEPT ? CP_KEPT : CP_ZEROED};
+    const cp_offpath offpath = {.kind = s->options->offpath == CP_OFFPATH_KEPT ? CP_KEPT : CP_ZEROED,
+                                .values = s->baseline};
     const cp_path *paths[CP_MAX_SPARSITIES];
     double values[CP_MAX_SPARSITIES];
     char reason[300];

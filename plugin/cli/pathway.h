@@ -11,13 +11,12 @@ typedef struct {
     const char *name;
     /* score[N] for image 0 of the session's frame; `scoring` comes empty */
     cp_status (*score)(cp_session *session, const cp_response *response, float *score, cp_scoring *scoring);
+    /* Or, of a method that needs no options: score[N] of an image of a frame, by the response's gradient or activations. */
+    cp_status (*of_frame)(cp_frame *frame, int image, const cp_response *response, float *score);
     /* The same, left where they are computed, and the plain gradient (C,H,W) unless that is NULL. Without it: an array. */
     cp_status (*leave)(cp_frame *frame, int image, const cp_response *response, float *gradient, cp_scores **scores);
     bool contributes; /* scores are contributions to the response, with their signs; the others only order the neurons */
 } cp_method;
-
-/* -granularity channel, or the default of -preset wang. */
-bool cp_by_channel(const cp_options *options);
 
 /* -preset, and what the user changed of it; gates start at random when `random` or -init say so. */
 cp_dgr_options cp_dgr_read_options(const cp_options *options, bool random);

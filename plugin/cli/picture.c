@@ -1,8 +1,9 @@
 /* `picture`: the picture of a map again, from the array, the photo and what `explain` wrote beside them. */
 #include "cli/commands.h"
 #include "cli/drawing.h"
-#include "cli/session.h"
+#include "cli/output_path.h"
 #include "io/error.h"
+#include "io/file.h"
 #include "io/json.h"
 #include "io/npy.h"
 #include "io/progress.h"
@@ -29,12 +30,6 @@ static void note(const cp_options *o, const char *text)
 {
     if (!o->quiet)
         fprintf(cp_stderr(), "critpath: %s\n", text);
-}
-
-static bool ends_with(const char *text, const char *end)
-{
-    size_t n = strlen(text), m = strlen(end);
-    return n > m && !strcmp(text + n - m, end);
 }
 
 /* (H,W) and the first of (2,H,W) are heat; any other number of channels is a gradient. */
@@ -64,7 +59,7 @@ static cp_status read_array(struct job *j)
 static bool find_json(struct job *j)
 {
     const char *slash = strrchr(j->array, '/'), *name = slash ? slash + 1 : j->array;
-    size_t length = strlen(j->array) - (ends_with(j->array, ".heat.npy") ? 9 : ends_with(j->array, ".npy") ? 4 : 0);
+    size_t length = strlen(j->array) - (cp_ends_with(j->array, ".heat.npy") ? 9 : cp_ends_with(j->array, ".npy") ? 4 : 0);
     while (length > (size_t)(name - j->array)) {
         snprintf(j->json_path, MAX_PATH, "%.*s.json", (int)length, j->array);
         if (!access(j->json_path, R_OK))
@@ -145,7 +140,7 @@ static cp_status read_drawn(struct job *j)
 static cp_status choose_out(struct job *j)
 {
     const char *out = j->options->out ? j->options->out : j->array, *end = j->options->out ? ".png" : ".npy";
-    size_t length = strlen(out) - (ends_with(out, end) ? strlen(end) : 0);
+    size_t length = strlen(out) - (cp_ends_with(out, end) ? strlen(end) : 0);
     if (snprintf(j->out, MAX_PATH, "%.*s.png", (int)length, out) >= MAX_PATH)
         return cp_fail(CP_EINPUT, "-out: the path of the picture is longer than %d bytes", MAX_PATH - 1);
     if (cp_same_file(j->out, j->photo_path) || cp_same_file(j->out, j->array))

@@ -2,7 +2,8 @@
 #ifndef CP_CLI_PREDICT_H
 #define CP_CLI_PREDICT_H
 
-#include "cli/session.h"
+#include "cli/output_path.h"
+#include "cli/walk.h"
 
 #include <jansson.h>
 

@@ -4,6 +4,7 @@
 #include "cli/pathway.h"
 #include "io/atomic.h"
 #include "io/error.h"
+#include "io/file.h"
 #include "io/json.h"
 #include "train/choose.h"
 #include "train/prune.h"
@@ -34,12 +35,6 @@ typedef struct {
 /* ---------------------------------------------------------------- arguments */
 
 static bool absorbs_means(const cp_options *o) { return o->removed == CP_REMOVED_MEAN; }
-
-static bool is_npz(const char *name)
-{
-    size_t n = strlen(name);
-    return n > 4 && !strcasecmp(name + n - 4, ".npz");
-}
 
 static bool same_file(const char *a, const char *b)
 {
@@ -92,7 +87,7 @@ static cp_status take_files(job *j)
     if (!j->files)
         return CP_ERESOURCE;
     for (int i = 0; i < s->n_images; i++) {
-        if (is_npz(s->images[i]))
+        if (cp_ends_with(s->images[i], ".npz"))
             j->files[j->n_files++] = s->images[i];
         else
             s->images[images++] = s->images[i];

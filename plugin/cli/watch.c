@@ -9,9 +9,10 @@
 
 #include "cli/commands.h"
 #include "cli/curves.h"
-#include "cli/session.h"
+#include "cli/output_path.h"
 #include "io/atomic.h"
 #include "io/error.h"
+#include "io/file.h"
 #include "io/progress.h"
 #include "model/weights.h"
 
@@ -34,12 +35,6 @@ typedef struct {
 } job;
 
 /* ---------------------------------------------------------------- checkpoints */
-
-static bool ends_with(const char *text, const char *ending)
-{
-    size_t n = strlen(text), m = strlen(ending);
-    return n > m && !strcmp(text + n - m, ending);
-}
 
 /* Darknet names checkpoints after the cfg: net_100.weights, net.backup, net_final.weights. */
 static bool is_named_after(const char *name, const char *cfg)
@@ -85,7 +80,7 @@ static cp_status find_checkpoints(job *j, const char *cfg)
     for (int turn = 0; turn < 2 && !status; turn++, rewinddir(folder))
         for (struct dirent *entry; !status && (entry = readdir(folder));) {
             const char *name = entry->d_name;
-            if (*name == '.' || (!ends_with(name, ".weights") && !ends_with(name, ".backup")))
+            if (*name == '.' || (!cp_ends_with(name, ".weights") && !cp_ends_with(name, ".backup")))
                 continue;
             if (turn == 0)
                 all++, named += is_named_after(name, cfg);

@@ -1,7 +1,7 @@
 /* The backward pass: data gradients of one or several entries, masked at the neuron layers. */
 #include <string.h>
 
-#include "engine/device.h"
+#include "engine/cuda/device.h"
 #include "engine/points.h"
 #include "engine/relevance.h"
 #include "io/error.h"

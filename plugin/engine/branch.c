@@ -2,7 +2,7 @@
 
 #include <string.h>
 
-#include "engine/device.h"
+#include "engine/cuda/device.h"
 
 static void put(cp_frame *branch, int entry, size_t first, size_t count, cp_origin from)
 {

@@ -1,5 +1,5 @@
 /* The engine part of a model: one prepared op per layer, made at first use. Threads and BLAS. */
-#include "engine/device.h"
+#include "engine/cuda/device.h"
 
 #include <cblas.h>
 #include <omp.h>
@@ -8,7 +8,7 @@
 #include <malloc.h>
 #endif
 
-#include "engine/conv.h"
+#include "engine/cpu/conv.h"
 #include "io/error.h"
 
 static int thread_count;

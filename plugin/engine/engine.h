@@ -142,7 +142,7 @@ struct cp_frame {
     size_t arena_floats;
     cp_scratch scratch;
     struct cp_relevance *relevance; /* of the last run under a rule; NULL until then */
-    cp_device_frame *device; /* NULL: the CPU. Otherwise the buffers above are in a GPU's memory: engine/device.h */
+    cp_device_frame *device; /* NULL: the CPU. Otherwise the buffers above are in a GPU's memory: engine/cuda/device.h */
 };
 
 /* What the derivative of a layer's activation is taken from, one image: its pre-activations or its output. */
@@ -161,7 +161,7 @@ void cp_frame_run_layer(cp_frame *frame, int layer, int images);
 /* Winners and image number that a backward pass of a max-pool finds for `image` of the frame. */
 const uint16_t *cp_frame_winners(const cp_frame *frame, int layer, int *image);
 
-/* engine/rows.c: by layer, which channels of the branch's layers the response needs. */
+/* engine/cpu/rows.c: by layer, which channels of the branch's layers the response needs. */
 cp_status cp_rows_find(const cp_frame *frame, cp_rows **rows);
 /* The forward run of those channels alone, for a layer for which cp_rows_find named some. */
 void cp_rows_forward(const cp_op *op, const cp_rows *rows, int n, cp_batch in, cp_batch out);
@@ -208,7 +208,7 @@ static inline void cp_valid_columns(int out_w, int stride, int offset, int width
     if (*to > out_w) *to = out_w;
 }
 
-/* engine/activation.c */
+/* engine/cpu/activation.c */
 void cp_activate(float *x, size_t n, ACTIVATION activation);
 void cp_activate_bias(float *x, size_t n, float bias, ACTIVATION activation);
 /* Whether the derivative has to be taken from z, not from y = act(z). */

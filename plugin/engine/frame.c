@@ -1,7 +1,7 @@
 /* Frames: the buffers of one run, and the forward pass. */
 #include <string.h>
 
-#include "engine/device.h"
+#include "engine/cuda/device.h"
 #include "engine/kept.h"
 #include "engine/relevance.h"
 #include "io/error.h"

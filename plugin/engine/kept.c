@@ -6,7 +6,7 @@
 #include <float.h>
 #include <string.h>
 
-#include "engine/device.h"
+#include "engine/cuda/device.h"
 #include "io/error.h"
 
 bool cp_pools_by_maximum(const cp_op *op)

@@ -1,6 +1,6 @@
 #include "engine/memory.h"
 
-#include "engine/device.h"
+#include "engine/cuda/device.h"
 #include "io/error.h"
 
 #ifndef GPU

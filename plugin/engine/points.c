@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-#include "engine/ops.h"
+#include "engine/cpu/ops.h"
 #include "io/error.h"
 
 static size_t outputs_of(const cp_frame *frame, int layer)

@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-#include "engine/device.h"
+#include "engine/cuda/device.h"
 #include "io/error.h"
 
 /* Of a layer of the branch, by what it is as a function of alpha. */

@@ -21,7 +21,7 @@
 #include <math.h>
 #include <string.h>
 
-#include "engine/device.h"
+#include "engine/cuda/device.h"
 #include "io/error.h"
 
 static size_t outputs_of(const cp_model *model, int layer)

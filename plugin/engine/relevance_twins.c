@@ -4,7 +4,7 @@
 #include <math.h>
 #include <string.h>
 
-#include "engine/conv.h"
+#include "engine/cpu/conv.h"
 #include "io/error.h"
 
 CP_CLONES void cp_rule_magnitudes(const float *from, size_t n, float *to)

@@ -1,7 +1,7 @@
 /* The forward-mode pass: J v for all layers at once, at the activation pattern and pool winners of an earlier run. */
 #include <string.h>
 
-#include "engine/device.h"
+#include "engine/cuda/device.h"
 #include "io/error.h"
 
 enum { CHUNK = 1 << 14 }; /* a multiple of 64 */

@@ -41,25 +41,32 @@ static int highest_first(const void *a, const void *b)
     return p->index < q->index ? -1 : p->index > q->index;
 }
 
+cp_status cp_eval_rank_pixels(const float *map, size_t w, const cp_placement *at, bool least_first, size_t *order)
+{
+    size_t n = 0;
+    ranked *pixel = cp_alloc(at->w * at->h, sizeof *pixel, "ranking of pixels");
+    cp_status status = pixel ? CP_OK : CP_ERESOURCE;
+    for (size_t y = at->y; y < at->y + at->h && !status; y++)
+        for (size_t x = at->x; x < at->x + at->w && !status; x++) {
+            float value = map[y * w + x];
+            if (isnan(value))
+                status = cp_fail(CP_EINPUT, "map: no number at x %zu, y %zu", x, y);
+            pixel[n++] = (ranked){least_first ? -value : value, y * w + x};
+        }
+    if (!status)
+        qsort(pixel, n, sizeof *pixel, highest_first);
+    for (size_t i = 0; i < n && !status; i++)
+        order[i] = pixel[i].index;
+    cp_free(pixel);
+    return status;
+}
+
 static cp_status rank_pixels(job *j, const float *map)
 {
     const cp_placement *at = &j->target->placement;
-    ranked *pixel = cp_alloc(at->w * at->h, sizeof *pixel, "ranking of pixels");
-    j->order = cp_alloc(at->w * at->h, sizeof *j->order, "ranking of pixels");
-    cp_status status = pixel && j->order ? CP_OK : CP_ERESOURCE;
-    for (size_t y = at->y; y < at->y + at->h && !status; y++)
-        for (size_t x = at->x; x < at->x + at->w && !status; x++) {
-            float value = map[y * j->w + x];
-            if (isnan(value))
-                status = cp_fail(CP_EINPUT, "map: no number at x %zu, y %zu", x, y);
-            pixel[j->n++] = (ranked){j->options->least_first ? -value : value, y * j->w + x};
-        }
-    if (!status)
-        qsort(pixel, j->n, sizeof *pixel, highest_first);
-    for (size_t i = 0; i < j->n && !status; i++)
-        j->order[i] = pixel[i].index;
-    cp_free(pixel);
-    return status;
+    j->n = at->w * at->h;
+    j->order = cp_alloc(j->n, sizeof *j->order, "ranking of pixels");
+    return j->order ? cp_eval_rank_pixels(map, j->w, at, j->options->least_first, j->order) : CP_ERESOURCE;
 }
 
 /* ---------------------------------------------------------------- filling */

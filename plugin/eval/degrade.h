@@ -40,6 +40,10 @@ typedef struct {
 cp_status cp_degrade(const cp_model *model, const float *input, const float *map, const cp_eval_target *target,
                      const cp_degrade_options *options, double *probability);
 
+/* order[at->w * at->h]: the photo's pixels (indices into the map, whose rows have w pixels), highest value first or lowest
+ * first, equal ones in index order. CP_EINPUT: a map with NaN there. */
+cp_status cp_eval_rank_pixels(const float *map, size_t w, const cp_placement *at, bool least_first, size_t *order);
+
 /* plane (h,w) of the network input: where the photo lies it is smoothed by a Gaussian of sigma = share * its longer side there. */
 cp_status cp_eval_smooth(float *plane, size_t w, const cp_placement *placement, double share);
 

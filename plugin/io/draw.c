@@ -97,6 +97,7 @@ void cp_draw_detection(cp_picture *p, double x0, double y0, double x1, double y1
 void cp_draw_picture(cp_picture *p, int x, int y, const cp_picture *from)
 {
     int x0, x1, y0, y1;
+    p->failed |= from->failed;
     clip(x, from->w, p->w, &x0, &x1);
     clip(y, from->h, p->h, &y0, &y1);
     if (x1 <= x0) return;

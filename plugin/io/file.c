@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -78,4 +79,10 @@ cp_status cp_file_read(const char *path, const char *kind, uint64_t max_bytes, u
 done:
     fclose(file);
     return status;
+}
+
+bool cp_ends_with(const char *path, const char *ending)
+{
+    size_t n = strlen(path), m = strlen(ending);
+    return n > m && !strcasecmp(path + n - m, ending);
 }

@@ -14,4 +14,7 @@ cp_status cp_file_open(const char *path, const char *kind, uint64_t max_bytes, F
  * CP_ERESOURCE out of memory. Free with cp_free. */
 cp_status cp_file_read(const char *path, const char *kind, uint64_t max_bytes, unsigned char **data, size_t *bytes);
 
+/* Whether the path has that ending (".npz") behind something, in capitals or not. */
+bool cp_ends_with(const char *path, const char *ending);
+
 #endif

@@ -1,7 +1,9 @@
+#include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 #include <zip.h>
+#include <zlib.h>
 
 #include "io/error.h"
 #include "io/file.h"
@@ -24,7 +26,11 @@ struct cp_npz {
 static cp_status fail_zip(const char *path, const char *name, zip_error_t *error)
 {
     int code = zip_error_code_zip(error);
-    cp_status status = code == ZIP_ER_MEMORY ? CP_ERESOURCE : CP_EINPUT;
+    /* libzip calls an archive none where it had no memory to read it. */
+    bool no_memory = code == ZIP_ER_MEMORY || errno == ENOMEM ||
+                     (code == ZIP_ER_ZLIB && zip_error_code_system(error) == Z_MEM_ERROR);
+    cp_status status = no_memory ? CP_ERESOURCE : CP_EINPUT;
+    if (no_memory) return cp_fail(status, "%s: %s%sout of memory", path, name ? name : "", name ? ": " : "");
     return cp_fail(status, "%s: %s%szip archive is damaged or none: %s", path, name ? name : "", name ? ": " : "",
                    zip_error_strerror(error));
 }
@@ -110,6 +116,7 @@ cp_status cp_npz_open(const char *path, cp_npz **out)
     *out = NULL;
     FILE *file;
     uint64_t bytes;
+    errno = 0;
     cp_status status = cp_file_open(path, "npz file", CP_NPZ_MAX_BYTES, &file, &bytes);
     if (status != CP_OK) return status;
 

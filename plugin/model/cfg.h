@@ -204,8 +204,8 @@ typedef struct {
 bool cp_layer_is_neuron_layer(const cp_cfg_layer *layer);
 /* Whether the layer has filters of its own: convolutional, deconvolutional, local, connected. */
 bool cp_layer_has_filters(const cp_cfg_layer *layer);
-/* Whether Debian's Darknet would compute something else in this layer: it is AlexeyAB's, or has an activation, a way of
- * joining or a window of his. Heads aside. */
+/* Whether the host, Debian's Darknet with patches/, would compute something else in this layer: it is AlexeyAB's, or has a
+ * way of joining, a window or an activation of his that the host does not have. Heads aside. */
 bool cp_layer_is_foreign(const cp_cfg_layer *layer);
 /* Multiply-adds of one forward pass over one image. */
 double cp_layer_macs(const cp_cfg_layer *layer);

@@ -260,16 +260,23 @@ cp_status cp_cfg_check_key(const cp_cfg *cfg, size_t section, const cp_layer_typ
     return CP_OK;
 }
 
+/* The host has AlexeyAB's activations too (patches/), but for one; where the gradient needs their input, which it keeps in
+ * convolutions alone. */
+static bool is_foreign_activation(const cp_cfg_layer *l)
+{
+    int i = l->activation ? find_activation(l->activation) : -1;
+    if (i < 0 || !activations[i].modern || !strcmp(l->activation, "relu6")) return false;
+    return l->type != CP_LAYER_CONVOLUTIONAL || activations[i].refused || !strcmp(l->activation, "revleaky");
+}
+
 bool cp_layer_is_foreign(const cp_cfg_layer *l)
 {
-    int activation = l->activation ? find_activation(l->activation) : -1;
     if (rows[l->type]->head) return false;
-    if (rows[l->type]->modern || (activation >= 0 && activations[activation].modern)) return true;
+    if (rows[l->type]->modern || is_foreign_activation(l)) return true;
     switch (l->type) {
     case CP_LAYER_CONVOLUTIONAL:
         return l->share >= 0 || l->dilation > 1 || l->stride != l->stride_y || (l->size == 1 && l->stride > 1);
     case CP_LAYER_MAXPOOL: return l->depth || l->stride != l->stride_y;
-    case CP_LAYER_ROUTE: return l->groups > 1;
     case CP_LAYER_SHORTCUT: return l->n_sources > 2 || l->sum_weights;
     default: return false;
     }

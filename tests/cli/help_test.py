@@ -128,10 +128,12 @@ class Help(FolderTest):
         self.assertIn("-sparsity does nothing with method mct; it is of greedy", refused.err)
 
     def test_examples_work(self):
-        """Of every command, one after the other in a copy of the files that they name."""
+        """Of every command, one after the other in a copy of the files that they name; that of `roar` needs CIFAR-10 and hours."""
         for folder in ("cfg", "weights", "examples"):
             shutil.copytree(os.path.join(ROOT, folder), self.path(folder))
         for command in COMMANDS:
+            if command == "roar":
+                continue
             text = self.done(command, "-h").out.split("\nexample: ")[1]
             words = shlex.split(text.replace("\\\n", " "))
             with self.subTest(command=command, example=words):

@@ -11,7 +11,7 @@ import sys
 import unittest
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "cli"))
-from harness import SKIP, FolderTest, critpath
+from harness import SKIP, FolderTest, critpath, run, write
 
 try:
     import cv2
@@ -158,6 +158,19 @@ def relative(box, size):
     return (x + w / 2) / size, (y + h / 2) / size, w / size, h / size
 
 
+def distance_iou(a, b):
+    """The IoU less (D/C)^.6, as greedynms has it: D between the centres, C across the box around both, both squared."""
+    (ax, ay, aw, ah), (bx, by, bw, bh) = a, b
+    axes = ((ax, aw, bx, bw), (ay, ah, by, bh))
+    starts = [(max(x - w / 2, u - v / 2), min(x - w / 2, u - v / 2)) for x, w, u, v in axes]
+    ends = [(min(x + w / 2, u + v / 2), max(x + w / 2, u + v / 2)) for x, w, u, v in axes]
+    inner = [max(0, ends[k][0] - starts[k][0]) for k in range(2)]
+    outer = [ends[k][1] - starts[k][1] for k in range(2)]
+    both = inner[0] * inner[1]
+    distance = (ax - bx) ** 2 + (ay - by) ** 2
+    return both / (aw * ah + bw * bh - both) - (distance / (outer[0] ** 2 + outer[1] ** 2)) ** .6
+
+
 class OpenCV(FolderTest):
     def run_both(self, name, c):
         random = np.random.default_rng(7)
@@ -197,6 +210,31 @@ class OpenCV(FolderTest):
         for box in ours: # each has a partner; the order of almost equal probabilities is chance
             error = np.abs(theirs - box) / np.maximum(1, np.abs(box))
             self.assertLess(error.max(axis=1).min(), 1e-3, box)
+
+    def test_the_hosts_own_verb(self):
+        """`detector test`, which letterboxes (the photo is square), decodes and merges by patches/0015."""
+        for name, c in (("yolov4-tiny", yolov4_tiny()), ("yolov4", yolov4()), ("yolov7-tiny", yolov7_tiny())):
+            with self.subTest(network=name):
+                cfg, weights, _, decoded, _ = self.run_both(name, c)
+                rows = np.concatenate([part.reshape(-1, part.shape[-1]) for part in decoded])
+                theirs = []
+                for k in range(2):
+                    kept = []
+                    for row in sorted((r for r in rows if r[5 + k] > .25), key=lambda r: -r[5 + k]):
+                        if all(distance_iou(other[:4], row[:4]) <= .45 for other in kept):
+                            kept.append(row)
+                    theirs += [(f"c{k}", round(100 * float(row[5 + k]), 3)) for row in kept]
+                write(self.path("names"), "c0\nc1\n")
+                write(self.path("x.data"), "names=names\n")
+                done = run("detector", "test", "x.data", cfg, weights, "photo.png", "-thresh", ".25", folder=self.folder,
+                           ASAN_OPTIONS="detect_leaks=0")
+                self.assertEqual(done.code, 0, done.err)
+                ours = [line.split(": ") for line in done.out.splitlines() if line.endswith("%")]
+                self.assertGreater(len(ours), 10)
+                self.assertEqual(len(ours), len(theirs))
+                for (a, percent), (b, expected) in zip(sorted(([a, float(p[:-1])] for a, p in ours)), sorted(theirs)):
+                    self.assertEqual(a, b)
+                    self.assertLess(abs(percent - expected), .51 + .05)
 
     def test_yolov4_tiny(self):
         self.check("yolov4-tiny", yolov4_tiny())

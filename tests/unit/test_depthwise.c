@@ -9,7 +9,7 @@
 
 #include <cmocka.h>
 
-#include "engine/conv.h"
+#include "engine/cpu/conv.h"
 #include "io/error.h"
 
 enum { GUARD = 16 };

@@ -7,7 +7,7 @@
 
 #include <cmocka.h>
 
-#include "engine/conv.h"
+#include "engine/cpu/conv.h"
 
 static bool same_window(const cp_window *g, const float *x, int a, int b)
 {

@@ -129,6 +129,50 @@ static void test_batch_norm_outside_training(void **state)
                  "[connected]\nbatch_normalize=1\noutput=3\nactivation=linear\n");
 }
 
+/* Their gradient is of what they are applied to, which convolutions keep. Central differences in float: one per cent. */
+static void check_smooth(const char *cfg)
+{
+    srand(11);
+    network *net = parse(cfg);
+    float *input = calloc(net->inputs, sizeof *input), *gradient = calloc(net->inputs, sizeof *gradient);
+    for (int i = 0; i < net->inputs; ++i) input[i] = rand_uniform(-1, 1);
+    host_gradient(net, input, gradient);
+    double largest = 0, step = 1. / 2048;
+    for (int i = 0; i < net->inputs; ++i) {
+        float kept = input[i];
+        input[i] = kept + step;
+        double above = sum_of_outputs(net, input);
+        input[i] = kept - step;
+        double below = sum_of_outputs(net, input), expected = (above - below) / (2 * step);
+        input[i] = kept;
+        if (fabs(gradient[i] - expected) > .01) fail_msg("%s\ninput %d: %g, expected %g", cfg, i, gradient[i], expected);
+        largest = fmax(largest, fabs(expected));
+    }
+    assert_true(largest > .1);
+    free(input);
+    free(gradient);
+    release(net);
+}
+
+static void test_activations_of_later_darknets(void **state)
+{
+    static const char *const names[] = {"mish", "swish", "hard_mish", "gelu", "relu6"};
+    (void)state;
+    for (size_t i = 0; i < sizeof names / sizeof *names; ++i) {
+        char cfg[500];
+        snprintf(cfg, sizeof cfg, NET "[convolutional]\nfilters=6\nsize=3\nstride=1\npad=1\nactivation=%s\n"
+                 "[convolutional]\nfilters=3\nsize=1\nstride=1\npad=1\nactivation=%s\n", names[i], names[i]);
+        check_smooth(cfg);
+    }
+}
+
+static void test_parts_of_routes(void **state)
+{
+    (void)state;
+    check_linear(NET CONV(6, 3) "[route]\nlayers=-1\ngroups=3\ngroup_id=2\n" CONV(4, 3)
+                 "[route]\nlayers=-1,0\ngroups=2\ngroup_id=0\n" CONV(2, 3));
+}
+
 enum { W = 3, H = 2, ANCHORS = 2, CLASSES = 2, ENTRIES = 4 + 1 + CLASSES };
 
 static void test_region_sends_its_delta_down_on_the_cpu(void **state)
@@ -191,6 +235,8 @@ int main(void)
         cmocka_unit_test(test_dropout_passes_the_gradient_outside_training),
         cmocka_unit_test(test_activation_adds_to_what_a_route_left),
         cmocka_unit_test(test_batch_norm_outside_training),
+        cmocka_unit_test(test_activations_of_later_darknets),
+        cmocka_unit_test(test_parts_of_routes),
         cmocka_unit_test(test_region_sends_its_delta_down_on_the_cpu),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

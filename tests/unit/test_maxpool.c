@@ -11,7 +11,7 @@
 
 #include <cmocka.h>
 
-#include "engine/ops.h"
+#include "engine/cpu/ops.h"
 #include "io/error.h"
 
 enum { NO_WINNER = 0xffff, GUARD = 16, CHANNELS = 3 };

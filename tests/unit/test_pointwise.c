@@ -9,7 +9,7 @@
 
 #include <cmocka.h>
 
-#include "engine/conv.h"
+#include "engine/cpu/conv.h"
 
 static const struct {
     int rows, k, columns, stride;

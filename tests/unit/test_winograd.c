@@ -9,7 +9,7 @@
 
 #include <cmocka.h>
 
-#include "engine/conv_winograd.c" /* its kernels are static */
+#include "engine/cpu/conv_winograd.c" /* its kernels are static */
 
 static uint32_t state = 1;
 static float any(void) { return (float)(int32_t)(state = state * 1664525 + 1013904223) / 2147483648.f; }

@@ -1,0 +1,38 @@
+#include "cli/walk.h"
+
+#include "cli/list.h"
+#include "io/error.h"
+
+#include <unistd.h>
+
+static cp_status run_image(cp_session *s, const char *path, cp_visit visit, void *user)
+{
+    cp_item item;
+    cp_status status = cp_item_read(s, path, &item, s->input);
+    if (!status)
+        status = cp_item_forward(s, &item);
+    if (!status)
+        status = cp_visit_whole(visit, s, &item, user);
+    cp_picture_free(&item.photo);
+    return status;
+}
+
+static cp_status each(cp_session *s, bool together, cp_visit visit, void *user)
+{
+    int seen;
+    bool from_stdin = s->n_images == 0;
+    if (s->n_images == 1)
+        return run_image(s, s->images[0], visit, user);
+    if (from_stdin && isatty(STDIN_FILENO))
+        cp_note(s, "one image path per line; end with Ctrl-D");
+    cp_status first = cp_list_run(s, together, visit, user, &seen);
+    if (first == CP_EINPUT)
+        return cp_fail(first, "%s", ""); /* said already */
+    if (from_stdin && !seen && !first)
+        return cp_fail(CP_EINPUT, "%s: no image on the command line and no path on stdin", s->command->name);
+    return first;
+}
+
+cp_status cp_session_each(cp_session *s, cp_visit visit, void *user) { return each(s, false, visit, user); }
+
+cp_status cp_session_each_together(cp_session *s, cp_visit visit, void *user) { return each(s, true, visit, user); }

@@ -1,0 +1,237 @@
+/* Windows that Debian's Darknet does not have: convolutions with two strides or dilated, max-pools with two strides or over
+ * channels, and [local_avgpool]. Plain loops and one matrix product: they are rare. */
+#include <cblas.h>
+#include <float.h>
+#include <omp.h>
+#include <string.h>
+
+#include "engine/cpu/ops.h"
+#include "io/error.h"
+
+typedef struct {
+    int c, h, w, m;             /* channels in and out, of one group */
+    int size, stride_x, stride_y, dilation, pad;
+    int out_h, out_w, groups;
+} window;
+
+static window window_of(const cp_op *op)
+{
+    const cp_cfg_layer *l = op->cfg;
+    bool pool = l->type != CP_LAYER_CONVOLUTIONAL;
+    return (window){.c = l->c / l->groups, .h = l->h, .w = l->w, .m = l->out_c / l->groups, .size = l->size,
+                    .stride_x = l->stride, .stride_y = l->stride_y, .dilation = pool ? 1 : l->dilation,
+                    .pad = pool ? l->pad / 2 : l->pad * l->dilation, .out_h = l->out_h, .out_w = l->out_w,
+                    .groups = l->groups};
+}
+
+/* Index in a plane of what tap t of output position p reads; -1: beside the plane. */
+static ptrdiff_t tap_of(const window *g, int p, int t)
+{
+    int y = p / g->out_w * g->stride_y - g->pad + t / g->size * g->dilation;
+    int x = p % g->out_w * g->stride_x - g->pad + t % g->size * g->dilation;
+    return y < 0 || x < 0 || y >= g->h || x >= g->w ? -1 : (ptrdiff_t)y * g->w + x;
+}
+
+/* ---- convolution ---- */
+
+enum { STRIP = 256 }; /* output positions at a time */
+
+static cp_status prepare_convolution(cp_op *op)
+{
+    window g = window_of(op);
+    size_t taps = (size_t)g.size * g.size, positions = (size_t)g.out_h * g.out_w;
+    size_t forward = (g.c * taps + g.m) * STRIP, backward = taps * positions;
+    op->per_thread = forward > backward ? forward : backward;
+    return CP_OK;
+}
+
+static float *scratch_of(const cp_scratch *scratch) { return scratch->thread + omp_get_thread_num() * scratch->per_thread; }
+
+/* Positions p0..p1 of one group of one image: y (m, positions) there = weights (m, c*taps) * columns. */
+static void convolve_strip(const window *g, const float *weights, const float *x, int p0, int p1, float *col, float *y)
+{
+    int taps = g->size * g->size, count = p1 - p0, k = g->c * taps, positions = g->out_h * g->out_w;
+    for (int row = 0; row < k; ++row)
+        for (int p = p0; p < p1; ++p) {
+            ptrdiff_t at = tap_of(g, p, row % taps);
+            col[(size_t)row * count + p - p0] = at < 0 ? 0 : x[(size_t)(row / taps) * g->h * g->w + at];
+        }
+    cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, g->m, count, k, 1, weights, k, col, count, 0, y + p0, positions);
+}
+
+static void forward_convolution(const cp_op *op, int n, const cp_batch *in, cp_batch out, uint16_t *index, bool linear,
+                                const cp_scratch *scratch)
+{
+    (void)index;
+    window g = window_of(op);
+    int positions = g.out_h * g.out_w, strips = (positions + STRIP - 1) / STRIP;
+    size_t k = (size_t)g.c * g.size * g.size, plane = (size_t)g.h * g.w;
+#pragma omp parallel for collapse(3) num_threads(cp_threads_for((double)n * op->info->outputs * k))
+    for (int b = 0; b < n; ++b)
+        for (int group = 0; group < g.groups; ++group)
+            for (int s = 0; s < strips; ++s) {
+                int p0 = s * STRIP, p1 = p0 + STRIP < positions ? p0 + STRIP : positions;
+                float *y = cp_at(out, b) + (size_t)group * g.m * positions;
+                convolve_strip(&g, op->l->weights + group * g.m * k, cp_at(in[0], b) + group * g.c * plane, p0, p1,
+                               scratch_of(scratch), y);
+                for (int f = 0; f < g.m && !linear; ++f)
+                    cp_activate_bias(y + (size_t)f * positions + p0, p1 - p0, op->l->biases[group * g.m + f],
+                                     op->activation);
+            }
+}
+
+/* Each thread has a channel of the input to itself. */
+static void backward_convolution(const cp_op *op, const cp_backward *call)
+{
+    window g = window_of(op);
+    int positions = g.out_h * g.out_w, taps = g.size * g.size;
+    size_t k = (size_t)g.c * taps, plane = (size_t)g.h * g.w;
+    if (!call->in_delta[0].base) return;
+#pragma omp parallel for collapse(3) num_threads(cp_threads_for((double)call->n * op->info->outputs * k))
+    for (int e = 0; e < call->n; ++e)
+        for (int group = 0; group < g.groups; ++group)
+            for (int c = 0; c < g.c; ++c) {
+                float *col = scratch_of(call->scratch);
+                float *to = cp_at(call->in_delta[0], e) + ((size_t)group * g.c + c) * plane;
+                cblas_sgemm(CblasRowMajor, CblasTrans, CblasNoTrans, taps, positions, g.m, 1,
+                            op->l->weights + group * g.m * k + (size_t)c * taps, (int)k,
+                            cp_at(call->delta, e) + (size_t)group * g.m * positions, positions, 0, col, positions);
+                for (int t = 0; t < taps; ++t)
+                    for (int p = 0; p < positions; ++p) {
+                        ptrdiff_t at = tap_of(&g, p, t);
+                        if (at >= 0) to[at] += col[(size_t)t * positions + p];
+                    }
+            }
+}
+
+const cp_op_type cp_op_wide_convolution = {(LAYER_TYPE)CP_HOST_WIDE_CONVOLUTION, prepare_convolution, forward_convolution,
+                                           backward_convolution, false, NULL, NULL};
+
+/* ---- max-pools ---- */
+
+static cp_status prepare_pool(cp_op *op)
+{
+    op->has_index = true;
+    return CP_OK;
+}
+
+/* The tap of the largest value, the first of equals in the order of rows. */
+static int best_tap(const window *g, const float *x, int p)
+{
+    int best = -1;
+    float largest = -FLT_MAX;
+    for (int t = 0; t < g->size * g->size; ++t) {
+        ptrdiff_t at = tap_of(g, p, t);
+        if (at < 0 || !(x[at] > largest)) continue;
+        largest = x[at];
+        best = t;
+    }
+    return best < 0 ? 0 : best;
+}
+
+/* What the winner reads: index into the input of the whole image. `depth`: over channels k, k + out channels, ... */
+static ptrdiff_t winner_of(const cp_op *op, const window *g, size_t output, int winner)
+{
+    size_t positions = (size_t)g->out_h * g->out_w, channel = output / positions, p = output % positions;
+    if (op->cfg->depth) return (ptrdiff_t)((channel + (size_t)winner * op->info->c) * positions + p);
+    ptrdiff_t at = tap_of(g, (int)p, winner);
+    return at < 0 ? -1 : (ptrdiff_t)(channel * g->h * g->w) + at;
+}
+
+static int find_winner(const cp_op *op, const window *g, const float *x, size_t output)
+{
+    size_t positions = (size_t)g->out_h * g->out_w, channel = output / positions, p = output % positions;
+    if (!op->cfg->depth) return best_tap(g, x + channel * g->h * g->w, (int)p);
+    int best = 0, n = (op->cfg->c - (int)channel + op->cfg->depth - 1) / op->cfg->depth;
+    for (int k = 1; k < n; ++k)
+        if (x[winner_of(op, g, output, k)] > x[winner_of(op, g, output, best)]) best = k;
+    return best;
+}
+
+static void forward_pool(const cp_op *op, int n, const cp_batch *in, cp_batch out, uint16_t *index, bool linear,
+                         const cp_scratch *scratch)
+{
+    (void)linear, (void)scratch;
+    window g = window_of(op);
+    size_t outputs = op->info->outputs;
+#pragma omp parallel for collapse(2) num_threads(cp_threads_for((double)n * outputs * g.size * g.size))
+    for (int b = 0; b < n; ++b)
+        for (size_t i = 0; i < outputs; ++i) {
+            int winner = find_winner(op, &g, cp_at(in[0], b), i);
+            ptrdiff_t at = winner_of(op, &g, i, winner);
+            cp_at(out, b)[i] = at < 0 ? 0 : cp_at(in[0], b)[at];
+            if (index) index[b * outputs + i] = (uint16_t)winner;
+        }
+}
+
+static void backward_pool(const cp_op *op, const cp_backward *call)
+{
+    window g = window_of(op);
+    size_t outputs = op->info->outputs;
+    for (int e = 0; e < call->n && call->in_delta[0].base; ++e)
+        for (size_t i = 0; i < outputs; ++i) {
+            ptrdiff_t at = winner_of(op, &g, i, call->index[call->image[e] * outputs + i]);
+            if (at >= 0) cp_at(call->in_delta[0], e)[at] += cp_at(call->delta, e)[i];
+        }
+}
+
+static void tangent_pool(const cp_op *op, int n, const cp_batch *in, cp_batch out, const uint16_t *index, const int *image,
+                         const cp_scratch *scratch)
+{
+    (void)scratch;
+    window g = window_of(op);
+    size_t outputs = op->info->outputs;
+    for (int e = 0; e < n; ++e)
+        for (size_t i = 0; i < outputs; ++i) {
+            ptrdiff_t at = winner_of(op, &g, i, index[image[e] * outputs + i]);
+            cp_at(out, e)[i] = at < 0 ? 0 : cp_at(in[0], e)[at];
+        }
+}
+
+const cp_op_type cp_op_pool = {(LAYER_TYPE)CP_HOST_POOL, prepare_pool, forward_pool, backward_pool, false, tangent_pool, NULL};
+const cp_op_type cp_op_depth_pool = {(LAYER_TYPE)CP_HOST_DEPTH_POOL, prepare_pool, forward_pool, backward_pool, false,
+                                     tangent_pool, NULL};
+
+/* ---- [local_avgpool]: the mean over the pixels of a window that are inside ---- */
+
+static int inside(const window *g, int p)
+{
+    int n = 0;
+    for (int t = 0; t < g->size * g->size; ++t) n += tap_of(g, p, t) >= 0;
+    return n;
+}
+
+static void forward_average(const cp_op *op, int n, const cp_batch *in, cp_batch out, uint16_t *index, bool linear,
+                            const cp_scratch *scratch)
+{
+    (void)index, (void)linear, (void)scratch;
+    window g = window_of(op);
+    int positions = g.out_h * g.out_w;
+    for (int b = 0; b < n; ++b)
+        for (size_t c = 0; c < op->info->c; ++c) {
+            const float *x = cp_at(in[0], b) + c * g.h * g.w;
+            for (int p = 0; p < positions; ++p) {
+                float sum = 0;
+                for (int t = 0; t < g.size * g.size; ++t) sum += tap_of(&g, p, t) < 0 ? 0 : x[tap_of(&g, p, t)];
+                cp_at(out, b)[c * positions + p] = sum / inside(&g, p);
+            }
+        }
+}
+
+static void backward_average(const cp_op *op, const cp_backward *call)
+{
+    window g = window_of(op);
+    int positions = g.out_h * g.out_w;
+    for (int e = 0; e < call->n && call->in_delta[0].base; ++e)
+        for (size_t c = 0; c < op->info->c; ++c) {
+            float *to = cp_at(call->in_delta[0], e) + c * g.h * g.w;
+            for (int p = 0; p < positions; ++p) {
+                float share = cp_at(call->delta, e)[c * positions + p] / inside(&g, p);
+                for (int t = 0; t < g.size * g.size; ++t)
+                    if (tap_of(&g, p, t) >= 0) to[tap_of(&g, p, t)] += share;
+            }
+        }
+}
+
+const cp_op_type cp_op_local_average = {(LAYER_TYPE)CP_HOST_LOCAL_AVERAGE, NULL, forward_average, backward_average, false,
+                                        NULL, NULL};

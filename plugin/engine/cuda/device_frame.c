@@ -1,0 +1,526 @@
+/* Devices, the lanes that runs take turns in, and the buffers of a frame with their copies on the host. */
+#include <string.h>
+
+#include "engine/cuda/device_internal.h"
+#include "engine/memory.h"
+#include "io/error.h"
+#include "model/path.h"
+
+static pthread_mutex_t lanes_lock = PTHREAD_MUTEX_INITIALIZER;
+static cp_lane *idle_lanes;
+static _Thread_local bool was_short;
+
+cp_status cp_cuda_fail(cudaError_t error, const char *what)
+{
+    size_t free = 0, total = 0;
+    if (error == cudaErrorMemoryAllocation && cudaMemGetInfo(&free, &total) == cudaSuccess)
+        return cp_fail(CP_ERESOURCE, "GPU: %s: out of memory, %zu of %zu bytes are free", what, free, total);
+    return cp_fail(error == cudaErrorMemoryAllocation ? CP_ERESOURCE : CP_EINTERNAL, "GPU: %s: %s", what,
+                   cudaGetErrorString(error));
+}
+
+/* What lanes that nobody runs on hold besides their handles; true when it was anything. */
+static bool empty_idle_lanes(void)
+{
+    bool any = false;
+    int device;
+    if (cudaGetDevice(&device)) return false;
+    pthread_mutex_lock(&lanes_lock);
+    for (cp_lane *lane = idle_lanes; lane; lane = lane->next) {
+        if (lane->device != device) continue;
+        for (int k = 0; k < lane->arms; ++k) {
+            any |= lane->arm[k].work_bytes > 0;
+            cudaFree(lane->arm[k].work);
+            lane->arm[k].work = NULL;
+            lane->arm[k].work_bytes = 0;
+        }
+        any |= lane->side_bytes > 0 || lane->bits_bytes > 0;
+        cudaFree(lane->side), cudaFree(lane->bits);
+        lane->side = lane->bits = NULL;
+        lane->side_bytes = lane->bits_bytes = 0;
+    }
+    pthread_mutex_unlock(&lanes_lock);
+    return any;
+}
+
+cp_status cp_device_malloc(void **memory, size_t bytes, const char *what)
+{
+    *memory = NULL;
+    cudaError_t error = cudaMalloc(memory, bytes ? bytes : 1);
+    if (error == cudaErrorMemoryAllocation && empty_idle_lanes()) {
+        cudaGetLastError();
+        error = cudaMalloc(memory, bytes ? bytes : 1);
+    }
+    if (!error) return CP_OK;
+    cudaGetLastError(); /* it would be taken for the next launch's */
+    was_short |= error == cudaErrorMemoryAllocation;
+    return cp_cuda_fail(error, what);
+}
+
+bool cp_device_was_short(void)
+{
+    bool yes = was_short;
+    was_short = false;
+    return yes;
+}
+
+enum { RESERVE_SHARE = 16, LEAST_RESERVE = 256 << 20 };
+
+size_t cp_device_room(int index)
+{
+    size_t free, total;
+    if (cudaSetDevice(index) || cudaMemGetInfo(&free, &total)) {
+        cudaGetLastError();
+        return 1; /* the first frame will say what is wrong */
+    }
+    size_t reserve = total / RESERVE_SHARE > LEAST_RESERVE ? total / RESERVE_SHARE : LEAST_RESERVE;
+    return free > reserve ? free - reserve : 1;
+}
+
+int cp_device_index(const cp_frame *frame) { return frame->device->device; }
+
+/* cuBLAS keeps 32 MiB for a stream on the largest cards. */
+enum { HANDLE_BYTES = 64 << 20 };
+
+size_t cp_frame_run_bytes(const cp_frame *frame)
+{
+    return frame->device ? HANDLE_BYTES + frame->device->model->work_bytes : 0;
+}
+
+cp_status cp_device_check(int index)
+{
+    int count = 0;
+    cudaError_t error = cudaGetDeviceCount(&count);
+    if (error || !count) {
+        cudaGetLastError();
+        return cp_fail(CP_EINPUT, "GPU %d: there is none: %s. With -nogpu the CPU computes", index,
+                       error ? cudaGetErrorString(error) : "no device");
+    }
+    if (index >= count) return cp_fail(CP_EINPUT, "GPU %d: there are GPUs 0 to %d", index, count - 1);
+    return CP_OK;
+}
+
+cp_status cp_device_name(int index, char name[300])
+{
+    struct cudaDeviceProp properties;
+    int version = 0;
+    cp_status status = cp_device_check(index);
+    if (status) return status;
+    cudaError_t error = cudaGetDeviceProperties(&properties, index);
+    if (!error) error = cudaRuntimeGetVersion(&version);
+    if (error) return cp_cuda_fail(error, "device");
+    snprintf(name, 300, "GPU %d: %.200s, compute %d.%d, CUDA %d.%d", index, properties.name, properties.major,
+             properties.minor, version / 1000, version % 1000 / 10);
+    return CP_OK;
+}
+
+/* ---------------------------------------------------------------- lanes */
+
+static void arm_free(cp_arm *arm)
+{
+#ifdef CUDNN
+    if (arm->dnn) cudnnDestroy(arm->dnn);
+#endif
+    if (arm->blas) cublasDestroy(arm->blas);
+    if (arm->done) cudaEventDestroy(arm->done);
+    if (arm->stream) cudaStreamDestroy(arm->stream);
+    cudaFree(arm->work);
+    *arm = (cp_arm){0};
+}
+
+static void lane_free(cp_lane *lane)
+{
+    if (!lane) return;
+    for (int k = 0; k < lane->arms; ++k) arm_free(&lane->arm[k]);
+    if (lane->ready) cudaEventDestroy(lane->ready);
+    cp_free(lane);
+}
+
+static cp_status arm_create(cp_arm *arm)
+{
+    cudaError_t error = cudaStreamCreateWithFlags(&arm->stream, cudaStreamNonBlocking);
+    if (!error) error = cudaEventCreateWithFlags(&arm->done, cudaEventDisableTiming);
+    cp_status status = error ? cp_cuda_fail(error, "stream") : CP_OK;
+    cublasStatus_t blas = CUBLAS_STATUS_SUCCESS;
+    if (!status) blas = cublasCreate(&arm->blas);
+    if (!status && !blas) blas = cublasSetStream(arm->blas, arm->stream);
+    /* Full precision: the default keeps TF32 out of it, unless NVIDIA_TF32_OVERRIDE is set. */
+    if (!status && !blas) blas = cublasSetMathMode(arm->blas, CUBLAS_DEFAULT_MATH);
+    if (blas) status = cp_fail(CP_ERESOURCE, "GPU: cuBLAS does not start: status %d", (int)blas);
+#ifdef CUDNN
+    cudnnStatus_t dnn = CUDNN_STATUS_SUCCESS;
+    if (!status) dnn = cudnnCreate(&arm->dnn);
+    if (!status && !dnn) dnn = cudnnSetStream(arm->dnn, arm->stream);
+    if (dnn) status = cp_fail(CP_ERESOURCE, "GPU: cuDNN does not start: %s", cudnnGetErrorString(dnn));
+#endif
+    if (status) {
+        arm_free(arm);
+        cudaGetLastError(); /* it would be taken for the next launch's */
+    }
+    return status;
+}
+
+static cp_status lane_create(int device, cp_lane **out)
+{
+    cp_lane *lane = cp_alloc(1, sizeof *lane, "GPU");
+    if (!lane) return CP_ERESOURCE;
+    lane->device = device;
+    cudaError_t error = cudaEventCreateWithFlags(&lane->ready, cudaEventDisableTiming);
+    cp_status status = error ? cp_cuda_fail(error, "stream") : arm_create(lane->arm);
+    if (!status) lane->arms = 1;
+    if (status)
+        lane_free(lane);
+    else
+        *out = lane;
+    return status;
+}
+
+/* Lanes are as many as there have been runs at a time, and live as long as the process. */
+static cp_status lane_take(int device, cp_lane **out)
+{
+    pthread_mutex_lock(&lanes_lock);
+    cp_lane **link = &idle_lanes;
+    while (*link && (*link)->device != device) link = &(*link)->next;
+    cp_lane *lane = *link;
+    if (lane) *link = lane->next;
+    pthread_mutex_unlock(&lanes_lock);
+    *out = lane;
+    return lane ? CP_OK : lane_create(device, out);
+}
+
+static void lane_give_back(cp_lane *lane)
+{
+    pthread_mutex_lock(&lanes_lock);
+    lane->next = idle_lanes;
+    idle_lanes = lane;
+    pthread_mutex_unlock(&lanes_lock);
+}
+
+static cp_status grow(void **memory, size_t *bytes, size_t needed, const char *what)
+{
+    if (*bytes >= needed) return CP_OK;
+    cudaFree(*memory);
+    *bytes = 0;
+    cp_status status = cp_device_malloc(memory, needed, what);
+    if (!status) *bytes = needed;
+    return status;
+}
+
+enum { LEAST_SHARE = 16 }; /* one more arm takes no more than that part of what is free */
+
+static bool can_help(cp_lane *lane, int k, size_t work_bytes)
+{
+    size_t free, total;
+    if (lane->arms == k) {
+        if (arm_create(&lane->arm[k])) return false;
+        lane->arms++;
+    }
+    cp_arm *arm = &lane->arm[k];
+    if (arm->work_bytes >= work_bytes) return true;
+    if (cudaMemGetInfo(&free, &total) != cudaSuccess || work_bytes > free / LEAST_SHARE) return false;
+    return !grow(&arm->work, &arm->work_bytes, work_bytes, "work memory");
+}
+
+int cp_lane_arms(cp_frame *frame, int n)
+{
+    cp_lane *lane = frame->device->lane;
+    int arms = 1;
+    if (frame->device->status) return 1;
+    while (arms < n && arms < CP_ARMS && can_help(lane, arms, frame->device->model->work_bytes)) ++arms;
+    return arms;
+}
+
+/* ---------------------------------------------------------------- frames */
+
+static size_t outputs_of(const cp_model *model, int layer)
+{
+    return layer < 0 ? (size_t)model->net->inputs : model->layer[layer].outputs;
+}
+
+enum { ALIGN = 256 };
+
+static size_t aligned(size_t bytes) { return (bytes + ALIGN - 1) / ALIGN * ALIGN; }
+
+static cp_status allocate(cp_frame *frame, const bool *owned)
+{
+    cp_device_frame *device = frame->device;
+    const cp_model *model = frame->model;
+    int n = model->layers;
+    size_t count, bytes = 0, at = 0;
+    device->mirror = cp_alloc(n + 1, sizeof *device->mirror, "frame");
+    device->known = cp_alloc((size_t)(n + 1) * frame->batch, 1, "frame");
+    device->start = cp_alloc(frame->batch, 1, "frame");
+    if (!device->mirror || !device->known || !device->start) return CP_ERESOURCE;
+    for (int i = -1; i < n; ++i) {
+        if (!owned[i + 1]) continue;
+        if (!cp_mul(outputs_of(model, i), frame->batch, &count) || count > SIZE_MAX / 16)
+            return cp_fail(CP_ERESOURCE, "layer %d: %d images do not fit in memory", i, frame->batch);
+        bytes += aligned(count * sizeof(float));
+        if (i >= 0 && frame->engine->op[i].has_index) bytes += aligned(count * sizeof(uint16_t));
+        device->mirror[i + 1] = cp_alloc_dirty(count, sizeof(float), "frame"); /* pages come when it is read */
+        if (!device->mirror[i + 1]) return CP_ERESOURCE;
+    }
+    cp_status status = cp_device_malloc(&device->slab, bytes, "frame");
+    if (status) return status;
+    for (int i = -1; i < n; ++i) {
+        if (!owned[i + 1]) continue;
+        count = outputs_of(model, i) * frame->batch;
+        frame->value[i + 1] = (float *)((char *)device->slab + at);
+        at += aligned(count * sizeof(float));
+        if (i < 0 || !frame->engine->op[i].has_index) continue;
+        frame->index[i] = (uint16_t *)((char *)device->slab + at);
+        at += aligned(count * sizeof(uint16_t));
+    }
+    return CP_OK;
+}
+
+cp_status cp_device_frame_open(cp_frame *frame, const bool *owned)
+{
+    int index = frame->base ? frame->base->device->device : cp_device();
+    cp_device_frame *device = frame->device = cp_alloc(1, sizeof *device, "frame");
+    if (!device) return CP_ERESOURCE;
+    device->device = index;
+    pthread_mutex_init(&device->lock, NULL);
+    cudaError_t error = cudaSetDevice(index);
+    if (error) return cp_cuda_fail(error, "frame");
+    cp_status status = cp_device_model_get(frame->model, frame->engine, index, &device->model);
+    if (!status) status = allocate(frame, owned);
+    /* What a branch starts from is the caller's to write. */
+    if (!status && frame->base)
+        memset(device->known + (size_t)(frame->branch_layer + 1) * frame->batch, 1, frame->batch);
+    return status;
+}
+
+void cp_device_frame_close(cp_frame *frame)
+{
+    cp_device_frame *device = frame->device;
+    cudaSetDevice(device->device);
+    cudaFree(device->slab);
+    cudaFree(device->scores);
+    cudaFree(frame->arena);
+    for (int i = 0; i < frame->model->neuron_layers && frame->before_gate; ++i) cudaFree(frame->before_gate[i]);
+    for (int i = 0; i <= frame->model->layers && device->mirror; ++i) cp_free(device->mirror[i]);
+    cp_free(device->mirror);
+    cp_free(device->known);
+    cp_free(device->start);
+    cp_free(device->edit);
+    pthread_mutex_destroy(&device->lock);
+    cp_free(device);
+    frame->device = NULL;
+}
+
+cp_status cp_device_arena(cp_frame *frame, size_t floats)
+{
+    cudaSetDevice(frame->device->device);
+    cudaFree(frame->arena);
+    frame->arena = NULL;
+    frame->arena_floats = 0;
+    cp_status status = cp_device_malloc((void **)&frame->arena, floats * sizeof(float), "deltas");
+    if (!status) frame->arena_floats = floats;
+    return status;
+}
+
+float *cp_device_alloc(const cp_frame *frame, size_t count, const char *what)
+{
+    void *memory;
+    size_t bytes;
+    cudaSetDevice(frame->device->device);
+    if (!cp_mul(count, sizeof(float), &bytes)) {
+        cp_fail(CP_ERESOURCE, "%s: %zu numbers do not fit in memory", what, count);
+        return NULL;
+    }
+    return cp_device_malloc(&memory, bytes, what) ? NULL : memory;
+}
+
+void cp_device_free(const cp_frame *frame, void *memory)
+{
+    cudaSetDevice(frame->device->device);
+    cudaFree(memory);
+}
+
+/* ---------------------------------------------------------------- runs */
+
+bool cp_device_failed(cp_frame *frame, cudaError_t error, const char *what)
+{
+    if (error && !frame->device->status) frame->device->status = cp_cuda_fail(error, what);
+    return frame->device->status;
+}
+
+cp_status cp_device_begin(cp_frame *frame)
+{
+    cp_device_frame *device = frame->device;
+    device->status = CP_OK;
+    device->paths = 0;
+    cudaError_t error = cudaSetDevice(device->device);
+    if (error) return cp_cuda_fail(error, "run");
+    cp_status status = lane_take(device->device, &device->lane);
+    if (status) return status;
+    cp_arm *arm = device->lane->arm;
+    status = grow(&arm->work, &arm->work_bytes, device->model->work_bytes, "work memory");
+    if (status) lane_give_back(device->lane), device->lane = NULL;
+    return status;
+}
+
+cp_status cp_device_end(cp_frame *frame)
+{
+    cp_device_frame *device = frame->device;
+    /* The others' work comes before the first's end, unless a fault came between. */
+    for (int k = 0; k < (device->status ? device->lane->arms : 1); ++k)
+        cp_device_failed(frame, cudaStreamSynchronize(device->lane->arm[k].stream), "run");
+    cp_device_failed(frame, cudaGetLastError(), "launch");
+    lane_give_back(device->lane);
+    device->lane = NULL;
+    return device->status;
+}
+
+/* Room for `bytes` of what a step brings along; steps follow one another on the stream, so that one piece serves all.
+ */
+void *cp_device_side(cp_frame *frame, size_t bytes)
+{
+    cp_lane *lane = frame->device->lane;
+    if (frame->device->status) return NULL;
+    if (lane->side_bytes < bytes) { /* nothing may still read the old piece */
+        if (cp_device_failed(frame, cudaStreamSynchronize(lane->arm->stream), "run")) return NULL;
+        cp_status status = grow(&lane->side, &lane->side_bytes, bytes, "work memory");
+        if (status) {
+            frame->device->status = status;
+            return NULL;
+        }
+    }
+    return lane->side;
+}
+
+void *cp_device_to_side(cp_frame *frame, const void *from, size_t bytes)
+{
+    void *side = cp_device_side(frame, bytes);
+    if (!side) return NULL;
+    cudaError_t error = cudaMemcpyAsync(side, from, bytes, cudaMemcpyHostToDevice, frame->device->lane->arm->stream);
+    return cp_device_failed(frame, error, "copy to the device") ? NULL : side;
+}
+
+void cp_device_upload(cp_frame *frame, const float *from, float *to, size_t count)
+{
+    if (frame->device->status) return;
+    cudaStream_t stream = frame->device->lane->arm->stream;
+    cp_device_failed(frame, cudaMemcpyAsync(to, from, count * sizeof *to, cudaMemcpyHostToDevice, stream),
+                     "copy to the device");
+}
+
+void cp_device_download(cp_frame *frame, const float *from, float *to, size_t count)
+{
+    cudaStream_t stream = frame->device->lane->arm->stream;
+    if (frame->device->status) return;
+    if (!cp_device_failed(frame, cudaMemcpyAsync(to, from, count * sizeof *to, cudaMemcpyDeviceToHost, stream),
+                          "copy to the host"))
+        cp_device_failed(frame, cudaStreamSynchronize(stream), "run");
+}
+
+void cp_device_clear(cp_frame *frame, float *x, size_t count)
+{
+    if (!frame->device->status)
+        cp_device_failed(frame, cudaMemsetAsync(x, 0, count * sizeof *x, frame->device->lane->arm->stream), "clear");
+}
+
+void cp_device_add(cp_frame *frame, const float *host, float *x, size_t count)
+{
+    float *from = cp_device_to_side(frame, host, count * sizeof *host);
+    if (from) cp_kernel_copy(1, count, (cp_batch){from, 0}, (cp_batch){x, 0}, true, frame->device->lane->arm->stream);
+}
+
+void cp_device_add_at(cp_frame *frame, float *x, float value)
+{
+    if (!frame->device->status) cp_kernel_add_at(x, value, frame->device->lane->arm->stream);
+}
+
+static size_t bytes_of(const cp_path *path) { return path->first[path->n_layers] * sizeof *path->words; }
+
+/* Room for n more paths of that size in the slots of a run, at most all of them. What they held is forgotten where they
+ * are full: the stream has read it when it comes to write there again. */
+static bool make_slots(cp_frame *frame, size_t bytes, int n)
+{
+    cp_device_frame *device = frame->device;
+    cp_lane *lane = device->lane;
+    size_t slots = lane->bits_bytes / bytes, wanted = (size_t)device->paths + n;
+    if (slots > CP_DEVICE_PATHS) slots = CP_DEVICE_PATHS;
+    if (wanted <= slots) return true;
+    device->paths = 0;
+    if (slots == CP_DEVICE_PATHS) return true;
+    if (cp_device_failed(frame, cudaStreamSynchronize(lane->arm->stream), "run")) return false;
+    slots = wanted > 2 * slots ? wanted : 2 * slots;
+    if (slots > CP_DEVICE_PATHS) slots = CP_DEVICE_PATHS;
+    device->status = grow(&lane->bits, &lane->bits_bytes, slots * bytes, "paths");
+    return !device->status;
+}
+
+static int slot_of(const cp_device_frame *device, const cp_path *path)
+{
+    int k = 0;
+    while (k < device->paths && device->path[k] != path) ++k;
+    return k;
+}
+
+/* The path's words of a layer on the device. All of them are brought at their first use in a run, as a copy from the
+ * host at every layer would hold it up. */
+static const uint64_t *bring(cp_frame *frame, const cp_path *path, int position)
+{
+    cp_device_frame *device = frame->device;
+    cp_lane *lane = device->lane;
+    size_t bytes = bytes_of(path);
+    if (device->status) return NULL;
+    int k = slot_of(device, path);
+    if (k == device->paths) {
+        if (!make_slots(frame, bytes, 1)) return NULL;
+        k = device->paths++;
+        device->path[k] = path;
+        if (cp_device_failed(frame, cudaMemcpyAsync((char *)lane->bits + k * bytes, path->words, bytes,
+                                                    cudaMemcpyHostToDevice, lane->arm->stream), "copy to the device"))
+            return NULL;
+    }
+    return (uint64_t *)((char *)lane->bits + k * bytes) + path->first[position];
+}
+
+void cp_device_restrict(cp_frame *frame, int position, const cp_path *path, const float *constant, float *a)
+{
+    const uint64_t *words = bring(frame, path, position);
+    size_t count = frame->model->neuron[position].count;
+    if (words) cp_kernel_restrict(count, words, constant, a, frame->device->lane->arm->stream);
+}
+
+void cp_device_gate(cp_frame *frame, size_t count, const float *gates, float *before, float *a)
+{
+    const float *factors = cp_device_to_side(frame, gates, count * sizeof *gates);
+    if (factors) cp_kernel_gate(count, factors, before, a, frame->device->lane->arm->stream);
+}
+
+void cp_device_through(cp_frame *frame, int position, const float *a, const cp_path *path, const float *gates,
+                       ACTIVATION activation, float *g)
+{
+    cudaStream_t stream = frame->device->lane->arm->stream;
+    size_t count = frame->model->neuron[position].count;
+    const uint64_t *words = path ? bring(frame, path, position) : NULL;
+    if ((path && !words) || (gates && !(gates = cp_device_to_side(frame, gates, count * sizeof *gates)))) return;
+    if (!frame->device->status && (words || gates || activation != LINEAR))
+        cp_kernel_through_neurons(count, a, words, gates, activation, g, stream);
+}
+
+void cp_device_through_all(cp_frame *frame, int position, int n, const float *const *a, const cp_path *const *path,
+                           ACTIVATION activation, float *g)
+{
+    cp_device_frame *device = frame->device;
+    cp_listed listed = {.a = {NULL}};
+    bool any = activation != LINEAR;
+    size_t bytes = 0;
+    int missing = 0;
+    for (int e = 0; e < n; ++e)
+        if (path[e] && slot_of(device, path[e]) == device->paths) bytes = bytes_of(path[e]), ++missing;
+    /* One that is brought may not take the place of another of this list. */
+    if (missing && !make_slots(frame, bytes, missing)) return;
+    for (int e = 0; e < n; ++e) {
+        listed.a[e] = a[e];
+        listed.words[e] = path[e] ? bring(frame, path[e], position) : NULL;
+        any |= listed.words[e] != NULL;
+    }
+    if (any && !device->status)
+        cp_kernel_through_all(n, frame->model->neuron[position].count, &listed, activation, g,
+                              device->lane->arm->stream);
+}

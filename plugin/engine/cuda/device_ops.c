@@ -1,0 +1,435 @@
+/* One row per layer type on a device. Our kernels take a whole batch. A library's matrix product or convolution may
+ * choose another kernel for another batch, and so other sums: it gets one image at a time, always by the same call, and
+ * the images of a batch run side by side on the arms of the lane. So an image's bytes do not depend on the batch that
+ * it is in. */
+#include <stdio.h>
+
+#include "engine/cuda/device_internal.h"
+#include "io/error.h"
+
+/* What a row works with. */
+typedef struct {
+    cp_frame *frame;
+    const cp_op *op;
+    const cp_device_op *device;
+    cp_lane *lane;
+    cudaStream_t stream; /* of the lane: what takes the whole batch */
+    cp_arm *arm;         /* what takes one image */
+} call;
+
+static void blas_failed(const call *c, cublasStatus_t error)
+{
+    if (error && !c->frame->device->status)
+        c->frame->device->status =
+            cp_fail(CP_EINTERNAL, "layer %d: %s: cuBLAS status %d", c->op->info->index, c->op->info->type, (int)error);
+}
+
+/* ---------------------------------------------------------------- image by image */
+
+/* What the images of a batch do side by side: the arms wait for what the stream has been given so far, it waits for
+ * them. */
+static int spread(const call *c, int n)
+{
+    int arms = cp_lane_arms(c->frame, n);
+    if (arms < 2) return 1;
+    cudaError_t error = cudaEventRecord(c->lane->ready, c->stream);
+    for (int k = 1; k < arms && !error; ++k) error = cudaStreamWaitEvent(c->lane->arm[k].stream, c->lane->ready, 0);
+    cp_device_failed(c->frame, error, "run");
+    return arms;
+}
+
+static void gather_arms(const call *c, int arms)
+{
+    for (int k = 1; k < arms; ++k) {
+        cudaError_t error = cudaEventRecord(c->lane->arm[k].done, c->lane->arm[k].stream);
+        if (!error) error = cudaStreamWaitEvent(c->stream, c->lane->arm[k].done, 0);
+        cp_device_failed(c->frame, error, "run");
+    }
+}
+
+/* ---------------------------------------------------------------- convolution */
+
+/* Row-major C (m,n) = A (m,k) B (k,n) + beta C, or with A given as (k,m) and transposed; for each group. cuBLAS thinks
+ * in columns, for which the same memory is the transposed product. */
+static void product(const call *c, bool transposed, int groups, int m, int n, int k, const float *a, const float *b,
+                    float beta, float *out)
+{
+    const float one = 1;
+    cublasOperation_t op = transposed ? CUBLAS_OP_T : CUBLAS_OP_N;
+    int lda = transposed ? m : k;
+    if (c->frame->device->status) return;
+    if (groups == 1)
+        blas_failed(c, cublasSgemm(c->arm->blas, CUBLAS_OP_N, op, n, m, k, &one, b, n, a, lda, &beta, out, n));
+    else
+        blas_failed(c, cublasSgemmStridedBatched(c->arm->blas, CUBLAS_OP_N, op, n, m, k, &one, b, n, (long long)k * n,
+                                                 a, lda, (long long)m * k, &beta, out, n, (long long)m * n, groups));
+}
+
+/* y = (fresh) or += A im2col(x). */
+static void gather(const call *c, const float *x, float *y, bool fresh)
+{
+    const cp_window *g = &c->device->window;
+    const float *col = x;
+    if (!cp_is_pointwise(g)) {
+        cp_kernel_im2col(g, x, c->arm->work, c->arm->stream);
+        col = c->arm->work;
+    }
+    product(c, false, g->groups, g->m, g->out_h * g->out_w, g->c * g->size * g->size, c->device->weights, col,
+            fresh ? 0 : 1, y);
+}
+
+/* x = (fresh) or += col2im(A^T y). */
+static void scatter(const call *c, const float *y, float *x, bool fresh)
+{
+    const cp_window *g = &c->device->window;
+    bool direct = cp_is_pointwise(g);
+    product(c, true, g->groups, g->c * g->size * g->size, g->out_h * g->out_w, g->m, c->device->weights, y,
+            direct && !fresh ? 1 : 0, direct ? x : c->arm->work);
+    if (!direct) cp_kernel_col2im(g, c->arm->work, x, fresh, c->arm->stream);
+}
+
+#ifdef CUDNN
+static void dnn_failed(const call *c, cudnnStatus_t error)
+{
+    if (error && !c->frame->device->status)
+        c->frame->device->status =
+            cp_fail(CP_EINTERNAL, "layer %d: convolution: %s", c->op->info->index, cudnnGetErrorString(error));
+}
+#endif
+
+static void finish(const call *c, int n, cp_batch out, size_t plane, bool linear, ACTIVATION activation)
+{
+    if (!linear)
+        cp_kernel_activate(n, out, c->op->info->outputs / plane, plane, c->device->biases, activation, c->stream);
+}
+
+/* Of one image, by cuDNN where it takes the shape. */
+static void convolve(const call *c, const float *x, float *y)
+{
+#ifdef CUDNN
+    if (c->device->dnn) {
+        dnn_failed(c, cp_dnn_forward(c->device->dnn, c->arm, c->device->weights, x, y));
+        return;
+    }
+#endif
+    gather(c, x, y, true);
+}
+
+static void convolve_back(const call *c, const float *y, float *x, bool fresh)
+{
+#ifdef CUDNN
+    if (c->device->dnn) {
+        dnn_failed(c, cp_dnn_backward(c->device->dnn, c->arm, c->device->weights, y, x, fresh));
+        return;
+    }
+#endif
+    scatter(c, y, x, fresh);
+}
+
+/* The window of a deconvolution is that of the convolution whose data gradient it is. */
+static void forward_each(const call *c, int n, cp_batch in, cp_batch out)
+{
+    call one = *c;
+    int arms = spread(c, n);
+    for (int b = 0; b < n; ++b) {
+        one.arm = &c->lane->arm[b % arms];
+        if (c->op->l->type == DECONVOLUTIONAL)
+            scatter(&one, cp_at(in, b), cp_at(out, b), true);
+        else
+            convolve(&one, cp_at(in, b), cp_at(out, b));
+    }
+    gather_arms(c, arms);
+}
+
+static void forward_convolutional(const call *c, int n, const cp_batch *in, cp_batch out, uint16_t *index, bool linear,
+                                  ACTIVATION activation)
+{
+    (void)index;
+    if (c->device->depthwise)
+        cp_kernel_depthwise(&c->device->window, c->device->weights, n, in[0], out, c->stream);
+    else
+        forward_each(c, n, in[0], out);
+    finish(c, n, out, (size_t)c->op->l->out_h * c->op->l->out_w, linear, activation);
+}
+
+static void backward_convolutional(const call *c, const cp_backward *run)
+{
+    cp_batch x = run->in_delta[0];
+    call one = *c;
+    if (!x.base) return;
+    if (c->device->depthwise) {
+        cp_kernel_depthwise_backward(&c->device->window, c->device->weights, run->n, run->delta, x, run->fresh,
+                                     c->stream);
+        return;
+    }
+    int arms = spread(c, run->n);
+    for (int b = 0; b < run->n; ++b) {
+        one.arm = &c->lane->arm[b % arms];
+        if (c->op->l->type == DECONVOLUTIONAL)
+            gather(&one, cp_at(run->delta, b), cp_at(x, b), run->fresh);
+        else
+            convolve_back(&one, cp_at(run->delta, b), cp_at(x, b), run->fresh);
+    }
+    gather_arms(c, arms);
+}
+
+/* ---------------------------------------------------------------- connected, local */
+
+static void forward_connected(const call *c, int n, const cp_batch *in, cp_batch out, uint16_t *index, bool linear,
+                              ACTIVATION activation)
+{
+    (void)index;
+    cp_kernel_connected(n, c->op->l->inputs, c->op->l->outputs, c->device->weights, in[0], out, c->stream);
+    finish(c, n, out, 1, linear, activation);
+}
+
+static void backward_connected(const call *c, const cp_backward *run)
+{
+    if (run->in_delta[0].base)
+        cp_kernel_connected_backward(run->n, c->op->l->inputs, c->op->l->outputs, c->device->weights, run->delta,
+                                     run->in_delta[0], run->fresh, c->stream);
+}
+
+static void forward_local(const call *c, int n, const cp_batch *in, cp_batch out, uint16_t *index, bool linear,
+                          ACTIVATION activation)
+{
+    (void)index;
+    cp_kernel_local(c->op->l, c->device->weights, n, in[0], out, c->stream);
+    finish(c, n, out, 1, linear, activation);
+}
+
+static void backward_local(const call *c, const cp_backward *run)
+{
+    if (run->in_delta[0].base)
+        cp_kernel_local_backward(c->op->l, c->device->weights, run->n, run->delta, run->in_delta[0], c->stream);
+}
+
+/* ---------------------------------------------------------------- pools */
+
+static void forward_maxpool(const call *c, int n, const cp_batch *in, cp_batch out, uint16_t *index, bool linear,
+                            ACTIVATION activation)
+{
+    (void)linear, (void)activation;
+    cp_kernel_maxpool(c->op->l, n, in[0], out, index, c->stream);
+}
+
+/* The entries' images, from entry `from` on, as first + e * step: mostly all of one image or each of its own. Returns
+ * how many entries that holds for. */
+static int images_of(const int *image, int from, int n, int *step)
+{
+    int to = from + 1;
+    *step = to < n ? image[to] - image[from] : 0;
+    while (to < n && image[to] == image[from] + (to - from) * *step) ++to;
+    return to - from;
+}
+
+static cp_batch after(cp_batch batch, int entry) { return (cp_batch){cp_at(batch, entry), batch.stride}; }
+
+static void backward_maxpool(const call *c, const cp_backward *run)
+{
+    for (int b = 0, step, n; b < run->n && run->in_delta[0].base; b += n) {
+        n = images_of(run->image, b, run->n, &step);
+        cp_kernel_maxpool_backward(c->op->l, n, after(run->delta, b), run->index, run->image[b], step,
+                                   after(run->in_delta[0], b), c->stream);
+    }
+}
+
+static void tangent_maxpool(const call *c, int n, const cp_batch *in, cp_batch out, const uint16_t *index,
+                            const int *image)
+{
+    for (int b = 0, step, same; b < n; b += same) {
+        same = images_of(image, b, n, &step);
+        cp_kernel_maxpool_tangent(c->op->l, same, after(in[0], b), index, image[b], step, after(out, b), c->stream);
+    }
+}
+
+static void forward_avgpool(const call *c, int n, const cp_batch *in, cp_batch out, uint16_t *index, bool linear,
+                            ACTIVATION activation)
+{
+    (void)index, (void)linear, (void)activation;
+    cp_kernel_avgpool(n, in[0], out, c->op->l->c, (size_t)c->op->l->h * c->op->l->w, c->stream);
+}
+
+static void backward_avgpool(const call *c, const cp_backward *run)
+{
+    if (run->in_delta[0].base)
+        cp_kernel_avgpool_backward(run->n, run->delta, run->in_delta[0], c->op->l->c, (size_t)c->op->l->h * c->op->l->w,
+                                   c->stream);
+}
+
+/* ---------------------------------------------------------------- what only moves values */
+
+static void forward_route(const call *c, int n, const cp_batch *in, cp_batch out, uint16_t *index, bool linear,
+                          ACTIVATION activation)
+{
+    (void)index, (void)linear, (void)activation;
+    for (int s = 0; s < c->op->n_sources; out.base += c->op->source_outputs[s++])
+        cp_kernel_copy(n, c->op->source_outputs[s], in[s], out, false, c->stream);
+}
+
+static void backward_route(const call *c, const cp_backward *run)
+{
+    cp_batch from = run->delta;
+    for (int s = 0; s < c->op->n_sources; from.base += c->op->source_outputs[s++])
+        if (run->in_delta[s].base)
+            cp_kernel_copy(run->n, c->op->source_outputs[s], from, run->in_delta[s], true, c->stream);
+}
+
+static void forward_shortcut(const call *c, int n, const cp_batch *in, cp_batch out, uint16_t *index, bool linear,
+                             ACTIVATION activation)
+{
+    (void)index;
+    cp_kernel_shortcut(c->op->l, n, in[0], in[1], out, c->stream);
+    finish(c, n, out, 1, linear, activation);
+}
+
+static void backward_shortcut(const call *c, const cp_backward *run)
+{
+    cp_kernel_shortcut_backward(c->op->l, run->n, run->delta, run->in_delta[0], run->in_delta[1], c->stream);
+}
+
+static void forward_upsample(const call *c, int n, const cp_batch *in, cp_batch out, uint16_t *index, bool linear,
+                             ACTIVATION activation)
+{
+    (void)index, (void)linear, (void)activation;
+    cp_kernel_upsample(c->op->l, n, in[0], out, c->stream);
+}
+
+static void backward_upsample(const call *c, const cp_backward *run)
+{
+    if (run->in_delta[0].base) cp_kernel_upsample_backward(c->op->l, run->n, run->delta, run->in_delta[0], c->stream);
+}
+
+static void forward_reorg(const call *c, int n, const cp_batch *in, cp_batch out, uint16_t *index, bool linear,
+                          ACTIVATION activation)
+{
+    (void)index, (void)linear, (void)activation;
+    cp_kernel_permute(n, c->op->info->outputs, c->device->permutation, in[0], out, c->stream);
+}
+
+static void backward_reorg(const call *c, const cp_backward *run)
+{
+    if (run->in_delta[0].base)
+        cp_kernel_permute_backward(run->n, c->op->info->outputs, c->device->permutation, run->delta, run->in_delta[0],
+                                   c->stream);
+}
+
+static void forward_activation(const call *c, int n, const cp_batch *in, cp_batch out, uint16_t *index, bool linear,
+                               ACTIVATION activation)
+{
+    (void)index;
+    cp_kernel_copy(n, c->op->info->outputs, in[0], out, false, c->stream);
+    finish(c, n, out, 1, linear, activation);
+}
+
+static void backward_activation(const call *c, const cp_backward *run)
+{
+    if (run->in_delta[0].base)
+        cp_kernel_copy(run->n, c->op->info->outputs, run->delta, run->in_delta[0], true, c->stream);
+}
+
+static void forward_crop(const call *c, int n, const cp_batch *in, cp_batch out, uint16_t *index, bool linear,
+                         ACTIVATION activation)
+{
+    const layer *l = c->op->l;
+    (void)index, (void)activation;
+    cp_kernel_crop(l, n, in[0], out, l->noadjust ? 1 : 2, l->noadjust || linear ? 0 : -1, c->stream);
+}
+
+static void backward_crop(const call *c, const cp_backward *run)
+{
+    if (run->in_delta[0].base)
+        cp_kernel_crop_backward(c->op->l, run->n, run->delta, run->in_delta[0], c->op->l->noadjust ? 1 : 2, c->stream);
+}
+
+/* ---------------------------------------------------------------- the table */
+
+typedef struct {
+    LAYER_TYPE type;
+    void (*forward)(const call *c, int n, const cp_batch *in, cp_batch out, uint16_t *index, bool linear,
+                    ACTIVATION activation);
+    void (*backward)(const call *c, const cp_backward *run);
+    void (*tangent)(const call *c, int n, const cp_batch *in, cp_batch out, const uint16_t *index, const int *image);
+} row;
+
+static const row *find(LAYER_TYPE type)
+{
+    static const row table[] = {
+        {CONVOLUTIONAL, forward_convolutional, backward_convolutional, NULL},
+        {DECONVOLUTIONAL, forward_convolutional, backward_convolutional, NULL},
+        {CONNECTED, forward_connected, backward_connected, NULL},
+        {LOCAL, forward_local, backward_local, NULL},
+        {MAXPOOL, forward_maxpool, backward_maxpool, tangent_maxpool},
+        {AVGPOOL, forward_avgpool, backward_avgpool, NULL},
+        {ROUTE, forward_route, backward_route, NULL},
+        {SHORTCUT, forward_shortcut, backward_shortcut, NULL},
+        {UPSAMPLE, forward_upsample, backward_upsample, NULL},
+        {REORG, forward_reorg, backward_reorg, NULL},
+        {ACTIVE, forward_activation, backward_activation, NULL},
+        {CROP, forward_crop, backward_crop, NULL},
+    };
+    for (size_t i = 0; i < sizeof table / sizeof *table; ++i)
+        if (table[i].type == type) return &table[i];
+    return NULL;
+}
+
+static call call_of(cp_frame *frame, int layer)
+{
+    const cp_device_frame *device = frame->device;
+    cp_lane *lane = device->lane;
+    return (call){frame, &frame->engine->op[layer], &device->model->op[layer], lane, lane->arm->stream, lane->arm};
+}
+
+enum { MOST_ENTRIES = 65535 }; /* rows of a grid */
+
+static bool ready(cp_frame *frame, const row *row, int layer, int n)
+{
+    if (!row && !frame->device->status)
+        frame->device->status =
+            cp_fail(CP_EINTERNAL, "layer %d: %s has no GPU code", layer, frame->model->layer[layer].type);
+    if (n > MOST_ENTRIES && !frame->device->status)
+        frame->device->status = cp_fail(CP_ERESOURCE, "GPU: a batch of %d, allowed are %d", n, (int)MOST_ENTRIES);
+    return !frame->device->status;
+}
+
+/* What a launch refuses is known at once, and a library may clear it later. */
+static void look_at_launches(cp_frame *frame, int layer)
+{
+    cudaError_t error = cudaGetLastError();
+    char what[60];
+    if (!error) return;
+    snprintf(what, sizeof what, "layer %d: %s", layer, frame->model->layer[layer].type);
+    cp_device_failed(frame, error, what);
+}
+
+void cp_device_forward(cp_frame *frame, int layer, int n, const cp_batch *in, cp_batch out, uint16_t *index,
+                       bool linear, ACTIVATION activation)
+{
+    call c = call_of(frame, layer);
+    const row *row = find(c.op->l->type);
+    if (!ready(frame, row, layer, n)) return;
+    row->forward(&c, n, in, out, index, linear, activation);
+    look_at_launches(frame, layer);
+}
+
+void cp_device_backward(cp_frame *frame, int layer, const cp_backward *run)
+{
+    call c = call_of(frame, layer);
+    const row *row = find(c.op->l->type);
+    if (!ready(frame, row, layer, run->n)) return;
+    row->backward(&c, run);
+    look_at_launches(frame, layer);
+}
+
+void cp_device_tangent(cp_frame *frame, int layer, int n, const cp_batch *in, cp_batch out, const uint16_t *index,
+                       const int *image)
+{
+    call c = call_of(frame, layer);
+    const row *row = find(c.op->l->type);
+    if (!ready(frame, row, layer, n)) return;
+    if (row->tangent)
+        row->tangent(&c, n, in, out, index, image);
+    else
+        row->forward(&c, n, in, out, NULL, true, LINEAR);
+    look_at_launches(frame, layer);
+}

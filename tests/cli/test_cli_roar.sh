@@ -1,0 +1,4 @@
+#!/bin/sh
+# `roar`, run as a user runs it: trainings of a second on a tiny set, killed and gone on with.
+[ -x /usr/bin/python3 ] || { echo "skipped: no /usr/bin/python3"; exit 77; }
+exec /usr/bin/python3 tests/cli/roar_test.py
