@@ -561,6 +561,8 @@ typedef struct {
     cp_run_options run;      /* memory and signed_scores do not matter */
     cp_granularity granularity;
     bool random;             /* gates start at U(0,1), drawn from `seed`; otherwise at 1 */
+    bool active;             /* what is inactive (z <= 0) in the original run has a gate that stays 0: dead neurons cannot wake, and
+                                the descent starts from the active subnet. Of channels, those without any active neuron */
     uint64_t seed;
     int steps;               /* of a round, at least 1 */
     int rounds;              /* at most; the next begins, with gamma / 10, when no iterate kept the prediction */

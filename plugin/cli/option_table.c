@@ -18,7 +18,7 @@
 #define REAL(n, g, f, v, least, most, ...) NUMBER(n, g, f, CP_OPTION_REAL, v, least, most, __VA_ARGS__)
 #define TEXT(n, g, f, v, ...) VALUE(n, g, f, CP_OPTION_TEXT, v, __VA_ARGS__)
 #define FILENAME(n, g, f, v, ...) VALUE(n, g, f, CP_OPTION_FILE, v, __VA_ARGS__)
-#define DGR "dgr dgr-random"
+#define DGR "dgr dgr-random dgr-active"
 
 const char *const cp_group_titles[CP_OPTION_GROUPS] = {
     [CP_GROUP_ANSWER] = "the answer that is explained",
@@ -198,7 +198,7 @@ const cp_option cp_option_table[] = {
     INT("iterations", CP_GROUP_METHOD, iterations, "N", 1, 1000000, "descent steps of a round",
         .otherwise = "the preset's", .methods = DGR),
     CHOICE("init", CP_GROUP_METHOD, init, starts, "where the gates start; random: U(0,1)", .initial = "1",
-           .methods = "dgr"),
+           .methods = "dgr dgr-active"),
     INT("rounds", CP_GROUP_METHOD, rounds, "N", 1, 1000,
         "rounds of -iterations at most; gamma falls after one that never kept the prediction", .initial = "100",
         .methods = DGR),
