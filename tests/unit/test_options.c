@@ -147,7 +147,7 @@ static void options_of_other_methods(void **state)
     assert_int_equal(parse(&commands[0], "-tol .1 -method intgrad", &o), CP_OK);
     expect_refusal(&commands[0], "-tol .1", "explain: -tol does nothing with method mct; it is of intgrad");
     expect_refusal(&commands[0], "-preset wang -method greedy",
-                   "explain: -preset does nothing with method greedy; it is of dgr dgr-random");
+                   "explain: -preset does nothing with method greedy; it is of dgr dgr-random dgr-active");
     expect_refusal(&commands[1], "-sparsity .5",
                    "grad: -sparsity does nothing with method mct; it is of greedy intgrad");
     assert_int_equal(parse(&commands[1], "-sparsity .5 -method greedy", &o), CP_OK);
