@@ -173,6 +173,12 @@ cp_status cp_response_class(const cp_model *model, int class_id, cp_response *re
 cp_status cp_response_detection(const cp_model *model, const cp_detection *detection, cp_target target,
                                 cp_response *response);
 cp_status cp_response_unit(const cp_model *model, int layer, size_t index, cp_response *response);
+/* a - b, the contrast of two classes: why the one and not the other. CP_EINPUT: more than CP_RESPONSE_UNITS units. */
+cp_status cp_response_difference(const cp_response *a, const cp_response *b, cp_response *difference);
+/* Of all classes (cp_model_classes) in the box of a detection, as its head decodes them: probabilities[its class_id] is
+ * its own. outputs: of the head's logit layer, one image. */
+cp_status cp_model_box_probabilities(const cp_model *model, const cp_detection *detection, const float *outputs,
+                                     float *probabilities);
 
 /* What its head makes of a response of one unit. */
 typedef struct {

@@ -4,7 +4,7 @@
 #include <string.h>
 
 #define IMAGES "[data|names] <cfg> <weights> [image ...]"
-#define RESPONSE "class box target unit thresh nms letterbox names "
+#define RESPONSE "class versus box target unit thresh nms letterbox names "
 #define DRAWN "baseline seed steps tol permutations exact iterations protect preset init rounds rate momentum gamma clamp "
 #define SCORING "granularity " DRAWN
 #define SELECTION "method sparsity mass floor rank " SCORING
@@ -118,7 +118,8 @@ const cp_command cp_commands[] = {
     {"grad", IMAGES, "The pathway gradient: how the response changes with each pixel through the path alone.",
      SELECTION RESPONSE "path offpath layer " PICTURE "no-picture out gpus",
      "Writes PREFIX.npy (float32, C,H,W of the network input) and PREFIX.png. -method gradient is the plain gradient "
-     "of the whole network; -method gradcam and other maps give PREFIX.npy one plane, (1,H,W). A path file brings its response along, unless -class, -box or -unit names one.",
+     "of the whole network; -method gradcam and other maps give PREFIX.npy one plane, (1,H,W). A path file brings its "
+     "response along, unless -class, -versus, -box or -unit names one.",
      SIGNS "-path cross.path.npz -out map", cp_run_grad, .plain = true, .changes = grad_changes},
     {"picture", "<map.npy> <photo>", "Draw the picture of a map again, from files, without a network.",
      PICTURE "letterbox out",

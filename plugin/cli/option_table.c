@@ -73,6 +73,9 @@ const cp_option cp_option_table[] = {
     TEXT("class", CP_GROUP_ANSWER, class_name, "NAME|N",
          "explain this class instead of the top one; detector: the best box of this class, with -box K that box's "
          "logit of it"),
+    TEXT("versus", CP_GROUP_ANSWER, versus, "NAME|N",
+         "explain why the class and not this one: the logit of the class less that of this one; of a detection, in its "
+         "box"),
     TEXT("box", CP_GROUP_ANSWER, box, "K|all",
          "detector: the detection of that number, as printed; 1 is the most probable; all: each of them"),
     CHOICE("target", CP_GROUP_ANSWER, target, targets, "detector: which logit of the detection", .initial = "class"),

@@ -43,8 +43,8 @@ typedef struct {
 
 /* What the user gave, or the default. Strings point into argv. */
 typedef struct {
-    const char *method, *class_name, *box, *unit, *names, *out, *score, *path, *steps, *methods, *off, *data, *list,
-        *valid;
+    const char *method, *class_name, *versus, *box, *unit, *names, *out, *score, *path, *steps, *methods, *off, *data,
+        *list, *valid;
     const char *gpus, *baseline;
     int target, offpath, rank, map, init, preset, norms, mode, removed, keys, host;
     /* offpath -1: of `faithful`, what the frame can */
