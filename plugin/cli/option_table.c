@@ -51,6 +51,8 @@ static const char *const hosts[] = {"auto", "debian", "alexey", "hankai", NULL};
 static const char *const keys[] = {"strict", "lenient", NULL};
 static const char *const pictures[] = {"sheet", "heat", "zoom", "signed", "none", NULL};
 static const char *const colours[] = {"inferno", "viridis", "cividis", "grey", NULL};
+static const char *const orders[] = {"top-down", "bottom-up", "independent", NULL};
+static const char *const initialisers[] = {"normal", "darknet", NULL};
 static const char *const norms[] = {"auto", "estimate", "exact", NULL};
 
 static void describe_preset(const char *name, const cp_dgr_options *o, char *text, size_t size)
@@ -161,6 +163,15 @@ const cp_option cp_option_table[] = {
     FLAG("kar", CP_GROUP_COMMAND, kar, "as many trainings again, without the lowest pixels: keep and retrain"),
     INT("road", CP_GROUP_COMMAND, road, "N", 0, 1000000, "test pictures of ROAD, the proxy without training; 0: leave it out",
         .initial = "200"),
+    CHOICE("order", CP_GROUP_COMMAND, order, orders,
+           "which layers get random weights: from the last on, from the first on, or each alone", .initial = "top-down"),
+    CHOICE("initialiser", CP_GROUP_COMMAND, initialiser, initialisers,
+           "random weights: N(0,.1) with biases and scales too, or as Darknet starts a training", .initial = "normal"),
+    INT("stages", CP_GROUP_COMMAND, stages, "N", 0, 10000,
+        "measure after N layers alone, evenly spread and the last among them; 0: after each", .initial = "0"),
+    INT("noisy", CP_GROUP_COMMAND, noisy, "N", 0, 10000,
+        "smooth MPRT: maps are means over N noisy copies of the photo (50 in the paper); 0: plain", .initial = "0"),
+    FLAG("hog", CP_GROUP_COMMAND, hog, "compare histograms of oriented gradients too"),
     REAL("eps", CP_GROUP_COMMAND, eps, "E", 0, 1,
          "sparsest path: probability at least (1-E) times the original's; 1: the arg-max alone", .initial = ".5"),
     INT("checks", CP_GROUP_COMMAND, checks, "N", 0, 4096, "sparsest path: smaller sizes tried after the bisection",

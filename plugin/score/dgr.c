@@ -8,7 +8,7 @@
 #include "critpath.h"
 #include "engine/scores.h"
 #include "io/error.h"
-#include "score/random.h"
+#include "io/random.h"
 #include "score/rerun.h"
 #include "score/score.h"
 

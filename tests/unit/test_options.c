@@ -213,7 +213,7 @@ static void choices_belong_to_the_command(void **state)
     expect_refusal(&commands[1], "-method gradeint", "-method: unknown value \"gradeint\", allowed is "
                    "mct|intgrad|lrp|eapig|ablation|shapley|greedy|dgr|dgr-random|dgr-active|random|activation|active|gradient|"
              "contribution|contribution-all|contribution-coarse|contribution-restricted|pathway|pathway-zeroed|inputmct|"
-             "inputintgrad|smoothgrad|gbp|gradcam|layercam|odam|eigencam|occlusion|rise|centre|box|cell; did you mean gradient?");
+             "inputintgrad|smoothgrad|gbp|gradcam|layercam|odam|eigencam|occlusion|rise|centre|edges|box|cell; did you mean gradient?");
     expect_refusal(&commands[0], "-offpath freeze",
                    "-offpath: unknown value \"freeze\", allowed is frozen|zeroed|kept; did you mean frozen?");
     expect_refusal(&commands[0], "-target z",
