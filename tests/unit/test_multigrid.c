@@ -11,7 +11,7 @@
 #include "eval/degrade.h"
 #include "eval/multigrid.h"
 #include "io/error.h"
-#include "score/random.h"
+#include "io/random.h"
 
 static void near(double found, double expected, double tolerance)
 {
