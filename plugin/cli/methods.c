@@ -72,7 +72,7 @@ static cp_status score_greedy(cp_session *s, const cp_response *response, float 
 
 cp_dgr_options cp_dgr_read_options(const cp_options *o, bool random)
 {
-    cp_dgr_options options = cp_dgr_defaults((cp_dgr_settings)o->preset);
+    cp_dgr_options options = cp_dgr_defaults(o->preset == CP_PRESET_PAPER ? CP_DGR_CODE : (cp_dgr_settings)o->preset);
     options.granularity = cp_by_channel(o) ? CP_CHANNEL : CP_NEURON;
     options.random = random || o->init == CP_INIT_RANDOM;
     options.seed = (uint64_t)o->seed;

@@ -25,6 +25,7 @@ enum { CP_MAX_SPARSITIES = 64 };
  * used: cp_target, cp_granularity, cp_dgr_settings, cp_exactness. */
 enum { CP_OFFPATH_FROZEN, CP_OFFPATH_ZEROED, CP_OFFPATH_KEPT };
 enum { CP_RANK_NETWORK, CP_RANK_LAYER };
+enum { CP_PRESET_PAPER = CP_DGR_WANG + 1 }; /* behind those of cp_dgr_settings; its dgr is CP_DGR_CODE */
 enum { CP_MAP_CONTRIBUTION, CP_MAP_GRADIENT };
 enum { CP_MODE_FROZEN, CP_MODE_ZERO, CP_MODE_GATE };
 enum { CP_INIT_ONE, CP_INIT_RANDOM };

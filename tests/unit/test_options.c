@@ -220,6 +220,22 @@ static void choices_belong_to_the_command(void **state)
                    "-target: unknown value \"z\", allowed is class|objectness|x|y|w|h");
 }
 
+/* What the paper takes, unless an option says otherwise, with any method. */
+static void preset_paper(void **state)
+{
+    (void)state;
+    cp_options o;
+    const cp_command *explain = cp_command_find("explain");
+    assert_int_equal(parse(explain, "-preset paper", &o), CP_OK);
+    assert_true(o.sparsity.n == 1 && o.sparsity.value[0] == .9 && o.map == CP_MAP_GRADIENT);
+    assert_string_equal(o.steps, "auto");
+    assert_int_equal(parse(explain, "-preset paper -method intgrad -sparsity .99 -map contribution", &o), CP_OK);
+    assert_true(o.sparsity.n == 1 && o.sparsity.value[0] == .99 && o.map == CP_MAP_CONTRIBUTION);
+    assert_string_equal(o.steps, "50");
+    assert_int_equal(parse(explain, "", &o), CP_OK);
+    assert_true(o.sparsity.n == 0 && o.map == CP_MAP_CONTRIBUTION);
+}
+
 static void unknown_options(void **state)
 {
     (void)state;
@@ -389,6 +405,7 @@ int main(void)
         cmocka_unit_test(unambiguous_prefixes),
         cmocka_unit_test(help_and_host_options),
         cmocka_unit_test(choices_belong_to_the_command),
+        cmocka_unit_test(preset_paper),
         cmocka_unit_test(unknown_options),
         cmocka_unit_test(numbers_out_of_range),
         cmocka_unit_test(sparsity_lists),
