@@ -24,7 +24,7 @@ def read(folder):
             continue
         picture, name = stem.split(".", 1)
         lines = [json.loads(line) for line in open(file)]
-        if lines:
+        if lines and "faithful" in lines[0]:  # not of a photo without any box
             found.setdefault(picture, {})[name, rank] = lines[0]["faithful"]
     return found
 

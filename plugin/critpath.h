@@ -173,6 +173,12 @@ cp_status cp_response_class(const cp_model *model, int class_id, cp_response *re
 cp_status cp_response_detection(const cp_model *model, const cp_detection *detection, cp_target target,
                                 cp_response *response);
 cp_status cp_response_unit(const cp_model *model, int layer, size_t index, cp_response *response);
+/* a - b, the contrast of two classes: why the one and not the other. CP_EINPUT: more than CP_RESPONSE_UNITS units. */
+cp_status cp_response_difference(const cp_response *a, const cp_response *b, cp_response *difference);
+/* Of all classes (cp_model_classes) in the box of a detection, as its head decodes them: probabilities[its class_id] is
+ * its own. outputs: of the head's logit layer, one image. */
+cp_status cp_model_box_probabilities(const cp_model *model, const cp_detection *detection, const float *outputs,
+                                     float *probabilities);
 
 /* What its head makes of a response of one unit. */
 typedef struct {
@@ -561,6 +567,8 @@ typedef struct {
     cp_run_options run;      /* memory and signed_scores do not matter */
     cp_granularity granularity;
     bool random;             /* gates start at U(0,1), drawn from `seed`; otherwise at 1 */
+    bool active;             /* what is inactive (z <= 0) in the original run has a gate that stays 0: dead neurons cannot wake, and
+                                the descent starts from the active subnet. Of channels, those without any active neuron */
     uint64_t seed;
     int steps;               /* of a round, at least 1 */
     int rounds;              /* at most; the next begins, with gamma / 10, when no iterate kept the prediction */

@@ -4,7 +4,7 @@
 #include <string.h>
 
 #define IMAGES "[data|names] <cfg> <weights> [image ...]"
-#define RESPONSE "class box target unit thresh nms letterbox names "
+#define RESPONSE "class versus box target unit thresh nms letterbox names "
 #define DRAWN "baseline seed steps tol permutations exact iterations protect preset init rounds rate momentum gamma clamp "
 #define SCORING "granularity " DRAWN
 #define SELECTION "method sparsity mass floor rank " SCORING
@@ -52,6 +52,16 @@ static const cp_option_change eval_changes[] = {
      .otherwise = "0"},
     {.option = "out", .meaning = "PREFIX.jsonl (a line per image), PREFIX.csv and PREFIX.png (curves)",
      .otherwise = "eval.critpath"},
+    {0}};
+static const cp_option_change sanity_changes[] = {
+    {.option = "methods", .meaning = "maps to test, each NAME[@SPARSITY][~BLUR]; rows that never look at the photo are added",
+     .otherwise = CP_DEFAULT_MAPS},
+    {.option = "mass", .meaning = "of paths without @SPARSITY: share of the sum of all scores that the path holds"},
+    {.option = "blur", .meaning = "sigma of a Gaussian that smooths every map without ~BLUR, as a share of the photo's longer side",
+     .otherwise = "0"},
+    {.option = "layers", .meaning = "print every measure after every layer"},
+    {.option = "out", .meaning = "PREFIX.csv (a line per image, map and layer), PREFIX.json (means) and PREFIX.png (curves)",
+     .otherwise = "sanity.critpath"},
     {0}};
 static const cp_option_change roar_changes[] = {
     {.option = "methods", .meaning = "maps to compare, each NAME[@SPARSITY][~BLUR]; rows that never look at the picture are added",
@@ -118,7 +128,8 @@ const cp_command cp_commands[] = {
     {"grad", IMAGES, "The pathway gradient: how the response changes with each pixel through the path alone.",
      SELECTION RESPONSE "path offpath layer " PICTURE "no-picture out gpus",
      "Writes PREFIX.npy (float32, C,H,W of the network input) and PREFIX.png. -method gradient is the plain gradient "
-     "of the whole network; -method gradcam and other maps give PREFIX.npy one plane, (1,H,W). A path file brings its response along, unless -class, -box or -unit names one.",
+     "of the whole network; -method gradcam and other maps give PREFIX.npy one plane, (1,H,W). A path file brings its "
+     "response along, unless -class, -versus, -box or -unit names one.",
      SIGNS "-path cross.path.npz -out map", cp_run_grad, .plain = true, .changes = grad_changes},
     {"picture", "<map.npy> <photo>", "Draw the picture of a map again, from files, without a network.",
      PICTURE "letterbox out",
@@ -138,6 +149,11 @@ const cp_command cp_commands[] = {
      "Boxes are true ones where Darknet's label file lies (images/ -> labels/), else the predicted ones. Each image is a line of "
      "PREFIX.jsonl; a run that was stopped goes on with -resume.",
      SIGNS "-methods contribution,pathway@.99,gradient,gradcam -points 10 -out maps", cp_run_eval, .changes = eval_changes},
+    {"sanity", IMAGES, "Does a map depend on the network at all: what is left of it when layers get random weights.",
+     "methods order initialiser stages noisy hog layer mass blur layers seed " RESPONSE "no-picture out",
+     "The weights change in a copy in memory. A map that stays as it is without any trained weight is named. Beside it: the map of "
+     "another class, that of a shifted photo in a network shifted with it, and whether a map's sum is what the response gained.",
+     SIGNS "-methods contribution,gradient,gbp,edges -stages 3 -out sane", cp_run_sanity, .changes = sanity_changes},
     {"roar", "<data> <cfg> <weights>",
      "Which map finds what a network learns from: remove what it ranks highest, train anew, measure what is left.",
      "methods fractions repeats kar road layer mass blur resume seed out",

@@ -16,6 +16,7 @@ cp_status cp_run_grad(const cp_options *options);
 cp_status cp_run_picture(const cp_options *options);
 cp_status cp_run_compare(const cp_options *options);
 cp_status cp_run_eval(const cp_options *options);
+cp_status cp_run_sanity(const cp_options *options);
 cp_status cp_run_roar(const cp_options *options);
 cp_status cp_run_faithful(const cp_options *options);
 cp_status cp_run_linearity(const cp_options *options);

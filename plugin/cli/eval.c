@@ -80,6 +80,7 @@ static json_t *manifest_of(const cp_session *s, const cp_eval_plan *plan)
     bad |= cp_json_set(m, "weights_sha256", cp_json_text(cp_model_weights_sha256(s->model)));
     bad |= cp_json_set(m, "plan", cp_eval_plan_json(plan));
     bad |= cp_json_set(m, "class", cp_json_text(o->class_name));
+    bad |= cp_json_set(m, "versus", cp_json_text(o->versus));
     bad |= cp_json_set(m, "box", cp_json_text(o->box));
     bad |= cp_json_set(m, "thresh", cp_json_real(o->thresh));
     bad |= cp_json_set(m, "nms", cp_json_real(o->nms));

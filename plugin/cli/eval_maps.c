@@ -4,7 +4,7 @@
 
 #include "cli/eval.h"
 #include "io/error.h"
-#include "score/random.h"
+#include "io/random.h"
 
 enum { NEIGHBOURS = 10 };
 static const double RADIUS = .02; /* of an input in [0,1] */

@@ -10,7 +10,7 @@
 #include "io/error.h"
 #include "io/json.h"
 #include "model/labels.h"
-#include "score/random.h"
+#include "io/random.h"
 
 enum { LERF_POINTS = 10, ROAD_POINTS = 50 };
 static const double SAME_BOX = .5; /* least IoU of a true box with the one predicted */

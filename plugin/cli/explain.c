@@ -136,7 +136,13 @@ static cp_status response_object(const cp_explanation *e)
         bad |= cp_json_set(object, "name", cp_json_text(cp_session_class(e->session, subject->class_id, number)));
         bad |= cp_json_set(object, "probability", cp_json_float(subject->probability));
     }
+    if (subject->versus >= 0) {
+        bad |= cp_json_set(object, "versus", json_integer(subject->versus));
+        bad |= cp_json_set(object, "versus_name", cp_json_text(cp_session_class(e->session, subject->versus, number)));
+        bad |= cp_json_set(object, "versus_unit", json_integer((json_int_t)subject->response.unit[1].index));
+    }
     if (subject->box) {
+        bad |= cp_json_set(object, "classes", cp_box_classes_json(e->session, subject->detection));
         bad |= cp_json_set(object, "box", json_integer(subject->box));
         bad |= cp_json_set(object, "target", cp_json_text(cp_choice_name("target", e->session->options->target)));
     }

@@ -4,7 +4,7 @@
 #include "cli/results.h"
 #include "cli/summary.h"
 #include "io/error.h"
-#include "io/file.h"
+#include "io/lines.h"
 #include "io/json.h"
 #include "io/progress.h"
 #include "score/score.h"
@@ -69,63 +69,36 @@ static cp_status gather_image(cp_session *s, cp_item *item, void *user)
 
 enum { MAX_LIST_BYTES = 64 << 20 };
 
-/* Splits at the line ends, in place; empty lines are skipped. */
-static int split_lines(char *text, char **lines)
+static cp_status read_list(cp_session *s, cp_lines *lines)
 {
-    int n = 0;
-    for (char *at = text; *at;) {
-        size_t length = strcspn(at, "\r\n");
-        char *next = at + length;
-        while (*next == '\r' || *next == '\n')
-            *next++ = 0;
-        if (length && lines)
-            lines[n] = at;
-        n += length > 0;
-        at = next;
-    }
-    return n;
-}
-
-static cp_status read_list(cp_session *s, char **text, char ***lines)
-{
-    unsigned char *data;
-    size_t bytes, count = 1;
     if (s->n_images)
         return cp_fail(CP_EINPUT, "gates: images come from -list or from the command line, found \"%.200s\" too",
                        s->images[0]);
-    cp_status status = cp_file_read(s->options->list, "list", MAX_LIST_BYTES, &data, &bytes);
+    cp_status status = cp_lines_read(s->options->list, "list", MAX_LIST_BYTES, 0, lines);
     if (status)
         return status;
-    *text = (char *)data;
-    if (memchr(data, 0, bytes))
-        return cp_fail(CP_EINPUT, "-list: %.300s is not text", s->options->list);
-    for (size_t i = 0; i < bytes; i++)
-        count += data[i] == '\n' || data[i] == '\r';
-    if (!(*lines = cp_alloc(count, sizeof **lines, "list")))
-        return CP_ERESOURCE;
-    s->n_images = split_lines(*text, *lines);
-    s->images = *lines;
+    s->n_images = (int)lines->n;
+    s->images = lines->line;
     s->list = s->n_images != 1;
     return s->n_images ? CP_OK : cp_fail(CP_EINPUT, "-list: %.300s names no image", s->options->list);
 }
 
 static cp_status gather(cp_session *s, gathered *g)
 {
-    char *text = NULL, **lines = NULL;
+    cp_lines lines = {0};
     char class_name[24];
     cp_wish wish;
     g->name = s->options->list ? s->options->list : s->n_images == 1 ? s->images[0] : "images";
     cp_status status = cp_wish_read(s, &wish);
     g->only = wish.class_id;
     if (!status && s->options->list)
-        status = read_list(s, &text, &lines);
+        status = read_list(s, &lines);
     if (!status)
         status = cp_session_each(s, gather_image, g);
     if (!status && !g->n)
         status = cp_fail(CP_EINPUT, "gates: none of %zu images has the top class %s", g->left_out,
                          cp_session_class(s, g->only, class_name));
-    cp_free(lines);
-    cp_free(text);
+    cp_lines_free(&lines);
     s->images = NULL;
     s->n_images = 0;
     return status;

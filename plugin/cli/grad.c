@@ -120,12 +120,12 @@ static cp_status grad_image(cp_session *s, cp_item *item, void *user)
     cp_subject *subjects = NULL;
     int n = 0;
     /* A path file brings its response; anything on the command line about the response comes first. */
-    bool of_file = job->path && job->meta.response.n && !o->class_name && !o->box && !o->unit;
+    bool of_file = job->path && job->meta.response.n && !o->class_name && !o->versus && !o->box && !o->unit;
     cp_status status = cp_predict(s, item, &prediction);
     if (!status && of_file && !(subjects = cp_alloc(1, sizeof *subjects, "response")))
         status = CP_ERESOURCE;
     if (!status && of_file) {
-        *subjects = (cp_subject){.response = job->meta.response, .class_id = -1, .probability = NAN};
+        *subjects = (cp_subject){.response = job->meta.response, .class_id = -1, .versus = -1, .probability = NAN};
         snprintf(subjects->label, sizeof subjects->label, "%s", job->meta.response.text);
         cp_subject_find_detection(s, &prediction, subjects);
         n = 1;

@@ -25,6 +25,8 @@ CP_METHOD("dgr", score_dgr, NULL, false,
           "distillation guided routing: gates that keep the softmax while their sum falls")
 CP_METHOD("dgr-random", score_dgr_random, NULL, false,
           "dgr whose gates start at random")
+CP_METHOD("dgr-active", score_dgr_active, NULL, false,
+          "dgr in which neurons that were dead stay out")
 CP_METHOD("random", score_random, NULL, false,
           "neurons in random order, to compare with")
 CP_METHOD_OF_FRAME("activation", cp_score_activation, false,

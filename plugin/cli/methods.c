@@ -72,7 +72,7 @@ static cp_status score_greedy(cp_session *s, const cp_response *response, float 
 
 cp_dgr_options cp_dgr_read_options(const cp_options *o, bool random)
 {
-    cp_dgr_options options = cp_dgr_defaults((cp_dgr_settings)o->preset);
+    cp_dgr_options options = cp_dgr_defaults(o->preset == CP_PRESET_PAPER ? CP_DGR_CODE : (cp_dgr_settings)o->preset);
     options.granularity = cp_by_channel(o) ? CP_CHANNEL : CP_NEURON;
     options.random = random || o->init == CP_INIT_RANDOM;
     options.seed = (uint64_t)o->seed;
@@ -85,9 +85,10 @@ cp_dgr_options cp_dgr_read_options(const cp_options *o, bool random)
     return options;
 }
 
-static cp_status run_dgr(cp_session *s, bool random, float *score)
+static cp_status run_dgr(cp_session *s, bool random, bool active, float *score)
 {
     cp_dgr_options options = cp_dgr_read_options(s->options, random);
+    options.active = active;
     cp_dgr_report report;
     float *gate = NULL;
     bool channels = options.granularity == CP_CHANNEL;
@@ -109,13 +110,19 @@ static cp_status run_dgr(cp_session *s, bool random, float *score)
 static cp_status score_dgr(cp_session *s, const cp_response *response, float *score, cp_scoring *scoring)
 {
     (void)response, (void)scoring; /* the whole softmax is what is kept */
-    return run_dgr(s, false, score);
+    return run_dgr(s, false, false, score);
 }
 
 static cp_status score_dgr_random(cp_session *s, const cp_response *response, float *score, cp_scoring *scoring)
 {
     (void)response, (void)scoring;
-    return run_dgr(s, true, score);
+    return run_dgr(s, true, false, score);
+}
+
+static cp_status score_dgr_active(cp_session *s, const cp_response *response, float *score, cp_scoring *scoring)
+{
+    (void)response, (void)scoring;
+    return run_dgr(s, false, true, score);
 }
 
 /* ---------------------------------------------------------------- random, active */

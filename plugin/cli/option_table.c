@@ -18,7 +18,7 @@
 #define REAL(n, g, f, v, least, most, ...) NUMBER(n, g, f, CP_OPTION_REAL, v, least, most, __VA_ARGS__)
 #define TEXT(n, g, f, v, ...) VALUE(n, g, f, CP_OPTION_TEXT, v, __VA_ARGS__)
 #define FILENAME(n, g, f, v, ...) VALUE(n, g, f, CP_OPTION_FILE, v, __VA_ARGS__)
-#define DGR "dgr dgr-random"
+#define DGR "dgr dgr-random dgr-active"
 
 const char *const cp_group_titles[CP_OPTION_GROUPS] = {
     [CP_GROUP_ANSWER] = "the answer that is explained",
@@ -42,7 +42,7 @@ static const char *const targets[] = {"class", "objectness", "x", "y", "w", "h",
 static const char *const offpaths[] = {"frozen", "zeroed", "kept", NULL};
 static const char *const ranks[] = {"network", "layer", NULL};
 static const char *const granularities[] = {"neuron", "channel", NULL};
-static const char *const presets[] = {"code", "wang", NULL};
+static const char *const presets[] = {"code", "wang", "paper", NULL};
 static const char *const starts[] = {"1", "random", NULL};
 static const char *const maps[] = {"contribution", "gradient", NULL};
 static const char *const modes[] = {"frozen", "zero", "gate", NULL};
@@ -51,6 +51,8 @@ static const char *const hosts[] = {"auto", "debian", "alexey", "hankai", NULL};
 static const char *const keys[] = {"strict", "lenient", NULL};
 static const char *const pictures[] = {"sheet", "heat", "zoom", "signed", "none", NULL};
 static const char *const colours[] = {"inferno", "viridis", "cividis", "grey", NULL};
+static const char *const orders[] = {"top-down", "bottom-up", "independent", NULL};
+static const char *const initialisers[] = {"normal", "darknet", NULL};
 static const char *const norms[] = {"auto", "estimate", "exact", NULL};
 
 static void describe_preset(const char *name, const cp_dgr_options *o, char *text, size_t size)
@@ -73,6 +75,9 @@ const cp_option cp_option_table[] = {
     TEXT("class", CP_GROUP_ANSWER, class_name, "NAME|N",
          "explain this class instead of the top one; detector: the best box of this class, with -box K that box's "
          "logit of it"),
+    TEXT("versus", CP_GROUP_ANSWER, versus, "NAME|N",
+         "explain why the class and not this one: the logit of the class less that of this one; of a detection, in its "
+         "box"),
     TEXT("box", CP_GROUP_ANSWER, box, "K|all",
          "detector: the detection of that number, as printed; 1 is the most probable; all: each of them"),
     CHOICE("target", CP_GROUP_ANSWER, target, targets, "detector: which logit of the detection", .initial = "class"),
@@ -158,6 +163,15 @@ const cp_option cp_option_table[] = {
     FLAG("kar", CP_GROUP_COMMAND, kar, "as many trainings again, without the lowest pixels: keep and retrain"),
     INT("road", CP_GROUP_COMMAND, road, "N", 0, 1000000, "test pictures of ROAD, the proxy without training; 0: leave it out",
         .initial = "200"),
+    CHOICE("order", CP_GROUP_COMMAND, order, orders,
+           "which layers get random weights: from the last on, from the first on, or each alone", .initial = "top-down"),
+    CHOICE("initialiser", CP_GROUP_COMMAND, initialiser, initialisers,
+           "random weights: N(0,.1) with biases and scales too, or as Darknet starts a training", .initial = "normal"),
+    INT("stages", CP_GROUP_COMMAND, stages, "N", 0, 10000,
+        "measure after N layers alone, evenly spread and the last among them; 0: after each", .initial = "0"),
+    INT("noisy", CP_GROUP_COMMAND, noisy, "N", 0, 10000,
+        "smooth MPRT: maps are means over N noisy copies of the photo (50 in the paper); 0: plain", .initial = "0"),
+    FLAG("hog", CP_GROUP_COMMAND, hog, "compare histograms of oriented gradients too"),
     REAL("eps", CP_GROUP_COMMAND, eps, "E", 0, 1,
          "sparsest path: probability at least (1-E) times the original's; 1: the arg-max alone", .initial = ".5"),
     INT("checks", CP_GROUP_COMMAND, checks, "N", 0, 4096, "sparsest path: smaller sizes tried after the bisection",
@@ -193,12 +207,14 @@ const cp_option cp_option_table[] = {
     INT("protect", CP_GROUP_METHOD, protect, "0|1", 0, 1,
         "1: never remove a neuron that is dead in the current network, as the paper has it", .initial = "1",
         .methods = "greedy"),
-    CHOICE("preset", CP_GROUP_METHOD, preset, presets, "settings of the paper's code, or of Wang et al. ",
+    CHOICE("preset", CP_GROUP_METHOD, preset, presets,
+           "settings of dgr: of the paper's code, or of Wang et al. paper, with any method: what the paper takes, where no option "
+           "says otherwise: sparsity .9, the pathway gradient, 50 steps, code. ",
            .detail = describe_presets, .initial = "code", .methods = DGR),
     INT("iterations", CP_GROUP_METHOD, iterations, "N", 1, 1000000, "descent steps of a round",
         .otherwise = "the preset's", .methods = DGR),
     CHOICE("init", CP_GROUP_METHOD, init, starts, "where the gates start; random: U(0,1)", .initial = "1",
-           .methods = "dgr"),
+           .methods = "dgr dgr-active"),
     INT("rounds", CP_GROUP_METHOD, rounds, "N", 1, 1000,
         "rounds of -iterations at most; gamma falls after one that never kept the prediction", .initial = "100",
         .methods = DGR),

@@ -237,11 +237,31 @@ static cp_status check_methods(const cp_command *command, const bool *given, con
         return CP_OK;
     for (int i = 0; i < cp_option_count; i++) {
         cp_option option = cp_option_in(command, &cp_option_table[i]);
+        if (!strcmp(option.name, "preset") && options->preset == CP_PRESET_PAPER)
+            continue;
         if (given[i] && option.methods && !any_method(chosen, option.methods))
             return cp_fail(CP_EINPUT, "%s: -%s does nothing with method %.200s; it is of %s", command->name,
                            option.name, chosen, option.methods);
     }
     return CP_OK;
+}
+
+/* What -preset paper stands for, where the command has the option and the user did not give it. */
+static cp_status set_paper(const cp_command *command, const bool *given, cp_options *options)
+{
+    static const char *const settings[][2] = {{"sparsity", ".9"}, {"map", "gradient"}, {"steps", "50"}};
+    cp_status status = CP_OK;
+    for (int i = 0; i < cp_option_count && !status && options->preset == CP_PRESET_PAPER; i++)
+        for (size_t k = 0; k < sizeof settings / sizeof *settings && !status; k++) {
+            cp_option option = cp_option_in(command, &cp_option_table[i]);
+            if (strcmp(option.name, settings[k][0]) || given[i] || !cp_command_takes(command, option.name))
+                continue;
+            if (k == 0 && !strcmp(command->name, "faithful"))
+                continue; /* there it names the sizes that are measured */
+            if (!option.methods || !options->method || any_method(options->method, "intgrad"))
+                status = set_option(command, &option, settings[k][1], options);
+        }
+    return status;
 }
 
 /* Every default of this command. */
@@ -306,7 +326,9 @@ cp_status cp_options_parse(const cp_command *command, const cp_command *commands
     memcpy(argv, words + 1, (size_t)argc * sizeof *argv);
     options->arguments = argv + optind - 1;
     options->n_arguments = argc + 1 - optind;
-    return options->help ? CP_OK : check_methods(command, given, options);
+    if (!options->help && !(status = check_methods(command, given, options)))
+        status = set_paper(command, given, options);
+    return status;
 }
 
 bool cp_by_channel(const cp_options *options)

@@ -25,6 +25,7 @@ enum { CP_MAX_SPARSITIES = 64 };
  * used: cp_target, cp_granularity, cp_dgr_settings, cp_exactness. */
 enum { CP_OFFPATH_FROZEN, CP_OFFPATH_ZEROED, CP_OFFPATH_KEPT };
 enum { CP_RANK_NETWORK, CP_RANK_LAYER };
+enum { CP_PRESET_PAPER = CP_DGR_WANG + 1 }; /* behind those of cp_dgr_settings; its dgr is CP_DGR_CODE */
 enum { CP_MAP_CONTRIBUTION, CP_MAP_GRADIENT };
 enum { CP_MODE_FROZEN, CP_MODE_ZERO, CP_MODE_GATE };
 enum { CP_INIT_ONE, CP_INIT_RANDOM };
@@ -43,8 +44,8 @@ typedef struct {
 
 /* What the user gave, or the default. Strings point into argv. */
 typedef struct {
-    const char *method, *class_name, *box, *unit, *names, *out, *score, *path, *steps, *methods, *off, *data, *list,
-        *valid;
+    const char *method, *class_name, *versus, *box, *unit, *names, *out, *score, *path, *steps, *methods, *off, *data,
+        *list, *valid;
     const char *gpus, *baseline;
     int target, offpath, rank, map, init, preset, norms, mode, removed, keys, host;
     /* offpath -1: of `faithful`, what the frame can */

@@ -98,8 +98,9 @@ static cp_status path_from_scores(cp_session *s)
     cp_item item = {.path = o->score};
     if (s->n_images)
         return cp_fail(CP_EINPUT, "path: with -score there is no image to run, found \"%.200s\"", s->images[0]);
-    if (o->class_name || o->box || o->unit)
-        return cp_fail(CP_EINPUT, "path: -score brings its response along, it goes without -class, -box and -unit");
+    if (o->class_name || o->versus || o->box || o->unit)
+        return cp_fail(CP_EINPUT, "path: -score brings its response along, it goes without -class, -versus, -box and "
+                       "-unit");
     cp_status status = cp_choose_prefix(s, &item);
     if (status)
         return status;

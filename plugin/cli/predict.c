@@ -15,31 +15,31 @@ static const float LEAST_THRESH = .005f; /* how far down a hint looks for a dete
 
 /* ---------------------------------------------------------------- the wish */
 
-static cp_status read_class(const cp_session *s, cp_wish *wish)
+/* A name or a number; `option` ("-class") stands in messages. */
+static cp_status read_class(const cp_session *s, const char *option, const char *text, int *class_id)
 {
-    const char *text = s->options->class_name;
     int classes = cp_model_classes(s->model);
     long long number;
-    wish->class_id = s->names ? cp_names_find(s->names, classes, text) : CP_NAME_MISSING;
-    if (wish->class_id >= 0)
+    *class_id = s->names ? cp_names_find(s->names, classes, text) : CP_NAME_MISSING;
+    if (*class_id >= 0)
         return CP_OK;
-    if (wish->class_id == CP_NAME_AMBIGUOUS)
-        return cp_fail(CP_EINPUT, "-class: several classes are named \"%.60s\"; give the number, 0 to %d", text,
+    if (*class_id == CP_NAME_AMBIGUOUS)
+        return cp_fail(CP_EINPUT, "%s: several classes are named \"%.60s\"; give the number, 0 to %d", option, text,
                        classes - 1);
     if (strspn(text, "0123456789") == strlen(text)) {
-        cp_status status = cp_parse_int("-class", text, 0, classes - 1, &number);
-        wish->class_id = (int)number;
+        cp_status status = cp_parse_int(option, text, 0, classes - 1, &number);
+        *class_id = (int)number;
         return status;
     }
     if (!s->names)
-        return cp_fail(CP_EINPUT, "-class: \"%.60s\" needs names: give a .data file or -names; or a number, 0 to %d",
-                       text, classes - 1);
+        return cp_fail(CP_EINPUT, "%s: \"%.60s\" needs names: give a .data file or -names; or a number, 0 to %d",
+                       option, text, classes - 1);
     int n = s->names->n < (size_t)classes ? (int)s->names->n : classes;
     char all[300] = "", hint[500];
     cp_suggest(text, (const char *const *)s->names->names, n, hint, sizeof hint);
     for (int c = 0, length = 0; !*hint && c < n && n <= MAX_LISTED && length < (int)sizeof all; c++)
         length += snprintf(all + length, sizeof all - (size_t)length, "%s%s", c ? ", " : ": ", s->names->names[c]);
-    return cp_fail(CP_EINPUT, "-class: \"%.60s\" is none of the %d classes%s%s", text, classes, all, hint);
+    return cp_fail(CP_EINPUT, "%s: \"%.60s\" is none of the %d classes%s%s", option, text, classes, all, hint);
 }
 
 static cp_status read_unit(cp_wish *wish, const char *text)
@@ -66,11 +66,11 @@ cp_status cp_wish_read(const cp_session *s, cp_wish *wish)
     cp_model_kind kind = cp_model_get_kind(s->model);
     cp_status status = CP_OK;
     long long number;
-    *wish = (cp_wish){.class_id = -1, .unit_layer = -1, .target = (cp_target)o->target};
+    *wish = (cp_wish){.class_id = -1, .versus = -1, .unit_layer = -1, .target = (cp_target)o->target};
     if (o->unit) {
-        if (o->class_name || o->box || wish->target)
+        if (o->class_name || o->versus || o->box || wish->target)
             return cp_fail(CP_EINPUT, "-unit names the response by itself: it goes without %s",
-                           o->class_name ? "-class" : o->box ? "-box" : "-target");
+                           o->class_name ? "-class" : o->versus ? "-versus" : o->box ? "-box" : "-target");
         if ((status = read_unit(wish, o->unit)))
             return status;
         cp_response response;
@@ -82,7 +82,12 @@ cp_status cp_wish_read(const cp_session *s, cp_wish *wish)
     if (kind == CP_CLASSIFIER && (o->box || wish->target))
         return cp_fail(CP_EINPUT, "%s: %s is a classifier, it has no boxes; -class chooses its response",
                        o->box ? "-box" : "-target", s->cfg_path);
-    if (o->class_name && (status = read_class(s, wish)))
+    if (o->versus && wish->target)
+        return cp_fail(CP_EINPUT, "-versus: it compares classes, it goes without -target %s",
+                       cp_choice_name("target", o->target));
+    if (o->class_name && (status = read_class(s, "-class", o->class_name, &wish->class_id)))
+        return status;
+    if (o->versus && (status = read_class(s, "-versus", o->versus, &wish->versus)))
         return status;
     if (o->box && !strcmp(o->box, "all")) {
         wish->box = -1;
@@ -279,6 +284,86 @@ static int name_columns(const cp_session *s, const cp_prediction *p, int shown)
     return width;
 }
 
+/* "dog 57%" */
+static void label_detection(const cp_session *s, int class_id, float probability, char label[160])
+{
+    char number[24];
+    snprintf(label, 160, probability < .01f ? "%.100s %.1g%%" : "%.100s %.0f%%", cp_session_class(s, class_id, number),
+             (double)(probability * 100));
+}
+
+/* probabilities: of all classes in the box; to be freed. */
+static cp_status box_probabilities(const cp_session *s, const cp_detection *d, float **probabilities)
+{
+    *probabilities = cp_alloc((size_t)cp_model_classes(s->model), sizeof **probabilities, "probabilities");
+    if (!*probabilities)
+        return CP_ERESOURCE;
+    const float *logits = cp_frame_output(s->frame, cp_model_logit_layer(s->model, d->head), 0);
+    return cp_model_box_probabilities(s->model, d, logits, *probabilities);
+}
+
+cp_status cp_box_classes(const cp_session *s, const cp_detection *d, cp_box_class best[CP_BOX_CLASSES], int *n)
+{
+    float *all = NULL;
+    cp_detection other = *d;
+    cp_response logit;
+    const float *logits = cp_frame_output(s->frame, cp_model_logit_layer(s->model, d->head), 0);
+    cp_status status = box_probabilities(s, d, &all);
+    *n = 0;
+    for (int c = 0; !status && c < cp_model_classes(s->model); c++) {
+        int at = *n;
+        while (at > 0 && all[c] > best[at - 1].probability)
+            at--;
+        if (!(all[c] > 0) || at == CP_BOX_CLASSES)
+            continue;
+        other.class_id = c;
+        if ((status = cp_response_detection(s->model, &other, CP_TARGET_CLASS, &logit)))
+            break;
+        *n += *n < CP_BOX_CLASSES;
+        memmove(best + at + 1, best + at, (size_t)(*n - 1 - at) * sizeof *best);
+        best[at] = (cp_box_class){c, all[c], logits[logit.unit[0].index]};
+    }
+    cp_free(all);
+    return status;
+}
+
+json_t *cp_box_classes_json(const cp_session *s, const cp_detection *d)
+{
+    cp_box_class best[CP_BOX_CLASSES];
+    int n;
+    char number[24];
+    json_t *array = json_array();
+    int bad = cp_box_classes(s, d, best, &n);
+    for (int i = 0; i < n && !bad; i++) {
+        json_t *object = json_object();
+        bad |= cp_json_set(object, "class", json_integer(best[i].class_id));
+        bad |= cp_json_set(object, "name", cp_json_text(cp_session_class(s, best[i].class_id, number)));
+        bad |= cp_json_set(object, "probability", cp_json_float(best[i].probability));
+        bad |= cp_json_set(object, "logit", cp_json_float(best[i].logit));
+        bad |= cp_json_append(array, object);
+    }
+    if (!bad)
+        return array;
+    json_decref(array);
+    return NULL;
+}
+
+/* "      dog 57%, cat 12%, ...": what else the box might be. */
+static void print_box_classes(const cp_session *s, const cp_detection *d, FILE *to)
+{
+    cp_box_class best[CP_BOX_CLASSES];
+    char label[160];
+    int n;
+    if (cp_model_classes(s->model) < 2 || cp_box_classes(s, d, best, &n))
+        return;
+    for (int i = 0; i < n; i++) {
+        label_detection(s, best[i].class_id, best[i].probability, label);
+        fprintf(to, "%s%s", i ? ", " : "      ", label);
+    }
+    if (n)
+        fputc('\n', to);
+}
+
 static void print_detections(const cp_session *s, const cp_item *item, const cp_prediction *p,
                              const cp_subject *subjects, int n, FILE *to)
 {
@@ -295,9 +380,11 @@ static void print_detections(const cp_session *s, const cp_item *item, const cp_
         int padding = width > text_columns(name) ? width - text_columns(name) : 0;
         fprintf(to, "%4d  %s%*s  %3.0f%%  %s%s", rank + 1, name, padding, "", (double)(d->probability * 100),
                 detection_place(s, item, d, place), subject ? "  <- explained" : "");
-        if (subject && subject->class_id != d->class_id)
+        if (subject && (subject->class_id != d->class_id || subject->versus >= 0))
             fprintf(to, ": %s", subject->label);
         fprintf(to, "\n");
+        if (subject)
+            print_box_classes(s, d, to);
     }
     if (shown < p->n_detections)
         fprintf(to, "      %d more, down to %.0f%%; -layers shows them\n", p->n_detections - shown,
@@ -452,47 +539,54 @@ cp_status cp_nothing_report(const cp_session *s, const cp_item *item, const cp_w
 static void set_detection(const cp_session *s, const cp_detection *d, int class_id, float probability, int box,
                           cp_subject *subject)
 {
-    char number[24];
-    const char *name = cp_session_class(s, class_id, number);
     subject->detection = d;
     subject->class_id = class_id;
+    subject->versus = -1;
     subject->box = box;
     subject->probability = probability;
-    if (isnan(probability))
-        snprintf(subject->label, sizeof subject->label, "%.100s", name);
-    else
-        snprintf(subject->label, sizeof subject->label, probability < .01f ? "%.100s %.1g%%" : "%.100s %.0f%%", name,
-                 (double)(probability * 100));
+    label_detection(s, class_id, probability, subject->label);
 }
 
-/* Of another class than the one that the box was found with: objectness times what the head makes of its logit. NAN
- * where the head makes no probability of it. */
-static cp_status class_probability(const cp_session *s, const cp_detection *d, float *probability)
+/* Takes the logit of another class off the subject's, and says so in its response and its label; `label` is of the
+ * other class. */
+static cp_status set_versus(const cp_session *s, cp_subject *subject, int class_id, const cp_response *logit,
+                            const char *label)
 {
-    cp_response logit;
-    cp_decoded decoded = {.probability = NAN};
-    cp_status status = cp_response_detection(s->model, d, CP_TARGET_CLASS, &logit);
-    if (!status)
-        status = cp_response_decode(s->model, &logit, cp_frame_output(s->frame, logit.unit[0].layer, 0), &decoded);
-    *probability = (float)(d->objectness * decoded.probability);
-    return status;
+    cp_response *r = &subject->response, own = *r;
+    char name[24], other[24], box[32] = "";
+    if (class_id == subject->class_id)
+        return cp_fail(CP_EINPUT, "-versus: %.60s is the class that is explained itself",
+                       cp_session_class(s, class_id, name));
+    cp_status status = cp_response_difference(&own, logit, r);
+    if (status)
+        return status;
+    if (subject->box)
+        snprintf(box, sizeof box, ", box %d", subject->box);
+    snprintf(r->text, sizeof r->text, "logit of %.35s less that of %.35s%s (layer %d, units %zu and %zu)",
+             cp_session_class(s, subject->class_id, name), cp_session_class(s, class_id, other), box, own.unit[0].layer,
+             own.unit[0].index, logit->unit[0].index);
+    subject->versus = class_id;
+    size_t used = strnlen(subject->label, 75);
+    snprintf(subject->label + used, sizeof subject->label - used, " over %.75s", label);
+    return CP_OK;
 }
 
 static cp_status detection_subject(const cp_session *s, const cp_wish *wish, const cp_detection *d, int box,
                                    cp_subject *subject)
 {
-    char number[24];
-    cp_detection asked = *d;
-    cp_response *r = &subject->response;
-    cp_status status = CP_OK;
-    if (wish->class_id >= 0 && wish->class_id != d->class_id) {
+    char number[24], label[160];
+    cp_detection asked = *d, other = *d;
+    cp_response *r = &subject->response, logit;
+    float *probabilities = NULL;
+    cp_status status = box_probabilities(s, d, &probabilities);
+    if (!status && wish->class_id >= 0 && wish->class_id != d->class_id) {
         asked.class_id = wish->class_id;
-        status = class_probability(s, &asked, &asked.probability);
+        asked.probability = probabilities[wish->class_id];
     }
     if (!status)
         status = cp_response_detection(s->model, &asked, wish->target, r);
     if (status)
-        return status;
+        goto done;
     const char *name = cp_session_class(s, asked.class_id, number);
     if (wish->target == CP_TARGET_CLASS)
         snprintf(r->text, sizeof r->text, "class logit of %.60s, box %d (layer %d, unit %zu)", name, box,
@@ -503,13 +597,21 @@ static cp_status detection_subject(const cp_session *s, const cp_wish *wish, con
     set_detection(s, d, asked.class_id, asked.probability, box, subject);
     if (wish->box < 0)
         snprintf(subject->tag, sizeof subject->tag, "-box%d", box);
-    return CP_OK;
+    if (wish->versus >= 0) {
+        other.class_id = wish->versus;
+        label_detection(s, wish->versus, probabilities[wish->versus], label);
+        if (!(status = cp_response_detection(s->model, &other, CP_TARGET_CLASS, &logit)))
+            status = set_versus(s, subject, wish->versus, &logit, label);
+    }
+done:
+    cp_free(probabilities);
+    return status;
 }
 
 void cp_subject_find_detection(const cp_session *s, const cp_prediction *p, cp_subject *subject)
 {
     const cp_response *r = &subject->response;
-    for (int rank = 0; rank < p->n_detections && r->n == 1; rank++)
+    for (int rank = 0; rank < p->n_detections && r->n > 0; rank++)
         for (cp_target target = CP_TARGET_CLASS; target <= CP_TARGET_H; target++) {
             cp_response logit;
             if (cp_response_detection(s->model, p->ranked[rank], target, &logit) ||
@@ -549,21 +651,32 @@ static cp_status choose_detections(const cp_session *s, const cp_item *item, con
     return CP_OK;
 }
 
-static cp_status choose_class(const cp_session *s, const cp_wish *wish, const cp_prediction *p, cp_subject *subject)
+/* "dog 57.1%", of a bare classifier "dog 3.2" */
+static void label_class(const cp_session *s, const cp_prediction *p, int class_id, char label[160])
 {
     char number[24];
+    snprintf(label, 160, p->bare ? "%.100s %.4g" : "%.100s %.1f%%", cp_session_class(s, class_id, number),
+             (double)(p->probabilities[class_id] * (p->bare ? 1 : 100)));
+}
+
+static cp_status choose_class(const cp_session *s, const cp_wish *wish, const cp_prediction *p, cp_subject *subject)
+{
+    char number[24], label[160];
     int class_id = wish->class_id >= 0 ? wish->class_id : p->top[0];
     const char *name = cp_session_class(s, class_id, number);
-    cp_response *r = &subject->response;
+    cp_response *r = &subject->response, other;
     cp_status status = cp_response_class(s->model, class_id, r);
     if (status)
         return status;
     snprintf(r->text, sizeof r->text, "logit of %.90s (layer %d, unit %zu)", name, r->unit[0].layer, r->unit[0].index);
     subject->class_id = class_id;
     subject->probability = p->bare ? NAN : p->probabilities[class_id];
-    snprintf(subject->label, sizeof subject->label, p->bare ? "%.100s %.4g" : "%.100s %.1f%%", name,
-             (double)(p->probabilities[class_id] * (p->bare ? 1 : 100)));
-    return CP_OK;
+    label_class(s, p, class_id, subject->label);
+    if (wish->versus < 0)
+        return CP_OK;
+    label_class(s, p, wish->versus, label);
+    status = cp_response_class(s->model, wish->versus, &other);
+    return status ? status : set_versus(s, subject, wish->versus, &other, label);
 }
 
 cp_status cp_choose_subjects(const cp_session *s, const cp_item *item, const cp_wish *wish, const cp_prediction *p,
@@ -574,7 +687,7 @@ cp_status cp_choose_subjects(const cp_session *s, const cp_item *item, const cp_
     *subjects = cp_alloc(MAX_SUBJECTS, sizeof **subjects, "responses");
     if (!*subjects)
         return CP_ERESOURCE;
-    **subjects = (cp_subject){.class_id = -1, .probability = NAN};
+    **subjects = (cp_subject){.class_id = -1, .versus = -1, .probability = NAN};
     if (wish->unit_layer >= 0) {
         status = cp_response_unit(s->model, wish->unit_layer, wish->unit_index, &(*subjects)->response);
         snprintf((*subjects)->label, sizeof (*subjects)->label, "unit %d:%zu", wish->unit_layer, wish->unit_index);

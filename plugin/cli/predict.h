@@ -20,9 +20,10 @@ typedef struct {
     int *box;                    /* rank of each of `detections`, from 1 */
 } cp_prediction;
 
-/* The options -class, -box, -target and -unit, checked against the model. */
+/* The options -class, -versus, -box, -target and -unit, checked against the model. */
 typedef struct {
     int class_id;       /* -1: not given */
+    int versus;         /* the class whose logit is taken off; -1: none */
     int box;            /* of cp_prediction.ranked, from 1; 0: the most probable (of the class, if given); -1: all */
     cp_target target;
     int unit_layer;     /* -1: not given */
@@ -36,7 +37,8 @@ typedef struct {
     int class_id;      /* -1: none. With -class and -box it may be another than the detection's own */
     int box;           /* 1 is the most probable detection; 0: none */
     float probability; /* of the class in that box; NAN without one */
-    char label[160];   /* "dog 99.1%" */
+    int versus;        /* the class whose logit is taken off; -1: none */
+    char label[160];   /* "dog 99.1%", "dog 99.1% over cat 0.4%" */
     char tag[16];      /* "-box2" when several boxes are explained, else "" */
 } cp_subject;
 
@@ -52,9 +54,20 @@ void cp_prediction_free(cp_prediction *prediction);
 
 /* The photo's size and how it was fitted to the input; then the best classes ("97.12%  cat"; of a bare classifier the
  * logit), or the detections by their -box number with the place in the photo, at most ten unless -layers asks for all.
- * Which of them are among the n subjects is marked. */
+ * Which of them are among the n subjects is marked; of a box then come the five best classes. */
 void cp_prediction_print(const cp_session *session, const cp_item *item, const cp_prediction *prediction,
                          const cp_subject *subjects, int n, FILE *to);
+/* The best classes in the box of a detection, of all that score above 0, best first. */
+enum { CP_BOX_CLASSES = 5 };
+typedef struct {
+    int class_id;
+    float probability, logit; /* of new_coords, where the network has the logistic inside: the logit is the value */
+} cp_box_class;
+cp_status cp_box_classes(const cp_session *session, const cp_detection *detection,
+                         cp_box_class best[CP_BOX_CLASSES], int *n);
+/* [{"class": 16, "name": "dog", "probability": .57, "logit": 1.2}, ...] */
+json_t *cp_box_classes_json(const cp_session *session, const cp_detection *detection);
+
 /* In the order of `classifier predict` and `detector test`. */
 json_t *cp_prediction_json(const cp_session *session, const cp_item *item, const cp_prediction *prediction);
 

@@ -11,7 +11,7 @@
 #include "io/json.h"
 #include "io/npy.h"
 #include "io/progress.h"
-#include "score/random.h"
+#include "io/random.h"
 
 typedef struct {
     cp_roar *roar;

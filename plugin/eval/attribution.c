@@ -26,6 +26,7 @@ const cp_attribution cp_attributions[] = {
     {"rise", "RISE and D-RISE, random masks (Petsiuk et al. 2018, 2021)", false, false, false, cp_attribute_rise},
     {"random", "uniform noise: chance", false, false, false, cp_attribute_random},
     {"centre", "a Gaussian in the middle of the photo, which it never looks at", false, false, false, cp_attribute_centre},
+    {"edges", "the photo's edges (Sobel), which never ask the network", false, false, false, cp_attribute_edges},
     {"box", "the predicted box as a blob, which looks at the prediction alone", false, true, false, cp_attribute_box},
     {"cell", "a blob on the cell of the detection", false, true, false, cp_attribute_cell},
     {0},

@@ -55,6 +55,7 @@ cp_status cp_attribute_occlusion(const cp_attribution_call *call, float *map);
 cp_status cp_attribute_rise(const cp_attribution_call *call, float *map);
 cp_status cp_attribute_random(const cp_attribution_call *call, float *map);
 cp_status cp_attribute_centre(const cp_attribution_call *call, float *map);
+cp_status cp_attribute_edges(const cp_attribution_call *call, float *map);
 cp_status cp_attribute_box(const cp_attribution_call *call, float *map);
 cp_status cp_attribute_cell(const cp_attribution_call *call, float *map);
 

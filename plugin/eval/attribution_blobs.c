@@ -4,7 +4,7 @@
 
 #include "eval/attribution.h"
 #include "io/error.h"
-#include "score/random.h"
+#include "io/random.h"
 
 cp_status cp_attribute_random(const cp_attribution_call *call, float *map)
 {
@@ -31,6 +31,36 @@ cp_status cp_attribute_centre(const cp_attribution_call *call, float *map)
     const cp_placement *at = &call->target->placement;
     draw_blob(call, (double)at->x + (double)at->w / 2., (double)at->y + (double)at->h / 2., (double)at->w / 4.,
               (double)at->h / 4., map);
+    return CP_OK;
+}
+
+/* Sobel's operator at (y, x), pixels beyond the edge being those on it. */
+static double edge_at(const float *plane, size_t h, size_t w, size_t y, size_t x)
+{
+    static const int smooth[3] = {1, 2, 1}, step[3] = {-1, 0, 1};
+    double down = 0, right = 0;
+    for (int i = 0; i < 3; i++)
+        for (int k = 0; k < 3; k++) {
+            size_t row = y + (size_t)i > h ? h - 1 : y + (size_t)i == 0 ? 0 : y + (size_t)i - 1;
+            size_t column = x + (size_t)k > w ? w - 1 : x + (size_t)k == 0 ? 0 : x + (size_t)k - 1;
+            double value = plane[row * w + column];
+            down += step[i] * smooth[k] * value;
+            right += smooth[i] * step[k] * value;
+        }
+    return sqrt(down * down + right * right);
+}
+
+cp_status cp_attribute_edges(const cp_attribution_call *call, float *map)
+{
+    size_t c, h, w;
+    const float *photo = cp_frame_output(call->frame, -1, call->image);
+    cp_model_input_shape(cp_frame_model(call->frame), &c, &h, &w);
+    for (size_t i = 0; i < h * w; i++) {
+        double sum = 0;
+        for (size_t k = 0; k < c; k++)
+            sum += edge_at(photo + k * h * w, h, w, i / w, i % w);
+        map[i] = (float)sum;
+    }
     return CP_OK;
 }
 

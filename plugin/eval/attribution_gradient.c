@@ -5,7 +5,7 @@
 #include "engine/memory.h"
 #include "eval/attribution.h"
 #include "io/error.h"
-#include "score/random.h"
+#include "io/random.h"
 
 enum { ALPHAS = 50, NOISY_COPIES = 50, BATCH = 8 };
 static const double NOISE = .15; /* SmoothGrad's sigma, as a share of the range of the input, which is [0,1] */

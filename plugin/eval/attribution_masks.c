@@ -5,7 +5,7 @@
 #include "engine/memory.h"
 #include "eval/attribution.h"
 #include "io/error.h"
-#include "score/random.h"
+#include "io/random.h"
 
 enum { BATCH = 8, MASKS = 500, GRID = 16, SQUARES = 12 };
 static const float GREY = .5f;

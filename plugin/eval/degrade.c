@@ -9,7 +9,7 @@
 #include "engine/memory.h"
 #include "io/error.h"
 #include "io/smooth.h"
-#include "score/random.h"
+#include "io/random.h"
 
 enum { BATCH = 8 };
 static const double RISE_BLUR = 5 / 224.;

@@ -52,7 +52,7 @@ double cp_curve_area(const double *x, const double *y, int n);
 
 /* Fills what is removed[(h,w)] of plane (c,h,w): every removed pixel becomes the weighted mean of its neighbours, direct ones
  * 1/6 and diagonal ones 1/12, those outside left out and the weights scaled to a sum of 1 (Rong et al. 2022). Solved to a
- * relative residual of 1e-6 by conjugate gradients. Where nothing is left the result is the mean colour .5. */
+ * relative residual of 1e-6 by conjugate gradients after a multigrid cycle. Where nothing is left the result is the mean colour .5. */
 cp_status cp_impute(const uint8_t *removed, size_t c, size_t h, size_t w, float *plane);
 
 #endif

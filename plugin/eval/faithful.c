@@ -5,7 +5,7 @@
 
 #include "eval/zeroed.h"
 #include "io/error.h"
-#include "score/random.h"
+#include "io/random.h"
 
 enum { BATCH = 8, PROGRESS_STEP = 8 };
 

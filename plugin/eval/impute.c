@@ -1,141 +1,97 @@
 /* ROAD's filling (Rong et al., ICML 2022): removed pixels from their neighbours, one sparse system for all channels.
  *
- * An unknown pixel x_i equals sum_j w_ij x_j / sum_j w_ij over its up to eight neighbours. Multiplied by the sum of the weights
- * the matrix D - W is symmetric and, as soon as one pixel is known beside each connected area, positive definite: conjugate
- * gradients with the diagonal as preconditioner. */
+ * An unknown pixel x_i equals sum_j w_ij x_j / sum_j w_ij over its up to eight neighbours. Multiplied by the sum of the
+ * weights the matrix D - W is symmetric and, as soon as one pixel is known beside each connected area, positive definite:
+ * conjugate gradients, with one V-cycle of eval/multigrid.c as preconditioner. Where half of the photo is one hole, plain
+ * conjugate gradients would take hundreds of rounds in place of about ten. */
 #include <math.h>
 #include <string.h>
 
 #include "eval/degrade.h"
+#include "eval/multigrid.h"
 #include "io/error.h"
 
+enum { ROUNDS = 500 };
 static const double TOLERANCE = 1e-6; /* residual, relative to the right-hand side */
+static const double SMALLEST = 1e-12; /* square of a right-hand side, which is 0 where what is left is black */
 
+/* What conjugate gradients keep; each a grid of the unknowns, 0 where a pixel is known. */
 typedef struct {
-    const uint8_t *removed;
-    size_t h, w;
-    size_t *index, n;    /* the unknowns' pixels */
-    double *diagonal;    /* by unknown: the sum of its weights */
-    bool *inner;         /* by unknown: all eight neighbours are in the plane */
-    double *work;        /* (5, h*w): solution, residual, direction, product, by pixel, 0 where known; right-hand side */
-} system_of;
+    double *x, *residual, *direction, *product, *preconditioned, *right;
+} vectors;
 
-static double weight_to(const system_of *s, size_t pixel, int dy, int dx, size_t *other)
-{
-    long y = (long)(pixel / s->w) + dy, x = (long)(pixel % s->w) + dx;
-    if ((!dy && !dx) || y < 0 || x < 0 || y >= (long)s->h || x >= (long)s->w)
-        return 0;
-    *other = (size_t)y * s->w + (size_t)x;
-    return dy && dx ? 1 / 12. : 1 / 6.;
-}
-
-/* The weighted sum of the eight neighbours of a pixel that has all of them. */
-static double sum_around(const double *at, size_t w)
-{
-    const double *up = at - w, *down = at + w;
-    return (at[-1] + at[1] + up[0] + down[0]) / 6 + (up[-1] + up[1] + down[-1] + down[1]) / 12;
-}
-
-/* product = (D - W) of the unknowns times `direction`, which is 0 at the known pixels. */
-static void multiply(const system_of *s, const double *direction, double *product)
-{
-    for (size_t i = 0; i < s->n; i++) {
-        size_t pixel = s->index[i], other = 0;
-        if (s->inner[i]) {
-            product[pixel] = s->diagonal[i] * direction[pixel] - sum_around(direction + pixel, s->w);
-            continue;
-        }
-        double sum = s->diagonal[i] * direction[pixel];
-        for (int dy = -1; dy <= 1; dy++)
-            for (int dx = -1; dx <= 1; dx++) {
-                double weight = weight_to(s, pixel, dy, dx, &other);
-                if (weight > 0 && s->removed[other])
-                    sum -= weight * direction[other];
-            }
-        product[pixel] = sum;
-    }
-}
-
-static double dot(const system_of *s, const double *a, const double *b)
+static double dot(const double *a, const double *b, size_t n)
 {
     double sum = 0;
-    for (size_t i = 0; i < s->n; i++)
-        sum += a[s->index[i]] * b[s->index[i]];
+    for (size_t i = 0; i < n; i++)
+        sum += a[i] * b[i];
     return sum;
 }
 
-static double preconditioned(const system_of *s, const double *residual)
+/* The known neighbours' share of each unknown pixel's equation, and half of the range as the first guess. */
+static void start(const cp_multigrid *grid, const uint8_t *removed, size_t h, size_t w, const float *plane,
+                  const vectors *v)
 {
-    double sum = 0;
-    for (size_t i = 0; i < s->n; i++)
-        sum += residual[s->index[i]] * residual[s->index[i]] / s->diagonal[i];
-    return sum;
+    for (size_t y = 0; y < h; y++)
+        for (size_t x = 0; x < w; x++) {
+            size_t at = cp_multigrid_index(grid, y, x);
+            v->x[at] = removed[y * w + x] ? .5 : 0;
+            v->residual[at] = removed[y * w + x] ? 0 : plane[y * w + x];
+        }
+    /* -W of the known values, at the unknown pixels, is the product of the matrix with them. */
+    cp_multigrid_multiply(grid, v->residual, v->right);
+    cp_multigrid_multiply(grid, v->x, v->product);
+    for (size_t i = 0; i < cp_multigrid_size(grid); i++) {
+        v->right[i] = -v->right[i];
+        v->residual[i] = v->right[i] - v->product[i];
+    }
 }
 
-static void solve(const system_of *s, float *plane)
+static void solve(cp_multigrid *grid, const vectors *v)
 {
-    size_t all = s->h * s->w;
-    double *x = s->work, *residual = x + all, *direction = x + 2 * all, *product = x + 3 * all, *right = x + 4 * all;
-    memset(s->work, 0, 5 * all * sizeof *s->work);
-    for (size_t i = 0; i < s->n; i++) {
-        size_t pixel = s->index[i], other = 0;
-        for (int dy = -1; dy <= 1; dy++)
-            for (int dx = -1; dx <= 1; dx++) {
-                double weight = weight_to(s, pixel, dy, dx, &other);
-                if (weight > 0 && !s->removed[other])
-                    right[pixel] += weight * plane[other];
-            }
-        x[pixel] = .5;
-    }
-    multiply(s, x, product);
-    for (size_t i = 0; i < s->n; i++) {
-        size_t pixel = s->index[i];
-        residual[pixel] = right[pixel] - product[pixel];
-        direction[pixel] = residual[pixel] / s->diagonal[i];
-    }
-    double goal = TOLERANCE * TOLERANCE * (dot(s, right, right) + 1e-12), old = preconditioned(s, residual);
-    for (size_t step = 0; step < 4 * s->n + 10 && dot(s, residual, residual) > goal && old > 0; step++) {
-        multiply(s, direction, product);
-        double along = dot(s, direction, product);
-        if (!(along > 0)) /* an area without any known pixel: it stays as it began */
-            break;
-        double length = old / along;
-        for (size_t i = 0; i < s->n; i++) {
-            x[s->index[i]] += length * direction[s->index[i]];
-            residual[s->index[i]] -= length * product[s->index[i]];
+    size_t n = cp_multigrid_size(grid);
+    double limit = TOLERANCE * TOLERANCE * (dot(v->right, v->right, n) + SMALLEST), old = 0;
+    for (int round = 0; round < ROUNDS && dot(v->residual, v->residual, n) > limit; round++) {
+        cp_multigrid_cycle(grid, v->residual, v->preconditioned);
+        double now = dot(v->residual, v->preconditioned, n), share = round ? now / old : 0;
+        for (size_t i = 0; i < n; i++)
+            v->direction[i] = v->preconditioned[i] + share * v->direction[i];
+        cp_multigrid_multiply(grid, v->direction, v->product);
+        double step = now / dot(v->direction, v->product, n);
+        for (size_t i = 0; i < n; i++) {
+            v->x[i] += step * v->direction[i];
+            v->residual[i] -= step * v->product[i];
         }
-        double now = preconditioned(s, residual), share = now / old;
-        for (size_t i = 0; i < s->n; i++)
-            direction[s->index[i]] = residual[s->index[i]] / s->diagonal[i] + share * direction[s->index[i]];
         old = now;
     }
-    for (size_t i = 0; i < s->n; i++)
-        plane[s->index[i]] = (float)x[s->index[i]];
 }
 
 cp_status cp_impute(const uint8_t *removed, size_t c, size_t h, size_t w, float *plane)
 {
-    system_of s = {.removed = removed, .h = h, .w = w};
-    s.index = cp_alloc(h * w, sizeof *s.index, "imputed pixels");
-    s.diagonal = cp_alloc(h * w, sizeof *s.diagonal, "imputed pixels");
-    s.inner = cp_alloc(h * w, sizeof *s.inner, "imputed pixels");
-    s.work = cp_alloc(h * w, 5 * sizeof *s.work, "imputed pixels");
-    cp_status status = s.index && s.diagonal && s.inner && s.work ? CP_OK : CP_ERESOURCE;
-    for (size_t pixel = 0, other = 0; pixel < h * w && !status; pixel++) {
-        if (!removed[pixel])
-            continue;
-        for (int dy = -1; dy <= 1; dy++)
-            for (int dx = -1; dx <= 1; dx++)
-                s.diagonal[s.n] += weight_to(&s, pixel, dy, dx, &other);
-        size_t y = pixel / w, x = pixel % w;
-        s.inner[s.n] = y > 0 && y + 1 < h && x > 0 && x + 1 < w;
-        s.index[s.n++] = pixel;
+    cp_multigrid *grid = NULL;
+    bool known = memchr(removed, 0, h * w) != NULL;
+    for (size_t i = 0; i < c * h * w && !known; i++) /* nothing to take a colour from */
+        plane[i] = .5f;
+    if (!known || !memchr(removed, 1, h * w))
+        return CP_OK;
+    cp_status status = cp_multigrid_create(removed, h, w, &grid);
+    if (status)
+        return status;
+    size_t n = cp_multigrid_size(grid);
+    double *all = cp_alloc(n, 6 * sizeof *all, "imputed pixels");
+    if (!all)
+        status = CP_ERESOURCE;
+    for (size_t k = 0; k < c && !status; k++) {
+        const vectors v = {all, all + n, all + 2 * n, all + 3 * n, all + 4 * n, all + 5 * n};
+        float *one = plane + k * h * w;
+        memset(all, 0, 6 * n * sizeof *all);
+        start(grid, removed, h, w, one, &v);
+        solve(grid, &v);
+        for (size_t i = 0; i < h * w; i++)
+            if (removed[i])
+                one[i] = (float)v.x[cp_multigrid_index(grid, i / w, i % w)];
     }
-    for (size_t k = 0; k < c && !status; k++)
-        solve(&s, plane + k * h * w);
-    cp_free(s.index);
-    cp_free(s.diagonal);
-    cp_free(s.inner);
-    cp_free(s.work);
+    cp_free(all);
+    cp_multigrid_free(grid);
     return status;
 }

@@ -2,7 +2,7 @@
 
 #include <math.h>
 
-#include "score/random.h"
+#include "io/random.h"
 
 static cp_mean mean_of(const double *a, const double *b, size_t n)
 {

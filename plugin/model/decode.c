@@ -86,3 +86,23 @@ cp_status cp_response_decode(const cp_model *model, const cp_response *response,
     cp_free(probabilities);
     return status;
 }
+
+cp_status cp_model_box_probabilities(const cp_model *model, const cp_detection *detection, const float *outputs,
+                                     float *probabilities)
+{
+    cp_detection other = *detection;
+    cp_response logit;
+    cp_status status = cp_response_detection(model, detection, CP_TARGET_CLASS, &logit);
+    if (status) return status;
+    float *decoded = cp_alloc(model->layer[detection->head].outputs, sizeof *decoded, "head");
+    status = decoded ? cp_model_run_head(model, detection->head, outputs, decoded) : CP_ERESOURCE;
+    /* What else the head multiplies with, objectness above all, is the same for all classes of a box. */
+    float own = decoded ? decoded[logit.unit[0].index] : 0;
+    for (other.class_id = 0; !status && other.class_id < model->classes; other.class_id++) {
+        status = cp_response_detection(model, &other, CP_TARGET_CLASS, &logit);
+        if (!status)
+            probabilities[other.class_id] = own > 0 ? detection->probability * (decoded[logit.unit[0].index] / own) : 0;
+    }
+    cp_free(decoded);
+    return status;
+}

@@ -83,3 +83,18 @@ cp_status cp_response_unit(const cp_model *model, int layer, size_t index, cp_re
     snprintf(response->text, sizeof response->text, "unit %zu of layer %d (%s)", index, layer, model->layer[layer].type);
     return one_unit(model, layer, index, response);
 }
+
+cp_status cp_response_difference(const cp_response *a, const cp_response *b, cp_response *difference)
+{
+    cp_response sum = *a;
+    if (a->n + b->n > CP_RESPONSE_UNITS)
+        return cp_fail(CP_EINPUT, "response: a difference of %d and %d units, at most %d in all are allowed", a->n, b->n,
+                       CP_RESPONSE_UNITS);
+    for (int i = 0; i < b->n; i++) {
+        sum.unit[sum.n] = b->unit[i];
+        sum.unit[sum.n++].weight = -b->unit[i].weight;
+    }
+    snprintf(sum.text, sizeof sum.text, "%.75s less %.75s", a->text, b->text);
+    *difference = sum;
+    return CP_OK;
+}

@@ -42,7 +42,14 @@ CP_CLONES static uint32_t largest_bits(const float *score, size_t n)
     return largest;
 }
 
-CP_CLONES static size_t count_in_block(const float *score, size_t n, uint32_t bits)
+/* Neurons [i, end) of the layer are a piece. */
+static size_t piece_end(const cp_neuron_layer *layer, size_t i)
+{
+    return layer->count - i < CP_SELECT_PIECE ? layer->count : i + CP_SELECT_PIECE;
+}
+
+/* How many scores are at least `bits`. */
+CP_CLONES static size_t count_in_piece(const float *score, size_t n, uint32_t bits)
 {
     uint32_t count = 0; /* as wide as the scores, so that they stay in step */
     for (size_t i = 0; i < n; i++)
@@ -50,24 +57,28 @@ CP_CLONES static size_t count_in_block(const float *score, size_t n, uint32_t bi
     return count;
 }
 
-/* How many scores are at least `bits`. */
-static size_t count_from(const float *score, size_t n, uint32_t bits)
+void cp_find_largest(const cp_path *path, const float *score, uint32_t *largest)
 {
-    size_t count = 0, blocks = (n + CP_SELECT_BLOCK - 1) / CP_SELECT_BLOCK;
-#pragma omp parallel for reduction(+ : count) num_threads(cp_select_threads(n))
-    for (size_t b = 0; b < blocks; b++) {
-        size_t first = b * CP_SELECT_BLOCK, left = n - first;
-        count += count_in_block(score + first, left < CP_SELECT_BLOCK ? left : CP_SELECT_BLOCK, bits);
+#pragma omp parallel for schedule(dynamic) num_threads(cp_select_threads(path->neurons))
+    for (int l = 0; l < path->n_layers; l++) {
+        const cp_neuron_layer *layer = &path->layers[l];
+        uint32_t *of_layer = largest + cp_first_piece(path, l);
+        for (size_t i = 0; i < layer->count; i += CP_SELECT_PIECE)
+            of_layer[i / CP_SELECT_PIECE] = largest_bits(score + layer->offset + i, piece_end(layer, i) - i);
     }
-    return count;
 }
 
-/* The first of the largest scores. */
-static width best_of_layer(const cp_neuron_layer *layer, const float *score)
+/* The first of the largest scores. largest: of the layer's pieces. */
+static width best_of_layer(const cp_neuron_layer *layer, const float *score, const uint32_t *largest)
 {
     const float *s = score + layer->offset;
+    width best = {.gated = true};
     size_t first = 0;
-    width best = {.gated = true, .score = largest_bits(s, layer->count)};
+    for (size_t i = 0; i < layer->count; i += CP_SELECT_PIECE)
+        if (largest[i / CP_SELECT_PIECE] > best.score) {
+            best.score = largest[i / CP_SELECT_PIECE];
+            first = i;
+        }
     best.blocked = best.score == 0;
     while (best.score && cp_score_bits(&s[first]) != best.score)
         first++;
@@ -75,9 +86,25 @@ static width best_of_layer(const cp_neuron_layer *layer, const float *score)
     return best;
 }
 
-/* One of the two: an array, or what a frame's device holds. */
+/* How many of the layer's neurons selection takes before the one in score[N] that opens the widest way. */
+static size_t count_before(const cp_neuron_layer *layer, const float *score, const uint32_t *largest, width widest)
+{
+    size_t count = 0, end = layer->offset + layer->count;
+    size_t from = widest.neuron < layer->offset ? 0 : widest.neuron < end ? widest.neuron - layer->offset : layer->count;
+    for (size_t i = 0; i < layer->count; i += CP_SELECT_PIECE) {
+        if (largest[i / CP_SELECT_PIECE] < widest.score)
+            continue;
+        size_t last = piece_end(layer, i), middle = from < i ? i : from < last ? from : last;
+        count += count_in_piece(score + layer->offset + i, middle - i, widest.score) +
+                 count_in_piece(score + layer->offset + middle, last - middle, widest.score + 1);
+    }
+    return count;
+}
+
+/* One of the two: an array and its largest scores by piece, or what a frame's device holds. */
 typedef struct {
     const float *score;
+    const uint32_t *largest;
     cp_frame *frame;
 } source;
 
@@ -98,9 +125,8 @@ static cp_status best_of_layers(const cp_path *path, source scores, width *best)
     cp_status status = CP_OK;
     if (scores.frame && cp_frame_on_device(scores.frame))
         return best_there(scores.frame, path->n_layers, best);
-#pragma omp parallel for schedule(dynamic) num_threads(cp_select_threads(path->neurons))
     for (int l = 0; l < path->n_layers; l++)
-        best[l] = best_of_layer(&path->layers[l], scores.score);
+        best[l] = best_of_layer(&path->layers[l], scores.score, scores.largest + cp_first_piece(path, l));
     for (int l = 0; !status && l < path->n_layers; l++)
         if (best[l].score > CP_LARGEST_SCORE)
             status = cp_path_check_scores(&path->layers[l], scores.score);
@@ -114,9 +140,8 @@ static cp_status rank_of(const cp_path *path, source scores, width widest, size_
     *rank = 0;
     if (widest.gated && scores.frame && cp_frame_on_device(scores.frame))
         status = cp_device_scores_rank(scores.frame, widest.score, widest.neuron, rank);
-    else if (widest.gated)
-        *rank = count_from(scores.score, widest.neuron, widest.score) +
-                count_from(scores.score + widest.neuron, path->neurons - widest.neuron, widest.score + 1);
+    for (int l = 0; widest.gated && scores.score && l < path->n_layers; l++)
+        *rank += count_before(&path->layers[l], scores.score, scores.largest + cp_first_piece(path, l), widest);
     ++*rank;
     return status;
 }
@@ -187,6 +212,7 @@ static cp_status find_cut_in(const cp_cut_layer *layers, int n_layers, const cp_
 {
     cp_status status = CP_ERESOURCE;
     size_t n = (size_t)n_layers, n_gates = (size_t)path->n_layers;
+    uint32_t *largest = NULL;
     width *below = cp_alloc(n, sizeof *below, "cut"), *above = cp_alloc(n, sizeof *above, "cut");
     width *gate = cp_alloc(n_gates, sizeof *gate, "cut"), *alone = cp_alloc(n_gates, sizeof *alone, "cut");
     bool *reached = cp_alloc(n, sizeof *reached, "cut");
@@ -213,7 +239,17 @@ static cp_status find_cut_in(const cp_cut_layer *layers, int n_layers, const cp_
         if (cut->layer < 0)
             cut->layer = first_empty_layer(layers, n_layers, starts, n_starts, gate, reached);
     }
-    if ((!scores.score && !scores.frame) || !path->neurons || (status = best_of_layers(path, scores, gate)))
+    if ((!scores.score && !scores.frame) || !path->neurons)
+        goto done;
+    if (scores.score && !scores.largest) {
+        if (!(largest = cp_alloc_dirty(cp_piece_count(path), sizeof *largest, "cut"))) {
+            status = CP_ERESOURCE;
+            goto done;
+        }
+        cp_find_largest(path, scores.score, largest);
+        scores.largest = largest;
+    }
+    if ((status = best_of_layers(path, scores, gate)))
         goto done;
     width widest = widest_way(layers, n_layers, starts, n_starts, gate, below, above);
     size_t rank;
@@ -221,6 +257,7 @@ static cp_status find_cut_in(const cp_cut_layer *layers, int n_layers, const cp_
         goto done;
     cut->sparsest_uncut = sparsity_that_keeps(path->neurons, rank);
 done:
+    cp_free(largest);
     cp_free(below);
     cp_free(above);
     cp_free(gate);
@@ -260,6 +297,12 @@ static cp_status find_cut(const cp_path *path, source scores, const cp_response 
 cp_status cp_path_find_cut(const cp_path *path, const float *score, const cp_response *response, cp_cut *cut)
 {
     return find_cut(path, (source){.score = score}, response, cut);
+}
+
+cp_status cp_path_find_cut_by_pieces(const cp_path *path, const float *score, const uint32_t *largest,
+                                     const cp_response *response, cp_cut *cut)
+{
+    return find_cut(path, (source){.score = score, .largest = largest}, response, cut);
 }
 
 cp_status cp_path_find_cut_there(const cp_path *path, cp_frame *frame, const cp_response *response, cp_cut *cut)

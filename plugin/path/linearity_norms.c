@@ -6,7 +6,7 @@
 
 #include "io/error.h"
 #include "path/linearity.h"
-#include "score/random.h"
+#include "io/random.h"
 
 enum { MAX_BATCH = 16, DEFAULT_PROBES = 64, MANY = 1 << 16 };
 static const size_t DEFAULT_MEMORY = (size_t)1 << 30;

@@ -29,8 +29,11 @@ static inline uint32_t cp_score_bits(const float *score)
 /* The magnitude as a number, denormals too on a processor that flushes them. */
 static inline double cp_score_value(uint32_t bits)
 {
-    int exponent = (int)(bits >> 23);
-    return ldexp((double)(exponent ? (bits & 0x7fffffu) | 0x800000u : bits), (exponent ? exponent : 1) - 150);
+    float value;
+    if (bits >> 23 == 0)
+        return ldexp((double)bits, -149);
+    memcpy(&value, &bits, sizeof value);
+    return (double)value;
 }
 
 /* CP_EINTERNAL naming the first score of the layer that is not finite. */

@@ -4,7 +4,6 @@
 #include <string.h>
 
 #include "io/error.h"
-#include "path/best.h"
 #include "path/scores.h"
 #include "path/select.h"
 #include "path/statistics.h"
@@ -23,6 +22,7 @@ struct cp_scores {
     bool borrowed;  /* the array */
     bool is_signed; /* scores are contributions with their signs */
     histogram *all; /* of what is there */
+    uint32_t *largest; /* of an array, by piece: what the first selection found and the cut asks for; or NULL */
 };
 
 /* Of equal scores the first `ties`, in the order of the neurons. */
@@ -113,6 +113,7 @@ void cp_scores_free(cp_scores *scores)
     if (!scores->borrowed)
         cp_free(scores->array);
     cp_free(scores->all);
+    cp_free(scores->largest);
     cp_free(scores);
 }
 
@@ -163,32 +164,49 @@ cp_status cp_scores_array(cp_scores *scores, const float **array)
 
 bool cp_scores_signed(const cp_scores *scores) { return scores->is_signed; }
 
-cp_status cp_scores_select(cp_scores *scores, double sparsity, double floor, cp_path *path, cp_selection *selection)
+/* From the array. The goal is new. */
+static cp_status select_here(cp_scores *scores, cp_select_goal *goal, double floor, cp_path *path, cp_selection *selection)
 {
     const float *score;
+    cp_status status = cp_scores_array(scores, &score);
+    if (status)
+        return status;
+    if (!scores->largest)
+        goal->largest = cp_alloc_dirty(cp_piece_count(path), sizeof *goal->largest, "selection");
+    status = goal->largest || scores->largest ? cp_select(path, score, floor, goal, selection) : CP_ERESOURCE;
+    if (!status && goal->has_largest)
+        scores->largest = goal->largest;
+    else
+        cp_free(goal->largest);
+    return status;
+}
+
+static cp_status select_goal(cp_scores *scores, cp_select_goal *goal, double floor, cp_path *path,
+                             cp_selection *selection)
+{
     cp_selection unused;
+    selection = selection ? selection : &unused;
+    *selection = (cp_selection){.asked = goal->k};
+    if (is_there(scores) && !(floor > 0))
+        return select_on_device(scores->frame, scores->all, goal, path, selection);
+    cp_status status = select_here(scores, goal, floor, path, selection);
+    if (!status && goal->mass > 0 && !floor)
+        selection->asked = selection->kept;
+    return status;
+}
+
+cp_status cp_scores_select(cp_scores *scores, double sparsity, double floor, cp_path *path, cp_selection *selection)
+{
     cp_status status = cp_path_check_sparsity(sparsity);
-    if (!status && is_there(scores) && !(floor > 0)) {
-        cp_select_goal goal = {.k = cp_path_keep_count(path->neurons, sparsity)};
-        return select_on_device(scores->frame, scores->all, &goal, path, selection ? selection : &unused);
-    }
-    if (!status)
-        status = cp_scores_array(scores, &score);
-    return status ? status : cp_path_select(path, score, sparsity, floor, selection);
+    cp_select_goal goal = {.k = status ? 0 : cp_path_keep_count(path->neurons, sparsity)};
+    return status ? status : select_goal(scores, &goal, floor, path, selection);
 }
 
 cp_status cp_scores_select_mass(cp_scores *scores, double mass, double floor, cp_path *path, cp_selection *selection)
 {
-    const float *score;
-    cp_selection unused;
     cp_status status = cp_path_check_mass(mass);
-    if (!status && is_there(scores) && !(floor > 0)) {
-        cp_select_goal goal = {.mass = mass};
-        return select_on_device(scores->frame, scores->all, &goal, path, selection ? selection : &unused);
-    }
-    if (!status)
-        status = cp_scores_array(scores, &score);
-    return status ? status : cp_path_select_mass(path, score, mass, floor, selection);
+    cp_select_goal goal = {.mass = mass};
+    return status ? status : select_goal(scores, &goal, floor, path, selection);
 }
 
 size_t cp_scores_positive(const cp_scores *scores, const cp_model *model)
@@ -205,7 +223,7 @@ cp_status cp_scores_find_cut(cp_scores *scores, const cp_path *path, const cp_re
 {
     if (is_there(scores))
         return cp_path_find_cut_there(path, scores->frame, response, cut);
-    return cp_path_find_cut(path, scores->array, response, cut);
+    return cp_path_find_cut_by_pieces(path, scores->array, scores->largest, response, cut);
 }
 
 /* ---------------------------------------------------------------- what a path consists of */
@@ -303,17 +321,12 @@ cp_status cp_scores_describe(cp_scores *scores, const cp_path *path, cp_channel_
 cp_status cp_path_mct(cp_frame *frame, int image, const cp_response *response, const double *sparsities, int n,
                       cp_path *const *paths, cp_selection *selections)
 {
-    const cp_entry entry = {.image = image, .response = response};
     cp_scores *scores = NULL;
     cp_status status = CP_OK;
-    bool done = false;
     for (int i = 0; i < n && !status; i++)
         status = cp_path_check_sparsity(sparsities[i]);
-    if (!status && !cp_frame_on_device(frame))
-        status = cp_best_mct(frame, &entry, sparsities, n, paths, selections, &done);
-    if (status || done)
-        return status;
-    status = cp_scores_mct(frame, image, response, NULL, &scores);
+    if (!status)
+        status = cp_scores_mct(frame, image, response, NULL, &scores);
     for (int i = 0; i < n && !status; i++)
         status = cp_scores_select(scores, sparsities[i], 0, paths[i], &selections[i]);
     cp_scores_free(scores);

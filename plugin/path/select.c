@@ -28,7 +28,7 @@ cp_status cp_path_check_scores(const cp_neuron_layer *layer, const float *score)
 }
 
 /* Blocks of layers [from, to); *n of them. */
-static block *make_blocks(cp_path *path, const float *score, int from, int to, size_t *n)
+static block *make_blocks(cp_path *path, const float *score, int from, int to, uint32_t *largest, size_t *n)
 {
     *n = 0;
     for (int l = from; l < to; l++)
@@ -40,7 +40,8 @@ static block *make_blocks(cp_path *path, const float *score, int from, int to, s
         for (size_t i = 0; i < layer->count; i += CP_SELECT_BLOCK, k++) {
             size_t left = layer->count - i;
             blocks[k] = (block){score + layer->offset + i, path->words + path->first[l] + i / 64,
-                                left < CP_SELECT_BLOCK ? left : CP_SELECT_BLOCK};
+                                left < CP_SELECT_BLOCK ? left : CP_SELECT_BLOCK,
+                                largest ? largest + cp_first_piece(path, l) + i / CP_SELECT_PIECE : NULL};
         }
     }
     return blocks;
@@ -188,7 +189,7 @@ static cp_status select_layers(cp_path *path, const float *score, int from, int 
 {
     cp_status status = CP_OK;
     size_t n;
-    block *blocks = make_blocks(path, score, from, to, &n);
+    block *blocks = make_blocks(path, score, from, to, goal->largest, &n);
     if (!blocks)
         return CP_ERESOURCE;
     if ((!goal->k && !(goal->mass > 0)) || neurons_of(blocks, n) < SAMPLED_FROM ||
@@ -273,7 +274,7 @@ void cp_selection_fill(const cp_path *path, const cp_select_goal *goal, cp_selec
     selection->mass = goal->total > 0 ? fmin(1, goal->held / goal->total) : NAN;
 }
 
-static cp_status select_goal(cp_path *path, const float *score, double floor, cp_select_goal *goal, cp_selection *selection)
+cp_status cp_select(cp_path *path, const float *score, double floor, cp_select_goal *goal, cp_selection *selection)
 {
     if (!(floor >= 0 && floor <= 1))
         return cp_fail(CP_EINPUT, "floor: %g found, 0 to 1 allowed", floor);
@@ -300,7 +301,7 @@ cp_status cp_path_select(cp_path *path, const float *score, double sparsity, dou
         return status;
     selection->asked = cp_path_keep_count(path->neurons, sparsity);
     cp_select_goal goal = {.k = selection->asked};
-    return select_goal(path, score, floor, &goal, selection);
+    return cp_select(path, score, floor, &goal, selection);
 }
 
 cp_status cp_path_check_mass(double mass)
@@ -318,7 +319,7 @@ cp_status cp_path_select_mass(cp_path *path, const float *score, double mass, do
     if (status)
         return status;
     cp_select_goal goal = {.mass = mass};
-    status = select_goal(path, score, floor, &goal, selection);
+    status = cp_select(path, score, floor, &goal, selection);
     if (!floor)
         selection->asked = selection->kept;
     return status;

@@ -16,7 +16,7 @@ enum {
     CANDIDATES_PER = 8, CANDIDATES = 4096, /* of so many scores one may lie in the bracket, and as many more per block:
                                               a small layer near the response may lie in it as a whole */
     DIGIT = 11,                         /* bits by which candidates are told apart at a time */
-    BLOCK_WORDS = CP_SELECT_BLOCK / 64
+    BLOCK_WORDS = CP_SELECT_BLOCK / 64, PIECE_WORDS = CP_SELECT_PIECE / 64
 };
 
 /* A score inside the bracket. */
@@ -149,19 +149,32 @@ CP_CLONES static uint32_t compare(const float *score, size_t count, int32_t low,
     return largest;
 }
 
+/* largest: of scores from word w on, all of one piece. */
+static void note_largest(const cp_select_block *block, size_t w, scan *found, uint32_t largest)
+{
+    found->largest = largest > found->largest ? largest : found->largest;
+    if (!block->largest)
+        return;
+    uint32_t *piece = &block->largest[w / PIECE_WORDS];
+    *piece = w % PIECE_WORDS && *piece > largest ? *piece : largest;
+}
+
 CP_CLONES static void scan_block(const cp_select_block *block, uint32_t low, uint32_t high, scan *found)
 {
     uint64_t from_high[BLOCK_WORDS];
     float tail[64] = {0};
     double total[LANES] = {0}, held[LANES] = {0};
     size_t whole = block->count / 64, words = (block->count + 63) / 64;
-    found->largest =
-        compare(block->score, whole * 64, (int32_t)low, (int32_t)high, block->words, from_high, total, held);
+    for (size_t w = 0; w < whole; w += PIECE_WORDS) {
+        size_t some = whole - w < PIECE_WORDS ? whole - w : PIECE_WORDS;
+        note_largest(block, w, found,
+                     compare(block->score + w * 64, some * 64, (int32_t)low, (int32_t)high, block->words + w,
+                             from_high + w, total, held));
+    }
     if (words > whole) {
         memcpy(tail, block->score + whole * 64, (block->count - whole * 64) * sizeof *tail);
-        uint32_t largest =
-            compare(tail, 64, (int32_t)low, (int32_t)high, block->words + whole, from_high + whole, total, held);
-        found->largest = largest > found->largest ? largest : found->largest;
+        note_largest(block, whole, found,
+                     compare(tail, 64, (int32_t)low, (int32_t)high, block->words + whole, from_high + whole, total, held));
     }
     for (int k = 0; k < LANES; k++) {
         found->total += total[k];
@@ -259,7 +272,7 @@ static size_t room_for(const cp_select_block *block)
 cp_select_outcome cp_select_sampled(const cp_select_block *blocks, size_t n, cp_select_goal *goal)
 {
     cp_select_outcome outcome = CP_NOT_SELECTED;
-    cp_select_goal found = {.mass = goal->mass, .k = goal->k};
+    cp_select_goal found = {.mass = goal->mass, .k = goal->k, .largest = goal->largest};
     size_t neurons = 0, room = 0, all = 0, above = 0;
     uint32_t low, high, largest = 0;
     candidate *candidates = NULL;
@@ -295,6 +308,7 @@ cp_select_outcome cp_select_sampled(const cp_select_block *blocks, size_t n, cp_
     } else if (!lost && !passed && last_candidate(scans, n, low, high, above, &found)) {
         clear_losers(blocks, scans, n, found.value, found.ties);
         *goal = found;
+        goal->has_largest = found.largest != NULL;
         outcome = CP_SELECTED;
     }
 done:

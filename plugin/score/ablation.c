@@ -10,7 +10,7 @@
 #include "engine/memory.h"
 #include "io/error.h"
 #include "model/receptive.h"
-#include "score/random.h"
+#include "io/random.h"
 #include "score/score.h"
 #include "score/suffix.h"
 

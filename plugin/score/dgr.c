@@ -8,7 +8,7 @@
 #include "critpath.h"
 #include "engine/scores.h"
 #include "io/error.h"
-#include "score/random.h"
+#include "io/random.h"
 #include "score/rerun.h"
 #include "score/score.h"
 
@@ -25,6 +25,7 @@ typedef struct {
     float *by_neuron;         /* (neurons): d cross-entropy / d what multiplies each activation */
     float *factor, *by_gate;  /* CP_CHANNEL: gates by neuron, (neurons); that gradient by gate */
     float *gate, *velocity, *best, *spare; /* (gates) */
+    float *live;              /* of `active`: (gates), 0 where a gate is shut for good, else 1; or NULL */
 } routing;
 
 /* q = softmax(z); returns the arg-max, the first of equals. log_q may be NULL. */
@@ -152,12 +153,20 @@ static void descend(const routing *r, float gamma, size_t from, size_t to, float
     }
 }
 
+/* A gate that is shut for good stays 0, whatever the gradient says. */
+static void shut(const routing *r, float *gate)
+{
+    for (size_t k = 0; r->live && k < r->gates; k++)
+        gate[k] *= r->live[k];
+}
+
 /* One step. keep: the gates as they are become the best, and nothing is copied for it. */
 static void step_on(routing *r, double gamma, bool keep)
 {
     float *next = keep ? r->spare : r->gate;
     descend(r, (float)gamma, 0, r->idle, next);
     descend(r, (float)gamma, r->idle_end, r->gates, next);
+    shut(r, next);
     if (!keep)
         return;
     for (size_t k = r->idle; k < r->idle_end; k++)
@@ -259,6 +268,33 @@ static void start(routing *r)
         r->gate[k] = 1;
 }
 
+/* Which gates are of something with z > 0 in the original run; those of the logits' own units count as such. */
+static cp_status find_live(routing *r)
+{
+    int n;
+    const cp_neuron_layer *layers = cp_model_neuron_layers(r->model, &n);
+    size_t most = 0, gate = 0;
+    bool whole = r->options->granularity == CP_CHANNEL;
+    cp_frame *frame = r->rerun.frame;
+    for (int l = 0; l < n; l++)
+        most = layers[l].count > most ? layers[l].count : most;
+    float *z = cp_alloc_dirty(most, sizeof *z, "dgr");
+    r->live = cp_alloc(r->gates, sizeof *r->live, "dgr");
+    cp_status status = z && r->live ? CP_OK : CP_ERESOURCE;
+    for (int l = 0; l < n && !status; l++) {
+        size_t together = whole ? layers[l].h * layers[l].w : 1;
+        status = cp_frame_before_activation(frame, layers[l].layer, 0, z);
+        for (size_t i = 0; i < layers[l].count && !status; i++)
+            if (z[i] > 0)
+                r->live[gate + i / together] = 1;
+        gate += layers[l].count / together;
+    }
+    for (size_t k = r->idle; k < r->idle_end && !status; k++)
+        r->live[k] = 1;
+    cp_free(z);
+    return status;
+}
+
 cp_dgr_options cp_dgr_defaults(cp_dgr_settings settings)
 {
     if (settings == CP_DGR_WANG)
@@ -289,14 +325,17 @@ cp_status cp_score_dgr(const cp_model *model, const float *input, const cp_dgr_o
         goto done;
     r.top = softmax(cp_frame_output(r.rerun.frame, r.layer, 0), r.classes, r.original, NULL);
     start(&r);
+    if (options->active)
+        status = find_live(&r);
+    shut(&r, r.gate);
     double gamma = options->gamma;
     for (int round = 0; round < options->rounds && !report->kept && !status; round++, gamma /= 10)
         status = one_round(&r, gamma, round, report);
-    for (size_t k = 0; k < r.gates; k++)
+    for (size_t k = 0; k < r.gates && !status; k++)
         gate[k] = k >= r.idle && k < r.idle_end ? 0 : r.best[k];
 done:
     cp_rerun_close(&r.rerun);
     cp_free(r.original), cp_free(r.seed), cp_free(r.factor), cp_free(r.by_neuron), cp_free(r.gate);
-    cp_free(r.velocity), cp_free(r.best), cp_free(r.spare), cp_free(r.by_gate);
+    cp_free(r.velocity), cp_free(r.best), cp_free(r.spare), cp_free(r.by_gate), cp_free(r.live);
     return status;
 }

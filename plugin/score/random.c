@@ -1,7 +1,7 @@
 /* RandomPruning: what any other path should differ from. docs/methods.md 1.5. */
 #include "critpath.h"
 #include "io/error.h"
-#include "score/random.h"
+#include "io/random.h"
 
 cp_status cp_score_random(const cp_model *model, uint64_t seed, float *score)
 {

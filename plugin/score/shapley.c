@@ -7,7 +7,7 @@
 #include "engine/branch.h"
 #include "engine/memory.h"
 #include "io/error.h"
-#include "score/random.h"
+#include "io/random.h"
 #include "score/suffix.h"
 
 enum { BATCH = 16, MOST_BATCH = CP_DEVICE_BATCH, PERMUTATIONS = 64, EXACT = 12, MOST_EXACT = 20 };

@@ -8,7 +8,7 @@
 
 #include "io/error.h"
 #include "io/npz.h"
-#include "score/random.h"
+#include "io/random.h"
 #include "train/insert.h"
 
 /* ---- scores ---- */

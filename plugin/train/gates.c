@@ -11,7 +11,7 @@
 #include "io/npz.h"
 #include "model/cfg.h"
 #include "model/model.h"
-#include "score/random.h"
+#include "io/random.h"
 #include "score/score.h"
 #include "train/pathmask.h"
 

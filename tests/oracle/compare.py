@@ -26,6 +26,7 @@ try:
     import torch
     import contribution_torch as contribution
     import darknet_torch as oracle
+    import lrp_torch as lrp
     import methods_torch as methods
 except ImportError as missing:
     print("skipped: %s" % missing)
@@ -205,6 +206,28 @@ def compare_intgrad(args, name, folder, every=4, steps=50):
     return report.print()
 
 
+def compare_lrp(args, case, folder, gamma=.25):
+    """LRP-gamma on a case's first photo, at every neuron layer."""
+    name, archive, which, letterbox, _, least_cosine = case
+    model = files_of(args, name, archive)
+    npy, npz = os.path.join(folder, "input.npy"), os.path.join(folder, "found.npz")
+    photo = photos(archive_of(args, archive), which, folder)[0]
+    subprocess.run([args.dump, "prepare"] + model + [photo, str(letterbox), npy], check=True)
+    net = oracle.Network(*model)
+    x = np.load(npy)
+    response = oracle.top_unit(net, x)
+    subprocess.run([args.dump, "lrp"] + model + [npy, "%d:%d" % response[0][:2], npz, str(gamma)], check=True)
+    expected = lrp.scores(*model, x, response, gamma)
+    report = Report("%s, %s, LRP with gamma %g" % (name, os.path.basename(photo), gamma))
+    with np.load(npz) as found:
+        layers = [l for l in net.neuron_layers if np.any(expected[l.index])]
+        cosines = [oracle.cosine(found["lrp." + l.name].ravel(), expected[l.index]) for l in layers]
+    # Close winners of Tiny Darknet's max-pools are rounding's choice, and relevance goes to winners alone.
+    report.least("worst of %d layers" % len(layers), min(cosines), .9995 if name == "tiny" and least_cosine > .9995 else
+                 least_cosine)
+    return report.print()
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("dump")
@@ -225,6 +248,8 @@ def main():
     memory = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # a YOLO's arrays are 160 MB
     with tempfile.TemporaryDirectory(dir=memory) as folder:
         good = [run_case(args, case, folder) for case in cases]
+        if not ON_GPU:  # the rule has no GPU code
+            good += [compare_lrp(args, case, folder) for case in cases]
         if args.intgrad != "none":
             good.append(compare_intgrad(args, args.intgrad, folder))
     return 0 if all(good) else 1

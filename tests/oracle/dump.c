@@ -3,13 +3,14 @@
  *     oracle_dump prepare CFG WEIGHTS PHOTO LETTERBOX OUT.npy        the network input of a photo
  *     oracle_dump run CFG WEIGHTS INPUT.npy LAYER:INDEX OUT.npz SPARSITY...
  *     oracle_dump intgrad CFG WEIGHTS INPUT.npy LAYER:INDEX OUT.npz STEPS
+ *     oracle_dump lrp CFG WEIGHTS INPUT.npy LAYER:INDEX OUT.npz GAMMA
  *     oracle_dump dgr CFG WEIGHTS INPUT.npy STEPS SEED OUT.npz       gates of one round; SEED -: they start at 1
  *     oracle_dump gates ...                                          the same, trained by Darknet
  *
  * OUT.npz, float32 unless bits: value; logits.NNN per head; a.LAYER, g.LAYER, score.LAYER of every neuron layer;
  * gradient; for each sparsity as text, path_S.LAYER, frozen_S, zeroed_S, zeroed_value_S, and of the contribution map
  * heat_S (fine planes) and heat_all_S. Of intgrad: intgrad.LAYER,
- * signed, and residual, one per neuron layer. */
+ * signed, and residual, one per neuron layer. Of lrp: lrp.LAYER, signed. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -204,6 +205,22 @@ static int run_intgrad(char **argument)
     return 0;
 }
 
+static int run_lrp(char **argument)
+{
+    run_state run = {0};
+    cp_frame *frame;
+    cp_response response;
+    void *input;
+    start(&run, argument, &input, &frame, &response);
+    run.score = own(&run, run.neurons, sizeof(float));
+    need(cp_score_lrp(frame, 0, &response, atof(argument[5]), true, run.score, NULL));
+    need(cp_npz_create(argument[4], false, &run.writer));
+    for (int k = 0; k < run.n_layers; ++k)
+        add_layer(&run, "lrp", &run.layers[k], CP_FLOAT32, run.score + run.layers[k].offset);
+    finish(&run, input, frame);
+    return 0;
+}
+
 static int run_network(char **argument)
 {
     run_state run = {0};
@@ -289,9 +306,12 @@ int main(int argc, char **argv)
         return run_dgr(argv + 2, !strcmp(argv[1], "gates"));
     if (argc == 8 && !strcmp(argv[1], "intgrad"))
         return run_intgrad(argv + 2);
+    if (argc == 8 && !strcmp(argv[1], "lrp"))
+        return run_lrp(argv + 2);
     fprintf(stderr, "usage: oracle_dump prepare CFG WEIGHTS PHOTO LETTERBOX OUT.npy\n"
                     "       oracle_dump run CFG WEIGHTS INPUT.npy LAYER:INDEX OUT.npz SPARSITY...\n"
                     "       oracle_dump intgrad CFG WEIGHTS INPUT.npy LAYER:INDEX OUT.npz STEPS\n"
+                    "       oracle_dump lrp CFG WEIGHTS INPUT.npy LAYER:INDEX OUT.npz GAMMA\n"
                     "       oracle_dump dgr|gates CFG WEIGHTS INPUT.npy STEPS SEED|- OUT.npz\n");
     return 2;
 }

@@ -83,6 +83,25 @@ static void guided_by_hand(void **state)
     stop(&s);
 }
 
+/* Sobel on {1 2; 3 4}, the edge repeated: at the first pixel right = 3 * 1 + 1 * 1, down = 3 * 2 + 1 * 2, and so on. */
+static void edges_by_hand(void **state)
+{
+    (void)state;
+    setting s;
+    float map[4];
+    start(&s, false, 0);
+    assert_int_equal(run(&s, "edges", map), CP_OK);
+    for (int i = 0; i < 4; i++)
+        near(map[i], sqrt(4. * 4 + 8 * 8), 1e-6);
+    for (int i = 0; i < 4; i++)
+        s.input[i] = .5f;
+    assert_int_equal(cp_frame_forward(s.frame, s.input, 1, NULL), CP_OK);
+    assert_int_equal(run(&s, "edges", map), CP_OK);
+    for (int i = 0; i < 4; i++)
+        near(map[i], 0, 0);
+    stop(&s);
+}
+
 /* From black to the photo the gradients add up to what the response gains, as the alphas get dense. */
 static void integrated_gradients_are_complete(void **state)
 {
@@ -177,7 +196,7 @@ static void drawn_and_blind_maps(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(guided_by_hand), cmocka_unit_test(integrated_gradients_are_complete),
+        cmocka_unit_test(guided_by_hand), cmocka_unit_test(edges_by_hand), cmocka_unit_test(integrated_gradients_are_complete),
         cmocka_unit_test(cams_of_the_last_layer), cmocka_unit_test(enlarging), cmocka_unit_test(drawn_and_blind_maps),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -12,7 +12,7 @@
 #include "eval/localise.h"
 #include "eval/paired.h"
 #include "eval/sufficiency.h"
-#include "score/random.h"
+#include "io/random.h"
 #include "tiny_net.h"
 
 enum { SIDE = 6 };

@@ -147,7 +147,7 @@ static void options_of_other_methods(void **state)
     assert_int_equal(parse(&commands[0], "-tol .1 -method intgrad", &o), CP_OK);
     expect_refusal(&commands[0], "-tol .1", "explain: -tol does nothing with method mct; it is of intgrad");
     expect_refusal(&commands[0], "-preset wang -method greedy",
-                   "explain: -preset does nothing with method greedy; it is of dgr dgr-random");
+                   "explain: -preset does nothing with method greedy; it is of dgr dgr-random dgr-active");
     expect_refusal(&commands[1], "-sparsity .5",
                    "grad: -sparsity does nothing with method mct; it is of greedy intgrad");
     assert_int_equal(parse(&commands[1], "-sparsity .5 -method greedy", &o), CP_OK);
@@ -209,15 +209,31 @@ static void choices_belong_to_the_command(void **state)
     assert_int_equal(parse(&commands[1], "-method gradient", &o), CP_OK);
     assert_string_equal(o.method, "gradient");
     expect_refusal(&commands[0], "-method gradient", "-method: unknown value \"gradient\", allowed is "
-                   "mct|intgrad|lrp|eapig|ablation|shapley|greedy|dgr|dgr-random|random|activation|active");
+                   "mct|intgrad|lrp|eapig|ablation|shapley|greedy|dgr|dgr-random|dgr-active|random|activation|active");
     expect_refusal(&commands[1], "-method gradeint", "-method: unknown value \"gradeint\", allowed is "
-                   "mct|intgrad|lrp|eapig|ablation|shapley|greedy|dgr|dgr-random|random|activation|active|gradient|"
+                   "mct|intgrad|lrp|eapig|ablation|shapley|greedy|dgr|dgr-random|dgr-active|random|activation|active|gradient|"
              "contribution|contribution-all|contribution-coarse|contribution-restricted|pathway|pathway-zeroed|inputmct|"
-             "inputintgrad|smoothgrad|gbp|gradcam|layercam|odam|eigencam|occlusion|rise|centre|box|cell; did you mean gradient?");
+             "inputintgrad|smoothgrad|gbp|gradcam|layercam|odam|eigencam|occlusion|rise|centre|edges|box|cell; did you mean gradient?");
     expect_refusal(&commands[0], "-offpath freeze",
                    "-offpath: unknown value \"freeze\", allowed is frozen|zeroed|kept; did you mean frozen?");
     expect_refusal(&commands[0], "-target z",
                    "-target: unknown value \"z\", allowed is class|objectness|x|y|w|h");
+}
+
+/* What the paper takes, unless an option says otherwise, with any method. */
+static void preset_paper(void **state)
+{
+    (void)state;
+    cp_options o;
+    const cp_command *explain = cp_command_find("explain");
+    assert_int_equal(parse(explain, "-preset paper", &o), CP_OK);
+    assert_true(o.sparsity.n == 1 && o.sparsity.value[0] == .9 && o.map == CP_MAP_GRADIENT);
+    assert_string_equal(o.steps, "auto");
+    assert_int_equal(parse(explain, "-preset paper -method intgrad -sparsity .99 -map contribution", &o), CP_OK);
+    assert_true(o.sparsity.n == 1 && o.sparsity.value[0] == .99 && o.map == CP_MAP_CONTRIBUTION);
+    assert_string_equal(o.steps, "50");
+    assert_int_equal(parse(explain, "", &o), CP_OK);
+    assert_true(o.sparsity.n == 0 && o.map == CP_MAP_CONTRIBUTION);
 }
 
 static void unknown_options(void **state)
@@ -389,6 +405,7 @@ int main(void)
         cmocka_unit_test(unambiguous_prefixes),
         cmocka_unit_test(help_and_host_options),
         cmocka_unit_test(choices_belong_to_the_command),
+        cmocka_unit_test(preset_paper),
         cmocka_unit_test(unknown_options),
         cmocka_unit_test(numbers_out_of_range),
         cmocka_unit_test(sparsity_lists),

@@ -218,7 +218,7 @@ static void test_sampled(void **state)
     enum { COUNT = 1 << 16 };
     float *score = malloc(COUNT * sizeof *score);
     uint64_t *words = malloc(COUNT / 8);
-    const cp_select_block block = {score, words, COUNT};
+    const cp_select_block block = {score, words, COUNT, NULL};
     cp_select_goal goal;
     float threshold;
     for (size_t i = 0; i < COUNT; i++)

@@ -47,6 +47,26 @@ static void first_steps(void **state)
     tiny_close(&net);
 }
 
+/* The dead neuron has no gate; the others' descent is the same, as it had no part in it. */
+static void active_alone(void **state)
+{
+    (void)state;
+    tiny_net net;
+    float all[3], gate[3];
+    TINY_OPEN(&net);
+    cp_dgr_options options = cp_dgr_defaults(CP_DGR_CODE);
+    options.steps = 5;
+    assert_int_equal(cp_score_dgr(net.model, tiny_input, &options, all, NULL), CP_OK);
+    options.active = true;
+    assert_int_equal(cp_score_dgr(net.model, tiny_input, &options, gate, NULL), CP_OK);
+    assert_true(all[2] > 0 && gate[2] == 0);
+    assert_true(fabs(gate[0] - all[0]) < 1e-6 && fabs(gate[1] - all[1]) < 1e-6);
+    options.granularity = CP_CHANNEL;
+    assert_int_equal(cp_score_dgr(net.model, tiny_input, &options, gate, NULL), CP_OK);
+    assert_true(gate[0] > 0);
+    tiny_close(&net);
+}
+
 static void presets(void **state)
 {
     (void)state;
@@ -409,6 +429,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(first_steps),
+        cmocka_unit_test(active_alone),
         cmocka_unit_test(presets),
         cmocka_unit_test(seed_gradients),
         cmocka_unit_test(a_seed_is_a_response),

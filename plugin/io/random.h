@@ -1,6 +1,6 @@
 /* Seeded random numbers that are the same on every machine: SplitMix64 (Steele, Lea, Flood 2014). */
-#ifndef CP_SCORE_RANDOM_H
-#define CP_SCORE_RANDOM_H
+#ifndef CP_IO_RANDOM_H
+#define CP_IO_RANDOM_H
 
 #include <math.h>
 #include <stdint.h>
