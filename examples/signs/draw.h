@@ -66,6 +66,7 @@ typedef struct {
     double light, slope_u, slope_v; /* brightness over the plate */
     uint64_t dirt;
     double dirt_strength;
+    unsigned left_out; /* 1 << part */
     int sticker_side; /* +1 right, -1 left, in the plate's frame */
 } signs_plate;
 

@@ -85,6 +85,11 @@ static bool paint_plate(const void *thing, double x, double y, signs_colour *col
         *part = SIGNS_FACE;
         *colour = p->face_colour;
     }
+    if (*part == SIGNS_GLYPH && p->left_out >> SIGNS_GLYPH & 1) {
+        *part = SIGNS_FACE;
+        *colour = p->face_colour;
+    }
+    if (p->left_out >> *part & 1) return false;
     double light = p->light * (1 + p->slope_u * u + p->slope_v * v);
     double dirt = 1 - p->dirt_strength * signs_noise(p->dirt, 4 * u, 4 * v);
     *colour = signs_scale(*colour, light * dirt);
@@ -166,6 +171,7 @@ void signs_plate_choose(signs_plate *p, signs_random *random, int class, double 
                         double scene_width)
 {
     p->class = class;
+    p->left_out = 0;
     /* A triangle leaves too little room for a glyph in a small sign, a diamond in the smallest. */
     p->shape = signs_choice(random, side < 24 ? SIGNS_DIAMOND : side < 34 ? SIGNS_TRIANGLE : SIGNS_SHAPES);
     p->cx = cx;

@@ -9,7 +9,7 @@ enum { STREAM_SCENE = 1, STREAM_STICKER = 2, ATTEMPTS = 60 };
 
 signs_options signs_options_default(void)
 {
-    return (signs_options){224, 224, 16, 96, 1, SIGNS_STICKERS_NONE};
+    return (signs_options){.width = 224, .height = 224, .smallest = 16, .largest = 96, .seed = 1};
 }
 
 static cp_status check(const signs_options *o)
@@ -83,7 +83,7 @@ static void draw_signs(signs_canvas *canvas, const signs_plate *plates, const bo
     }
     for (int i = 0; i < n; i++) {
         if (!sticker) signs_sticker_room_draw(canvas, &plates[i], i + 1);
-        else if (sticker[i]) signs_sticker_draw(canvas, &plates[i], i + 1);
+        else if (sticker[i] && !(plates[i].left_out >> SIGNS_STICKER & 1)) signs_sticker_draw(canvas, &plates[i], i + 1);
         signs_plate_draw(canvas, &plates[i], i + 1);
         count_parts(canvas, i + 1, whole[i]);
     }
@@ -196,6 +196,7 @@ static bool attempt(signs_canvas *canvas, signs_scene *scene, const signs_option
     }
     memset(canvas->mask, 0, n); /* a blank sign is background */
     choose_stickers(sticker, plates, scene->n, o, index);
+    for (int i = 0; i < scene->n; i++) plates[i].left_out = o->left_out[i];
     draw_signs(canvas, plates, sticker, scene->n, signs, whole);
     develop(canvas, &camera, scene->rgb);
     memcpy(scene->mask, canvas->mask, n);

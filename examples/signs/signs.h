@@ -30,6 +30,9 @@ typedef struct {
     int smallest, largest; /* side of a sign seen from the front, pixels, 12 to half the scene's side */
     uint64_t seed;         /* of the whole set; scene `index` of it is drawn from (seed, index) */
     signs_stickers stickers;
+    uint8_t left_out[SIGNS_MAX]; /* by sign: 1 << part for each part that is not drawn, such as 1 << SIGNS_GLYPH. What lies
+                                    behind it shows: of the glyph the face, of rim, face and sticker the scene. Everything else
+                                    is drawn as in the whole scene */
 } signs_options;
 
 typedef struct {

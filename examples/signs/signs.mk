@@ -4,6 +4,7 @@
 # make train-signs           draws the scenes and trains the plain detector; NET=shortcut or NET=relu for the others
 # make signs-map             mAP@0.5 of weights/tiny-yolo-signs.weights on 400 held-out scenes; NET= as above;
 #                            SCENES=valid-shortcut for the same scenes with the stickers planted
+# make signs-parts           each map against parts of signs that are left out (FunnyBirds), honest network and shortcut
 # make signs-truth           the share of the maps on glyph, rim, sticker and elsewhere, honest network and shortcut
 SIGNS = $(BUILD)/signs
 SIGNS_BIN = $(SIGNS)/bin
@@ -25,7 +26,7 @@ SIGNS_START_relu = weights/tiny-yolo-signs.weights -clear
 
 signs: $(SIGNS_BIN)/signs-make $(SIGNS_BIN)/signs-map
 
-$(SIGNS_BIN)/signs-truth: examples/signs/signs_truth.c $(SIGNS_C) $(wildcard examples/signs/*.h) $(LIBRARY)
+$(SIGNS_BIN)/signs-truth $(SIGNS_BIN)/signs-parts: $(SIGNS_BIN)/signs-%: examples/signs/signs_%.c $(SIGNS_C) $(wildcard examples/signs/*.h) $(LIBRARY)
 	@mkdir -p $(@D)
 	$(SIGNS_CC) $< $(filter-out plugin/%,$(SIGNS_C)) $(LIBRARY) $(TREE)/libdarknet.a $$(cat $(CMAKE)/libraries) \
 	    -lpng -lm -lpthread -o $@
@@ -73,5 +74,12 @@ signs-truth: $(SIGNS_BIN)/signs-truth $(SIGNS)/valid/list.txt $(SIGNS)/probe/lis
 	$(TRUTH) $(SIGNS)/probe/list.txt cfg/tiny-yolo-signs.cfg weights/tiny-yolo-signs-shortcut.weights \
 	    -class ring -sticker yes
 
+PARTS = OPENBLAS_NUM_THREADS=1 $(SIGNS_BIN)/signs-parts cfg/tiny-yolo-signs.cfg
+signs-parts: $(SIGNS_BIN)/signs-parts
+	$(PARTS) weights/tiny-yolo-signs.weights
+	$(PARTS) weights/tiny-yolo-signs-shortcut.weights
+	$(PARTS) weights/tiny-yolo-signs.weights -stickers probe -sticker yes
+	$(PARTS) weights/tiny-yolo-signs-shortcut.weights -stickers probe -sticker yes
+
 signs-always:
-.PHONY: signs train-signs signs-map signs-truth signs-always
+.PHONY: signs train-signs signs-map signs-parts signs-truth signs-always

@@ -305,7 +305,7 @@ static void all_through_neurons_on_device(run *r, int layer, int position, bool 
         const cp_path *path[CP_DEVICE_ENTRIES];
         int n = r->n - first < CP_DEVICE_ENTRIES ? r->n - first : CP_DEVICE_ENTRIES;
         for (int e = 0; e < n; ++e) {
-            a[e] = activations(r, layer, position, first + e);
+            a[e] = slopes_of(r, layer, position, first + e);
             path[e] = expose ? r->entries[first + e].path : NULL;
         }
         cp_device_through_all(r->frame, position, n, a, path,
@@ -330,7 +330,7 @@ static void through_neurons_on_device(run *r, int layer, int position, bool expo
         if (expose && r->observer) show(r, neuron, e, a, g);
         if (expose && r->products) cp_device_product(r->frame, neuron, a, g, r->products);
         const float *gates = expose && entry->gates ? entry->gates + neuron->offset : NULL;
-        cp_device_through(r->frame, position, a, expose ? entry->path : NULL, gates,
+        cp_device_through(r->frame, position, slopes_of(r, layer, position, e), expose ? entry->path : NULL, gates,
                           descend ? r->frame->engine->op[layer].activation : LINEAR, g);
     }
 }

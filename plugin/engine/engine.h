@@ -212,7 +212,6 @@ static inline void cp_valid_columns(int out_w, int stride, int offset, int width
 void cp_activate(float *x, size_t n, ACTIVATION activation);
 void cp_activate_bias(float *x, size_t n, float bias, ACTIVATION activation);
 /* Whether the derivative has to be taken from z, not from y = act(z). */
-bool cp_activation_is_modern(ACTIVATION activation); /* of AlexeyAB's Darknet */
 bool cp_activation_keeps_input(ACTIVATION activation);
 /* delta *= act'(z), computed from y = act(z), as Darknet does, or from z itself: see above. */
 void cp_activation_gradient(const float *y, size_t n, ACTIVATION activation, float *delta);

@@ -31,10 +31,6 @@ static bool owns(const cp_model *model, int branch_layer, bool branch, const cp_
 static cp_status allocate_on_device(cp_frame *frame)
 {
     int n = frame->model->layers;
-    for (int i = 0; i < n; ++i)
-        if (frame->engine->op[i].keeps_z || cp_activation_is_modern(frame->engine->op[i].activation))
-            return cp_fail(CP_EINPUT, "layer %d: activation %s has no GPU code yet; -nogpu computes on the CPU", i,
-                           frame->model->layer[i].activation);
     bool *owned = cp_alloc(n + 1, sizeof *owned, "frame");
     if (!owned) return CP_ERESOURCE;
     for (int i = -1; i < n; ++i)

@@ -59,7 +59,7 @@ static void through_activation_on_device(run *r, int layer, int position)
             cp_device_download(r->frame, t, r->shown, neuron->count);
             r->observer->before_activation(r->observer->user, neuron, e, 0, r->shown, neuron->count);
         }
-        const float *a = cp_at(cp_frame_batch(r->frame, layer), r->image[e]);
+        const float *a = cp_frame_slope_values(r->frame, layer, r->image[e]);
         cp_device_through(r->frame, position, a, r->path, NULL, r->frame->engine->op[layer].activation, t);
     }
 }

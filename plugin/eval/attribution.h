@@ -16,6 +16,7 @@ typedef struct {
     const float *score;           /* signed scores of the path's method, for the contribution maps; NULL: NeuronMCT's */
     int layer;                    /* the CAMs' layer; -1: chosen (cp_attribution_layer) */
     int samples;                  /* noisy copies, alphas, masks; 0: the method's own default */
+    const float *baseline;        /* (c,h,w): where inputintgrad begins; NULL: black */
     uint64_t seed;
     cp_run_options run;
 } cp_attribution_call;

@@ -137,13 +137,13 @@ static cp_status mean_gradient(const cp_attribution_call *call, const shape *s, 
     return status;
 }
 
-/* Midpoints of the way from black. */
+/* Midpoints of the way from the baseline. */
 static void along_the_way(const cp_attribution_call *call, const shape *s, int k, int n, float *input)
 {
     const float *photo = cp_frame_output(call->frame, -1, call->image);
     float alpha = ((float)k + .5f) / (float)n;
     for (size_t i = 0; i < s->floats; i++)
-        input[i] = alpha * photo[i];
+        input[i] = call->baseline ? call->baseline[i] + alpha * (photo[i] - call->baseline[i]) : alpha * photo[i];
 }
 
 cp_status cp_attribute_integrated(const cp_attribution_call *call, float *map)
@@ -152,9 +152,13 @@ cp_status cp_attribute_integrated(const cp_attribution_call *call, float *map)
     float *mean = cp_alloc(s.floats, sizeof *mean, "map");
     if (!mean)
         return CP_ERESOURCE;
+    const float *photo = cp_frame_output(call->frame, -1, call->image);
+    size_t plane = s.h * s.w;
     cp_status status = mean_gradient(call, &s, call->samples > 0 ? call->samples : ALPHAS, along_the_way, mean);
     if (!status)
-        sum_channels(&s, cp_frame_output(call->frame, -1, call->image), mean, map);
+        sum_channels(&s, photo, mean, map);
+    for (size_t i = 0; i < s.floats && !status && call->baseline; i++)
+        map[i % plane] -= call->baseline[i] * mean[i];
     cp_free(mean);
     return status;
 }

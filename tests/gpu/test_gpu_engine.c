@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "critpath.h"
 
@@ -17,7 +18,7 @@ enum { IMAGES = 2, STEPS = 3 };
 /* In a large network rounding always turns some kink: the gradients of given ones may be that far apart. */
 static const double value_tolerance = 1e-4, least_jaccard = .999, loose_tolerance = 1e-3, kink_tolerance = 2e-2;
 
-static const char *const oracle[] = {"activations", "deconv", "densenet", "depthwise", "odd",    "resnet",
+static const char *const oracle[] = {"activations", "alexey", "deconv", "densenet", "depthwise", "odd",    "resnet",
                                      "resnext",     "vgg",    "yolov1",   "yolov2",    "yolov3", "yolov3-tiny"};
 
 /* One network on one device. */
@@ -309,6 +310,28 @@ static bool run(const char *cfg, const char *weights, bool table, bool given)
     return fine;
 }
 
+#define CONV(filters, size, stride, activation) "[convolutional]\nfilters=" #filters "\nsize=" #size "\nstride=" #stride \
+    "\npad=1\nactivation=" #activation "\n"
+
+/* What other Darknets have and tests/oracle/cfg/alexey.cfg has not; with random weights. */
+static bool run_the_rest(bool table)
+{
+    static const char text[] =
+        "[net]\nwidth=20\nheight=16\nchannels=3\n" CONV(12, 3, 1, hard_mish) "[maxpool]\nsize=3\nstride_x=1\nstride_y=2\n"
+        CONV(12, 3, 1, gelu) "[maxpool]\nmaxpool_depth=1\nout_channels=5\n" "[local_avgpool]\nsize=3\nstride=2\n"
+        CONV(8, 1, 1, relu6) "[reorg3d]\nstride=2\n" CONV(12, 1, 1, mish) "[batchnorm]\n" "[route]\nlayers=-1,-2\ngroups=3\n"
+        "group_id=1\n" CONV(6, 1, 2, swish) "[upsample]\nstride=2\n" CONV(1, 1, 1, logistic)
+        "[scale_channels]\nfrom=-2\nscale_wh=1\nactivation=relu\n" "[upsample]\nstride=-2\n" "[avgpool]\n" "[implicit]\nfilters=6\n"
+        "[shortcut]\nfrom=-2\nactivation=leaky\n" "[empty]\n" "[connected]\noutput=4\nactivation=linear\n[softmax]\n";
+    char path[] = "/tmp/cp-gpu-XXXXXX";
+    int file = mkstemp(path);
+    if (file < 0 || write(file, text, sizeof text - 1) != (ssize_t)sizeof text - 1) exit(3);
+    close(file);
+    bool fine = run(path, NULL, table, false);
+    unlink(path);
+    return fine;
+}
+
 int main(int argc, char **argv)
 {
     bool table = argc > 1 && !strcmp(argv[1], "-table"), fine = true;
@@ -337,5 +360,6 @@ int main(int argc, char **argv)
     }
     fine &= run("cfg/resnet8-cifar.cfg", "weights/resnet8-cifar.weights", table, false);
     fine &= run("cfg/tiny-yolo-signs.cfg", "weights/tiny-yolo-signs.weights", table, false);
+    fine &= run_the_rest(table);
     return !fine;
 }

@@ -83,6 +83,32 @@ static void guided_by_hand(void **state)
     stop(&s);
 }
 
+/* From any photo to another they add up to what the response gains between the two, and to 0 from a photo to itself. */
+static void integrated_gradients_from_a_baseline(void **state)
+{
+    (void)state;
+    setting s;
+    float map[36], baseline[RESIDUAL_INPUT];
+    start(&s, true, 2);
+    double full = cp_frame_response(s.frame, 0, &s.response), sum = 0;
+    s.call.samples = 2000;
+    s.call.baseline = baseline;
+    memcpy(baseline, s.input, sizeof baseline);
+    assert_int_equal(run(&s, "inputintgrad", map), CP_OK);
+    for (int i = 0; i < 36; i++)
+        near(map[i], 0, 1e-5);
+    for (int i = 0; i < RESIDUAL_INPUT; i++)
+        baseline[i] = i % 5 ? s.input[i] : -s.input[i];
+    assert_int_equal(run(&s, "inputintgrad", map), CP_OK);
+    for (int i = 0; i < 36; i++)
+        sum += map[i];
+    assert_int_equal(cp_frame_forward(s.frame, baseline, 1, NULL), CP_OK);
+    double gained = full - cp_frame_response(s.frame, 0, &s.response);
+    assert_true(fabs(gained) > .01);
+    near(sum, gained, 2e-3 * (fabs(gained) + 1));
+    stop(&s);
+}
+
 /* Sobel on {1 2; 3 4}, the edge repeated: at the first pixel right = 3 * 1 + 1 * 1, down = 3 * 2 + 1 * 2, and so on. */
 static void edges_by_hand(void **state)
 {
@@ -196,7 +222,7 @@ static void drawn_and_blind_maps(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(guided_by_hand), cmocka_unit_test(edges_by_hand), cmocka_unit_test(integrated_gradients_are_complete),
+        cmocka_unit_test(guided_by_hand), cmocka_unit_test(edges_by_hand), cmocka_unit_test(integrated_gradients_from_a_baseline), cmocka_unit_test(integrated_gradients_are_complete),
         cmocka_unit_test(cams_of_the_last_layer), cmocka_unit_test(enlarging), cmocka_unit_test(drawn_and_blind_maps),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

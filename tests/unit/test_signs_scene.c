@@ -59,6 +59,61 @@ static void test_scene_depends_on_seed_and_index_alone(void **state)
     signs_scene_free(&other);
 }
 
+/* Without its glyph a sign has face where the glyph was, and everything further than the camera's blur keeps its pixels; without rim,
+ * face and glyph the sign is gone; other signs stay in any case. */
+static void test_parts_are_left_out(void **state)
+{
+    (void)state;
+    signs_options options = signs_options_default();
+    options.seed = 7;
+    signs_scene whole = draw(options, 4);
+    size_t n = (size_t)whole.width * (size_t)whole.height;
+    options.left_out[0] = 1 << SIGNS_GLYPH;
+    signs_scene plain = draw(options, 4);
+    options.left_out[0] = 0xff;
+    signs_scene gone = draw(options, 4);
+    size_t glyph = 0, changed = 0, far = 0;
+    for (size_t i = 0; i < n; i++) {
+        int mine = whole.mask[i] / 8 == 1, part = whole.mask[i] % 8;
+        assert_int_equal(plain.mask[i], mine && part == SIGNS_GLYPH ? 8 + SIGNS_FACE : whole.mask[i]);
+        assert_int_not_equal(gone.mask[i] / 8, 1);
+        if (!mine && whole.mask[i]) assert_int_equal(gone.mask[i], whole.mask[i]);
+        glyph += mine && part == SIGNS_GLYPH;
+        bool differs = memcmp(whole.rgb + 3 * i, plain.rgb + 3 * i, 3) != 0, near_glyph = false;
+        changed += differs && mine && part == SIGNS_GLYPH;
+        for (int dy = -4; dy <= 4; dy++)
+            for (int dx = -4; dx <= 4; dx++) {
+                size_t at = (size_t)((long)i + dy * whole.width + dx);
+                near_glyph |= at < n && whole.mask[at] == 8 + SIGNS_GLYPH;
+            }
+        far += differs && !near_glyph;
+    }
+    assert_true(glyph > 0 && changed > glyph * 9 / 10);
+    assert_int_equal(far, 0);
+    signs_scene_free(&whole);
+    signs_scene_free(&plain);
+    signs_scene_free(&gone);
+}
+
+/* The scene with a sticker left out is that of the set without stickers. */
+static void test_a_sticker_left_out_was_never_planted(void **state)
+{
+    (void)state;
+    signs_options options = signs_options_default();
+    options.seed = 7;
+    signs_scene none = draw(options, 2);
+    options.stickers = SIGNS_STICKERS_PROBE;
+    signs_scene with = draw(options, 2);
+    assert_int_not_equal(signs_scene_digest(&with, 0), signs_scene_digest(&none, 0));
+    for (int i = 0; i < SIGNS_MAX; i++)
+        options.left_out[i] = 1 << SIGNS_STICKER;
+    signs_scene without = draw(options, 2);
+    assert_int_equal(signs_scene_digest(&without, 0), signs_scene_digest(&none, 0));
+    signs_scene_free(&none);
+    signs_scene_free(&with);
+    signs_scene_free(&without);
+}
+
 static uint8_t *read_rgb(const char *path, int *w, int *h)
 {
     png_image image = {.version = PNG_IMAGE_VERSION};
@@ -251,6 +306,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_same_pixels_anywhere),
         cmocka_unit_test(test_scene_depends_on_seed_and_index_alone),
+        cmocka_unit_test(test_parts_are_left_out),
+        cmocka_unit_test(test_a_sticker_left_out_was_never_planted),
         cmocka_unit_test(test_files_agree),
         cmocka_unit_test(test_stickers_stand_where_planted),
         cmocka_unit_test(test_scenes_differ_by_the_sticker_alone),

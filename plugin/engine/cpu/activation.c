@@ -83,7 +83,6 @@ static inline float gelu_slope(float z)
     return .5f * (1 + t) + .5f * z * (1 - t * t) * (.797885f + 3 * .035677f * z * z);
 }
 
-bool cp_activation_is_modern(ACTIVATION activation) { return (int)activation >= CP_MISH; }
 
 bool cp_activation_keeps_input(ACTIVATION activation)
 {

@@ -6,23 +6,12 @@
 #include <string.h>
 
 #include "engine/cpu/ops.h"
+#include "engine/windows.h"
 #include "io/error.h"
 
-typedef struct {
-    int c, h, w, m;             /* channels in and out, of one group */
-    int size, stride_x, stride_y, dilation, pad;
-    int out_h, out_w, groups;
-} window;
+typedef cp_wide_window window;
 
-static window window_of(const cp_op *op)
-{
-    const cp_cfg_layer *l = op->cfg;
-    bool pool = l->type != CP_LAYER_CONVOLUTIONAL;
-    return (window){.c = l->c / l->groups, .h = l->h, .w = l->w, .m = l->out_c / l->groups, .size = l->size,
-                    .stride_x = l->stride, .stride_y = l->stride_y, .dilation = pool ? 1 : l->dilation,
-                    .pad = pool ? l->pad / 2 : l->pad * l->dilation, .out_h = l->out_h, .out_w = l->out_w,
-                    .groups = l->groups};
-}
+static window window_of(const cp_op *op) { return cp_wide_window_of(op->cfg); }
 
 /* Index in a plane of what tap t of output position p reads; -1: beside the plane. */
 static ptrdiff_t tap_of(const window *g, int p, int t)

@@ -257,6 +257,7 @@ static cp_status allocate(cp_frame *frame, const bool *owned)
             return cp_fail(CP_ERESOURCE, "layer %d: %d images do not fit in memory", i, frame->batch);
         bytes += aligned(count * sizeof(float));
         if (i >= 0 && frame->engine->op[i].has_index) bytes += aligned(count * sizeof(uint16_t));
+        if (i >= 0 && frame->engine->op[i].keeps_z) bytes += aligned(count * sizeof(float));
         device->mirror[i + 1] = cp_alloc_dirty(count, sizeof(float), "frame"); /* pages come when it is read */
         if (!device->mirror[i + 1]) return CP_ERESOURCE;
     }
@@ -267,6 +268,10 @@ static cp_status allocate(cp_frame *frame, const bool *owned)
         count = outputs_of(model, i) * frame->batch;
         frame->value[i + 1] = (float *)((char *)device->slab + at);
         at += aligned(count * sizeof(float));
+        if (i >= 0 && frame->engine->op[i].keeps_z) {
+            frame->z[i] = (float *)((char *)device->slab + at);
+            at += aligned(count * sizeof(float));
+        }
         if (i < 0 || !frame->engine->op[i].has_index) continue;
         frame->index[i] = (uint16_t *)((char *)device->slab + at);
         at += aligned(count * sizeof(uint16_t));

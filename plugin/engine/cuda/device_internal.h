@@ -36,6 +36,7 @@ typedef struct cp_lane {
 /* One layer's constants in the device's memory. */
 typedef struct {
     float *weights, *biases;
+    float *factor; /* by channel: [batchnorm]; by source and channel: a sum of several layers */
     int32_t *permutation;
     cp_window window; /* convolutional, deconvolutional: as cp_conv's */
     bool depthwise;

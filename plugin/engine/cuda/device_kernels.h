@@ -7,6 +7,7 @@
 #include "engine/cpu/conv.h"
 #include "engine/cuda/device.h"
 #include "engine/scores.h"
+#include "engine/windows.h"
 
 /* ---- device_layers.cu: what layers do besides matrix products. Shapes are those of the CPU rows of the same name. */
 
@@ -44,6 +45,28 @@ void cp_kernel_permute_backward(int n, size_t count, const int32_t *permutation,
                                 cudaStream_t stream);
 void cp_kernel_crop(const layer *l, int n, cp_batch x, cp_batch y, float scale, float shift, cudaStream_t stream);
 void cp_kernel_crop_backward(const layer *l, int n, cp_batch y, cp_batch x, float scale, cudaStream_t stream);
+/* device_windows.cu: the same for windows of other Darknets; entry e of index is that of image first + e * step. */
+void cp_kernel_wide(const cp_wide_window *window, const float *weights, int n, cp_batch x, cp_batch y, cudaStream_t stream);
+void cp_kernel_wide_backward(const cp_wide_window *window, const float *weights, int n, cp_batch y, cp_batch x,
+                             cudaStream_t stream);
+void cp_kernel_wide_pool(const cp_wide_window *window, int n, cp_batch x, cp_batch y, uint16_t *index, cudaStream_t stream);
+void cp_kernel_wide_pool_backward(const cp_wide_window *window, int n, cp_batch y, const uint16_t *index, int first, int step,
+                                  cp_batch x, cudaStream_t stream);
+void cp_kernel_wide_pool_tangent(const cp_wide_window *window, int n, cp_batch x, const uint16_t *index, int first, int step,
+                                 cp_batch y, cudaStream_t stream);
+void cp_kernel_local_average(const cp_wide_window *window, int n, cp_batch x, cp_batch y, cudaStream_t stream);
+void cp_kernel_local_average_backward(const cp_wide_window *window, int n, cp_batch y, cp_batch x, cudaStream_t stream);
+
+/* device_joins.cu: y (n, channels, plane) = or += factor[channel] * x + bias[channel]; bias NULL: 0. */
+void cp_kernel_channels(int n, size_t channels, size_t plane, const float *factor, const float *bias, cp_batch x, cp_batch y,
+                        bool add, cudaStream_t stream);
+/* y = or += a b, where one value of `a` goes with one of b, with a channel of it, or with a position in all channels. */
+typedef enum { CP_WHOLE, CP_OF_CHANNEL, CP_OF_POSITION } cp_product_kind;
+void cp_kernel_multiply(cp_product_kind kind, int n, size_t channels, size_t plane, cp_batch a, cp_batch b, cp_batch y,
+                        bool add, cudaStream_t stream);
+/* to, as large as `a`, += the sums of delta b that its values go with. */
+void cp_kernel_multiply_to_a(cp_product_kind kind, int n, size_t channels, size_t plane, cp_batch delta, cp_batch b,
+                             cp_batch to, cudaStream_t stream);
 /* to = or += from. */
 void cp_kernel_copy(int n, size_t count, cp_batch from, cp_batch to, bool add, cudaStream_t stream);
 

@@ -19,4 +19,20 @@ static inline unsigned cp_blocks_for(size_t count)
 #define CP_EACH_OF_MANY(i, count)                                                                                      \
     for (size_t i = (size_t)blockIdx.x * blockDim.x + threadIdx.x; i < (count); i += (size_t)gridDim.x * blockDim.x)
 
+#ifdef __cplusplus
+/* What activations and their derivatives share. tanh(log(1 + e^z)) = n / (n + 2) with n = e^z (e^z + 2); above 20 it is 1 in
+ * float. */
+__device__ static inline float cp_mish_factor(float z)
+{
+    float e = expf(z < 20 ? z : 20), n = e * (e + 2);
+    return n / (n + 2);
+}
+
+/* tanh(u) as Darknet's gelu has it, with its own digits. */
+__device__ static inline float cp_gelu_tanh(float z)
+{
+    return 1 - 2 / (1 + expf(2 * (.797885f * z + .035677f * z * z * z)));
+}
+#endif
+
 #endif

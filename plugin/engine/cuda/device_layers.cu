@@ -35,6 +35,11 @@ __device__ static float activate(float x, int activation)
     case PLSE: return x < -4 ? .01f * (x + 4) : x > 4 ? .01f * (x - 4) + 1 : .125f * x + .5f;
     case STAIR: return stair(x);
     case LHTAN: return x < 0 ? .001f * x : x > 1 ? .001f * (x - 1) + 1 : x;
+    case CP_RELU6: return x < 0 ? x * 0 : x > 6 ? 6 : x;
+    case CP_MISH: return x * cp_mish_factor(x);
+    case CP_SWISH: return x / (1 + expf(-x));
+    case CP_HARD_MISH: return x > 0 ? x : x > -2 ? x * x / 2 + x : x * 0;
+    case CP_GELU: return .5f * x * (1 + cp_gelu_tanh(x));
     default: return x;
     }
 }

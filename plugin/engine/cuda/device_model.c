@@ -10,6 +10,7 @@ static void free_one(cp_device_model *m)
     for (int i = 0; i < m->n && m->op; ++i) {
         cudaFree(m->op[i].weights);
         cudaFree(m->op[i].biases);
+        cudaFree(m->op[i].factor);
         cudaFree(m->op[i].permutation);
 #ifdef CUDNN
         cp_dnn_free(m->op[i].dnn);
@@ -46,7 +47,7 @@ static cp_status prepare(const cp_op *op, cp_device_op *to)
     const layer *l = op->l;
     size_t weights = 0, biases = 0, window = (size_t)l->size * l->size;
     if (!op->type) return CP_OK;
-    switch (l->type) {
+    switch ((int)l->type) {
     case CONVOLUTIONAL:
     case DECONVOLUTIONAL:
         to->window = op->conv->window;
@@ -63,6 +64,16 @@ static cp_status prepare(const cp_op *op, cp_device_op *to)
         weights = window * l->c * l->n * l->out_h * l->out_w;
         biases = l->outputs;
         break;
+    case CP_HOST_WIDE_CONVOLUTION:
+        cp_host_array_sizes(l, &weights, &biases);
+        break;
+    case CP_HOST_IMPLICIT: return upload(l->weights, op->info->outputs, sizeof(float), (void **)&to->weights);
+    case CP_HOST_SUM:
+        return upload(op->factor, (size_t)op->n_sources * op->info->c, sizeof(float), (void **)&to->factor);
+    case BATCHNORM: {
+        cp_status status = upload(l->scales, op->info->c, sizeof(float), (void **)&to->factor);
+        return status ? status : upload(l->biases, op->info->c, sizeof(float), (void **)&to->biases);
+    }
     case REORG: return upload(op->permutation, op->info->outputs, sizeof *op->permutation, (void **)&to->permutation);
     default: return CP_OK;
     }

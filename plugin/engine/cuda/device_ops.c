@@ -342,6 +342,202 @@ static void backward_crop(const call *c, const cp_backward *run)
         cp_kernel_crop_backward(c->op->l, run->n, run->delta, run->in_delta[0], c->op->l->noadjust ? 1 : 2, c->stream);
 }
 
+/* ---------------------------------------------------------------- layers of other Darknets */
+
+/* Of each source one part of its channels. */
+static cp_batch group_of(const cp_op *op, cp_batch source, int s)
+{
+    source.base += op->source_outputs[s] / (size_t)op->cfg->groups * (size_t)op->cfg->group_id;
+    return source;
+}
+
+static void forward_group_route(const call *c, int n, const cp_batch *in, cp_batch out, uint16_t *index, bool linear,
+                                ACTIVATION activation)
+{
+    (void)index, (void)linear, (void)activation;
+    for (int s = 0; s < c->op->n_sources; ++s) {
+        size_t part = c->op->source_outputs[s] / (size_t)c->op->cfg->groups;
+        cp_kernel_copy(n, part, group_of(c->op, in[s], s), out, false, c->stream);
+        out.base += part;
+    }
+}
+
+static void backward_group_route(const call *c, const cp_backward *run)
+{
+    cp_batch from = run->delta;
+    for (int s = 0; s < c->op->n_sources; ++s) {
+        size_t part = c->op->source_outputs[s] / (size_t)c->op->cfg->groups;
+        if (run->in_delta[s].base)
+            cp_kernel_copy(run->n, part, from, group_of(c->op, run->in_delta[s], s), true, c->stream);
+        from.base += part;
+    }
+}
+
+static void forward_wide(const call *c, int n, const cp_batch *in, cp_batch out, uint16_t *index, bool linear,
+                         ACTIVATION activation)
+{
+    cp_wide_window g = cp_wide_window_of(c->op->cfg);
+    (void)index;
+    cp_kernel_wide(&g, c->device->weights, n, in[0], out, c->stream);
+    finish(c, n, out, (size_t)g.out_h * g.out_w, linear, activation);
+}
+
+static void backward_wide(const call *c, const cp_backward *run)
+{
+    cp_wide_window g = cp_wide_window_of(c->op->cfg);
+    if (run->in_delta[0].base)
+        cp_kernel_wide_backward(&g, c->device->weights, run->n, run->delta, run->in_delta[0], c->stream);
+}
+
+static void forward_wide_pool(const call *c, int n, const cp_batch *in, cp_batch out, uint16_t *index, bool linear,
+                              ACTIVATION activation)
+{
+    cp_wide_window g = cp_wide_window_of(c->op->cfg);
+    (void)linear, (void)activation;
+    cp_kernel_wide_pool(&g, n, in[0], out, index, c->stream);
+}
+
+static void backward_wide_pool(const call *c, const cp_backward *run)
+{
+    cp_wide_window g = cp_wide_window_of(c->op->cfg);
+    for (int b = 0, step, n; b < run->n && run->in_delta[0].base; b += n) {
+        n = images_of(run->image, b, run->n, &step);
+        cp_kernel_wide_pool_backward(&g, n, after(run->delta, b), run->index, run->image[b], step,
+                                     after(run->in_delta[0], b), c->stream);
+    }
+}
+
+static void tangent_wide_pool(const call *c, int n, const cp_batch *in, cp_batch out, const uint16_t *index,
+                              const int *image)
+{
+    cp_wide_window g = cp_wide_window_of(c->op->cfg);
+    for (int b = 0, step, same; b < n; b += same) {
+        same = images_of(image, b, n, &step);
+        cp_kernel_wide_pool_tangent(&g, same, after(in[0], b), index, image[b], step, after(out, b), c->stream);
+    }
+}
+
+static void forward_local_average(const call *c, int n, const cp_batch *in, cp_batch out, uint16_t *index, bool linear,
+                                  ACTIVATION activation)
+{
+    cp_wide_window g = cp_wide_window_of(c->op->cfg);
+    (void)index, (void)linear, (void)activation;
+    cp_kernel_local_average(&g, n, in[0], out, c->stream);
+}
+
+static void backward_local_average(const call *c, const cp_backward *run)
+{
+    cp_wide_window g = cp_wide_window_of(c->op->cfg);
+    if (run->in_delta[0].base)
+        cp_kernel_local_average_backward(&g, run->n, run->delta, run->in_delta[0], c->stream);
+}
+
+static size_t plane_of(const cp_op *op) { return op->info->h * op->info->w; }
+
+/* Channels of source s that a sum adds. */
+static size_t common_channels(const cp_op *op, int s)
+{
+    size_t channels = op->source_outputs[s] / plane_of(op);
+    return channels < op->info->c ? channels : op->info->c;
+}
+
+/* The first source, the layer before, has all channels. */
+static void forward_sum(const call *c, int n, const cp_batch *in, cp_batch out, uint16_t *index, bool linear,
+                        ACTIVATION activation)
+{
+    (void)index;
+    for (int s = 0; s < c->op->n_sources; ++s)
+        cp_kernel_channels(n, common_channels(c->op, s), plane_of(c->op), c->device->factor + s * c->op->info->c, NULL, in[s],
+                           out, s > 0, c->stream);
+    finish(c, n, out, 1, linear, activation);
+}
+
+static void backward_sum(const call *c, const cp_backward *run)
+{
+    for (int s = 0; s < c->op->n_sources; ++s)
+        if (run->in_delta[s].base)
+            cp_kernel_channels(run->n, common_channels(c->op, s), plane_of(c->op), c->device->factor + s * c->op->info->c,
+                               NULL, run->delta, run->in_delta[s], true, c->stream);
+}
+
+static void forward_batchnorm(const call *c, int n, const cp_batch *in, cp_batch out, uint16_t *index, bool linear,
+                              ACTIVATION activation)
+{
+    (void)index, (void)activation;
+    cp_kernel_channels(n, c->op->info->c, plane_of(c->op), c->device->factor, linear ? NULL : c->device->biases, in[0], out,
+                       false, c->stream);
+}
+
+static void backward_batchnorm(const call *c, const cp_backward *run)
+{
+    if (run->in_delta[0].base)
+        cp_kernel_channels(run->n, c->op->info->c, plane_of(c->op), c->device->factor, NULL, run->delta, run->in_delta[0],
+                           true, c->stream);
+}
+
+static void forward_implicit(const call *c, int n, const cp_batch *in, cp_batch out, uint16_t *index, bool linear,
+                             ACTIVATION activation)
+{
+    size_t outputs = c->op->info->outputs;
+    (void)in, (void)index, (void)activation;
+    if (!linear) cp_kernel_copy(n, outputs, (cp_batch){c->device->weights, 0}, out, false, c->stream);
+    for (int b = 0; b < n && linear; ++b)
+        cp_device_failed(c->frame, cudaMemsetAsync(cp_at(out, b), 0, outputs * sizeof(float), c->stream), "run");
+}
+
+static void backward_implicit(const call *c, const cp_backward *run) { (void)c, (void)run; }
+
+static cp_product_kind kind_of(const cp_op *op)
+{
+    if (op->cfg->type == CP_LAYER_SAM) return CP_WHOLE;
+    return op->cfg->scale_planes ? CP_OF_POSITION : CP_OF_CHANNEL;
+}
+
+static void forward_product(const call *c, int n, const cp_batch *in, cp_batch out, uint16_t *index, bool linear,
+                            ACTIVATION activation)
+{
+    (void)index;
+    cp_kernel_multiply(kind_of(c->op), n, c->op->info->c, plane_of(c->op), in[0], in[1], out, false, c->stream);
+    finish(c, n, out, 1, linear, activation);
+}
+
+/* The values of source s in the forward run, for entries whose images are first, first + step, ... */
+static cp_batch values_of(const call *c, int s, int first, int step)
+{
+    cp_batch values = cp_frame_batch(c->frame, c->op->source[s]);
+    return (cp_batch){cp_at(values, first), values.stride * (size_t)step}; /* a step of -1 wraps, as it should */
+}
+
+static void backward_product(const call *c, const cp_backward *run)
+{
+    cp_product_kind kind = kind_of(c->op);
+    size_t channels = c->op->info->c, plane = plane_of(c->op);
+    for (int b = 0, step, n; b < run->n; b += n) {
+        n = images_of(run->image, b, run->n, &step);
+        cp_batch delta = after(run->delta, b);
+        if (run->in_delta[0].base)
+            cp_kernel_multiply_to_a(kind, n, channels, plane, delta, values_of(c, 1, run->image[b], step),
+                                    after(run->in_delta[0], b), c->stream);
+        if (run->in_delta[1].base)
+            cp_kernel_multiply(kind, n, channels, plane, values_of(c, 0, run->image[b], step), delta,
+                               after(run->in_delta[1], b), true, c->stream);
+    }
+}
+
+static void tangent_product(const call *c, int n, const cp_batch *in, cp_batch out, const uint16_t *index, const int *image)
+{
+    cp_product_kind kind = kind_of(c->op);
+    size_t channels = c->op->info->c, plane = plane_of(c->op);
+    (void)index;
+    for (int b = 0, step, same; b < n; b += same) {
+        same = images_of(image, b, n, &step);
+        cp_kernel_multiply(kind, same, channels, plane, after(in[0], b), values_of(c, 1, image[b], step), after(out, b),
+                           false, c->stream);
+        cp_kernel_multiply(kind, same, channels, plane, values_of(c, 0, image[b], step), after(in[1], b), after(out, b),
+                           true, c->stream);
+    }
+}
+
 /* ---------------------------------------------------------------- the table */
 
 typedef struct {
@@ -367,6 +563,16 @@ static const row *find(LAYER_TYPE type)
         {REORG, forward_reorg, backward_reorg, NULL},
         {ACTIVE, forward_activation, backward_activation, NULL},
         {CROP, forward_crop, backward_crop, NULL},
+        {(LAYER_TYPE)CP_HOST_GROUP_ROUTE, forward_group_route, backward_group_route, NULL},
+        {(LAYER_TYPE)CP_HOST_WIDE_CONVOLUTION, forward_wide, backward_wide, NULL},
+        {(LAYER_TYPE)CP_HOST_POOL, forward_wide_pool, backward_wide_pool, tangent_wide_pool},
+        {(LAYER_TYPE)CP_HOST_DEPTH_POOL, forward_wide_pool, backward_wide_pool, tangent_wide_pool},
+        {(LAYER_TYPE)CP_HOST_LOCAL_AVERAGE, forward_local_average, backward_local_average, NULL},
+        {(LAYER_TYPE)CP_HOST_SUM, forward_sum, backward_sum, NULL},
+        {BATCHNORM, forward_batchnorm, backward_batchnorm, NULL},
+        {(LAYER_TYPE)CP_HOST_IMPLICIT, forward_implicit, backward_implicit, NULL},
+        {(LAYER_TYPE)CP_HOST_SCALE_CHANNELS, forward_product, backward_product, tangent_product},
+        {(LAYER_TYPE)CP_HOST_SAM, forward_product, backward_product, tangent_product},
     };
     for (size_t i = 0; i < sizeof table / sizeof *table; ++i)
         if (table[i].type == type) return &table[i];
@@ -408,7 +614,13 @@ void cp_device_forward(cp_frame *frame, int layer, int n, const cp_batch *in, cp
     call c = call_of(frame, layer);
     const row *row = find(c.op->l->type);
     if (!ready(frame, row, layer, n)) return;
-    row->forward(&c, n, in, out, index, linear, activation);
+    bool keep = c.op->keeps_z && !linear && activation != LINEAR && frame->z[layer];
+    row->forward(&c, n, in, out, index, linear, keep ? LINEAR : activation);
+    if (keep) {
+        size_t outputs = c.op->info->outputs;
+        cp_kernel_copy(n, outputs, out, (cp_batch){frame->z[layer], outputs}, false, c.stream);
+        cp_kernel_activate(n, out, 1, outputs, NULL, activation, c.stream);
+    }
     look_at_launches(frame, layer);
 }
 

@@ -34,7 +34,26 @@ void cp_kernel_gate(size_t count, const float *gates, float *before, float *a, c
     gate_kernel<<<CP_GRID(count, 1), CP_BLOCK, 0, stream>>>(count, gates, before, a);
 }
 
-/* act'(z) from y = act(z), as cp_activation_gradient. */
+/* Of z, for activations whose output does not tell it. */
+__device__ static float mish_slope(float z)
+{
+    float t = cp_mish_factor(z);
+    return t + z * (1 - t * t) / (1 + expf(-z));
+}
+
+__device__ static float swish_slope(float z)
+{
+    float s = 1 / (1 + expf(-z));
+    return s + z * s * (1 - s);
+}
+
+__device__ static float gelu_slope(float z)
+{
+    float t = cp_gelu_tanh(z);
+    return .5f * (1 + t) + .5f * z * (1 - t * t) * (.797885f + 3 * .035677f * z * z);
+}
+
+/* act'(z) from y = act(z), or from z itself, as cp_activation_gradient. */
 __device__ static float slope(float y, int activation)
 {
     switch (activation) {
@@ -51,6 +70,11 @@ __device__ static float slope(float y, int activation)
     case PLSE: return y < 0 || y > 1 ? .01f : .125f;
     case STAIR: return floorf(y) == y ? 0.f : 1.f;
     case LHTAN: return y > 0 && y < 1 ? 1.f : .001f;
+    case CP_RELU6: return y > 0 && y < 6 ? 1.f : 0.f;
+    case CP_MISH: return mish_slope(y);
+    case CP_SWISH: return swish_slope(y);
+    case CP_HARD_MISH: return y > 0 ? 1.f : y > -2 ? y + 1 : 0.f;
+    case CP_GELU: return gelu_slope(y);
     default: return 1;
     }
 }
