@@ -196,10 +196,11 @@ static const cp_cfg_key cost_keys[] = {CP_KEY("scale"), CP_TRAINING("type"), CP_
     CP_MODERN_TRAINING("label_smooth_eps"), CP_MODERN_TRAINING("objectness_smooth"), CP_MODERN_TRAINING("counters_per_class"), \
     CP_MODERN_TRAINING("focal_loss"), CP_MODERN_TRAINING("show_details"), CP_MODERN_TRAINING("embedding_layer"), \
     CP_MODERN_TRAINING("track_history_size"), CP_MODERN_TRAINING("track_ciou_norm"), CP_MODERN_TRAINING("dets_for_track"), \
-    CP_MODERN_TRAINING("dets_for_show"), CP_MODERN_TRAINING("sim_thresh")
+    CP_MODERN_TRAINING("dets_for_show"), CP_MODERN_TRAINING("sim_thresh"), CP_MODERN_TRAINING("uc_normalizer"), \
+    CP_MODERN_TRAINING("beta1") /* what beta_nms was called once */
 
 static const cp_cfg_key yolo_keys[] = {YOLO_KEYS, CP_KEYS_END};
-static const cp_cfg_key gaussian_yolo_keys[] = {YOLO_KEYS, CP_MODERN("yolo_point"), CP_MODERN_TRAINING("uc_normalizer"),
+static const cp_cfg_key gaussian_yolo_keys[] = {YOLO_KEYS, CP_MODERN("yolo_point"),
                                                 CP_KEYS_END};
 static const cp_cfg_key contrastive_keys[] = {
     CP_TRAINING("classes"), CP_TRAINING("yolo_layer"), CP_TRAINING("temperature"), CP_TRAINING("cls_normalizer"),

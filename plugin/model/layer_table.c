@@ -128,7 +128,7 @@ static const cp_cfg_key net_keys[] = {
     CP_MODERN_TRAINING("cutmix"), CP_MODERN_TRAINING("mosaic"), CP_MODERN_TRAINING("mosaic_bound"), CP_MODERN_TRAINING("contrastive"),
     CP_MODERN_TRAINING("contrastive_jit_flip"), CP_MODERN_TRAINING("contrastive_color"), CP_MODERN_TRAINING("unsupervised"),
     CP_MODERN_TRAINING("label_smooth_eps"), CP_MODERN_TRAINING("resize_step"), CP_MODERN_TRAINING("attention"),
-    CP_MODERN_TRAINING("adversarial_lr"), CP_MODERN_TRAINING("max_chart_loss"), CP_KEYS_END};
+    CP_MODERN_TRAINING("adversarial_lr"), CP_MODERN_TRAINING("max_chart_loss"), CP_MODERN_TRAINING("show_receptive_field"), CP_KEYS_END};
 
 static const cp_cfg_key common_keys[] = {
     CP_KEY("dontload"), CP_KEY("numload"), CP_KEY("dontloadscales"), CP_TRAINING("truth"), CP_TRAINING("onlyforward"),

@@ -90,6 +90,12 @@ PY
     train $kind.cfg $kind.weights -clear -critpath $kind.jsonl,every=10,probe=list
     run 0 '' critpath watch $kind.jsonl -no-picture -out curves
     grep -q '"dead' $kind.jsonl || fail "$kind: the log has no records"
+    run 0 'p - p (2)  *1.0000' critpath compare x.data long-$kind.cfg $kind.weights p.path.npz p.path.npz
+    if [ $kind = tiny ]; then
+        run 0 'radius' critpath linearity x.data long-$kind.cfg $kind.weights red.png -thresh .1 -sparsity .5
+    else
+        run 2 'mish' critpath linearity x.data long-$kind.cfg $kind.weights red.png -thresh .1 -sparsity .5
+    fi
     run 0 'channels' critpath prune x.data long-$kind.cfg $kind.weights red.png -thresh .1 -keep .7 -out small
     sed 's/^max_batches=.*/max_batches=20/; s/^learning_rate=.*/learning_rate=.0005/' small.cfg >smaller.cfg
     train smaller.cfg small.weights -clear

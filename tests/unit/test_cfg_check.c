@@ -466,6 +466,17 @@ static void test_weights_order(void **state)
     cp_cfg_net_free(net);
 }
 
+/* What cfgs in use have, and no Darknet reads any more, is no error and no warning. */
+static void test_keys_of_old_cfgs(void **state)
+{
+    (void)state;
+    cp_cfg_net *net = accept("[net]\nwidth=8\nheight=6\nchannels=3\nshow_receptive_field=1\n"
+                             "[conv]\nfilters=14\nsize=1\n"
+                             "[yolo]\nclasses=2\nnum=2\nanchors=1,2,3,4\nuc_normalizer=0.07\nbeta1=0.6\n");
+    assert_int_equal(net->n_warnings, 0);
+    cp_cfg_net_free(net);
+}
+
 /* Sizes of batches, and doubled keys; keys that no Darknet has only when that is asked for. */
 static void test_warnings(void **state)
 {
@@ -536,7 +547,7 @@ int main(void)
         cmocka_unit_test(test_bad_small_layers), cmocka_unit_test(test_bad_detector_heads),
         cmocka_unit_test(test_memory),           cmocka_unit_test(test_shapes),
         cmocka_unit_test(test_order_and_heads),  cmocka_unit_test(test_weights_order),
-        cmocka_unit_test(test_warnings),         cmocka_unit_test(test_unknown_keys),
+        cmocka_unit_test(test_keys_of_old_cfgs), cmocka_unit_test(test_warnings),         cmocka_unit_test(test_unknown_keys),
         cmocka_unit_test(test_all_blames),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
