@@ -5,7 +5,7 @@
 #   examples/roar-cifar.sh DATA [FOLDER]       small: an hour on one core; DATA: a folder, or an archive of it, with
 #                                              train/<class>/ and test/<class>/; results in FOLDER [build/roar-cifar]
 #   FULL=1 examples/roar-cifar.sh DATA         the paper's size: ResNet-8, all pictures, five fractions, three trainings each,
-#                                              KAR too, NeuronIntGrad's peers: for a build with GPU=1 (days on a CPU)
+#                                              KAR too, ten maps: for a build with GPU=1 (weeks on a CPU)
 # DARKNET=path of the binary [build/darknet]
 #
 # What the small recipe cuts: a network of 16 to 64 channels in place of 64 to 256 (cfg/roar-cifar.cfg), every fifth training

@@ -1,6 +1,6 @@
-/* `roar`: which map finds what a network learns from? What each map ranks highest is removed from all pictures, a network is
- * trained anew on the rest, and the best map is the one that leaves least to learn (Hooker et al. 2019). Every training is a
- * line of a ledger, so that a run of hours goes on after a kill. */
+/* `roar`: which map finds what a network learns from? What each map ranks highest is removed from all pictures, a
+ * network is trained anew on the rest, and the best map is the one that leaves least to learn (Hooker et al. 2019).
+ * Every training is a line of a ledger, so that a run of hours goes on after a kill. */
 #include "cli/roar.h"
 
 #include <errno.h>
@@ -20,7 +20,8 @@ size_t cp_roar_step(const cp_roar *r, int map, int direction, int fraction, int 
     if (fraction == 0)
         return (size_t)repeat;
     int removed = r->n_fractions - 1;
-    return (size_t)r->repeats * (size_t)(1 + (map * r->directions + direction) * removed + fraction - 1) + (size_t)repeat;
+    return (size_t)r->repeats * (size_t)(1 + (map * r->directions + direction) * removed + fraction - 1) +
+           (size_t)repeat;
 }
 
 size_t cp_roar_road_step(const cp_roar *r, int map) { return cp_roar_step(r, r->plan.n_maps, 0, 1, 0) + (size_t)map; }
@@ -69,7 +70,8 @@ static cp_status choose_folder(cp_roar *r)
     while (length > 1 && out[length - 1] == '/')
         length--;
     if (length >= sizeof r->folder || strpbrk(out, " \t"))
-        return cp_fail(CP_EINPUT, "-out: \"%.300s\" must have fewer than %zu bytes and no blanks", out, sizeof r->folder);
+        return cp_fail(CP_EINPUT, "-out: \"%.300s\" must have fewer than %zu bytes and no blanks", out,
+                       sizeof r->folder);
     snprintf(r->folder, sizeof r->folder, "%.*s", (int)length, out);
     return make_folder(r->folder);
 }
@@ -80,8 +82,8 @@ static cp_status read_plan(cp_roar *r)
     if (cp_model_get_kind(s->model) != CP_CLASSIFIER)
         return cp_fail(CP_EINPUT, "roar: %s is no classifier, and only classifiers are trained anew", s->cfg_path);
     if (s->w != s->h) /* beyond it Darknet writes past its input */
-        return cp_fail(CP_EINPUT, "roar: %s takes pictures of %zux%zu, and Darknet trains classifiers on squares alone", s->cfg_path,
-                       s->w, s->h);
+        return cp_fail(CP_EINPUT, "roar: %s takes pictures of %zux%zu, and Darknet trains classifiers on squares alone",
+                       s->cfg_path, s->w, s->h);
     if (s->n_images)
         return cp_fail(CP_EINPUT, "roar: \"%.200s\": the pictures are those of the .data file", s->images[0]);
     r->repeats = s->options->repeats;

@@ -1,5 +1,5 @@
-/* The attribution set: every map of every picture, written once as floats, since 8 bits would tie most ranks. A run that was
- * stopped goes on behind the last picture that all files have. */
+/* The attribution set: every map of every picture, written once as floats, since 8 bits would tie most ranks. A run
+ * that was stopped goes on behind the last picture that all files have. */
 #include <errno.h>
 #include <math.h>
 #include <string.h>
@@ -17,7 +17,7 @@ typedef struct {
     cp_roar *roar;
     int part;
     FILE *file[CP_EVAL_MAPS];
-    float *map;                     /* (H,W) */
+    float *map; /* (H,W) */
 } job;
 
 static size_t plane(const cp_roar *r) { return r->session->h * r->session->w; }
@@ -39,7 +39,8 @@ void cp_roar_forget_maps(const cp_roar *r)
 
 static cp_status system_error(const char *path, const char *what)
 {
-    return cp_fail(errno == ENOSPC || errno == EDQUOT ? CP_ERESOURCE : CP_EINPUT, "%s: %s: %s", path, what, strerror(errno));
+    return cp_fail(errno == ENOSPC || errno == EDQUOT ? CP_ERESOURCE : CP_EINPUT, "%s: %s: %s", path, what,
+                   strerror(errno));
 }
 
 /* ---------------------------------------------------------------- files */
@@ -145,8 +146,12 @@ static cp_status make_picture(const job *j, size_t picture)
     for (int k = 1; k < classes; k++)
         best = logits[k] > logits[best] ? k : best;
     const cp_eval_target target = {best, NULL, {s->w, s->h, 0, 0, s->w, s->h}};
-    const cp_attribution_call call = {.frame = s->frame, .response = &response, .target = &target, .layer = s->options->layer,
-                                      .seed = seed_of(j, picture), .run = {.memory = s->options->mem}};
+    const cp_attribution_call call = {.frame = s->frame,
+                                      .response = &response,
+                                      .target = &target,
+                                      .layer = s->options->layer,
+                                      .seed = seed_of(j, picture),
+                                      .run = {.memory = s->options->mem}};
     status = cp_response_class(s->model, best, &response);
     if (!status)
         status = cp_eval_maker_open(s, &call, &maker);
@@ -202,8 +207,11 @@ static cp_status road_of_picture(const cp_roar *r, const float *map, size_t pict
     const float *logits = status ? NULL : cp_frame_output(s->frame, response.unit[0].layer, 0);
     for (int k = 1; k < cp_model_classes(s->model) && !status; k++)
         target.class_id = logits[k] > logits[target.class_id] ? k : target.class_id;
-    const cp_degrade_options options = {.run = {.memory = s->options->mem}, .fill = CP_FILL_IMPUTE, .fractions = r->fraction,
-                                        .n = r->n_fractions, .seed = (uint64_t)s->options->seed + picture};
+    const cp_degrade_options options = {.run = {.memory = s->options->mem},
+                                        .fill = CP_FILL_IMPUTE,
+                                        .fractions = r->fraction,
+                                        .n = r->n_fractions,
+                                        .seed = (uint64_t)s->options->seed + picture};
     return status ? status : cp_degrade(s->model, s->input, map, &target, &options, curve);
 }
 
@@ -227,7 +235,8 @@ static cp_status road_of_map(cp_roar *r, int map)
     if (file)
         fclose(file);
     cp_free(plane_of_map);
-    int bad = cp_json_set(record, "step", cp_json_text("road")) | cp_json_set(record, "map", cp_json_text(r->plan.map[map].name));
+    int bad = cp_json_set(record, "step", cp_json_text("road")) |
+              cp_json_set(record, "map", cp_json_text(r->plan.map[map].name));
     for (int k = 0; k < r->n_fractions; k++)
         bad |= cp_json_append(values, cp_json_real(mean[k]));
     bad |= cp_json_set(record, "probability", values);

@@ -1,4 +1,5 @@
-/* What the trainings come to: accuracy by what was removed, the area under it, and how well ROAD would have told the same. */
+/* What the trainings come to: accuracy by what was removed, the area under it, and how well ROAD would have told the
+ * same. */
 #include <math.h>
 #include <string.h>
 
@@ -20,9 +21,9 @@ typedef struct {
 
 typedef struct {
     curve curve[2][CP_EVAL_MAPS];
-    double road[CP_EVAL_MAPS];       /* area of the probability; NAN: not measured */
+    double road[CP_EVAL_MAPS]; /* area of the probability; NAN: not measured */
     double road_curve[CP_EVAL_MAPS][POINTS];
-    double rank[2];                  /* Spearman's, of the areas of direction d and ROAD's, over the maps; NAN: none */
+    double rank[2]; /* Spearman's, of the areas of direction d and ROAD's, over the maps; NAN: none */
 } table;
 
 /* ---------------------------------------------------------------- from the lines */
@@ -44,7 +45,8 @@ static double accuracy_of(const cp_roar *r, int map, int direction, int fraction
 
 static cp_status fill_curve(const cp_roar *r, int map, int direction, curve *c)
 {
-    double *value = cp_alloc((size_t)r->repeats, sizeof *value, "results"), *area = cp_alloc((size_t)r->repeats, sizeof *area, "results");
+    double *value = cp_alloc((size_t)r->repeats, sizeof *value, "results"),
+           *area = cp_alloc((size_t)r->repeats, sizeof *area, "results");
     double y[POINTS];
     if (!value || !area) {
         cp_free(value);
@@ -131,8 +133,10 @@ static void print_table(const cp_roar *r, const table *t, FILE *to)
         if (!isnan(t->rank[d]))
             fprintf(to, "  rank correlation of area and ROAD over the maps: %+.3f\n", t->rank[d]);
     }
-    fprintf(to, "  area: under the accuracy over the share removed, divided by the range; ROAR: less is better, KAR: more\n"
-                "  ROAD: area under the probability of the prediction of the network as it is, highest pixels imputed first\n");
+    fprintf(
+        to,
+        "  area: under the accuracy over the share removed, divided by the range; ROAR: less is better, KAR: more\n"
+        "  ROAD: area under the probability of the prediction of the network as it is, highest pixels imputed first\n");
 }
 
 /* ---------------------------------------------------------------- files */
@@ -171,8 +175,12 @@ static cp_status draw(const cp_roar *r, const table *t, const char *path)
             series[n] = (cp_series){.name = name[n], .y = y[n]};
         }
     const cp_chart chart = {.title = "accuracy of networks trained without what the map ranks highest",
-                            .x_label = "share of the pixels removed", .y_label = "accuracy",
-                            .n_points = (size_t)r->n_fractions, .n_series = (size_t)n, .x = r->fraction, .series = series};
+                            .x_label = "share of the pixels removed",
+                            .y_label = "accuracy",
+                            .n_points = (size_t)r->n_fractions,
+                            .n_series = (size_t)n,
+                            .x = r->fraction,
+                            .series = series};
     cp_status status = cp_chart_draw(&chart, &picture);
     if (!status)
         status = cp_picture_write_png(&picture, path);

@@ -24,7 +24,8 @@ typedef struct {
 
 static cp_status system_error(const char *path, const char *what)
 {
-    return cp_fail(errno == ENOSPC || errno == EDQUOT ? CP_ERESOURCE : CP_EINPUT, "%s: %s: %s", path, what, strerror(errno));
+    return cp_fail(errno == ENOSPC || errno == EDQUOT ? CP_ERESOURCE : CP_EINPUT, "%s: %s: %s", path, what,
+                   strerror(errno));
 }
 
 /* ---------------------------------------------------------------- pictures */
@@ -36,7 +37,8 @@ static cp_status measure_colour(cp_roar *r)
     const cp_valid_list *list = &r->list[CP_ROAR_TRAIN];
     size_t plane = s->h * s->w;
     double sum[4] = {0};
-    cp_status status = s->c > 4 ? cp_fail(CP_EINPUT, "roar: the network takes %zu channels, pictures have 3", s->c) : CP_OK;
+    cp_status status = s->c > 4 ? cp_fail(CP_EINPUT, "roar: the network takes %zu channels, pictures have 3", s->c)
+                                : CP_OK;
     cp_progress *progress = cp_progress_start("mean colour", (double)list->n, s->options->quiet);
     for (size_t i = 0; i < list->n && !status; i++) {
         status = cp_valid_picture_read(s->model, list->pictures[i], s->input);
@@ -85,11 +87,12 @@ static cp_status check_class(const cp_valid_list *list, size_t picture, const ch
         found += strstr(path, list->labels->names[k]) != NULL;
     if (found == 1 && strstr(path, list->labels->names[list->truth[picture]]))
         return CP_OK;
-    return cp_fail(CP_EINPUT, "roar: %s has %d of the labels in its path, 1 is needed; another -out may help", path, found);
+    return cp_fail(CP_EINPUT, "roar: %s has %d of the labels in its path, 1 is needed; another -out may help", path,
+                   found);
 }
 
-static cp_status make_picture(const cp_roar *r, int part, const cut *c, FILE *maps, const char *maps_path, size_t picture,
-                              float *map, FILE *names)
+static cp_status make_picture(const cp_roar *r, int part, const cut *c, FILE *maps, const char *maps_path,
+                              size_t picture, float *map, FILE *names)
 {
     const cp_session *s = r->session;
     char folder[CP_ROAR_PATH], path[CP_ROAR_PATH];
@@ -103,8 +106,8 @@ static cp_status make_picture(const cp_roar *r, int part, const cut *c, FILE *ma
     if (!status && maps)
         status = cp_roar_read_map(r, part, maps, maps_path, picture, map);
     if (!status && maps)
-        status = cp_roar_remove(map, s->c, s->h, s->w, r->fraction[c->fraction], c->direction == CP_ROAR_LOWEST, r->colour,
-                                s->input);
+        status = cp_roar_remove(map, s->c, s->h, s->w, r->fraction[c->fraction], c->direction == CP_ROAR_LOWEST,
+                                r->colour, s->input);
     if (!status)
         status = write_picture(s, s->input, path);
     if (!status)
@@ -147,7 +150,8 @@ static cp_status write_data(const cp_roar *r, const char *path)
     if (!status)
         status = cp_file_begin(path, &file);
     if (!status) {
-        fprintf(cp_file_stream(file), "classes=%d\ntrain=%s/train.list\nvalid=%s/valid.list\nlabels=%s\nbackup=%s\ntop=1\n",
+        fprintf(cp_file_stream(file),
+                "classes=%d\ntrain=%s/train.list\nvalid=%s/valid.list\nlabels=%s\nbackup=%s\ntop=1\n",
                 cp_model_classes(r->session->model), r->folder, r->folder, data->labels, r->folder);
         status = cp_file_commit(&file);
     }
@@ -173,8 +177,8 @@ static cp_status copy_cfg(const cp_roar *r, const char *path)
     return status;
 }
 
-/* In the child: this very binary, which ends when its parent does. One BLAS thread, unless the user says otherwise, as more add up
- * in an order of their own. */
+/* In the child: this very binary, which ends when its parent does. One BLAS thread, unless the user says otherwise, as
+ * more add up in an order of their own. */
 static void become_darknet(const cp_roar *r, char *data, char *cfg, int seed, const char *log)
 {
     const cp_options *o = r->session->options;
@@ -209,7 +213,8 @@ static cp_status run_darknet(const cp_roar *r, char *data, char *cfg, int seed, 
     if (WIFEXITED(ended) && !WEXITSTATUS(ended))
         return CP_OK;
     return cp_fail(CP_EINPUT, "roar: the training ended with %s %d; its last words are in %s",
-                   WIFSIGNALED(ended) ? "signal" : "status", WIFSIGNALED(ended) ? WTERMSIG(ended) : WEXITSTATUS(ended), log);
+                   WIFSIGNALED(ended) ? "signal" : "status", WIFSIGNALED(ended) ? WTERMSIG(ended) : WEXITSTATUS(ended),
+                   log);
 }
 
 static cp_status measure_accuracy(const cp_roar *r, const char *cfg, const char *weights, double *accuracy)
@@ -258,7 +263,8 @@ static cp_status train_once(cp_roar *r, const cut *c, int repeat)
     bad |= cp_json_set(record, "accuracy", cp_json_real(accuracy));
     bad |= cp_json_set(record, "seconds", cp_json_real(round(cp_seconds() - began)));
     if (!bad)
-        return cp_ledger_add(r->ledger, cp_roar_step(r, c->map < 0 ? 0 : c->map, c->direction, c->fraction, repeat), record);
+        return cp_ledger_add(r->ledger, cp_roar_step(r, c->map < 0 ? 0 : c->map, c->direction, c->fraction, repeat),
+                             record);
     json_decref(record);
     return CP_ERESOURCE;
 }

@@ -1,5 +1,5 @@
-/* `sanity`: does a map depend on the network that it explains (Adebayo et al. 2018), and on the class? Layers get random weights one
- * after the other, in a copy of the network in memory, and what becomes of the maps is measured. */
+/* `sanity`: does a map depend on the network that it explains (Adebayo et al. 2018), and on the class? Layers get
+ * random weights one after the other, in a copy of the network in memory, and what becomes of the maps is measured. */
 #include "cli/sanity.h"
 
 #include <math.h>
@@ -90,7 +90,8 @@ static cp_status find_field(const cp_session *session, const cp_response *respon
         size_t position = layer->h && layer->w ? response->unit[k].index % (layer->h * layer->w) : 0;
         size_t columns = layer->w ? layer->w : 1;
         cp_rectangle one;
-        status = cp_receptive_field(session->net, response->unit[k].layer, (int)(position % columns), (int)(position / columns), &one);
+        status = cp_receptive_field(session->net, response->unit[k].layer, (int)(position % columns),
+                                    (int)(position / columns), &one);
         if (status)
             break;
         field->x0 = one.x0 < field->x0 ? one.x0 : field->x0;
@@ -113,8 +114,11 @@ static cp_status keep_subject(cp_sanity *s, const cp_session *session, const cp_
         s->room = room;
     }
     cp_sanity_subject *k = &s->subject[s->n++];
-    *k = (cp_sanity_subject){.path = strdup(item->path), .response = subject->response, .class_id = subject->class_id,
-                             .detected = subject->detection != NULL, .placement = item->placement,
+    *k = (cp_sanity_subject){.path = strdup(item->path),
+                             .response = subject->response,
+                             .class_id = subject->class_id,
+                             .detected = subject->detection != NULL,
+                             .placement = item->placement,
                              .seed = seed_of(session, item, subject)};
     if (subject->detection) {
         k->detection = *subject->detection;

@@ -1,5 +1,5 @@
-/* What becomes of the maps when layers get random weights, when another class is asked about, and when the photo is shifted together
- * with the network. */
+/* What becomes of the maps when layers get random weights, when another class is asked about, and when the photo is
+ * shifted together with the network. */
 #include <math.h>
 #include <string.h>
 
@@ -14,9 +14,9 @@ static const double NOISE = .1; /* of smooth MPRT, standard deviation; the input
 typedef struct {
     cp_sanity *sanity;
     cp_variant *variant;
-    float *maps;         /* (maps,h,w) */
+    float *maps; /* (maps,h,w) */
     bool *made;
-    float *input;        /* (c,h,w): shifted */
+    float *input; /* (c,h,w): shifted */
 } job;
 
 cp_sanity_value *cp_sanity_at(const cp_sanity *s, int stage, int map, size_t subject)
@@ -26,8 +26,10 @@ cp_sanity_value *cp_sanity_at(const cp_sanity *s, int stage, int map, size_t sub
 
 /* ---------------------------------------------------------------- maps */
 
-/* Adds the maps of what the frame holds. One that cannot be made, as of a network without any active neuron, is left out. */
-static cp_status add_maps(cp_eval_maker *maker, const cp_eval_plan *plan, double weight, float *one, float *maps, bool *made)
+/* Adds the maps of what the frame holds. One that cannot be made, as of a network without any active neuron, is left
+ * out. */
+static cp_status add_maps(cp_eval_maker *maker, const cp_eval_plan *plan, double weight, float *one, float *maps,
+                          bool *made)
 {
     size_t plane = maker->session->h * maker->session->w;
     cp_status status = cp_eval_maker_score(maker);
@@ -58,8 +60,8 @@ static void add_noise(const float *photo, size_t n, uint64_t *state, float *inpu
 }
 
 /* The plain map, or (smooth MPRT) the mean over noisy copies, with the same noise in every network. */
-static cp_status run_copies(const cp_sanity *s, cp_frame *frame, cp_eval_maker *maker, const float *photo, float *noisy, float *one,
-                            float *maps, bool *made)
+static cp_status run_copies(const cp_sanity *s, cp_frame *frame, cp_eval_maker *maker, const float *photo, float *noisy,
+                            float *one, float *maps, bool *made)
 {
     int copies = s->session->options->noisy;
     size_t floats = s->session->c * s->session->h * s->session->w;
@@ -82,9 +84,13 @@ cp_status cp_sanity_make_maps(const cp_sanity *s, cp_frame *frame, const cp_sani
     size_t plane = twin.h * twin.w, n_maps = (size_t)s->plan.n_maps;
     const cp_sanity_subject *asked = other ? other : subject;
     const cp_eval_target target = {asked->class_id, asked->detected ? &asked->detection : NULL, subject->placement};
-    const cp_attribution_call call = {.frame = frame, .response = &asked->response, .target = &target,
-                                      .box = subject->detected ? &subject->box : NULL, .layer = twin.options->layer,
-                                      .seed = subject->seed, .run = {.memory = twin.options->mem}};
+    const cp_attribution_call call = {.frame = frame,
+                                      .response = &asked->response,
+                                      .target = &target,
+                                      .box = subject->detected ? &subject->box : NULL,
+                                      .layer = twin.options->layer,
+                                      .seed = subject->seed,
+                                      .run = {.memory = twin.options->mem}};
     cp_eval_maker maker;
     twin.model = (cp_model *)cp_frame_model(frame);
     memset(maps, 0, n_maps * plane * sizeof *maps);
@@ -113,12 +119,14 @@ static bool is_finite_map(const float *map, size_t n)
 }
 
 /* original, map: (h,w). */
-static cp_status compare_planes(const float *original, const float *map, size_t h, size_t w, bool with_hog, cp_sanity_value *value)
+static cp_status compare_planes(const float *original, const float *map, size_t h, size_t w, bool with_hog,
+                                cp_sanity_value *value)
 {
     double before, after;
     if (!is_finite_map(original, h * w) || !is_finite_map(map, h * w))
         return CP_OK;
-    cp_status status = cp_similarity_of(original, map, h, w, with_hog && h >= LEAST_CELL && w >= LEAST_CELL, &value->similarity);
+    cp_status status = cp_similarity_of(original, map, h, w, with_hog && h >= LEAST_CELL && w >= LEAST_CELL,
+                                        &value->similarity);
     if (!status)
         status = cp_map_entropy(original, h * w, &before);
     if (!status)
@@ -199,7 +207,8 @@ static cp_status choose_other(const cp_sanity *s, const cp_sanity_subject *subje
     int classes = cp_model_classes(model);
     uint64_t state = subject->seed;
     *other = *subject;
-    other->class_id = (int)((uint64_t)(subject->class_id + 1) + cp_random_below(&state, (uint64_t)(classes - 1))) % classes;
+    other->class_id = (int)((uint64_t)(subject->class_id + 1) + cp_random_below(&state, (uint64_t)(classes - 1))) %
+                      classes;
     other->detection.class_id = other->class_id;
     return other->detected ? cp_response_detection(model, &other->detection, CP_TARGET_CLASS, &other->response)
                            : cp_response_class(model, other->class_id, &other->response);
@@ -213,7 +222,8 @@ static cp_status measure_class(job *j, int stage)
         cp_sanity_subject other;
         status = choose_other(s, &s->subject[i], &other);
         if (!status)
-            status = cp_sanity_make_maps(s, s->session->frame, &s->subject[i], s->subject[i].input, &other, j->maps, j->made);
+            status = cp_sanity_make_maps(s, s->session->frame, &s->subject[i], s->subject[i].input, &other, j->maps,
+                                         j->made);
         if (!status)
             status = compare_all(j, stage, i);
     }
@@ -298,15 +308,9 @@ static cp_status measure_stages(job *j)
     cp_progress *progress = cp_progress_start("sanity", s->n_stages, s->session->options->quiet);
     for (int i = 0; i < s->n_stages && !status; i++) {
         switch (s->stage[i].test) {
-        case CP_SANITY_RANDOM:
-            status = measure_random(j, i);
-            break;
-        case CP_SANITY_CLASS:
-            status = measure_class(j, i);
-            break;
-        case CP_SANITY_SHIFT:
-            status = measure_shift(j, i);
-            break;
+        case CP_SANITY_RANDOM: status = measure_random(j, i); break;
+        case CP_SANITY_CLASS: status = measure_class(j, i); break;
+        case CP_SANITY_SHIFT: status = measure_shift(j, i); break;
         }
         cp_progress_update(progress, i + 1);
     }

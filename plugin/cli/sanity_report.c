@@ -20,7 +20,8 @@ static const char *const names[MEASURES] = {"ssim", "spearman", "spearman_abs", 
 
 static double value_of(const cp_sanity_value *v, measure m)
 {
-    const double values[MEASURES] = {v->similarity.ssim, v->similarity.rank, v->similarity.rank_abs, v->similarity.hog, v->entropy};
+    const double values[MEASURES] = {v->similarity.ssim, v->similarity.rank, v->similarity.rank_abs, v->similarity.hog,
+                                     v->entropy};
     return values[m];
 }
 
@@ -67,7 +68,9 @@ static cp_mean completeness_of(const cp_sanity *s, int map)
 
 static const char *verdict_of(double similarity)
 {
-    return similarity >= IGNORES ? "ignores the network" : similarity >= HARDLY ? "depends little on the network" : NULL;
+    return similarity >= IGNORES  ? "ignores the network"
+           : similarity >= HARDLY ? "depends little on the network"
+                                  : NULL;
 }
 
 static const char *stage_name(const cp_sanity_stage *stage, char text[24])
@@ -99,11 +102,12 @@ static void print_summary(const cp_sanity *s, FILE *to)
     char first[24] = "";
     int all = find_stage(s, CP_SANITY_RANDOM, true), class = find_stage(s, CP_SANITY_CLASS, false);
     int shift = find_stage(s, CP_SANITY_SHIFT, false);
-    fprintf(to, "  %-32s  %14s  %14s  %14s  %14s  %14s  %14s  %14s  %14s\n", "map", stage_name(&s->stage[0], first), "all random",
-            "ssim", "signed", "entropy", "other class", "shifted", "sum / gain");
+    fprintf(to, "  %-32s  %14s  %14s  %14s  %14s  %14s  %14s  %14s  %14s\n", "map", stage_name(&s->stage[0], first),
+            "all random", "ssim", "signed", "entropy", "other class", "shifted", "sum / gain");
     for (int i = 0; i < s->plan.n_maps; i++) {
-        const cp_mean row[] = {mean_of(s, 0, i, RANK_ABS), mean_of(s, all, i, RANK_ABS), mean_of(s, all, i, SSIM),
-                               mean_of(s, all, i, RANK), mean_of(s, all, i, ENTROPY), mean_of(s, class, i, RANK_ABS),
+        const cp_mean row[] = {mean_of(s, 0, i, RANK_ABS),     mean_of(s, all, i, RANK_ABS),
+                               mean_of(s, all, i, SSIM),       mean_of(s, all, i, RANK),
+                               mean_of(s, all, i, ENTROPY),    mean_of(s, class, i, RANK_ABS),
                                mean_of(s, shift, i, RANK_ABS), completeness_of(s, i)};
         fprintf(to, "  %-32s", s->plan.map[i].name);
         for (size_t k = 0; k < sizeof row / sizeof *row; k++)
@@ -142,27 +146,34 @@ static void print_verdicts(const cp_sanity *s, FILE *to)
         cp_mean mean = mean_of(s, all, i, RANK_ABS);
         const char *verdict = mean.n ? verdict_of(mean.mean) : NULL;
         if (verdict)
-            fprintf(to, "  %s %s: with all layers random it has a rank correlation of %.2f, which is above %g\n", s->plan.map[i].name,
-                    verdict, mean.mean, mean.mean >= IGNORES ? IGNORES : HARDLY);
+            fprintf(to, "  %s %s: with all layers random it has a rank correlation of %.2f, which is above %g\n",
+                    s->plan.map[i].name, verdict, mean.mean, mean.mean >= IGNORES ? IGNORES : HARDLY);
     }
 }
 
 static void print_report(const cp_sanity *s, FILE *to)
 {
-    static const char *const orders[] = {"from the last layer to the first", "from the first layer to the last", "each layer alone"};
+    static const char *const orders[] = {"from the last layer to the first", "from the first layer to the last",
+                                         "each layer alone"};
     const cp_options *o = s->session->options;
     cp_mean drift = cp_mean_of(s->drift, s->n);
     fprintf(to, "%zu responses of %zu images; means, in brackets their standard errors\n", s->n, s->images);
     fprintf(to, "random weights %s, %s; how alike each map is to that of the network as it is\n",
-            o->initialiser == CP_INITIALISER_DARKNET ? "as Darknet starts a training" : "from N(0, .1)", orders[o->order]);
+            o->initialiser == CP_INITIALISER_DARKNET ? "as Darknet starts a training" : "from N(0, .1)",
+            orders[o->order]);
     if (o->noisy)
         fprintf(to, "maps are means over %d noisy copies of the photo (smooth MPRT)\n", o->noisy);
     print_summary(s, to);
-    fprintf(to, "  where the column does not say otherwise: rank correlation of magnitudes. ssim, signed (rank correlation), entropy (its relative change,\n"
-                "  efficient MPRT): with all layers random. sum / gain: of the map, over the response's gain from black to the photo;\n"
-                "  1 is complete, which inputintgrad promises. Maps are compared where the response can read the input\n");
+    fprintf(
+        to,
+        "  where the column does not say otherwise: rank correlation of magnitudes. ssim, signed (rank correlation), entropy (its relative change,\n"
+        "  efficient MPRT): with all layers random. sum / gain: of the map, over the response's gain from black to the photo;\n"
+        "  1 is complete, which inputintgrad promises. Maps are compared where the response can read the input\n");
     if (drift.n)
-        fprintf(to, "  shifted: the photo less its mean colour, and the network with it; its response changes by %.2g of itself\n", drift.mean);
+        fprintf(
+            to,
+            "  shifted: the photo less its mean colour, and the network with it; its response changes by %.2g of itself\n",
+            drift.mean);
     print_verdicts(s, to);
     if (o->layers)
         print_layers(s, to);
@@ -239,7 +250,7 @@ static cp_status draw_measure(const cp_sanity *s, measure m, const char *title, 
     while (n < (size_t)s->n_stages && s->stage[n].test == CP_SANITY_RANDOM)
         n++;
     double *y = cp_alloc(maps * n, sizeof *y, "picture");
-    char (*text)[24] = cp_alloc(n, sizeof *text, "picture");
+    char(*text)[24] = cp_alloc(n, sizeof *text, "picture");
     labels = cp_alloc(n, sizeof *labels, "picture");
     cp_status status = y && text && labels ? CP_OK : CP_ERESOURCE;
     for (size_t stage = 0; stage < n && !status; stage++) {
@@ -253,8 +264,17 @@ static cp_status draw_measure(const cp_sanity *s, measure m, const char *title, 
     }
     for (size_t i = 0; i < maps && !status; i++)
         series[i] = (cp_series){.name = s->plan.map[i].name, .y = y + i * n};
-    const cp_chart chart = {.title = title, .x_label = "layer that got random weights last", .y_label = names[m], .n_points = n,
-                            .n_series = maps, .x_names = labels, .series = series, .y_min = -.2, .y_max = 1, .w = 960, .h = 500};
+    const cp_chart chart = {.title = title,
+                            .x_label = "layer that got random weights last",
+                            .y_label = names[m],
+                            .n_points = n,
+                            .n_series = maps,
+                            .x_names = labels,
+                            .series = series,
+                            .y_min = -.2,
+                            .y_max = 1,
+                            .w = 960,
+                            .h = 500};
     if (!status)
         status = cp_chart_draw(&chart, picture);
     cp_free(y);
@@ -269,8 +289,10 @@ static cp_status draw(const cp_sanity *s, const char *path)
     cp_status status = cp_picture_new(960, 1000, &both);
     for (int k = 0; k < 2 && !status; k++) {
         cp_picture one = {0};
-        status = draw_measure(s, k ? SSIM : RANK_ABS, k ? "structural similarity with the map of the network as it is"
-                                                        : "rank correlation of magnitudes with the map of the network as it is", &one);
+        status = draw_measure(s, k ? SSIM : RANK_ABS,
+                              k ? "structural similarity with the map of the network as it is"
+                                : "rank correlation of magnitudes with the map of the network as it is",
+                              &one);
         if (!status)
             cp_draw_picture(&both, 0, k * 500, &one);
         cp_picture_free(&one);

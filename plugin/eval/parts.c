@@ -54,7 +54,8 @@ cp_status cp_parts_judge(const cp_parts_case *g, cp_parts_scores *scores)
 {
     int all = g->n + g->others, needless = 0;
     if (g->n < 1 || g->others < 0 || all > CP_PARTS_MOST)
-        return cp_fail(CP_EINPUT, "parts: %d and %d others, together 1 to %d are allowed", g->n, g->others, CP_PARTS_MOST);
+        return cp_fail(CP_EINPUT, "parts: %d and %d others, together 1 to %d are allowed", g->n, g->others,
+                       CP_PARTS_MOST);
     for (int k = 0; k < all; k++)
         needless += is_needless(g, k);
     for (int t = 0; t < CP_PARTS_THRESHOLDS; t++) {

@@ -8,8 +8,8 @@
 #include "eval/degrade.h"
 #include "io/error.h"
 
-cp_status cp_roar_remove(const float *map, size_t c, size_t h, size_t w, double fraction, bool least, const float *colour,
-                         float *picture)
+cp_status cp_roar_remove(const float *map, size_t c, size_t h, size_t w, double fraction, bool least,
+                         const float *colour, float *picture)
 {
     const cp_placement whole = {.photo_w = w, .photo_h = h, .w = w, .h = h};
     size_t plane = h * w;

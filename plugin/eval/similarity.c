@@ -27,7 +27,8 @@ static cp_status scale_of(const float *map, size_t n, double *scale)
 /* ---------------------------------------------------------------- SSIM */
 
 /* Of the window whose first pixel is (y, x). */
-static double ssim_of_window(const float *a, const float *b, size_t w, size_t y, size_t x, double scale_a, double scale_b)
+static double ssim_of_window(const float *a, const float *b, size_t w, size_t y, size_t x, double scale_a,
+                             double scale_b)
 {
     const double n = WINDOW * WINDOW, c1 = K1 * RANGE * K1 * RANGE, c2 = K2 * RANGE * K2 * RANGE;
     double mean_a = 0, mean_b = 0, var_a = 0, var_b = 0, both = 0;
@@ -43,7 +44,8 @@ static double ssim_of_window(const float *a, const float *b, size_t w, size_t y,
         var_b += q * q / (n - 1);
         both += p * q / (n - 1);
     }
-    return (2 * mean_a * mean_b + c1) * (2 * both + c2) / ((mean_a * mean_a + mean_b * mean_b + c1) * (var_a + var_b + c2));
+    return (2 * mean_a * mean_b + c1) * (2 * both + c2) /
+           ((mean_a * mean_a + mean_b * mean_b + c1) * (var_a + var_b + c2));
 }
 
 cp_status cp_ssim(const float *a, const float *b, size_t h, size_t w, double *ssim)
@@ -66,14 +68,16 @@ cp_status cp_ssim(const float *a, const float *b, size_t h, size_t w, double *ss
 /* ---------------------------------------------------------------- HOG */
 
 /* Differences of the two neighbours; 0 at the edges. */
-static void gradient_at(const float *map, size_t h, size_t w, size_t y, size_t x, double scale, double *down, double *right)
+static void gradient_at(const float *map, size_t h, size_t w, size_t y, size_t x, double scale, double *down,
+                        double *right)
 {
     *down = y > 0 && y + 1 < h ? ((double)map[(y + 1) * w + x] - map[(y - 1) * w + x]) * scale : 0;
     *right = x > 0 && x + 1 < w ? ((double)map[y * w + x + 1] - map[y * w + x - 1]) * scale : 0;
 }
 
 /* The direction in [0, 180) degrees falls into one bin, with its whole magnitude. */
-static void add_cell(const float *map, size_t h, size_t w, size_t y0, size_t x0, size_t cell, double scale, double *bins)
+static void add_cell(const float *map, size_t h, size_t w, size_t y0, size_t x0, size_t cell, double scale,
+                     double *bins)
 {
     for (size_t y = y0; y < y0 + cell; y++)
         for (size_t x = x0; x < x0 + cell; x++) {

@@ -1,5 +1,5 @@
-/* Networks that differ in their weights alone. The bytes of the weights file are changed in a copy in memory and read as any other
- * file, so that batch norm is folded, and faster copies of the weights are made, as always. */
+/* Networks that differ in their weights alone. The bytes of the weights file are changed in a copy in memory and read
+ * as any other file, so that batch norm is folded, and faster copies of the weights are made, as always. */
 #define _GNU_SOURCE /* memfd_create */
 #include "model/variant.h"
 
@@ -14,8 +14,8 @@
 #include "io/random.h"
 #include "model/model.h"
 
-static const double SPREAD = .1;             /* of CP_DRAW_NORMAL */
-static const double DECONVOLUTION = .02;     /* Darknet's, whatever the size */
+static const double SPREAD = .1;         /* of CP_DRAW_NORMAL */
+static const double DECONVOLUTION = .02; /* Darknet's, whatever the size */
 
 struct cp_variant {
     cp_model *model;
@@ -137,16 +137,11 @@ static double spread_of(const cp_cfg_layer *l, bool *uniform)
     double window = (double)l->size * l->size * l->c;
     *uniform = l->type == CP_LAYER_CONNECTED || l->type == CP_LAYER_LOCAL;
     switch (l->type) {
-    case CP_LAYER_CONVOLUTIONAL:
-        return sqrt(2 / (window / (l->groups ? l->groups : 1)));
-    case CP_LAYER_DECONVOLUTIONAL:
-        return DECONVOLUTION;
-    case CP_LAYER_LOCAL:
-        return sqrt(2 / window);
-    case CP_LAYER_CONNECTED:
-        return sqrt(2 / (double)l->inputs);
-    default:
-        return 0;
+    case CP_LAYER_CONVOLUTIONAL: return sqrt(2 / (window / (l->groups ? l->groups : 1)));
+    case CP_LAYER_DECONVOLUTIONAL: return DECONVOLUTION;
+    case CP_LAYER_LOCAL: return sqrt(2 / window);
+    case CP_LAYER_CONNECTED: return sqrt(2 / (double)l->inputs);
+    default: return 0;
     }
 }
 
@@ -201,7 +196,8 @@ static double sum_of_filter(const cp_variant *v, const cp_cfg_layer *l, size_t w
 {
     bool connected = l->type == CP_LAYER_CONNECTED;
     int groups = connected ? 1 : l->groups ? l->groups : 1;
-    size_t channels = (size_t)(v->model->shapes->c / groups), window = connected ? l->inputs / channels : (size_t)l->size * l->size;
+    size_t channels = (size_t)(v->model->shapes->c / groups),
+           window = connected ? l->inputs / channels : (size_t)l->size * l->size;
     size_t first = connected ? 0 : (size_t)(f / (l->n / groups)) * channels;
     double sum = 0;
     for (size_t c = 0; c < channels; c++)
@@ -236,8 +232,10 @@ cp_status cp_variant_shift(cp_variant *v, const float *shift)
             if (l->sources[k] >= 0)
                 continue;
             if (shapes->c <= 0 || (l->type != CP_LAYER_CONVOLUTIONAL && l->type != CP_LAYER_CONNECTED) || !l->n_weights)
-                return cp_fail(CP_EINPUT, "layer %zu: %s reads the input, only a convolution or a connected layer can take up a shift",
-                               i, cp_layer_type_name(l->type));
+                return cp_fail(
+                    CP_EINPUT,
+                    "layer %zu: %s reads the input, only a convolution or a connected layer can take up a shift", i,
+                    cp_layer_type_name(l->type));
             shift_layer(v, (int)i, shift);
         }
     }

@@ -16,8 +16,8 @@ static void near(double found, double expected)
         fail_msg("%.9g found, %.9g expected", found, expected);
 }
 
-/* A 9x9 map of ones. Part 1 is the pixel (4,4): 25 pixels grown; part 2 the corner (0,0): 9; part 3 two far pixels of the last
- * row; 7 is none of the three. A pixel that two parts reach counts for both. */
+/* A 9x9 map of ones. Part 1 is the pixel (4,4): 25 pixels grown; part 2 the corner (0,0): 9; part 3 two far pixels of
+ * the last row; 7 is none of the three. A pixel that two parts reach counts for both. */
 static void importance_over_grown_parts(void **state)
 {
     (void)state;
@@ -49,8 +49,8 @@ static void thresholds_of_the_paper(void **state)
     near(cp_parts_threshold(1), .01 + .49 / 79);
 }
 
-/* Three parts, of which the first alone decides (bit 0), and one other thing. Without the first the response falls from 10 to
- * 2; the second costs .3, the third adds .1, the other costs .2: three things are needless. */
+/* Three parts, of which the first alone decides (bit 0), and one other thing. Without the first the response falls
+ * from 10 to 2; the second costs .3, the third adds .1, the other costs .2: three things are needless. */
 static const double drop[4] = {8, .3, -.1, .2};
 static const bool same[8] = {true, false, true, false, true, false, true, false};
 
@@ -119,8 +119,11 @@ static void nothing_needless_and_too_much(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(importance_over_grown_parts), cmocka_unit_test(thresholds_of_the_paper), cmocka_unit_test(a_perfect_map),
-        cmocka_unit_test(an_inverted_map), cmocka_unit_test(a_map_that_spreads), cmocka_unit_test(nothing_needless_and_too_much)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(importance_over_grown_parts),
+                                       cmocka_unit_test(thresholds_of_the_paper),
+                                       cmocka_unit_test(a_perfect_map),
+                                       cmocka_unit_test(an_inverted_map),
+                                       cmocka_unit_test(a_map_that_spreads),
+                                       cmocka_unit_test(nothing_needless_and_too_much)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

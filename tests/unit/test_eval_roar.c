@@ -32,8 +32,12 @@ static void expect(const float picture[12], const char *gone)
 static void removes_the_pixels_that_the_map_ranks(void **state)
 {
     (void)state;
-    const struct { double fraction; bool least; const char *gone; } rows[] = {
-        {.5, false, "423"}, {.3, false, "42"}, {.4, true, "15"}, {0, false, ""}, {1, false, "012345"}, {1, true, "012345"}};
+    const struct {
+        double fraction;
+        bool least;
+        const char *gone;
+    } rows[] = {{.5, false, "423"}, {.3, false, "42"},    {.4, true, "15"},
+                {0, false, ""},     {1, false, "012345"}, {1, true, "012345"}};
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         float picture[12];
         fill(picture);
@@ -72,8 +76,10 @@ static void refuses_what_cannot_be_ranked(void **state)
 static void paths_stay_below_the_folder(void **state)
 {
     (void)state;
-    const char *const rows[][2] = {{"cat/1.png", "out/cat/1.png.ppm"}, {"/data/cat/1.png", "out/data/cat/1.png.ppm"},
-                                   {"../../etc/cat.jpg", "out/up/up/etc/cat.jpg.ppm"}, {".//./a/../b", "out/a/up/b.ppm"},
+    const char *const rows[][2] = {{"cat/1.png", "out/cat/1.png.ppm"},
+                                   {"/data/cat/1.png", "out/data/cat/1.png.ppm"},
+                                   {"../../etc/cat.jpg", "out/up/up/etc/cat.jpg.ppm"},
+                                   {".//./a/../b", "out/a/up/b.ppm"},
                                    {".hidden/..x/y.", "out/.hidden/..x/y..ppm"}};
     char path[CP_ROAR_PATH], lengthy[CP_ROAR_PATH];
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {

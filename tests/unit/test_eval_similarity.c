@@ -1,5 +1,5 @@
-/* Similarity of maps: by hand, and against scikit-image 0.26 (structural_similarity, hog), SciPy 1.17 (spearmanr) and NumPy
- * (histogram) on two made-up maps. */
+/* Similarity of maps: by hand, and against scikit-image 0.26 (structural_similarity, hog), SciPy 1.17 (spearmanr) and
+ * NumPy (histogram) on two made-up maps. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -39,9 +39,13 @@ static void as_the_libraries(void **state)
     float a[N], b[N], c[N];
     make(a, N, 1);
     make(b, N, 2);
-    const struct { double of_a, of_b, ssim, rank, rank_abs; } rows[] = {
-        {0, 1, .268293820, .524200120, .221005158}, {1, 0, 1, 1, 1}, {-1, 0, .352398003, -1, 1}, {2, 0, 1, 1, 1},
-        {1, 1, .669222549, .855421870, .653512080}};
+    const struct {
+        double of_a, of_b, ssim, rank, rank_abs;
+    } rows[] = {{0, 1, .268293820, .524200120, .221005158},
+                {1, 0, 1, 1, 1},
+                {-1, 0, .352398003, -1, 1},
+                {2, 0, 1, 1, 1},
+                {1, 1, .669222549, .855421870, .653512080}};
     for (size_t k = 0; k < sizeof rows / sizeof *rows; k++) {
         for (int i = 0; i < N; i++)
             c[i] = (float)rows[k].of_a * a[i] + (float)rows[k].of_b * b[i];
@@ -53,8 +57,8 @@ static void as_the_libraries(void **state)
     }
 }
 
-/* One window of 25 pixels. a is 1 at one of them and 0 elsewhere, b the reverse: means .04 and .96, both variances 1/25, the
- * covariance -1/25. */
+/* One window of 25 pixels. a is 1 at one of them and 0 elsewhere, b the reverse: means .04 and .96, both variances
+ * 1/25, the covariance -1/25. */
 static void ssim_by_hand(void **state)
 {
     (void)state;
@@ -78,10 +82,11 @@ static void ssim_by_hand(void **state)
 static void hog_as_the_library(void **state)
 {
     (void)state;
-    static const float expected[] = {
-        .4977159f, .4977159f, .0970148f, .1627101f, .2179460f, .2843632f, .3042817f, .4977159f, .6393375f, .2134835f, .0977422f,
-        .1085171f, .1365573f, .1699249f, .2608985f, .6393375f, .5506872f, .1256108f, .1430055f, .1655203f, .4097418f, .3241903f,
-        .2384825f, .5506872f, .5796773f, .3912379f, .1258511f, .0224493f, .1143005f, .2927187f, .2445199f, .5796773f};
+    static const float expected[] = {.4977159f, .4977159f, .0970148f, .1627101f, .2179460f, .2843632f, .3042817f,
+                                     .4977159f, .6393375f, .2134835f, .0977422f, .1085171f, .1365573f, .1699249f,
+                                     .2608985f, .6393375f, .5506872f, .1256108f, .1430055f, .1655203f, .4097418f,
+                                     .3241903f, .2384825f, .5506872f, .5796773f, .3912379f, .1258511f, .0224493f,
+                                     .1143005f, .2927187f, .2445199f, .5796773f};
     float map[17 * 18], *found;
     size_t n;
     make(map, 17 * 18, 3);
@@ -154,8 +159,8 @@ static void refuses_what_is_no_map(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(as_the_libraries), cmocka_unit_test(ssim_by_hand), cmocka_unit_test(hog_as_the_library),
-        cmocka_unit_test(entropy_as_the_library), cmocka_unit_test(planted_maps), cmocka_unit_test(refuses_what_is_no_map)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(as_the_libraries),   cmocka_unit_test(ssim_by_hand),
+                                       cmocka_unit_test(hog_as_the_library), cmocka_unit_test(entropy_as_the_library),
+                                       cmocka_unit_test(planted_maps),       cmocka_unit_test(refuses_what_is_no_map)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

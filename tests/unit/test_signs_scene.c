@@ -59,8 +59,8 @@ static void test_scene_depends_on_seed_and_index_alone(void **state)
     signs_scene_free(&other);
 }
 
-/* Without its glyph a sign has face where the glyph was, and everything further than the camera's blur keeps its pixels; without rim,
- * face and glyph the sign is gone; other signs stay in any case. */
+/* Without its glyph a sign has face where the glyph was, and everything further than the camera's blur keeps its
+ * pixels; without rim, face and glyph the sign is gone; other signs stay in any case. */
 static void test_parts_are_left_out(void **state)
 {
     (void)state;

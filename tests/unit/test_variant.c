@@ -22,7 +22,13 @@ static const char cfg[] = "[net]\nbatch=1\nwidth=8\nheight=8\nchannels=2\n"
                           "[convolutional]\nbatch_normalize=1\nfilters=32\nsize=3\nstride=1\npad=0\nactivation=relu\n"
                           "[convolutional]\nfilters=16\nsize=3\nstride=2\npad=0\ngroups=2\nactivation=relu\n"
                           "[connected]\noutput=40\nactivation=linear\n[softmax]\n";
-enum { BN = 32, FIRST = 32 * 2 * 9, SECOND = 16 * 16 * 9, THIRD = 40 * 64, ALL = 4 * BN + FIRST + 16 + SECOND + 40 + THIRD };
+enum {
+    BN = 32,
+    FIRST = 32 * 2 * 9,
+    SECOND = 16 * 16 * 9,
+    THIRD = 40 * 64,
+    ALL = 4 * BN + FIRST + 16 + SECOND + 40 + THIRD
+};
 
 typedef struct {
     tiny_net net;
@@ -88,8 +94,9 @@ static void file_as_it_is(void **state)
     stop(&s);
 }
 
-/* A network large enough for Winograd's and oneDNN's copies of the weights, which are made in the first run: those of other weights
- * are dropped. With all weights random another network answers, and then the first one again, to the bit. */
+/* A network large enough for Winograd's and oneDNN's copies of the weights, which are made in the first run: those of
+ * other weights are dropped. With all weights random another network answers, and then the first one again, to the
+ * bit. */
 static void faster_copies_of_weights_follow(void **state)
 {
     (void)state;
@@ -163,7 +170,8 @@ static void draws_of_both_kinds(void **state)
     stop(&s);
 }
 
-/* A layer's draw is the same whatever else is random, and another one from another seed; the layers named are those changed. */
+/* A layer's draw is the same whatever else is random, and another one from another seed; the layers named are those
+ * changed. */
 static void steps_of_a_cascade_agree(void **state)
 {
     (void)state;
@@ -266,8 +274,9 @@ static void what_cannot_be_shifted(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(file_as_it_is), cmocka_unit_test(faster_copies_of_weights_follow), cmocka_unit_test(draws_of_both_kinds), cmocka_unit_test(steps_of_a_cascade_agree),
-        cmocka_unit_test(rolling_statistics_stay), cmocka_unit_test(a_shift_is_taken_up), cmocka_unit_test(a_shift_by_hand),
-        cmocka_unit_test(what_cannot_be_shifted)};
+        cmocka_unit_test(file_as_it_is),           cmocka_unit_test(faster_copies_of_weights_follow),
+        cmocka_unit_test(draws_of_both_kinds),     cmocka_unit_test(steps_of_a_cascade_agree),
+        cmocka_unit_test(rolling_statistics_stay), cmocka_unit_test(a_shift_is_taken_up),
+        cmocka_unit_test(a_shift_by_hand),         cmocka_unit_test(what_cannot_be_shifted)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
