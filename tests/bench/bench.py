@@ -13,6 +13,8 @@ import tempfile
 import time
 import zlib
 
+from networks import CFGS
+
 HERE = os.path.dirname(os.path.abspath(__file__))
 QUESTIONS = {"ours": ["forward", "backward", "explain .9", "explain .99", "together .99", "grad .99", "grad .999", "sweep"],
              "stock": ["forward", "backward"], "torch": ["forward", "backward"], "new": ["forward", "backward"]}
@@ -47,7 +49,7 @@ def environment(threads=1):
 
 def start_peers(args, cfg, weights):
     commands = {"ours": [args.engine, cfg, weights, "1"]}
-    if args.stock:
+    if args.stock and os.path.basename(cfg)[:-4] not in CFGS:  # it knows no parts of routes
         commands["stock"] = [args.stock, cfg, weights]
     for who, python in (("torch", args.torch and sys.executable), ("new", args.new_torch)):
         if python:
@@ -126,11 +128,16 @@ def show(rows):
 
 
 def network_files(args, name):
-    """cfg and weights: real ones of the data folder, else the stock cfg and random weights; None: neither is there."""
+    """cfg and weights: real ones of the data folder, else the stock cfg or one of networks.py, and random weights; None:
+    none is there."""
     real = os.path.join(args.data, name + ".cfg") if args.data else ""
     if real and os.path.exists(real[:-4] + ".weights"):
         return real, real[:-4] + ".weights"
     cfg, weights = os.path.join(args.cfg_dir, name + ".cfg"), os.path.join(args.work, name + ".weights")
+    if name in CFGS:
+        cfg = os.path.join(args.work, name + ".cfg")
+        with open(cfg, "w", encoding="ascii") as file:
+            file.write(CFGS[name]())
     if not os.path.exists(cfg):
         print("%s: skipped, there is no %s" % (name, real or cfg))
         return None
@@ -230,7 +237,7 @@ def arguments():
     parser.add_argument("--turns", type=int, default=12, help="at most")
     parser.add_argument("--seconds", type=float, default=6, help="of a row, after which no turn begins")
     parser.add_argument("--threads", default="1,2" if os.cpu_count() > 1 else "1")
-    parser.add_argument("--networks", default="vgg-16,resnet50,squeezenet,darknet19,yolov3-tiny,yolo-fastest-1.1-xl")
+    parser.add_argument("--networks", default="vgg-16,resnet50,squeezenet,darknet19,yolov3-tiny,yolov4-tiny,yolov7-tiny,yolo-fastest-1.1-xl")
     args = parser.parse_args()
     args.threads = [int(threads) for threads in args.threads.split(",")]
     args.torch = has_torch(sys.executable)

@@ -53,7 +53,7 @@ class Net:
                 x = F.pad(x, (before, after_w, before, after_h), value=-float("inf"))
             return F.max_pool2d(x, l.size, l.stride)
         elif l.type == "route":
-            parts = [outputs[index] for index in l.sources]
+            parts = [outputs[index].chunk(l.groups, 1)[l.group_id] for index in l.sources]
             return parts[0] if len(parts) == 1 else torch.cat(parts, 1)
         elif l.type == "shortcut" and outputs[l.sources[0]].shape == x.shape:
             z = x + outputs[l.sources[0]]

@@ -285,9 +285,10 @@ class Network:
     def _shape_route(self, l):
         l.sources = [self._index(l, text) for text in l.options["layers"].split(",") if text]
         parts = [self.layers[index] for index in l.sources]
-        l.outputs = sum(part.outputs for part in parts)
+        l.groups, l.group_id = l.int("groups", 1), l.int("group_id", 0)
+        l.outputs = sum(part.outputs // l.groups for part in parts)
         l.out_h, l.out_w = parts[0].out_h, parts[0].out_w
-        l.out_c = sum(part.out_c for part in parts)
+        l.out_c = sum(part.out_c // l.groups for part in parts)
         if any((part.out_h, part.out_w) != (l.out_h, l.out_w) for part in parts):
             l.out_c = l.out_h = l.out_w = 0
 
@@ -387,7 +388,7 @@ class Network:
         if l.type in HEADS or l.type in ("dropout", "activation"):
             return x
         if l.type == "route":
-            return torch.cat([outputs[index] for index in l.sources], 1)
+            return torch.cat([outputs[index].chunk(l.groups, 1)[l.group_id] for index in l.sources], 1)
         batch = x.shape[0]
         if l.type == "connected":
             return self._batch_norm(l, (x @ l.weights.T)[:, :, None]).reshape(batch, -1)
