@@ -688,7 +688,7 @@ typedef struct {
     float threshold;         /* the region is where the smoothed heat is at least this */
     int n;                   /* parts of at least 5% of the heat, the largest first; CP_HEAT_PARTS at most */
     cp_heat_part part[CP_HEAT_PARTS];
-    size_t parts;            /* all connected parts, of any size */
+    size_t parts, large;     /* all connected parts, of any size; those of at least 5% */
 } cp_heat_region;
 
 /* The default of `blur` below: one percent of the photo's longer side. */

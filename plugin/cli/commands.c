@@ -110,7 +110,7 @@ static const cp_option_change gates_changes[] = {
 /* A new command is a row here and a file beside this one. */
 const cp_command cp_commands[] = {
     {"explain", IMAGES, "Predict, score the neurons, select the critical path, draw the pixels it read.",
-     SELECTION RESPONSE "offpath map top layers " PICTURE "no-picture out gpus",
+     SELECTION RESPONSE "offpath map planes restricted top layers " PICTURE "no-picture out gpus",
      "Writes PREFIX.png (photo beside the map), PREFIX.npy (the map: float32, C,H,W of the network input), "
      "PREFIX.path.npz (the path) and PREFIX.json (summary). No image: one path per line on stdin.",
      SIGNS "-class cross -out cross", cp_run_explain, .changes = explain_changes},

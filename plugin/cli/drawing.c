@@ -58,7 +58,7 @@ static void caption_heat(const cp_drawn *drawn, const cp_heat_region *region, bo
                                              : "heat: how much the answer hangs on each place.");
     if (region->zero) {
         const char *why = *drawn->zero           ? drawn->zero
-                          : heat && *drawn->path ? "no layer of small cells has a neuron on the path that speaks for it"
+                          : heat && *drawn->path ? CP_NO_HEAT
                                                  : "";
         add(text, " There is none%s%s.", *why ? ": " : "", why);
         return;

@@ -7,6 +7,9 @@
 
 #include <jansson.h>
 
+/* Why a contribution map of a path that is not cut can be empty. */
+#define CP_NO_HEAT "no neuron of the path, in the layers that the map is of (-planes), speaks for it"
+
 enum { CP_DRAWN_TEXT = 512 };
 
 /* What a picture shows beside the photo and the array: all that `critpath picture` needs to draw it again. */

@@ -60,7 +60,7 @@ static void print_pathway(const cp_explanation *e, const cp_pathway *pathway, co
     if (!isnan(pathway->gradient_share))
         fprintf(to, ", %.3g%% of the gradient", 100 * pathway->gradient_share);
     fprintf(to, "\n");
-    if (pathway->cut.cut)
+    if (pathway->cut.cut && !zero)
         fprintf(to, "the path is cut: %s\n", cp_cut_text(e->session, &pathway->cut, reason));
     if (e->session->options->layers)
         cp_summary_print(summary, (double)selection->threshold, to);
@@ -75,6 +75,8 @@ static cp_status pathway_object(const cp_explanation *e, const cp_pathway *pathw
     const char *zero = cp_zero_map_reason(e->session, pathway->map, e->subject, pathway, reason);
     int bad = cp_json_set(map, "offpath", cp_json_text(cp_choice_name("offpath", e->session->options->offpath)));
     bad |= cp_json_set(map, "zero", cp_json_text(zero));
+    bad |= cp_json_set(map, "planes", cp_json_text(cp_choice_name("planes", 1 + (int)pathway->planes)));
+    bad |= cp_json_set(map, "restricted", json_boolean(e->session->options->restricted));
     bad |= cp_json_set(map, "zeroed_response", cp_json_real(pathway->zeroed_response));
     bad |= cp_json_set(files, "map", cp_json_text(npy));
     bad |= cp_json_set(files, "heat", cp_json_text(heat));

@@ -45,6 +45,7 @@ static const char *const granularities[] = {"neuron", "channel", NULL};
 static const char *const presets[] = {"code", "wang", "paper", NULL};
 static const char *const starts[] = {"1", "random", NULL};
 static const char *const maps[] = {"contribution", "gradient", NULL};
+static const char *const planes[] = {"auto", "fine", "coarse", "all", NULL};
 static const char *const modes[] = {"frozen", "zero", "gate", NULL};
 static const char *const removals[] = {"zero", "mean", NULL};
 static const char *const hosts[] = {"auto", "debian", "alexey", "hankai", NULL};
@@ -128,6 +129,12 @@ const cp_option cp_option_table[] = {
     CHOICE("map", CP_GROUP_PATH, map, maps,
            "what picture and text show: where the path's neurons speak for the response, or the pathway gradient",
            .initial = "contribution"),
+    CHOICE("planes", CP_GROUP_PATH, planes, planes,
+           "of the contribution map: layers by how far apart their cells lie in the network's input; fine: fewer than 12 pixels; "
+           "coarse: the others; auto: fine, or coarse where those hold no heat",
+           .initial = "auto"),
+    FLAG("restricted", CP_GROUP_PATH, restricted,
+         "of the contribution map: contributions in the network that the path leaves (frozen), by one more backward run"),
     INT("seed", CP_GROUP_PATH, seed, "N", 0, 2147483647, "of whatever is drawn at random", .initial = "0"),
 
     CHOICE("mode", CP_GROUP_COMMAND, mode, modes,

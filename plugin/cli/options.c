@@ -264,6 +264,21 @@ static cp_status set_paper(const cp_command *command, const bool *given, cp_opti
     return status;
 }
 
+/* Nor does -mass where every sparsity is a number. */
+static cp_status check_mass(const cp_command *command, const bool *given, const cp_options *options)
+{
+    const cp_number_list *list = &options->sparsity;
+    bool mass = false, automatic = !list->n;
+    for (int i = 0; i < list->n; i++)
+        automatic |= isnan(list->value[i]);
+    for (int i = 0; i < cp_option_count; i++)
+        mass |= given[i] && !strcmp(cp_option_table[i].name, "mass");
+    if (!mass || automatic || !cp_command_takes(command, "sparsity"))
+        return CP_OK;
+    return cp_fail(CP_EINPUT, "%s: -mass does nothing with -sparsity %s, a share of the neurons; it is of -sparsity auto",
+                   command->name, list->text[0]);
+}
+
 /* Every default of this command. */
 static cp_status set_defaults(const cp_command *command, cp_options *options)
 {
@@ -326,9 +341,11 @@ cp_status cp_options_parse(const cp_command *command, const cp_command *commands
     memcpy(argv, words + 1, (size_t)argc * sizeof *argv);
     options->arguments = argv + optind - 1;
     options->n_arguments = argc + 1 - optind;
-    if (!options->help && !(status = check_methods(command, given, options)))
-        status = set_paper(command, given, options);
-    return status;
+    if (options->help)
+        return CP_OK;
+    if (!(status = check_methods(command, given, options)))
+        status = check_mass(command, given, options);
+    return status ? status : set_paper(command, given, options);
 }
 
 bool cp_by_channel(const cp_options *options)

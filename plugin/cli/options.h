@@ -27,6 +27,7 @@ enum { CP_OFFPATH_FROZEN, CP_OFFPATH_ZEROED, CP_OFFPATH_KEPT };
 enum { CP_RANK_NETWORK, CP_RANK_LAYER };
 enum { CP_PRESET_PAPER = CP_DGR_WANG + 1 }; /* behind those of cp_dgr_settings; its dgr is CP_DGR_CODE */
 enum { CP_MAP_CONTRIBUTION, CP_MAP_GRADIENT };
+enum { CP_PLANES_AUTO }; /* the others: cp_planes, from 1 on */
 enum { CP_MODE_FROZEN, CP_MODE_ZERO, CP_MODE_GATE };
 enum { CP_INIT_ONE, CP_INIT_RANDOM };
 enum { CP_REMOVED_ZERO, CP_REMOVED_MEAN };
@@ -47,7 +48,7 @@ typedef struct {
     const char *method, *class_name, *versus, *box, *unit, *names, *out, *score, *path, *steps, *methods, *off, *data,
         *list, *valid;
     const char *gpus, *baseline;
-    int target, offpath, rank, map, init, preset, norms, mode, removed, keys, host;
+    int target, offpath, rank, map, planes, init, preset, norms, mode, removed, keys, host;
     /* offpath -1: of `faithful`, what the frame can */
     int granularity; /* -1: the preset's */
     int picture, colour;
@@ -71,6 +72,7 @@ typedef struct {
     int images; /* 0: all (with -data CP_DATA_PICTURES) */
     int random; /* a seed; 0: not given */
     size_t mem; /* bytes; 0: no cap */
+    bool restricted;
     bool no_picture, layers, json, quiet, nogpu, help;
     bool accepted; /* options of other Darknets that mean nothing here */
     char **arguments; /* what is not an option, in order: [data] <cfg> <weights> [image ...] */

@@ -42,7 +42,7 @@ static cp_status write_one(const cp_session *s, const cp_item *item, const cp_su
 {
     const cp_selection *selection = &pathway->selection;
     const cp_response *response = from ? &from->response : &subject->response;
-    char file[4096], tag[64], kept[32], all[32], why[200], reached[120];
+    char file[4096], tag[64], kept[32], all[32], why[200], advice[80], reached[120];
     snprintf(tag, sizeof tag, "%s%s", subject ? subject->tag : "", pathway->tag);
     cp_status status = cp_write_path(s, named, subject, from, pathway, tag, file);
     if (status)
@@ -53,7 +53,8 @@ static cp_status write_one(const cp_session *s, const cp_item *item, const cp_su
                cp_grouped(selection->kept, kept),
                cp_grouped(cp_model_neuron_count(s->model), all), (double)selection->threshold);
         if (pathway->cut.cut)
-            fprintf(s->out, "the path is cut: %s\n", cp_cut_text(s, &pathway->cut, why));
+            fprintf(s->out, "the path is cut: %s%s\n", cp_cut_text(s, &pathway->cut, why),
+                    cp_cut_advice(&pathway->cut, advice));
         print_layers(s, pathway->path);
         fprintf(s->out, "file: %s\n", file);
         return CP_OK;

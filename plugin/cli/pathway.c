@@ -87,14 +87,23 @@ static cp_status select_one(cp_session *s, const cp_pathways *p, const cp_respon
 /* Shown with six digits, and never above the value: a higher sparsity would be cut. */
 static double floor_micro(double sparsity) { return floor(sparsity * 1e6) / 1e6; }
 
+const char *cp_cut_advice(const cp_cut *cut, char text[80])
+{
+    if (isnan(cut->sparsest_uncut))
+        snprintf(text, 80, "; at no sparsity is it whole");
+    else
+        snprintf(text, 80, "; the sparsest that is not: -sparsity %.6f", floor_micro(cut->sparsest_uncut));
+    return text;
+}
+
+/* Where there is text on stdout, that says it. */
 static void say_cut(const cp_session *s, const char *source, const cp_pathway *pathway)
 {
-    char why[200], advice[80] = "at no sparsity is it whole";
-    if (!isnan(pathway->cut.sparsest_uncut))
-        snprintf(advice, sizeof advice, "the sparsest that is not: -sparsity %.6f",
-                 floor_micro(pathway->cut.sparsest_uncut));
-    cp_note(s, "%s: the path at sparsity %s%s is cut, %s; %s", source, pathway->text,
-            pathway->channels ? " of the channels" : "", cp_cut_text(s, &pathway->cut, why), advice);
+    char why[200], advice[80];
+    if (s->options->json)
+        cp_note(s, "%s: the path at sparsity %s%s is cut, %s%s", source, pathway->text,
+                pathway->channels ? " of the channels" : "", cp_cut_text(s, &pathway->cut, why),
+                cp_cut_advice(&pathway->cut, advice));
 }
 
 /* A cut path that nobody asked for gives way to the sparsest that is not cut. */
@@ -212,8 +221,37 @@ const char *cp_zero_map_reason(const cp_session *s, const float *map, const cp_s
     return zero ? text : NULL;
 }
 
+static bool has_heat(const float *heat, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if (heat[i] > 0)
+            return true;
+    return false;
+}
+
+/* Of the planes asked for; by default of the fine ones, or, where these hold no heat, of the coarse ones, which is said. */
+static cp_status map_contribution(cp_session *s, const cp_item *item, const cp_response *response, const float *score,
+                                  cp_pathway *pathway)
+{
+    int asked = s->options->planes;
+    cp_contribution_options options = {.planes = asked == CP_PLANES_AUTO ? CP_PLANES_FINE : (cp_planes)(asked - 1),
+                                       .restricted = s->options->restricted};
+    cp_status status = cp_map_contribution(s->frame, 0, response, pathway->path, score, &options, pathway->heat,
+                                           &pathway->contribution);
+    if (!status && asked == CP_PLANES_AUTO && !has_heat(pathway->heat, s->h * s->w)) {
+        options.planes = CP_PLANES_COARSE;
+        status = cp_map_contribution(s->frame, 0, response, pathway->path, score, &options, pathway->heat,
+                                     &pathway->contribution);
+        if (!status && has_heat(pathway->heat, s->h * s->w))
+            cp_note(s, "%s: no layer of small cells has a neuron on the path that speaks for the response; the map is that of "
+                    "the coarse layers (-planes coarse)", item->path);
+    }
+    pathway->planes = options.planes;
+    return status;
+}
+
 /* By the method's own scores where they have signs, else by NeuronMCT's. */
-static cp_status map_contributions(cp_session *s, const cp_response *response, cp_pathways *p)
+static cp_status map_contributions(cp_session *s, const cp_item *item, const cp_response *response, cp_pathways *p)
 {
     size_t size = 2 * s->h * s->w;
     const float *score = NULL;
@@ -223,8 +261,7 @@ static cp_status map_contributions(cp_session *s, const cp_response *response, c
     for (int i = 0; i < p->n && !status; i++) {
         cp_pathway *pathway = &p->pathway[i];
         pathway->heat = p->heats + (size_t)i * size;
-        status = cp_map_contribution(s->frame, 0, response, pathway->path, score, NULL, pathway->heat,
-                                     &pathway->contribution);
+        status = map_contribution(s, item, response, score, pathway);
     }
     return status;
 }
@@ -257,7 +294,7 @@ cp_status cp_pathways_map(cp_session *s, const cp_item *item, const cp_subject *
         if (status)
             return status;
     }
-    if ((status = map_contributions(s, response, p)))
+    if ((status = map_contributions(s, item, response, p)))
         return status;
     p->mapping = cp_seconds() - began;
     for (int i = 0; i < p->n; i++) {

@@ -48,6 +48,7 @@ typedef struct {
     float *map;             /* (c,h,w), in cp_pathways.maps; NULL before cp_pathways_map */
     float *heat;            /* (2,h,w), in cp_pathways.heats: heat, counter-evidence; NULL before cp_pathways_map */
     cp_contribution contribution; /* what the heat is made of */
+    cp_planes planes;       /* of these */
     double zeroed_response; /* Phi of the zeroed network; NAN in the frozen one, where it does not change */
 } cp_pathway;
 
@@ -85,6 +86,8 @@ const char *cp_zero_map_reason(const cp_session *session, const float *map, cons
                                const cp_pathway *pathway, char text[300]);
 /* "sparsity 0.9", and what was asked where another one was reached. */
 const char *cp_reached_text(const cp_session *session, const cp_pathway *pathway, char text[120]);
+/* "; the sparsest that is not: -sparsity 0.98" */
+const char *cp_cut_advice(const cp_cut *cut, char text[80]);
 /* "layer 7 convolutional keeps no neuron" */
 const char *cp_cut_text(const cp_session *session, const cp_cut *cut, char text[200]);
 

@@ -35,13 +35,28 @@ cp_status cp_where_find(const cp_session *s, const cp_item *item, const cp_subje
     return status;
 }
 
+/* "1 part", "2 parts of at least 5% and 40 smaller", "43 parts of less than 5% each". */
+static const char *parts_text(const cp_heat_region *where, char text[80])
+{
+    size_t smaller = where->parts - where->large;
+    if (!where->large)
+        snprintf(text, 80, "%zu part%s of less than 5%%%s", where->parts, where->parts == 1 ? "" : "s",
+                 where->parts == 1 ? "" : " each");
+    else if (!smaller)
+        snprintf(text, 80, "%zu part%s", where->parts, where->parts == 1 ? "" : "s");
+    else
+        snprintf(text, 80, "%zu part%s of at least 5%% and %zu smaller", where->large, where->large == 1 ? "" : "s", smaller);
+    return text;
+}
+
 void cp_where_print(const cp_session *s, const cp_item *item, const cp_subject *subject, const cp_heat_region *where,
                     FILE *to)
 {
     if (where->zero) {
-        fprintf(to, "map: no heat on the photo: no layer of small cells has a neuron on the path that speaks for it\n");
+        fprintf(to, "map: no heat on the photo: %s\n", CP_NO_HEAT);
         return;
     }
+    char text[80];
     const char *what = s->options->map == CP_MAP_GRADIENT ? "gradient" : "heat";
     fprintf(to, "map: ");
     if (subject->detection) {
@@ -49,8 +64,7 @@ void cp_where_print(const cp_session *s, const cp_item *item, const cp_subject *
         fprintf(to, "%.0f%% of the %s in the box, which is %.1f%% of the photo; ", 100 * where->box, what,
                 100 * box.w * box.h / ((double)item->photo.w * (double)item->photo.h));
     }
-    fprintf(to, "half of the %s on %.1f%% of the photo, in %zu part%s\n", what, 100 * where->area, where->parts,
-            where->parts == 1 ? "" : "s");
+    fprintf(to, "half of the %s on %.1f%% of the photo, in %s\n", what, 100 * where->area, parts_text(where, text));
     for (int i = 0; i < where->n; i++) {
         const cp_heat_part *part = &where->part[i];
         fprintf(to, "  part %d  %3.0f%%  x %zu..%zu  y %zu..%zu\n", i + 1, 100 * part->share, part->x,
@@ -80,6 +94,7 @@ json_t *cp_where_json(const cp_heat_region *where)
     bad |= cp_json_set(object, "region_share_of_photo", cp_json_real(where->area));
     bad |= cp_json_set(object, "share_in_bars", cp_json_real(where->beside));
     bad |= cp_json_set(object, "region_parts", json_integer((json_int_t)where->parts));
+    bad |= cp_json_set(object, "region_parts_of_5_percent", json_integer((json_int_t)where->large));
     for (int i = 0; i < where->n; i++)
         bad |= cp_json_append(parts, part_json(&where->part[i]));
     bad |= cp_json_set(object, "parts", parts);

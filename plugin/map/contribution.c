@@ -12,8 +12,9 @@
 #include "path/path.h"
 #include "score/score.h"
 
-enum { FINE_STRIDE = 12, /* planes whose cells are closer than that in the input are fine */
-       POSITIONS = 4096 }; /* of a plane that one thread sums at a time */
+enum { FINE_STRIDE = 12,      /* planes whose cells are closer than that in the input are fine */
+       FEW = 1 << 18,         /* neurons for which waking threads costs more than it saves */
+       POSITIONS = 1 << 15 }; /* of a plane that one thread sums at a time: their sums stay in its second-level cache */
 
 /* A neuron layer that takes part. */
 typedef struct {
@@ -88,16 +89,25 @@ static void sum_positions(const part *p, const uint64_t *words, const float *sco
     }
 }
 
+static int blocks_of(const part *p) { return (int)((p->cells + POSITIONS - 1) / POSITIONS); }
+
+/* Blocks of all planes in one loop: threads that are done with one layer go on with the next. */
 static void sum_planes(const part *parts, int n, const cp_path *path, const float *score)
 {
+    int all = 0;
+    double work = 0;
     for (int i = 0; i < n; i++) {
+        all += blocks_of(&parts[i]);
+        work += (double)parts[i].layer->count;
+    }
+#pragma omp parallel for schedule(dynamic) num_threads(work > FEW ? cp_threads() : 1)
+    for (int k = 0; k < all; k++) {
+        int i = 0, block = k;
+        for (; block >= blocks_of(&parts[i]); i++)
+            block -= blocks_of(&parts[i]);
         const part *p = &parts[i];
-        const uint64_t *words = path ? cp_path_words(path, p->position) : NULL;
-        size_t blocks = (p->cells + POSITIONS - 1) / POSITIONS;
-#pragma omp parallel for schedule(dynamic) num_threads(blocks > 1 ? cp_threads() : 1)
-        for (size_t b = 0; b < blocks; b++)
-            sum_positions(p, words, score + p->layer->offset, b * POSITIONS,
-                          b + 1 < blocks ? (b + 1) * POSITIONS : p->cells);
+        size_t from = (size_t)block * POSITIONS, to = p->cells - from < POSITIONS ? p->cells : from + POSITIONS;
+        sum_positions(p, path ? cp_path_words(path, p->position) : NULL, score + p->layer->offset, from, to);
     }
 }
 

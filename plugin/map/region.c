@@ -71,6 +71,7 @@ static void keep_part(cp_heat_region *region, const struct part *part, double to
     cp_heat_part found = {.share = part->heat / total};
     if (found.share < LEAST_PART)
         return;
+    region->large++;
     span(part->x0, part->x1, at->w, at->photo_w, &found.x, &found.w);
     span(part->y0, part->y1, at->h, at->photo_h, &found.y, &found.h);
     int rank = region->n;

@@ -8,10 +8,12 @@ import zipfile
 
 import numpy
 
-from harness import FolderTest, critpath, main, network, png, shared, write
+from harness import ROOT, FolderTest, critpath, main, network, png, shared, write
 
 RESNET = network("resnet")
 YOLO = network("yolov3")
+SIGNS = [os.path.join(ROOT, *name.split("/")) for name in
+         ("cfg/tiny-yolo-signs.cfg", "weights/tiny-yolo-signs.weights", "examples/signs-two.png")]
 COMMANDS = ("explain", "layers", "score", "path", "grad")
 
 
@@ -358,13 +360,17 @@ class Lines(FolderTest):
     def check_where(self, lines, where, in_box):
         """The line on the map and those of its parts, which begin at lines[0]; returns how many they were."""
         found = re.fullmatch(r"map: (?:(\d+)% of the heat in the box, which is [\d.]+% of the photo; )?"
-                             r"half of the heat on ([\d.]+)% of the photo, in (\d+) parts?", lines[0])
+                             r"half of the heat on ([\d.]+)% of the photo, in (.*)", lines[0])
         self.assertIsNotNone(found, lines[0])
         self.assertEqual(found.group(1) is not None, in_box)
         if in_box:
             self.assertAlmostEqual(float(found.group(1)), 100 * where["share_in_box"], delta=.51)
         self.assertAlmostEqual(float(found.group(2)), 100 * where["region_share_of_photo"], delta=.051)
-        self.assertEqual(int(found.group(3)), where["region_parts"])
+        large, smaller = where["region_parts_of_5_percent"], where["region_parts"] - where["region_parts_of_5_percent"]
+        many, plural = max(large, smaller), "s" if (large or smaller) > 1 else ""
+        self.assertEqual(found.group(3), f"{large} part{plural} of at least 5% and {smaller} smaller" if large and smaller else
+                         f"{large} part{plural}" if large else f"{many} part{plural} of less than 5%{' each' if many > 1 else ''}")
+        self.assertEqual(len(where["parts"]), min(large, 3))
         self.assertGreaterEqual(where["share_in_region"], .5)
         for k, part in enumerate(where["parts"]):
             x, y, w, h = part["photo_xywh"]
@@ -640,6 +646,53 @@ class Lists(FolderTest):
         self.assertTrue((maps(self.path("list-cat.npy")) == maps(self.path("alone.npy"))).all())
 
 
+class Planes(FolderTest):
+    """Of which layers the contribution map is made."""
+
+    def heat(self, *arguments):
+        """heat and counter-evidence, the run, and what its JSON says of the map"""
+        result = self.done("explain", *arguments, "-no-picture", "-json", "-out", "x")
+        return maps(self.path("x.heat.npy")), result, json.loads(result.out)["responses"][0]["paths"][0]["map"]
+
+    def test_by_name(self):
+        fine, _, said = self.heat(*SIGNS)
+        self.assertEqual((said["planes"], said["restricted"]), ("fine", False))
+        named, _, said = self.heat(*SIGNS, "-planes", "fine")
+        self.assertTrue((named == fine).all())
+        coarse, _, said = self.heat(*SIGNS, "-planes", "coarse")
+        self.assertEqual(said["planes"], "coarse")
+        self.assertTrue(fine.any() and coarse.any())
+        together, _, said = self.heat(*SIGNS, "-planes", "all")
+        numpy.testing.assert_allclose(together, fine + coarse, rtol=1e-4, atol=1e-6)
+        restricted, _, said = self.heat(*SIGNS, "-restricted")
+        self.assertTrue(said["restricted"])
+        self.assertGreater(abs(restricted - fine).max(), 1e-6)
+
+    def test_where_the_fine_planes_are_empty(self):
+        write(self.path("coarse.cfg"), "[net]\nwidth=64\nheight=64\nchannels=3\n"
+              "[convolutional]\nfilters=6\nsize=16\nstride=16\npad=0\nactivation=leaky\n"
+              "[convolutional]\nfilters=3\nsize=1\nstride=1\nactivation=linear\n[avgpool]\n[softmax]\n")
+        draw = numpy.random.RandomState(1)
+        weights = [draw.rand(n) / n for n in (6, 6 * 3 * 256, 3, 3 * 6)]
+        write(self.path("coarse.weights"), numpy.array([0, 2, 0, 0, 0], "i4").tobytes() +
+              numpy.concatenate(weights).astype("f4").tobytes())
+        heat, result, said = self.heat("coarse.cfg", "coarse.weights", "photo.png")
+        self.assertEqual(said["planes"], "coarse")
+        self.assertTrue(heat[0].any())
+        self.assertRegex(result.err, r"photo\.png: no layer of small cells .* coarse layers \(-planes coarse\)\n")
+        heat, result, said = self.heat("coarse.cfg", "coarse.weights", "photo.png", "-planes", "fine")
+        self.assertEqual(said["planes"], "fine")
+        self.assertFalse(heat.any())
+        self.assertNotIn("small cells", result.err)
+
+    def test_mass_beside_a_number(self):
+        result = self.critpath("explain", *RESNET, "photo.png", "-mass", ".7", "-sparsity", ".9", "-out", "x")
+        self.assertEqual(result.code, 2)
+        self.assertEqual(result.err, "critpath: explain: -mass does nothing with -sparsity 0.9, a share of the neurons; it is of "
+                                     "-sparsity auto\n")
+        self.done("explain", *RESNET, "photo.png", "-mass", ".7", "-sparsity", ".9,auto", "-no-picture", "-out", "x")
+
+
 class CutPaths(FolderTest):
     """ResNet-20: at 99% the path of some photos is cut. The default then gives way, a wish does not."""
 
@@ -668,19 +721,20 @@ class CutPaths(FolderTest):
         ask = ["explain", *files, "photo.png", "-granularity", "channel", "-out"]
         result = self.done(*ask, "w", "-sparsity", ".9")
         self.assertFalse(maps(self.path("w.npy")).any())
-        self.assertRegex(result.err, r"sparsity 0\.9 of the channels is cut, layer \d+ \w+ keeps no neuron; the sparsest that "
-                                     r"is not: -sparsity 0\.\d+")
-        self.assertRegex(result.out, r"the path is cut: layer \d+ \w+ keeps no neuron")
+        self.assertEqual((result.out + result.err).count("is cut"), 1)
         self.assertRegex(result.out, r"zero everywhere: .* no neuron of layer \d+ \(\w+\) is on it; the sparsest sparsity that is "
                                      r"not cut is 0\.\d+ of the channels")
-        uncut = re.search(r"-sparsity (0\.\d+)", result.err).group(1)
+        uncut = re.search(r"not cut is (0\.\d+)", result.out).group(1)
+        by_path = self.done("path", *ask[1:], "p", "-sparsity", ".9")
+        self.assertRegex(by_path.out, r"the path is cut: layer \d+ \w+ keeps no neuron; the sparsest that is not: -sparsity " + uncut)
+        self.assertNotIn("is cut", by_path.err)
         result = self.done("grad", *files, "photo.png", "-path", "w.path.npz", "-out", "g")
         self.assertRegex(result.out, r"asked 0\.9 of the channels\).*zero everywhere: the path is cut, no neuron of layer \d+")
         result = self.done(*ask, "u", "-sparsity", uncut)
         self.assertNotIn("is cut", result.err + result.out)
         self.assertTrue(maps(self.path("u.npy")).any())
         above = "%.6f" % (float(uncut) + .004)  # less than two of its 688 channels
-        self.assertIn("is cut", self.done(*ask, "v", "-sparsity", above).err)
+        self.assertIn("is cut", self.done(*ask, "v", "-sparsity", above).out)
 
     def test_greedy_by_channel(self):
         weights = shared("weights")
