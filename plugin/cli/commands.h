@@ -8,22 +8,22 @@
 extern const cp_command cp_commands[];
 const cp_command *cp_command_find(const char *name);
 
-cp_status cp_run_explain(const cp_options *options);
-cp_status cp_run_layers(const cp_options *options);
-cp_status cp_run_score(const cp_options *options);
-cp_status cp_run_path(const cp_options *options);
-cp_status cp_run_grad(const cp_options *options);
-cp_status cp_run_picture(const cp_options *options);
-cp_status cp_run_compare(const cp_options *options);
-cp_status cp_run_eval(const cp_options *options);
-cp_status cp_run_sanity(const cp_options *options);
-cp_status cp_run_roar(const cp_options *options);
-cp_status cp_run_faithful(const cp_options *options);
-cp_status cp_run_linearity(const cp_options *options);
-cp_status cp_run_insert(const cp_options *options);
-cp_status cp_run_strip(const cp_options *options);
-cp_status cp_run_watch(const cp_options *options);
-cp_status cp_run_prune(const cp_options *options);
-cp_status cp_run_gates(const cp_options *options);
+cp_status cp_run_explain(const cp_command *command, const cp_options *options);
+cp_status cp_run_layers(const cp_command *command, const cp_options *options);
+cp_status cp_run_score(const cp_command *command, const cp_options *options);
+cp_status cp_run_path(const cp_command *command, const cp_options *options);
+cp_status cp_run_grad(const cp_command *command, const cp_options *options);
+cp_status cp_run_picture(const cp_command *command, const cp_options *options);
+cp_status cp_run_compare(const cp_command *command, const cp_options *options);
+cp_status cp_run_eval(const cp_command *command, const cp_options *options);
+cp_status cp_run_sanity(const cp_command *command, const cp_options *options);
+cp_status cp_run_roar(const cp_command *command, const cp_options *options);
+cp_status cp_run_faithful(const cp_command *command, const cp_options *options);
+cp_status cp_run_linearity(const cp_command *command, const cp_options *options);
+cp_status cp_run_insert(const cp_command *command, const cp_options *options);
+cp_status cp_run_strip(const cp_command *command, const cp_options *options);
+cp_status cp_run_watch(const cp_command *command, const cp_options *options);
+cp_status cp_run_prune(const cp_command *command, const cp_options *options);
+cp_status cp_run_gates(const cp_command *command, const cp_options *options);
 
 #endif

@@ -2,7 +2,7 @@
 #ifndef CP_CLI_EVAL_H
 #define CP_CLI_EVAL_H
 
-#include "cli/predict.h"
+#include "cli/subject.h"
 #include "eval/attribution.h"
 #include "io/ledger.h"
 

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "cli/eval.h"
+#include "cli/output_path.h"
 #include "eval/paired.h"
 #include "io/atomic.h"
 #include "io/chart.h"

@@ -5,6 +5,7 @@
 #include "cli/eval.h"
 #include "cli/grad_map.h"
 #include "cli/list.h"
+#include "cli/output_path.h"
 #include "cli/results.h"
 #include "cli/summary.h"
 #include "io/error.h"

@@ -2,7 +2,7 @@
 #ifndef CP_CLI_GRAD_MAP_H
 #define CP_CLI_GRAD_MAP_H
 
-#include "cli/predict.h"
+#include "cli/subject.h"
 #include "eval/attribution.h"
 
 /* The map that -method names; NULL where it is a way to score neurons, or the plain gradient, whose map has all channels. */

@@ -5,7 +5,7 @@
 #include "cli/completion.h"
 #include "cli/help.h"
 #include "cli/manual.h"
-#include "cli/patient.h"
+#include "cli/omp_wait.h"
 #include "io/atomic.h"
 #include "io/error.h"
 #include "io/image.h"
@@ -94,7 +94,7 @@ static cp_status run(int argc, char **argv)
     cp_set_lineage((cp_lineage)options.host);
     cp_picture_obey_orientation(options.exif);
     cp_cfg_set_lenient(options.keys == CP_KEYS_LENIENT);
-    return command->run(&options);
+    return command->run(command, &options);
 }
 
 static void end_without_memory(void)

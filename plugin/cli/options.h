@@ -112,15 +112,17 @@ typedef struct {
     bool required;
 } cp_option_change;
 
+typedef struct cp_command cp_command;
+
 /* One subcommand. `options` names its own, space-separated; `common` ones (-threads, -quiet, ...) come by themselves.
  */
-typedef struct {
+struct cp_command {
     const char *name, *arguments, *meaning, *options, *notes;
     const char *example; /* without the program's name; runs in a checkout and in the folder of installed examples */
-    cp_status (*run)(const cp_options *options);
+    cp_status (*run)(const cp_command *command, const cp_options *options); /* command: this row */
     const cp_option_change *changes; /* NULL, or ended by a NULL option */
     bool plain;          /* -method also takes "gradient" and the maps of eval/attribution.h */
-} cp_command;
+};
 
 /* A way to score neurons that -method names, for help: cli/method_rows.h lists them, cli/methods.c runs them. */
 typedef struct {

@@ -2,7 +2,7 @@
 #ifndef CP_CLI_PATHWAY_H
 #define CP_CLI_PATHWAY_H
 
-#include "cli/predict.h"
+#include "cli/subject.h"
 #include "cli/scoring.h"
 #include "path/scores.h"
 

@@ -1,4 +1,5 @@
 #include "cli/list.h"
+#include "cli/output_path.h"
 #include "cli/results.h"
 #include "io/error.h"
 #include "io/npy.h"

@@ -6,7 +6,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "cli/roar.h"
+#include "cli/command_roar.h"
 #include "io/error.h"
 #include "io/json.h"
 #include "io/npy.h"

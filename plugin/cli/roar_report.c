@@ -3,7 +3,7 @@
 #include <math.h>
 #include <string.h>
 
-#include "cli/roar.h"
+#include "cli/command_roar.h"
 #include "eval/paired.h"
 #include "io/atomic.h"
 #include "io/chart.h"

@@ -9,7 +9,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "cli/roar.h"
+#include "cli/command_roar.h"
 #include "eval/roar.h"
 #include "io/atomic.h"
 #include "io/error.h"

@@ -47,7 +47,7 @@ typedef struct {
 typedef struct {
     cp_session *session;
     cp_eval_plan plan; /* its maps keep their signs */
-    cp_wish wish;
+    cp_request request;
     cp_sanity_subject *subject;
     size_t n, room, images;
     cp_sanity_stage *stage;

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "cli/output_path.h"
 #include "cli/sanity.h"
 #include "eval/paired.h"
 #include "io/atomic.h"

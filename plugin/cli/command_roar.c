@@ -1,7 +1,7 @@
 /* `roar`: which map finds what a network learns from? What each map ranks highest is removed from all pictures, a
  * network is trained anew on the rest, and the best map is the one that leaves least to learn (Hooker et al. 2019).
  * Every training is a line of a ledger, so that a run of hours goes on after a kill. */
-#include "cli/roar.h"
+#include "cli/command_roar.h"
 
 #include <errno.h>
 #include <math.h>
@@ -158,15 +158,15 @@ static cp_status open_ledger(cp_roar *r)
     return status;
 }
 
-cp_status cp_run_roar(const cp_options *options)
+cp_status cp_run_roar(const cp_command *command, const cp_options *options)
 {
-    cp_session session = {.options = options, .command = cp_command_find("roar")};
+    cp_session session = {.options = options, .command = command};
     cp_roar r = {.session = &session};
     cp_status status = cp_session_arguments(&session, true, &r.data);
     if (!status && !r.data)
         status = cp_fail(CP_EINPUT, "roar: a .data file is needed, with train=, valid= and labels=");
     if (!status)
-        status = cp_session_open(cp_command_find("roar"), options, true, true, &session);
+        status = cp_session_open(command, options, true, true, &session);
     if (!status)
         status = read_plan(&r);
     if (!status)

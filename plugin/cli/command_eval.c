@@ -6,12 +6,14 @@
 #include <string.h>
 
 #include "cli/commands.h"
+#include "cli/output_path.h"
+#include "cli/walk.h"
 #include "io/error.h"
 #include "io/json.h"
 
 typedef struct {
     cp_eval_plan plan;
-    cp_wish wish;
+    cp_request request;
     cp_ledger *ledger;
 } job;
 
@@ -22,7 +24,7 @@ static cp_status measure_responses(cp_session *s, cp_item *item, const job *j, j
     int n = 0;
     cp_status status = cp_predict(s, item, &prediction);
     if (!status)
-        status = cp_choose_subjects(s, item, &j->wish, &prediction, &subjects, &n);
+        status = cp_choose_subjects(s, item, &j->request, &prediction, &subjects, &n);
     for (int i = 0; i < n && !status; i++) {
         json_t *response = NULL;
         status = cp_eval_measure(s, item, &subjects[i], &j->plan, &response);
@@ -110,15 +112,15 @@ static cp_status open_ledger(cp_session *s, job *j, cp_item *whole)
     return status;
 }
 
-cp_status cp_run_eval(const cp_options *options)
+cp_status cp_run_eval(const cp_command *command, const cp_options *options)
 {
     cp_session session;
     job j = {0};
     cp_item whole = {.path = "eval.npz"};
     cp_status images = CP_OK;
-    cp_status status = cp_session_open(cp_command_find("eval"), options, true, true, &session);
+    cp_status status = cp_session_open(command, options, true, true, &session);
     if (!status)
-        status = cp_wish_read(&session, &j.wish);
+        status = cp_request_read(&session, &j.request);
     if (!status)
         status = cp_eval_plan_read(&session, &j.plan);
     if (!status)

@@ -1,7 +1,10 @@
 /* `path`: selection, from a score file or directly, to an .npz. */
 #include "cli/commands.h"
+#include "cli/output_path.h"
 #include "cli/results.h"
+#include "cli/run_images.h"
 #include "cli/summary.h"
+#include "cli/walk.h"
 #include "io/error.h"
 #include "io/json.h"
 
@@ -126,17 +129,17 @@ static cp_status path_from_scores(cp_session *s)
     return status;
 }
 
-cp_status cp_run_path(const cp_options *options)
+cp_status cp_run_path(const cp_command *command, const cp_options *options)
 {
     cp_session session;
-    cp_wish wish;
-    cp_status status = cp_session_open(cp_command_find("path"), options, true, !options->score, &session);
+    cp_request request;
+    cp_status status = cp_session_open(command, options, true, !options->score, &session);
     if (!status && options->score) {
         status = path_from_scores(&session);
     } else if (!status) {
-        status = cp_wish_read(&session, &wish);
+        status = cp_request_read(&session, &request);
         if (!status)
-            status = cp_session_each_together(&session, path_image, &wish);
+            status = cp_session_each_together(&session, path_image, &request);
     }
     cp_session_close(&session);
     return status;

@@ -1,7 +1,11 @@
 /* The main job: predict, score, select, map; write picture, map, path and summary. */
 #include "cli/commands.h"
 #include "cli/list.h"
+#include "cli/no_detection.h"
+#include "cli/output_path.h"
+#include "cli/prediction_text.h"
 #include "cli/results.h"
+#include "cli/run_images.h"
 #include "cli/summary.h"
 #include "cli/where.h"
 #include "io/error.h"
@@ -214,16 +218,16 @@ static cp_status finish(cp_session *s, cp_item *item, const cp_times *times, con
 }
 
 /* Everything about one image; `object` grows with it, and `files` gets the names of those written. */
-static cp_status explain_prediction(cp_session *s, cp_item *item, const cp_wish *wish, const cp_prediction *prediction,
+static cp_status explain_prediction(cp_session *s, cp_item *item, const cp_request *request, const cp_prediction *prediction,
                                     cp_times *times, FILE *files, json_t *object)
 {
     cp_subject *subjects = NULL;
     cp_nothing nothing;
     json_t *responses = NULL;
     int n = 0;
-    cp_status status = cp_choose_subjects(s, item, wish, prediction, &subjects, &n);
+    cp_status status = cp_choose_subjects(s, item, request, prediction, &subjects, &n);
     if (!status && !n)
-        status = cp_nothing_find(s, item, wish, &nothing);
+        status = cp_nothing_find(s, item, request, &nothing);
     if (!status && (cp_json_set(object, "prediction", cp_prediction_json(s, item, prediction)) ||
                     cp_json_set(object, "responses", responses = json_array()) ||
                     (!n && cp_nothing_json(s, item, &nothing, object))))
@@ -261,7 +265,7 @@ static cp_status explain_image(cp_session *s, cp_item *item, void *user)
     return status;
 }
 
-cp_status cp_run_explain(const cp_options *options)
+cp_status cp_run_explain(const cp_command *command, const cp_options *options)
 {
-    return cp_run_on_images_together("explain", options, explain_image);
+    return cp_run_on_images_together(command, options, explain_image);
 }

@@ -1,6 +1,8 @@
 /* `faithful`: what the zeroed network answers over path size, and the sparsest path that keeps the prediction. */
 #include "cli/commands.h"
+#include "cli/output_path.h"
 #include "cli/results.h"
+#include "cli/run_images.h"
 #include "cli/summary.h"
 #include "eval/zeroed.h"
 #include "io/atomic.h"
@@ -467,4 +469,4 @@ static cp_status faithful_image(cp_session *s, cp_item *item, void *user)
     return cp_each_subject(s, item, user, faithful_subject);
 }
 
-cp_status cp_run_faithful(const cp_options *options) { return cp_run_on_images("faithful", options, faithful_image); }
+cp_status cp_run_faithful(const cp_command *command, const cp_options *options) { return cp_run_on_images(command, options, faithful_image); }

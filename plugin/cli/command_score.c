@@ -1,6 +1,7 @@
 /* `score`: contributions of all neurons, to an .npz. */
 #include "cli/commands.h"
 #include "cli/results.h"
+#include "cli/run_images.h"
 #include "cli/summary.h"
 #include "io/error.h"
 #include "io/json.h"
@@ -69,4 +70,4 @@ static cp_status score_image(cp_session *s, cp_item *item, void *user)
     return cp_each_subject(s, item, user, score_subject);
 }
 
-cp_status cp_run_score(const cp_options *options) { return cp_run_on_images_together("score", options, score_image); }
+cp_status cp_run_score(const cp_command *command, const cp_options *options) { return cp_run_on_images_together(command, options, score_image); }

@@ -1,7 +1,9 @@
 /* `prune`: from paths to a smaller network. */
 #include "cli/accuracy.h"
 #include "cli/commands.h"
+#include "cli/no_detection.h"
 #include "cli/pathway.h"
+#include "cli/walk.h"
 #include "io/atomic.h"
 #include "io/error.h"
 #include "io/file.h"
@@ -17,7 +19,7 @@
 /* Everything of one run. */
 typedef struct {
     cp_session session;
-    cp_wish wish;
+    cp_request request;
     cp_cfg *cfg;
     const char *data;           /* the .data file, or NULL */
     const char **files;         /* among the arguments, .npz */
@@ -64,10 +66,10 @@ static cp_status choose_outputs(job *j, const cp_options *o)
     return CP_OK;
 }
 
-static cp_status check_options(job *j, const cp_options *o)
+static cp_status check_options(job *j, const cp_command *command, const cp_options *o)
 {
     cp_session *s = &j->session;
-    *s = (cp_session){.options = o, .command = cp_command_find("prune")};
+    *s = (cp_session){.options = o, .command = command};
     cp_status status = cp_session_arguments(s, true, &j->data);
     if (!status)
         status = choose_outputs(j, o);
@@ -110,8 +112,8 @@ static cp_status add_image(cp_session *s, cp_item *item, void *user)
     int n = 0;
     cp_status status = cp_predict(s, item, &prediction);
     if (!status)
-        status = cp_choose_subjects(s, item, &j->wish, &prediction, &subjects, &n);
-    if (!status && !n && !(status = cp_nothing_find(s, item, &j->wish, &nothing)))
+        status = cp_choose_subjects(s, item, &j->request, &prediction, &subjects, &n);
+    if (!status && !n && !(status = cp_nothing_find(s, item, &j->request, &nothing)))
         cp_note(s, "%s: %s; left out", item->path, nothing.text);
     for (int i = 0; i < n && !status; i++) {
         cp_pathways pathways;
@@ -169,7 +171,7 @@ static cp_status prune(job *j)
     const cp_options *o = s->options;
     const cp_choice choice = {.keep = o->keep > 0 ? o->keep : NAN, .floor = o->floor, .random = o->random > 0,
                               .seed = (uint64_t)o->random};
-    cp_status status = cp_wish_read(s, &j->wish);
+    cp_status status = cp_request_read(s, &j->request);
     if (!status && o->valid)
         status = cp_valid_list_read(o->valid, j->data, cp_model_classes(s->model), &j->valid);
     if (!status)
@@ -327,12 +329,12 @@ static void free_job(job *j)
     cp_session_close(&j->session);
 }
 
-cp_status cp_run_prune(const cp_options *options)
+cp_status cp_run_prune(const cp_command *command, const cp_options *options)
 {
     job j = {.n_files = 0};
-    cp_status status = check_options(&j, options);
+    cp_status status = check_options(&j, command, options);
     if (!status)
-        status = cp_session_open(cp_command_find("prune"), options, true, true, &j.session);
+        status = cp_session_open(command, options, true, true, &j.session);
     if (!status)
         status = take_files(&j);
     if (!status)

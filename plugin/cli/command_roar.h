@@ -1,6 +1,6 @@
 /* The parts of `roar`: the maps of all pictures, the pictures without what the maps name, the trainings, the report. */
-#ifndef CP_CLI_ROAR_H
-#define CP_CLI_ROAR_H
+#ifndef CP_CLI_COMMAND_ROAR_H
+#define CP_CLI_COMMAND_ROAR_H
 
 #include "cli/accuracy.h"
 #include "cli/eval.h"

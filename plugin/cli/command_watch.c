@@ -354,10 +354,10 @@ static cp_status check_arguments(const cp_options *o, bool *folder)
     return CP_OK;
 }
 
-cp_status cp_run_watch(const cp_options *o)
+cp_status cp_run_watch(const cp_command *command, const cp_options *o)
 {
     static const char *const endings[] = {".jsonl", ".csv", ".png"};
-    job j = {.session = {.options = o, .command = cp_command_find("watch")}};
+    job j = {.session = {.options = o, .command = command}};
     cp_file *lines = NULL;
     char path[3][4096];
     bool folder = false;

@@ -1,7 +1,10 @@
 /* `compare`: what the paths of several methods, or of path files, have in common. docs/methods.md 2. */
 #include "cli/commands.h"
 #include "cli/compare.h"
+#include "cli/no_detection.h"
+#include "cli/output_path.h"
 #include "cli/pathway.h"
+#include "cli/walk.h"
 #include "io/atomic.h"
 #include "io/error.h"
 #include "io/file.h"
@@ -15,7 +18,7 @@
 /* What is compared: n methods or path files, at each sparsity. */
 typedef struct {
     cp_session *session;
-    cp_wish wish;
+    cp_request request;
     int n;
     char name[CP_COMPARED_PATHS][64];
     const cp_method *method[CP_COMPARED_PATHS];  /* NULL: a file */
@@ -191,8 +194,8 @@ static cp_status compare_image(cp_session *s, cp_item *item, void *user)
                     item->path);
     cp_status status = cp_predict(s, item, &prediction);
     if (!status)
-        status = cp_choose_subjects(s, item, &j->wish, &prediction, &subjects, &n);
-    if (!status && !n && !(status = cp_nothing_find(s, item, &j->wish, &nothing)))
+        status = cp_choose_subjects(s, item, &j->request, &prediction, &subjects, &n);
+    if (!status && !n && !(status = cp_nothing_find(s, item, &j->request, &nothing)))
         cp_note(s, "%s: %s; left out", item->path, nothing.text);
     for (int i = 0; i < n && !status; i++)
         status = compare_subject(j, &subjects[i].response);
@@ -264,13 +267,13 @@ static cp_status report(job *j)
     return status;
 }
 
-cp_status cp_run_compare(const cp_options *options)
+cp_status cp_run_compare(const cp_command *command, const cp_options *options)
 {
     cp_session session;
     job j = {.session = &session};
-    cp_status status = cp_session_open(cp_command_find("compare"), options, true, true, &session);
+    cp_status status = cp_session_open(command, options, true, true, &session);
     if (!status)
-        status = cp_wish_read(&session, &j.wish);
+        status = cp_request_read(&session, &j.request);
     if (!status)
         status = prepare(&j);
     cp_status images = CP_OK;

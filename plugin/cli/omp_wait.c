@@ -1,5 +1,5 @@
 #define _GNU_SOURCE
-#include "cli/patient.h"
+#include "cli/omp_wait.h"
 
 #include <stdbool.h>
 #include <stdio.h>

@@ -1,6 +1,6 @@
 /* Threads that sleep while they wait, and none that nobody needs. */
-#ifndef CP_CLI_PATIENT_H
-#define CP_CLI_PATIENT_H
+#ifndef CP_CLI_OMP_WAIT_H
+#define CP_CLI_OMP_WAIT_H
 
 /* OpenMP's threads spin while they wait, by default for milliseconds; on a machine that is busy with anything else each
  * loop then waits for a thread that is not running, and an explanation takes a hundred times as long. OpenBLAS starts threads of

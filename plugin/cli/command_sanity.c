@@ -7,6 +7,8 @@
 #include <string.h>
 
 #include "cli/commands.h"
+#include "cli/output_path.h"
+#include "cli/walk.h"
 #include "io/error.h"
 #include "io/random.h"
 
@@ -142,7 +144,7 @@ static cp_status take_image(cp_session *session, cp_item *item, void *user)
     int n = 0;
     cp_status status = cp_predict(session, item, &prediction);
     if (!status)
-        status = cp_choose_subjects(session, item, &s->wish, &prediction, &subjects, &n);
+        status = cp_choose_subjects(session, item, &s->request, &prediction, &subjects, &n);
     for (int i = 0; i < n && !status; i++) {
         if (subjects[i].class_id < 0 || session->options->target != CP_TARGET_CLASS)
             status = cp_fail(CP_EINPUT, "%s: %s is no class; allowed are classes and detections' classes", item->path,
@@ -183,15 +185,15 @@ static cp_status choose_prefix(cp_session *s, cp_item *whole)
     return status;
 }
 
-cp_status cp_run_sanity(const cp_options *options)
+cp_status cp_run_sanity(const cp_command *command, const cp_options *options)
 {
     cp_session session;
     cp_sanity s = {.session = &session};
     cp_item whole = {.path = "sanity.npz"};
     cp_status images = CP_OK;
-    cp_status status = cp_session_open(cp_command_find("sanity"), options, true, true, &session);
+    cp_status status = cp_session_open(command, options, true, true, &session);
     if (!status)
-        status = cp_wish_read(&session, &s.wish);
+        status = cp_request_read(&session, &s.request);
     if (!status)
         status = cp_eval_plan_read(&session, &s.plan);
     for (int i = 0; i < s.plan.n_maps; i++)

@@ -1,8 +1,10 @@
 /* `gates`: distillation guided routing by Darknet's own training, for one image or a list of them. */
 #include "cli/commands.h"
+#include "cli/output_path.h"
 #include "cli/recompute.h"
 #include "cli/results.h"
 #include "cli/summary.h"
+#include "cli/walk.h"
 #include "io/error.h"
 #include "io/lines.h"
 #include "io/json.h"
@@ -87,10 +89,10 @@ static cp_status gather(cp_session *s, gathered *g)
 {
     cp_lines lines = {0};
     char class_name[24];
-    cp_wish wish;
+    cp_request request;
     g->name = s->options->list ? s->options->list : s->n_images == 1 ? s->images[0] : "images";
-    cp_status status = cp_wish_read(s, &wish);
-    g->only = wish.class_id;
+    cp_status status = cp_request_read(s, &request);
+    g->only = request.class_id;
     if (!status && s->options->list)
         status = read_list(s, &lines);
     if (!status)
@@ -280,12 +282,12 @@ static cp_status train(cp_session *s, const gathered *images)
     return status;
 }
 
-cp_status cp_run_gates(const cp_options *options)
+cp_status cp_run_gates(const cp_command *command, const cp_options *options)
 {
     cp_session session;
     gathered images = {.class_id = -1};
     int logits;
-    cp_status status = cp_session_open(cp_command_find("gates"), options, true, true, &session);
+    cp_status status = cp_session_open(command, options, true, true, &session);
     if (!status)
         status = cp_dgr_find_logits(session.model, &logits);
     if (!status)

@@ -164,8 +164,9 @@ static cp_status report(const struct job *j)
     return status;
 }
 
-cp_status cp_run_picture(const cp_options *options)
+cp_status cp_run_picture(const cp_command *command, const cp_options *options)
 {
+    (void)command;
     struct job j = {.options = options};
     if (options->n_arguments != 2)
         return cp_fail(CP_EINPUT, "picture: needs <map.npy> <photo>, found %d arguments", options->n_arguments);

@@ -63,28 +63,28 @@ static cp_status report(const cp_options *o, const char *command, size_t masks, 
 typedef struct {
     const char *path; /* whose arrays say which layers */
     const char *off;  /* to write */
-} constants_wish;
+} constants_request;
 
 /* The values of the original run, which the frozen network holds off the path. */
 static cp_status write_constants(cp_session *s, cp_item *item, void *user)
 {
-    const constants_wish *wish = user;
+    const constants_request *request = user;
     cp_npz *npz = NULL;
     cp_npz_writer *writer = NULL;
     (void)item;
-    cp_status status = cp_npz_open(wish->path, &npz);
+    cp_status status = cp_npz_open(request->path, &npz);
     if (!status)
-        status = cp_npz_create(wish->off, false, &writer);
+        status = cp_npz_create(request->off, false, &writer);
     for (size_t i = 0; !status && i < cp_npz_count(npz); i++) {
         const char *name = cp_npz_name(npz, i);
         int layer = cp_mask_layer(name);
         if (layer < 0 || layer >= cp_model_layer_count(s->model)) {
-            status = cp_fail(CP_EINPUT, "%s: array '%.80s' is no layer of the cfg", wish->path, name);
+            status = cp_fail(CP_EINPUT, "%s: array '%.80s' is no layer of the cfg", request->path, name);
             break;
         }
         const cp_layer_info *info = cp_model_layer(s->model, layer);
         cp_array_type type = cp_array_chw(CP_FLOAT32, info->c, info->h, info->w);
-        status = info->head ? cp_fail(CP_EINPUT, "%s: '%.80s' is a head", wish->path, name)
+        status = info->head ? cp_fail(CP_EINPUT, "%s: '%.80s' is a head", request->path, name)
                             : cp_npz_add(writer, name, &type, cp_frame_output(s->frame, layer, 0));
     }
     if (!status)
@@ -95,17 +95,17 @@ static cp_status write_constants(cp_session *s, cp_item *item, void *user)
 }
 
 /* arguments: <cfg> <path.npz> <weights> <image>; the session takes them without the path. */
-static cp_status make_constants(const cp_options *options, const char *off)
+static cp_status make_constants(const cp_command *command, const cp_options *options, const char *off)
 {
     char *arguments[] = {options->arguments[0], options->arguments[2], options->arguments[3]};
     cp_options o = *options;
     cp_session session;
-    constants_wish wish = {options->arguments[1], off};
+    constants_request request = {options->arguments[1], off};
     o.arguments = arguments;
     o.n_arguments = 3;
-    cp_status status = cp_session_open(cp_command_find("insert"), &o, true, true, &session);
+    cp_status status = cp_session_open(command, &o, true, true, &session);
     if (!status)
-        status = cp_session_each(&session, write_constants, &wish);
+        status = cp_session_each(&session, write_constants, &request);
     cp_session_close(&session);
     return status;
 }
@@ -127,7 +127,7 @@ static cp_status check_insert(const cp_options *o)
     return check_out(o, "insert");
 }
 
-cp_status cp_run_insert(const cp_options *o)
+cp_status cp_run_insert(const cp_command *command, const cp_options *o)
 {
     cp_cfg *cfg = NULL;
     size_t masks;
@@ -144,7 +144,7 @@ cp_status cp_run_insert(const cp_options *o)
         status = cp_masks_insert(cfg, o->arguments[1], cp_choice_name("mode", o->mode), off, save, &masks);
     cp_files_begin();
     if (!status && o->n_arguments == 4)
-        status = make_constants(o, off);
+        status = make_constants(command, o, off);
     if (!status)
         status = cp_cfg_write(cfg, o->out);
     status = cp_files_end(status);
@@ -154,8 +154,9 @@ cp_status cp_run_insert(const cp_options *o)
     return status;
 }
 
-cp_status cp_run_strip(const cp_options *o)
+cp_status cp_run_strip(const cp_command *command, const cp_options *o)
 {
+    (void)command;
     cp_cfg *cfg = NULL;
     size_t masks;
     cp_status status = CP_OK;

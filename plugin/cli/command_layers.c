@@ -189,9 +189,9 @@ static cp_status write_json(const cp_session *s, const layer_table *table, const
 
 /* ---------------------------------------------------------------- the command */
 
-cp_status cp_run_layers(const cp_options *options)
+cp_status cp_run_layers(const cp_command *command, const cp_options *options)
 {
-    cp_session s = {.options = options, .command = cp_command_find("layers")};
+    cp_session s = {.options = options, .command = command};
     layer_table table = {0};
     cp_cfg *cfg = NULL;
     cp_cfg_net *net = NULL;

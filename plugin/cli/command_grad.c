@@ -1,8 +1,10 @@
 /* `grad`: the pathway gradient for a path file or for a path selected here, the plain gradient, or another map by name. */
 #include "cli/commands.h"
 #include "cli/grad_map.h"
+#include "cli/no_detection.h"
 #include "cli/results.h"
 #include "cli/summary.h"
+#include "cli/walk.h"
 #include "io/error.h"
 #include "io/json.h"
 
@@ -10,7 +12,7 @@
 #include <string.h>
 
 typedef struct {
-    cp_wish wish;
+    cp_request request;
     cp_path *path;     /* of -path */
     cp_file_meta meta;
     bool plain;        /* -method gradient */
@@ -130,10 +132,10 @@ static cp_status grad_image(cp_session *s, cp_item *item, void *user)
         cp_subject_find_detection(s, &prediction, subjects);
         n = 1;
     } else if (!status) {
-        status = cp_choose_subjects(s, item, &job->wish, &prediction, &subjects, &n);
+        status = cp_choose_subjects(s, item, &job->request, &prediction, &subjects, &n);
     }
     if (!status && !n)
-        status = cp_nothing_report(s, item, &job->wish, &prediction);
+        status = cp_nothing_report(s, item, &job->request, &prediction);
     else if (!status && s->list && !o->json)
         fprintf(s->out, "%s\n", item->path);
     if (!status && n && job->path && *job->meta.input_sha256 && strcmp(job->meta.input_sha256, item->input_sha256))
@@ -145,7 +147,7 @@ static cp_status grad_image(cp_session *s, cp_item *item, void *user)
     return status;
 }
 
-cp_status cp_run_grad(const cp_options *options)
+cp_status cp_run_grad(const cp_command *command, const cp_options *options)
 {
     cp_session session;
     cp_grad_job job = {.plain = !strcmp(options->method, "gradient"), .named = cp_grad_map_find(options->method)};
@@ -157,11 +159,11 @@ cp_status cp_run_grad(const cp_options *options)
                        job.plain ? "-method gradient" : "-sparsity");
     if (job.plain && options->sparsity.n)
         return cp_fail(CP_EINPUT, "grad: -method gradient has no path, it goes without -sparsity");
-    status = cp_session_open(cp_command_find("grad"), options, true, true, &session);
+    status = cp_session_open(command, options, true, true, &session);
     if (!status && options->path)
         status = cp_path_read(options->path, session.model, NULL, &job.path, &job.meta);
     if (!status)
-        status = cp_wish_read(&session, &job.wish);
+        status = cp_request_read(&session, &job.request);
     if (!status)
         status = cp_session_each_together(&session, grad_image, &job);
     cp_path_free(job.path);

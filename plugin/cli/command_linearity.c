@@ -1,6 +1,7 @@
 /* `linearity`: the radius of the linear region around an image, of the frozen network of a path and of the full one. */
 #include "cli/commands.h"
 #include "cli/pathway.h"
+#include "cli/run_images.h"
 #include "cli/summary.h"
 #include "io/error.h"
 #include "io/json.h"
@@ -257,4 +258,4 @@ static cp_status linearity_image(cp_session *s, cp_item *item, void *user)
     return cp_each_subject(s, item, user, linearity_subject);
 }
 
-cp_status cp_run_linearity(const cp_options *options) { return cp_run_on_images("linearity", options, linearity_image); }
+cp_status cp_run_linearity(const cp_command *command, const cp_options *options) { return cp_run_on_images(command, options, linearity_image); }

@@ -1,0 +1,16 @@
+/* Whole commands over images. */
+#ifndef CP_CLI_RUN_IMAGES_H
+#define CP_CLI_RUN_IMAGES_H
+
+#include "cli/output_path.h"
+#include "cli/subject.h"
+
+/* A whole command over images: opens the session, reads the request, calls `visit` with the request for each image, closes. */
+cp_status cp_run_on_images(const cp_command *command, const cp_options *options, cp_visit visit);
+cp_status cp_run_on_images_together(const cp_command *command, const cp_options *options, cp_visit visit);
+
+/* Predicts and calls `visit` with each response the request means; in a list the image's path is printed before them. */
+typedef cp_status (*cp_subject_visit)(cp_session *session, cp_item *item, const cp_subject *subject);
+cp_status cp_each_subject(cp_session *session, cp_item *item, const cp_request *request, cp_subject_visit visit);
+
+#endif
