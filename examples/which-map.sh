@@ -18,44 +18,13 @@ out=${OUT:-build/which-map}
 yolo=${YOLOV3_TINY:-build/yolov3-tiny}
 planes=contribution,contribution~.01,contribution-all,contribution-all~.01,contribution-coarse,contribution-coarse~.01
 methods=$planes,pathway,pathway@.9,pathway@.99,gradient,gradcam,layercam,odam
-mkdir -p "$out/photos"
 
 [ -x "$darknet" ] || { echo "which-map: no $darknet; run make first" >&2; exit 2; }
 
-# pick ARCHIVE PATTERN COUNT: unpacks, and prints the first COUNT pictures of an order in which the classes mix. The step has no
-# divisor in common with the number of pictures, so that it meets each of them once.
-pick() {
-    [ -f "$1" ] || { echo "which-map: no $1" >&2; return 1; }
-    folder=$out/photos/$(basename "$1" | cut -d. -f1)
-    [ -d "$folder" ] || tar -xf "$1" -C "$out/photos"
-    find "$folder" -type f -path "$2" | sort | awk -v n="$3" '
-        function divisor(a, b) { return b ? divisor(b, a % b) : a }
-        { name[NR - 1] = $0 }
-        END {
-            for (step = 97; divisor(step, NR) > 1; step++);
-            for (i = 0; i < n && i < NR; i++) print name[i * step % NR]
-        }'
-}
-
-# study NAME TITLE CFG WEIGHTS NAMES PICTURES...
-study() {
-    name=$1 title=$2 cfg=$3 weights=$4 names=$5
-    shift 5
-    [ -f "$weights" ] || { echo "$title: no $weights"; return 0; }
-    [ $# -gt 0 ] || { echo "$title: no pictures"; return 0; }
-    echo
-    echo "$title"
-    "$darknet" critpath eval "$cfg" "$weights" "$@" -names "$names" -methods "$methods" -points 10 -seed 1 \
-        -metrics deletion,insertion,energy,lift,pointing,gini,seconds ${THREADS:+-threads "$THREADS"} -resume \
-        -out "$out/$name" > "$out/$name.txt"
-    cat "$out/$name.txt"
-}
-
-cifar=$(pick "$data/images/cifar10-lossless.tar.xz" '*/test/*.png' "${IMAGES:-40}") || cifar=
-imagenet=$(pick "$data/images/imagenet-sample-256.tar" '*.JPEG' "${SAMPLES:-20}") || imagenet=
-coco=$(pick "$data/images/coco128.tar" '*/images/val2017/*.jpg' "${PHOTOS:-20}") || coco=
-labels=$out/photos/coco128
-[ ! -d "$labels/object_detection" ] || [ -d "$labels/labels" ] || cp -R "$labels/object_detection/labels" "$labels/labels"
+me=which-map
+metrics=deletion,insertion,energy,lift,pointing,gini,seconds
+. examples/study.sh
+pick_all
 
 w=$data/weights
 study resnet8 "ResNet-8, CIFAR-10" cfg/resnet8-cifar.cfg weights/resnet8-cifar.weights cfg/cifar10.names $cifar

@@ -16,6 +16,7 @@
 #include <string.h>
 
 #include "critpath.h"
+#include "eval/attribution.h"
 #include "io/error.h"
 #include "io/image.h"
 #include "io/npz.h"
@@ -294,6 +295,30 @@ static int run_dgr(char **argument, bool by_darknet)
     return 0;
 }
 
+/* Maps by name: CFG WEIGHTS INPUT.npy LAYER:INDEX OUT.npz LAYER SAMPLES METHOD... */
+static int run_maps(char **argument)
+{
+    run_state run = {0};
+    cp_frame *frame;
+    cp_response response;
+    void *input;
+    start(&run, argument, &input, &frame, &response);
+    const cp_eval_target target = {.placement = {run.w, run.h, 0, 0, run.w, run.h}};
+    const cp_attribution_call call = {.frame = frame, .response = &response, .target = &target, .seed = 1,
+                                      .layer = atoi(argument[5]), .samples = atoi(argument[6])};
+    need(cp_npz_create(argument[4], false, &run.writer));
+    for (char **name = argument + 7; *name; ++name) {
+        const cp_attribution *method = cp_attribution_find(*name);
+        float *map = own(&run, run.h * run.w, sizeof *map);
+        if (!method)
+            need(cp_fail(CP_EINPUT, "no map %s", *name));
+        need(method->run(&call, map));
+        add(&run, *name, CP_FLOAT32, 1, run.h, run.w, map);
+    }
+    finish(&run, input, frame);
+    return 0;
+}
+
 int main(int argc, char **argv)
 {
     /* darknet_torch.py computes what Debian's Darknet does, whatever keys a cfg has. */
@@ -308,8 +333,11 @@ int main(int argc, char **argv)
         return run_intgrad(argv + 2);
     if (argc == 8 && !strcmp(argv[1], "lrp"))
         return run_lrp(argv + 2);
+    if (argc > 9 && !strcmp(argv[1], "maps"))
+        return run_maps(argv + 2);
     fprintf(stderr, "usage: oracle_dump prepare CFG WEIGHTS PHOTO LETTERBOX OUT.npy\n"
                     "       oracle_dump run CFG WEIGHTS INPUT.npy LAYER:INDEX OUT.npz SPARSITY...\n"
+                    "       oracle_dump maps CFG WEIGHTS INPUT.npy LAYER:INDEX OUT.npz LAYER SAMPLES METHOD...\n"
                     "       oracle_dump intgrad CFG WEIGHTS INPUT.npy LAYER:INDEX OUT.npz STEPS\n"
                     "       oracle_dump lrp CFG WEIGHTS INPUT.npy LAYER:INDEX OUT.npz GAMMA\n"
                     "       oracle_dump dgr|gates CFG WEIGHTS INPUT.npy STEPS SEED|- OUT.npz\n");
