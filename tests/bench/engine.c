@@ -1,7 +1,7 @@
 /* One peer of `make bench`: critpath's engine. Loads a network, then runs what is asked on stdin, once per line, and answers
  * with seconds:  forward | backward | explain SPARSITY | grad SPARSITY | sweep | mct | select SPARSITY | map |
  * default | default-gradient: what `explain` does by default, with and without the contribution map |
- * together SPARSITY | together-sweep (by cp_path_mct) | intgrad STEPS, on a GPU where CRITPATH_GPU names one,
+ * intgrad STEPS, on a GPU where CRITPATH_GPU names one,
  * or else with GFLOP/s: sgemm, megabytes: peak, 0: threads N */
 #include <cblas.h>
 #include <math.h>
@@ -70,15 +70,6 @@ static void run_default(bench *b, bool contribution)
     cp_scores_free(scores);
 }
 
-/* Forward, then NeuronMCT with selection in one, then maps. */
-static void run_together(bench *b, const double *sparsity, int n, cp_path *const *paths)
-{
-    cp_selection selection[SWEEP];
-    check(cp_frame_forward(b->frame, b->input, 1, NULL));
-    check(cp_path_mct(b->frame, 0, &b->response, sparsity, n, paths, selection));
-    check(cp_map_frozen(b->frame, 0, &b->response, (const cp_path *const *)paths, n, b->map));
-}
-
 static double run(bench *b, const char *what, double value)
 {
     double start = now();
@@ -99,10 +90,6 @@ static double run(bench *b, const char *what, double value)
         run_default(b, true);
     } else if (!strcmp(what, "default-gradient")) {
         run_default(b, false);
-    } else if (!strcmp(what, "together")) {
-        run_together(b, &value, 1, &b->path);
-    } else if (!strcmp(what, "together-sweep")) {
-        run_together(b, sweep, SWEEP, b->paths);
     } else if (!strcmp(what, "intgrad")) {
         const cp_intgrad_options options = {.steps = (int)value};
         check(cp_score_intgrad(b->frame, 0, &b->response, &options, b->score, NULL));
