@@ -1,6 +1,6 @@
 #include "cli/session.h"
 
-#include "cli/baseline.h"
+#include "cli/baseline_option.h"
 #include "cli/output_path.h"
 #include "engine/memory.h"
 #include "engine/reserve.h"

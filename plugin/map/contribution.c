@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "critpath.h"
-#include "engine/scores.h"
+#include "engine/frame_scores.h"
 #include "io/error.h"
 #include "map/grid.h"
 #include "path/path.h"

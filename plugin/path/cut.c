@@ -8,7 +8,7 @@
 
 #include <math.h>
 
-#include "engine/scores.h"
+#include "engine/frame_scores.h"
 #include "io/clones.h"
 #include "io/error.h"
 

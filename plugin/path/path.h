@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "critpath.h"
-#include "model/path.h"
+#include "model/path_bits.h"
 
 /* K = round((1 - sparsity) * neurons), half away from zero (docs/methods.md 1.4). */
 size_t cp_path_keep_count(size_t neurons, double sparsity);
@@ -56,7 +56,7 @@ typedef struct {
 cp_status cp_path_find_cut_in(const cp_cut_layer *layers, int n_layers, const cp_cut_start *starts, int n_starts,
                               const cp_path *path, const float *score, cp_cut *cut);
 
-/* cp_path_find_cut with the scores that a GPU holds for this frame (engine/scores.h). */
+/* cp_path_find_cut with the scores that a GPU holds for this frame (engine/frame_scores.h). */
 cp_status cp_path_find_cut_there(const cp_path *path, cp_frame *frame, const cp_response *response, cp_cut *cut);
 
 #endif

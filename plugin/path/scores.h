@@ -4,7 +4,7 @@
 #define CP_PATH_SCORES_H
 
 #include "critpath.h"
-#include "engine/scores.h"
+#include "engine/frame_scores.h"
 
 typedef struct cp_scores cp_scores;
 

@@ -2,7 +2,7 @@
 #ifndef CP_PATH_SELECT_H
 #define CP_PATH_SELECT_H
 
-#include "engine/scores.h"
+#include "engine/frame_scores.h"
 #include "path/path.h"
 
 enum { CP_SELECT_BLOCK = 1 << 16,  /* neurons of a block at most, a multiple of a piece */

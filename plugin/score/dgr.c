@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "critpath.h"
-#include "engine/scores.h"
+#include "engine/frame_scores.h"
 #include "io/error.h"
 #include "io/random.h"
 #include "score/rerun.h"

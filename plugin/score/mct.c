@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "critpath.h"
-#include "engine/scores.h"
+#include "engine/frame_scores.h"
 #include "io/clones.h"
 #include "io/error.h"
 #include "score/score.h"

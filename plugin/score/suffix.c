@@ -6,7 +6,7 @@
 
 #include "engine/branch.h"
 #include "engine/memory.h"
-#include "engine/scores.h"
+#include "engine/frame_scores.h"
 #include "io/error.h"
 
 enum { LEAST_BATCH = 2 };

@@ -2,7 +2,7 @@
 #ifndef CP_TRAIN_CHOOSE_H
 #define CP_TRAIN_CHOOSE_H
 
-#include "train/channels.h"
+#include "train/channel_groups.h"
 
 /* Sums over what was added. A channel that a file or a path says nothing of has no part in it. */
 typedef struct {

@@ -2,7 +2,7 @@
 #ifndef CP_TRAIN_PRUNE_H
 #define CP_TRAIN_PRUNE_H
 
-#include "train/channels.h"
+#include "train/channel_groups.h"
 
 /* kept: one per group of `channels`, which are those of `cfg`. The cfg without the other groups' channels: fewer
  * filters, outputs, and groups of depthwise convolutions; all else as it was. Free with cp_cfg_free. */

@@ -4,7 +4,7 @@
 #include "engine/cuda/device_internal.h"
 #include "engine/memory.h"
 #include "io/error.h"
-#include "model/path.h"
+#include "model/path_bits.h"
 
 static pthread_mutex_t lanes_lock = PTHREAD_MUTEX_INITIALIZER;
 static cp_lane *idle_lanes;

@@ -60,7 +60,7 @@ struct cp_device_frame {
     float **mirror;       /* by layer + 1: the host's copy, (batch, outputs) */
     uint8_t *known;       /* (layers + 1, batch): the copy is up to date */
     pthread_mutex_t lock; /* of mirror and known: branches of a frame read it from several threads */
-    float *scores;        /* N, made at the first use: engine/scores.h */
+    float *scores;        /* N, made at the first use: engine/frame_scores.h */
     uint8_t *start;       /* of a branch, by entry: what its layer begins with in the next run */
     cp_edit *edit;        /* and what is put there then; two edits of one place do not meet */
     size_t edits, room_for_edits;

@@ -6,7 +6,7 @@
 
 #include "engine/cpu/conv.h"
 #include "engine/cuda/device.h"
-#include "engine/scores.h"
+#include "engine/frame_scores.h"
 #include "engine/windows.h"
 
 /* ---- device_layers.cu: what layers do besides matrix products. Shapes are those of the CPU rows of the same name. */
@@ -100,7 +100,7 @@ void cp_kernel_product(size_t count, const float *a, const float *g, bool magnit
                        unsigned *not_finite, cudaStream_t stream);
 /* Of the scores' magnitudes, by their first (shift 20: all, 2048 digits) or another digit (10 bits above `shift` of those
  * whose bits above these are `prefix`): total[d] += how many have digit d, total[digits + d] += the sum of their
- * fractions; with the first digit total[2 * digits] += those that are 0. cp_digit_table in engine/scores.h. */
+ * fractions; with the first digit total[2 * digits] += those that are 0. cp_digit_table in engine/frame_scores.h. */
 void cp_kernel_count_digits(size_t count, const float *score, uint32_t prefix, int shift, unsigned long long *total,
                             cudaStream_t stream);
 /* What kernels know of a neuron layer. */

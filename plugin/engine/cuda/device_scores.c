@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "engine/cuda/device_internal.h"
-#include "engine/scores.h"
+#include "engine/frame_scores.h"
 #include "io/error.h"
 
 bool cp_frame_on_device(const cp_frame *frame) { return frame->device != NULL; }

@@ -1,6 +1,6 @@
 /* -baseline: what neurons are compared with. */
-#ifndef CP_CLI_BASELINE_H
-#define CP_CLI_BASELINE_H
+#ifndef CP_CLI_BASELINE_OPTION_H
+#define CP_CLI_BASELINE_OPTION_H
 
 #include "cli/session.h"
 

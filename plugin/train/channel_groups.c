@@ -1,4 +1,4 @@
-#include "train/channels.h"
+#include "train/channel_groups.h"
 
 #include <stdarg.h>
 #include <stdio.h>

@@ -1,6 +1,6 @@
 /* Paths: one bit per neuron, packed in 64-bit words that start anew at each neuron layer, so that the engine can mask
  * a layer without shifting, and set algebra is word by word. */
-#include "model/path.h"
+#include "model/path_bits.h"
 
 #include <string.h>
 

@@ -1,4 +1,4 @@
-#include "cli/baseline.h"
+#include "cli/baseline_option.h"
 #include "io/error.h"
 #include "io/image.h"
 #include "io/lines.h"

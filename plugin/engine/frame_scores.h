@@ -1,8 +1,8 @@
 /* Scores that stay where the frame that made them computes: on a GPU, N floats that only the selection's counts and the
  * path's bits leave. For the rooms of scores and paths; on the CPU scores are arrays and of this only the first
  * is called. */
-#ifndef CP_ENGINE_SCORES_H
-#define CP_ENGINE_SCORES_H
+#ifndef CP_ENGINE_FRAME_SCORES_H
+#define CP_ENGINE_FRAME_SCORES_H
 
 #include "critpath.h"
 

@@ -1,6 +1,6 @@
 /* The inside of a path. It belongs to the model as the neurons do: every room masks by it, selects or compares. */
-#ifndef CP_MODEL_PATH_H
-#define CP_MODEL_PATH_H
+#ifndef CP_MODEL_PATH_BITS_H
+#define CP_MODEL_PATH_BITS_H
 
 #include "critpath.h"
 

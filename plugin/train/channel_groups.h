@@ -3,8 +3,8 @@
  * A channel of one layer's output is often that of another's: a pooling hands it on, a [route] places it elsewhere, a
  * [shortcut] adds two, a depthwise convolution filters each by itself. Channels tied like that are one group, and a
  * smaller network keeps or loses the group as a whole. Heads, the network's input and its outputs are kept. */
-#ifndef CP_TRAIN_CHANNELS_H
-#define CP_TRAIN_CHANNELS_H
+#ifndef CP_TRAIN_CHANNEL_GROUPS_H
+#define CP_TRAIN_CHANNEL_GROUPS_H
 
 #include "model/cfg.h"
 
