@@ -16,7 +16,8 @@ import zlib
 from networks import CFGS
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-QUESTIONS = {"ours": ["forward", "backward", "explain .9", "explain .99", "default", "default-gradient", "grad .99", "grad .999", "sweep"],
+QUESTIONS = {"ours": ["forward", "backward", "explain .9", "lrp .25", "eapig 5", "explain .99", "default",
+                      "default-gradient", "grad .99", "grad .999", "sweep"],
              "stock": ["forward", "backward"], "torch": ["forward", "backward"], "new": ["forward", "backward"]}
 LIST_IMAGES, LIST_FIRST = 40, 4
 
@@ -92,6 +93,8 @@ def measure(args, name, peers, threads, known):
     row = {"network": name, "threads": threads, "turns": turn, "kernels": peers["ours"].name,
            "neurons": peers["ours"].neurons, "forward_ms": f * 1e3, "backward": back / f,
            "explain_90": best["ours", "explain .9"] / f, "explain_99": best["ours", "explain .99"] / f,
+           "lrp_of_mct": best["ours", "lrp .25"] / best["ours", "explain .9"],
+           "eapig_of_mct": best["ours", "eapig 5"] / best["ours", "explain .9"],
            "default": best["ours", "default"] / f, "default_gradient": best["ours", "default-gradient"] / f,
            "grad_99_of_dense": best["ours", "grad .99"] / back, "grad_999_of_dense": best["ours", "grad .999"] / back,
            "sweep_of_dense": best["ours", "sweep"] / back,
@@ -110,7 +113,8 @@ def show(rows):
     columns = [("network", "network", "%s"), ("threads", "thr", "%d"), ("forward_ms", "F ms", "%.1f"),
                ("backward", "back/F", "%.2f"), ("explain_90", "explain 90%/F", "%.2f"),
                ("explain_99", "99%/F", "%.2f"), ("default", "default/F", "%.2f"),
-               ("default_gradient", "without heat", "%.2f"),
+               ("default_gradient", "without heat", "%.2f"), ("lrp_of_mct", "lrp/explain", "%.2f"),
+               ("eapig_of_mct", "eapig", "%.2f"),
                ("grad_99_of_dense", "grad 99%/back", "%.2f"),
                ("grad_999_of_dense", "99.9%", "%.2f"), ("sweep_of_dense", "sweep/back", "%.2f"),
                ("sgemm_share", "of sgemm", "%.2f"), ("peak_mb", "peak MB", "%.0f"),

@@ -70,6 +70,27 @@ static void run_default(bench *b, bool contribution)
     cp_scores_free(scores);
 }
 
+/* As "explain", by LRP with that gamma. */
+static void run_lrp(bench *b, double gamma)
+{
+    const cp_path *path = b->path;
+    check(cp_frame_forward(b->frame, b->input, 1, NULL));
+    check(cp_score_lrp(b->frame, 0, &b->response, gamma, true, b->score, NULL));
+    select_path(b, .9);
+    check(cp_map_frozen(b->frame, 0, &b->response, &path, 1, b->map));
+}
+
+/* As "explain", by EAP-IG with that many steps. */
+static void run_eapig(bench *b, int steps)
+{
+    const cp_eapig_options options = {.run.signed_scores = true, .steps = steps};
+    const cp_path *path = b->path;
+    check(cp_frame_forward(b->frame, b->input, 1, NULL));
+    check(cp_score_eapig(b->frame, 0, &b->response, &options, b->score));
+    select_path(b, .9);
+    check(cp_map_frozen(b->frame, 0, &b->response, &path, 1, b->map));
+}
+
 static double run(bench *b, const char *what, double value)
 {
     double start = now();
@@ -90,6 +111,10 @@ static double run(bench *b, const char *what, double value)
         run_default(b, true);
     } else if (!strcmp(what, "default-gradient")) {
         run_default(b, false);
+    } else if (!strcmp(what, "lrp")) {
+        run_lrp(b, value);
+    } else if (!strcmp(what, "eapig")) {
+        run_eapig(b, (int)value);
     } else if (!strcmp(what, "intgrad")) {
         const cp_intgrad_options options = {.steps = (int)value};
         check(cp_score_intgrad(b->frame, 0, &b->response, &options, b->score, NULL));
