@@ -167,9 +167,10 @@ static void print_report(const cp_sanity *s, FILE *to)
     print_summary(s, to);
     fprintf(
         to,
-        "  where the column does not say otherwise: rank correlation of magnitudes. ssim, signed (rank correlation), entropy (its relative change,\n"
+        "  where the column does not say otherwise: rank correlation of magnitudes. ssim, signed (rank correlation), "
+            "entropy (its relative change,\n"
         "  efficient MPRT): with all layers random. sum / gain: of the map, over the response's gain from black to the photo;\n"
-        "  1 is complete, which inputintgrad promises. Maps are compared where the response can read the input\n");
+        "  1 is complete, which inputintgrad promises. Maps are compared where the response can read the input. -: a map is constant\n");
     if (drift.n)
         fprintf(
             to,
