@@ -20,7 +20,8 @@ yolo=${YOLOV3_TINY:-build/yolov3-tiny}
 nets=${NETS:-resnet8 resnet20 squeezenet tiny yolov3-tiny yolo-fastest}
 # NAME:METHOD:OPTIONS; DGR's descent is a tenth of the paper's steps, and one round.
 rows=${ROWS:-mct:mct: intgrad:intgrad:-steps,10 lrp.05:lrp:-gamma,.05 lrp.1:lrp:-gamma,.1 lrp.25:lrp:-gamma,.25 eapig:eapig: \
-    activation:activation: random:random:-seed,1 dgr:dgr:-iterations,100,-rounds,1 dgr-active:dgr-active:-iterations,100,-rounds,1}
+    activation:activation: random:random:-seed,1 \
+    dgr:dgr:-iterations,100,-rounds,1 dgr-active:dgr-active:-iterations,100,-rounds,1}
 sizes=.999,.998,.995,.99,.98,.95,.9,.8,.5
 mkdir -p "$out/photos" "$out/files"
 
@@ -45,8 +46,9 @@ pick() {
 run() {
     cfg=$1 weights=$2 names=$3 file=$4 picture=$5 command=$6
     shift 6
-    [ -f "$file" ] || { "$darknet" critpath "$command" "$cfg" "$weights" "$picture" -names "$names" -json -quiet \
-        ${THREADS:+-threads "$THREADS"} -out "$out/files/work" "$@" > "$file.part" 2>> "$out/errors.txt" || :; mv "$file.part" "$file"; }
+    [ -f "$file" ] || { "$darknet" critpath "$command" "$cfg" "$weights" "$picture" -names "$names" \
+        -json ${THREADS:+-threads "$THREADS"} -out "$out/files/work" "$@" > "$file.part" 2> "${file%.json}.err" || :
+        mv "$file.part" "$file"; }
 }
 
 # study NET TITLE CFG WEIGHTS NAMES PICTURES...: picture by picture, so that a run that is stopped has all rows of those it did
@@ -63,8 +65,8 @@ study() {
             name=${row%%:*} method=${row#*:} options=$(echo "${row##*:}" | tr , ' ') method=${method%%:*}
             for rank in network layer; do
                 [ "$name $rank" != "random layer" ] || continue # by layer it is the same order
-                run "$cfg" "$weights" "$names" "$stem.$name.$rank.json" "$picture" faithful -method "$method" $options -rank $rank \
-                    -sparsity $sizes -draws 0 -checks 0 -no-picture
+                run "$cfg" "$weights" "$names" "$stem.$name.$rank.json" "$picture" faithful -method "$method" $options \
+                    -rank $rank -sparsity $sizes -draws 0 -checks 0 -no-picture
             done
             [ "${ABLATED:-200}" != 0 ] || continue
             case $name in random | dgr*) continue ;; esac
@@ -72,7 +74,8 @@ study() {
             [ ! -f "$out/files/work.score.npz" ] || mv "$out/files/work.score.npz" "$stem.$name.score.npz"
         done
         [ "${ABLATED:-200}" != 0 ] || continue
-        run "$cfg" "$weights" "$names" "$stem.ablation.score.json" "$picture" score -method ablation -sample "${ABLATED:-200}" -seed 1 -tol 1
+        run "$cfg" "$weights" "$names" "$stem.ablation.score.json" "$picture" score -method ablation \
+            -sample "${ABLATED:-200}" -seed 1 -tol 1
         [ ! -f "$out/files/work.score.npz" ] || mv "$out/files/work.score.npz" "$stem.ablation.score.npz"
     done
     echo

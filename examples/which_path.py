@@ -9,10 +9,20 @@ import glob
 import json
 import math
 import os
+import re
 import sys
 
 SIZES = [.001, .002, .005, .01, .02, .05, .1, .2, .5, 1.]
 SHOWN = SIZES[:7]
+
+
+def seconds(file):
+    """Of the scores, from what the run said on stderr."""
+    try:
+        told = re.search(r"score ([\d.]+)", open(file[:-5] + ".err").read())
+    except OSError:
+        told = None
+    return float(told.group(1)) if told else math.nan
 
 
 def read(folder):
@@ -25,7 +35,7 @@ def read(folder):
         picture, name = stem.split(".", 1)
         lines = [json.loads(line) for line in open(file)]
         if lines and "faithful" in lines[0]:  # not of a photo without any box
-            found.setdefault(picture, {})[name, rank] = lines[0]["faithful"]
+            found.setdefault(picture, {})[name, rank] = dict(lines[0]["faithful"], seconds=seconds(file))
     return found
 
 

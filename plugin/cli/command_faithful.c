@@ -294,7 +294,6 @@ static cp_status write_json(const report *r)
     bad |= cp_json_set(line, "pool_windows", json_integer((json_int_t)r->windows));
     bad |= cp_json_set(line, "pool_windows_below_zero", json_integer((json_int_t)r->negative));
     bad |= cp_json_set(line, "sparsest", r->sought ? sparsest_json(r) : json_null());
-    bad |= cp_json_set(line, "seconds", cp_json_real(r->scoring));
     bad |= cp_json_set(line, "csv", cp_json_text(r->csv));
     bad |= cp_json_set(line, "picture", *r->png ? cp_json_text(r->png) : json_null());
     bad |= cp_json_set(line, "path", *r->npz ? cp_json_text(r->npz) : json_null());

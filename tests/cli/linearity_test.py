@@ -66,9 +66,10 @@ class Faithful(FolderTest):
     def test_why_all_that_score_are_not_the_whole(self):
         note = r"all ([\d,]+) neurons that score give f = (-?\d+\.\d+), not 1: in ([\d,]+) of ([\d,]+) max-pool windows"
         for network_files, leaky in ((TINY, True), (VGG, False)):
-            report = self.report(*network_files, "-thresh", ".005")
+            report = self.report(*network_files, "-thresh", ".005", "-offpath", "zeroed")
             keep = [point["keep"]["f"]["response"] for point in report["points"] if point["kept"] == report["largest"]]
-            text = self.done("faithful", *network_files, "photo.png", "-thresh", ".005", "-quiet").out
+            text = self.done("faithful", *network_files, "photo.png", "-thresh", ".005", "-quiet", "-offpath",
+                             "zeroed").out
             told = re.search(note, text)
             self.assertEqual(report["pool_windows_below_zero"] > 0, leaky) # ReLU has no winner below zero
             self.assertEqual(bool(told), leaky and abs(keep[0] - 1) > .05, keep)
@@ -78,8 +79,16 @@ class Faithful(FolderTest):
                                  [report["largest"], report["pool_windows_below_zero"], report["pool_windows"]])
                 self.assertAlmostEqual(float(told.group(2)), keep[0], places=3)
 
+    def test_all_that_score_are_the_whole_where_pools_see_the_path(self):
+        report = self.report(*TINY, "-thresh", ".005", "-draws", 0, "-checks", 0)
+        self.assertEqual((report["offpath"], report["sparsest"]), ("kept", None))
+        last = next(point for point in report["points"] if point["kept"] == report["largest"])
+        self.assertAlmostEqual(last["keep"]["f"]["response"], 1, places=4)
+        self.assertTrue(last["keeps"])
+        self.assertIsNone(last["keep_random"]["response"])
+
     def test_bad_values(self):
-        for option, value in (("-eps", "1.5"), ("-draws", "0"), ("-checks", "0"), ("-seed", "-1"), ("-sparsity", "1")):
+        for option, value in (("-eps", "1.5"), ("-draws", "-1"), ("-checks", "-1"), ("-offpath", "frozen"), ("-seed", "-1"), ("-sparsity", "1")):
             with self.subTest(option=option):
                 result = self.critpath("faithful", *RESNET, "photo.png", option, value)
                 self.assertEqual(result.code, 2)

@@ -25,7 +25,7 @@ expect darknet-critpath critpath expl; is explain
 expect /opt/bin/critpath explain -offp; is -offpath
 expect critpath explain -th; is "-threads -thresh"
 expect critpath explain a.cfg a.weights -offpath ''; is "frozen kept zeroed"
-expect critpath explain -method dgr; is "dgr dgr-random dgr-active"
+expect critpath explain -method dgr; is "dgr dgr-active dgr-random"
 expect critpath explain -method gra; is ""
 expect critpath grad -method gradi; is gradient
 expect critpath layers -th; is -threads # no -thresh there
