@@ -239,9 +239,8 @@ static cp_status write_results(const job *j, int i, json_t *object)
     if (!status && !s->options->no_picture)
         status = cp_compared_pictures(&compared, path[2], path[3]);
     if (!status && !s->options->json)
-        printf("files: %s %s%s%s%s%s\n", path[0], path[1], s->options->no_picture ? "" : " ",
-               s->options->no_picture ? "" : path[2], s->options->no_picture ? "" : " ",
-               s->options->no_picture ? "" : path[3]);
+        cp_print_files(stdout, path[0], path[1], s->options->no_picture ? NULL : path[2],
+                       s->options->no_picture ? NULL : path[3]);
     return status;
 }
 

@@ -208,8 +208,13 @@ static cp_status finish(cp_session *s, cp_item *item, const cp_times *times, con
     cp_list_resume(s);
     if (!status && s->options->json)
         status = cp_json_write_stream(object, s->out);
-    if (!status && !s->options->json)
-        fprintf(s->out, "files:%s %s\n%s", files, path, s->list ? "\n" : "");
+    if (!status && !s->options->json) {
+        fputs("files:", s->out);
+        cp_print_name(s->out, files);
+        fputc(' ', s->out);
+        cp_print_name(s->out, path);
+        fputs(s->list ? "\n\n" : "\n", s->out);
+    }
     if (!status)
         cp_note(s, "%s: read %.3f, forward %.3f, score %.3f, select %.3f, map %.3f, write %.3f s; peak memory %zu MB",
                 item->path, item->read, item->forward, times->scoring, times->selecting, times->mapping, times->writing,

@@ -204,7 +204,7 @@ static void print_report(const report *r)
     print_pools(r);
     if (r->sought)
         print_sparsest(r);
-    fprintf(to, "files: %s%s%s%s%s\n", r->csv, *r->png ? " " : "", r->png, *r->npz ? " " : "", r->npz);
+    cp_print_files(to, r->csv, r->png, r->npz, NULL);
 }
 
 /* ---------------------------------------------------------------- JSON */

@@ -82,6 +82,8 @@ static cp_status read_list(cp_session *s, cp_lines *lines)
     s->n_images = (int)lines->n;
     s->images = lines->line;
     s->list = s->n_images != 1;
+    if ((status = cp_remember_inputs(s, (const char *const *)lines->line, lines->n)))
+        return status;
     return s->n_images ? CP_OK : cp_fail(CP_EINPUT, "-list: %.300s names no image", s->options->list);
 }
 

@@ -43,7 +43,7 @@ static cp_status write_one(cp_session *s, const cp_item *item, const cp_subject 
         fprintf(s->out, "response: %s = %.6g\nmap: %s%s%s\n", subject->response.text,
                 cp_frame_response(s->frame, 0, &subject->response), about, zero ? "; zero everywhere: " : "",
                 zero ? zero : "");
-        fprintf(s->out, "%s %s%s%s\n", *png ? "files:" : "file:", *png ? png : "", *png ? " " : "", npy);
+        cp_print_files(s->out, png, npy, NULL, NULL);
         return CP_OK;
     }
     json_t *object = cp_item_json(s, item), *line = json_object();
@@ -136,8 +136,10 @@ static cp_status grad_image(cp_session *s, cp_item *item, void *user)
     }
     if (!status && !n)
         status = cp_nothing_report(s, item, &job->request, &prediction);
-    else if (!status && s->list && !o->json)
-        fprintf(s->out, "%s\n", item->path);
+    else if (!status && s->list && !o->json) {
+        cp_print_name(s->out, item->path);
+        fputc('\n', s->out);
+    }
     if (!status && n && job->path && *job->meta.input_sha256 && strcmp(job->meta.input_sha256, item->input_sha256))
         cp_note(s, "%s: the path in %s was found on another image", item->path, o->path);
     for (int i = 0; i < n && !status; i++)

@@ -59,7 +59,7 @@ static cp_status write_one(const cp_session *s, const cp_item *item, const cp_su
             fprintf(s->out, "the path is cut: %s%s\n", cp_cut_text(s, &pathway->cut, why),
                     cp_cut_advice(&pathway->cut, advice));
         print_layers(s, pathway->path);
-        fprintf(s->out, "file: %s\n", file);
+        cp_print_files(s->out, file, NULL, NULL, NULL);
         return CP_OK;
     }
     json_t *object = item ? cp_item_json(s, item) : json_object(), *line = json_object();

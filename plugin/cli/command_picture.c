@@ -152,7 +152,7 @@ static cp_status choose_out(struct job *j)
 static cp_status report(const struct job *j)
 {
     if (!j->options->json) {
-        printf("file: %s\n", j->out);
+        cp_print_files(stdout, j->out, NULL, NULL, NULL);
         return CP_OK;
     }
     json_t *object = json_object();

@@ -77,8 +77,9 @@ static cp_status report(cp_session *s, const cp_item *item, const cp_subject *su
 {
     double value = cp_frame_response(s->frame, 0, &subject->response);
     if (!s->options->json) {
-        fprintf(s->out, "response: %s = %.6g\nmap: %s%s%s\n%s %s%s%s\n", subject->response.text, value, drawn->path,
-                *drawn->zero ? "; zero everywhere: " : "", drawn->zero, *png ? "files:" : "file:", png, *png ? " " : "", npy);
+        fprintf(s->out, "response: %s = %.6g\nmap: %s%s%s\n", subject->response.text, value, drawn->path,
+                *drawn->zero ? "; zero everywhere: " : "", drawn->zero);
+        cp_print_files(s->out, png, npy, NULL, NULL);
         return CP_OK;
     }
     json_t *object = cp_item_json(s, item), *line = json_object();

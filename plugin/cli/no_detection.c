@@ -55,8 +55,10 @@ cp_status cp_nothing_report(const cp_session *s, const cp_item *item, const cp_r
 {
     cp_nothing nothing;
     cp_status status = cp_nothing_find(s, item, request, &nothing);
-    if (!status && !s->options->json)
-        fprintf(s->out, "%s: %s\n", item->path, nothing.text);
+    if (!status && !s->options->json) {
+        cp_print_name(s->out, item->path);
+        fprintf(s->out, ": %s\n", nothing.text);
+    }
     if (status || !s->options->json)
         return status;
     json_t *object = cp_item_json(s, item);

@@ -3,6 +3,7 @@
 #define CP_CLI_NOTES_H
 
 #include <stddef.h>
+#include <stdio.h>
 
 typedef struct cp_session cp_session;
 
@@ -12,6 +13,11 @@ void cp_note(const cp_session *session, const char *format, ...) __attribute__((
 
 double cp_seconds(void);      /* a clock that only goes forward */
 size_t cp_peak_memory(void);  /* bytes resident at most, of this process */
+
+/* Names of files, as cp_printable (io/error.h) shows them. */
+void cp_print_name(FILE *to, const char *name);
+/* "file: a.npy" or "files: a.png a.npy", a line; of the four those that are not NULL or "". */
+void cp_print_files(FILE *to, const char *a, const char *b, const char *c, const char *d);
 
 /* "1,234,567" */
 const char *cp_grouped(size_t number, char text[32]);

@@ -78,20 +78,20 @@ static int stem_length(const char *name, bool *is_npz)
     return dot && dot > name ? (int)(dot - name) : (int)strlen(name);
 }
 
-/* Remembers a prefix of a list, and changes it until it is new. */
+/* Remembers a prefix of a list, and changes it until it is new. s->prefixes: of each prefix the number that the next
+ * photo of that stem tries, so that thousands of one name take as many steps. */
 static cp_status claim_prefix(cp_session *s, cp_item *item, const char *base)
 {
-    for (int copy = 2, i = 0; i < s->n_prefixes; i++)
-        if (!strcmp(s->prefixes[i], item->prefix)) {
-            snprintf(item->prefix, sizeof item->prefix, "%.4000s-%d", base, copy++);
-            i = -1;
-        }
-    char **grown = realloc(s->prefixes, (size_t)(s->n_prefixes + 1) * sizeof *grown);
-    if (grown)
-        s->prefixes = grown;
-    if (!grown || !(s->prefixes[s->n_prefixes] = strdup(item->prefix)))
+    if (!s->prefixes && !(s->prefixes = json_object()))
         return cp_fail(CP_ERESOURCE, "list of images: out of memory");
-    s->n_prefixes++;
+    const json_t *known = json_object_get(s->prefixes, base);
+    json_int_t copy = known ? json_integer_value(known) : 2;
+    for (bool taken = known; taken; taken = json_object_get(s->prefixes, item->prefix))
+        snprintf(item->prefix, sizeof item->prefix, "%.4000s-%lld", base, (long long)copy++);
+    /* Prefixes are bytes, not text: nobody checks that they are UTF-8. */
+    if (json_object_set_new_nocheck(s->prefixes, base, json_integer(copy)) ||
+        (strcmp(base, item->prefix) && json_object_set_new_nocheck(s->prefixes, item->prefix, json_integer(2))))
+        return cp_fail(CP_ERESOURCE, "list of images: out of memory");
     return CP_OK;
 }
 
@@ -154,14 +154,44 @@ bool cp_same_file(const char *a, const char *b)
     return b && !stat(a, &x) && !stat(b, &y) && x.st_dev == y.st_dev && x.st_ino == y.st_ino;
 }
 
+/* ---------------------------------------------------------------- inputs */
+
+static int compare_identities(const void *a, const void *b)
+{
+    const cp_file_identity *x = a, *y = b;
+    if (x->device != y->device)
+        return x->device < y->device ? -1 : 1;
+    return x->inode < y->inode ? -1 : x->inode > y->inode;
+}
+
+cp_status cp_remember_inputs(cp_session *s, const char *const *paths, size_t n)
+{
+    cp_file_identity *grown = realloc(s->inputs, (s->n_inputs + n + 1) * sizeof *grown);
+    struct stat info;
+    if (!grown)
+        return cp_fail(CP_ERESOURCE, "inputs of the run: out of memory");
+    s->inputs = grown;
+    for (size_t i = 0; i < n; i++)
+        if (paths[i] && !stat(paths[i], &info))
+            s->inputs[s->n_inputs++] = (cp_file_identity){info.st_dev, info.st_ino};
+    qsort(s->inputs, s->n_inputs, sizeof *s->inputs, compare_identities);
+    return CP_OK;
+}
+
+static bool is_input(const cp_session *s, const char *path)
+{
+    struct stat info;
+    if (stat(path, &info))
+        return false;
+    const cp_file_identity key = {info.st_dev, info.st_ino};
+    return s->n_inputs && bsearch(&key, s->inputs, s->n_inputs, sizeof key, compare_identities);
+}
+
 cp_status cp_output_path(const cp_session *s, const cp_item *item, const char *tag, const char *ending, char out[4096])
 {
     if (snprintf(out, MAX_PATH, "%s%s%s", item->prefix, tag, ending) >= MAX_PATH)
         return cp_fail(CP_EINPUT, "-out: the path of a result is longer than %d bytes", MAX_PATH - 1);
-    const char *inputs[] = {item->path, s->cfg_path, s->weights_path, s->options->score, s->options->path};
-    for (size_t i = 0; i < sizeof inputs / sizeof *inputs; i++)
-        if (cp_same_file(out, inputs[i]))
-            return cp_fail(CP_EINPUT, "-out: \"%.300s\" would overwrite an input of this run; choose another prefix",
-                           out);
+    if (cp_same_file(out, item->path) || is_input(s, out))
+        return cp_fail(CP_EINPUT, "-out: \"%.300s\" would overwrite an input of this run; choose another prefix", out);
     return CP_OK;
 }

@@ -16,6 +16,10 @@ cp_status cp_choose_prefix(cp_session *session, cp_item *item);
 cp_status cp_output_path(const cp_session *session, const cp_item *item, const char *tag, const char *ending,
                          char out[4096]);
 
+/* Files that the run reads: cp_output_path refuses to write over them, by device and inode, so that links are seen
+ * through. NULLs and what is not there are passed over. */
+cp_status cp_remember_inputs(cp_session *session, const char *const *paths, size_t n);
+
 /* Whether both are names of one file that exists; b may be NULL. */
 bool cp_same_file(const char *a, const char *b);
 

@@ -41,7 +41,8 @@ static void print_header(const cp_session *s, const cp_item *item, FILE *to)
     const cp_semantics *semantics = cp_model_semantics(s->model);
     size_t w = at->photo_w, h = at->photo_h;
     const char *how = w * s->h == h * s->w ? "scaled" : cp_fit_name((cp_fit)s->options->letterbox);
-    fprintf(to, "%s: %zu x %zu", item->path, w, h);
+    cp_print_name(to, item->path);
+    fprintf(to, ": %zu x %zu", w, h);
     if (w != s->w || h != s->h)
         fprintf(to, ", %s to %zu x %zu", how, s->w, s->h);
     if (semantics->lineage != CP_LINEAGE_DEBIAN)

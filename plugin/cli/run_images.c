@@ -15,8 +15,10 @@ cp_status cp_each_subject(cp_session *s, cp_item *item, const cp_request *reques
         status = cp_choose_subjects(s, item, request, &prediction, &subjects, &n);
     if (!status && !n)
         status = cp_nothing_report(s, item, request, &prediction);
-    else if (!status && s->list && !s->options->json)
-        fprintf(s->out, "%s\n", item->path);
+    else if (!status && s->list && !s->options->json) {
+        cp_print_name(s->out, item->path);
+        fputc('\n', s->out);
+    }
     for (int i = 0; i < n && !status; i++)
         status = visit(s, item, &subjects[i]);
     cp_free(subjects);

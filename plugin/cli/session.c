@@ -6,6 +6,7 @@
 #include "engine/reserve.h"
 #include "io/error.h"
 #include "io/file.h"
+#include "io/image.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -97,8 +98,22 @@ static cp_status open_names(cp_session *s, const char *data_path)
     if (!status && s->names && classes && cp_names_beyond(s->names, classes))
         cp_note(s, "names: %s has %zu names, %s has %d classes: the first %d are used", path, s->names->n, s->cfg_path,
                 classes, classes);
+    if (!status)
+        status = cp_remember_inputs(s, (const char *const[]){data_path, path, data ? data->names : NULL,
+                                                             data ? data->labels : NULL, data ? data->train : NULL,
+                                                             data ? data->valid : NULL}, 6);
     cp_data_free(data);
     return status;
+}
+
+/* What the arguments and options name. Images of a list on stdin are each remembered by their own results alone: the
+ * list has no end before the work begins. */
+static cp_status remember_arguments(cp_session *s)
+{
+    const cp_options *o = s->options;
+    const char *const files[] = {s->cfg_path, s->weights_path, o->score, o->path, o->list, o->valid, o->data, o->names};
+    cp_status status = cp_remember_inputs(s, files, sizeof files / sizeof *files);
+    return status ? status : cp_remember_inputs(s, (const char *const *)s->images, (size_t)s->n_images);
 }
 
 /* What is odd about the cfg, without being wrong. */
@@ -155,9 +170,12 @@ cp_status cp_session_open(const cp_command *command, const cp_options *options, 
     *s = (cp_session){.options = options, .command = command, .out = stdout, .err = stderr};
     cp_set_threads(options->threads);
     cp_set_kernel_memory(options->mem / 4);
+    cp_picture_set_memory(options->mem / 2);
     cp_status status = cp_blas_reserve(cp_threads());
     if (!status)
         status = cp_session_arguments(s, needs_weights, &data);
+    if (!status)
+        status = remember_arguments(s);
     if (!status)
         status = cp_check_output_folder(s);
     if (!status)
@@ -183,9 +201,8 @@ cp_status cp_session_open(const cp_command *command, const cp_options *options, 
 
 void cp_session_close(cp_session *s)
 {
-    for (int i = 0; i < s->n_prefixes; i++)
-        free(s->prefixes[i]);
-    free(s->prefixes);
+    json_decref(s->prefixes);
+    free(s->inputs);
     cp_free(s->input);
     cp_baseline_close(s);
     cp_frame_free(s->frame);

@@ -4,10 +4,18 @@
 
 #include "cli/notes.h"
 #include "cli/options.h"
+#include "io/json.h"
 #include "model/cfg.h"
 #include "model/names.h"
 
+#include <sys/types.h>
+
 enum { CP_MOST_GPUS = 16 };
+
+typedef struct {
+    dev_t device;
+    ino_t inode;
+} cp_file_identity;
 
 struct cp_session {
     const cp_options *options;
@@ -23,8 +31,9 @@ struct cp_session {
     float *input;     /* (c,h,w) of the current image */
     char **images;    /* of the command line */
     int n_images;
-    char **prefixes;  /* in use already, so that two photos of one name do not overwrite each other */
-    int n_prefixes;
+    json_t *prefixes; /* in use already, so that two photos of one name do not overwrite each other; NULL: none yet */
+    cp_file_identity *inputs; /* what the run reads, sorted: no result may take its place */
+    size_t n_inputs;
     bool out_is_open; /* what -out says has been done: its folder is there */
     bool list;        /* more than one image may come */
     int gpus[CP_MOST_GPUS], n_gpus; /* -gpus; none: frames are where cp_device() says */

@@ -1,5 +1,6 @@
 #include "io/atomic.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -9,6 +10,7 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -83,6 +85,65 @@ static size_t folder_length(const char *path)
     return slash ? (size_t)(slash - path) + 1 : 0;
 }
 
+/* ---------------------------------------------------------------- left by killed processes */
+
+/* "", or the folder with its slash: as a name that opens. */
+static char *folder_name(const char *path)
+{
+    size_t folder = folder_length(path);
+    return folder ? strndup(path, folder) : strdup(".");
+}
+
+/* Of ".cp-PID-COUNT-TIME.tmp", as open_temporary makes them, the process; 0: another name. */
+static pid_t owner_of(const char *name)
+{
+    long pid;
+    unsigned count;
+    unsigned long time;
+    int end = 0;
+    if (sscanf(name, ".cp-%ld-%u-%8lx.tmp%n", &pid, &count, &time, &end) != 3 || !end || name[end] || pid < 1) return 0;
+    return (pid_t)pid;
+}
+
+/* Nobody here has that number, and nobody elsewhere, as in another container, holds the lock that writers hold. */
+static void remove_if_left(int folder, const char *name)
+{
+    pid_t owner = owner_of(name);
+    if (!owner || kill(owner, 0) == 0 || errno != ESRCH) return;
+    int fd = openat(folder, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    if (fd < 0) return;
+    struct stat st;
+    if (!fstat(fd, &st) && S_ISREG(st.st_mode) && !flock(fd, LOCK_EX | LOCK_NB)) unlinkat(folder, name, 0);
+    close(fd);
+}
+
+/* What cannot be looked at or removed stays; that is no reason to fail. */
+static void remove_left(const char *target)
+{
+    static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+    static struct {
+        dev_t device;
+        ino_t inode;
+    } last; /* the folder looked at last, so that a list of photos looks once */
+    char *name = folder_name(target);
+    struct stat st;
+    if (!name || stat(name, &st)) {
+        free(name);
+        return;
+    }
+    pthread_mutex_lock(&lock);
+    bool known = last.device == st.st_dev && last.inode == st.st_ino;
+    last.device = st.st_dev;
+    last.inode = st.st_ino;
+    pthread_mutex_unlock(&lock);
+    DIR *folder = known ? NULL : opendir(name);
+    for (struct dirent *entry; folder && (entry = readdir(folder));) remove_if_left(dirfd(folder), entry->d_name);
+    if (folder) closedir(folder);
+    free(name);
+}
+
+/* ---------------------------------------------------------------- one file */
+
 static int open_temporary(struct slot *slot, const char *target)
 {
     static atomic_uint counter;
@@ -106,6 +167,7 @@ static int open_temporary(struct slot *slot, const char *target)
         int error = errno;
         if (fd >= 0) {
             atomic_store(&slot->state, LIVE);
+            flock(fd, LOCK_EX | LOCK_NB); /* as long as it is open: see remove_if_left */
             return fd;
         }
         atomic_store(&slot->state, TAKEN);
@@ -160,6 +222,7 @@ cp_status cp_file_begin(const char *path, cp_file **out)
                          MAX_OPEN, MAX_OPEN);
         goto done;
     }
+    remove_left(file->target);
     int fd = open_temporary(file->slot, file->target);
     if (fd < 0) {
         status = fail_errno(errno, path, "write");
@@ -190,8 +253,7 @@ cp_status cp_file_write(cp_file *file, const void *data, size_t bytes)
 /* A rename lasts through a power cut only once its folder is synced. Some file systems cannot: not an error. */
 static void sync_folder(const char *path)
 {
-    size_t folder = folder_length(path);
-    char *name = folder ? strndup(path, folder) : strdup(".");
+    char *name = folder_name(path);
     if (!name) return;
     int fd = open(name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (fd >= 0) {

@@ -2,7 +2,7 @@
  *
  * The bytes go to a temporary name in the same folder, are synced, and take their place by rename. A file that is
  * begun and not committed leaves nothing behind, not even after Ctrl-C once cp_file_clean_on_signal has been called.
- * */
+ * What a killed process has left is removed when a later one first writes into that folder. */
 #ifndef CP_IO_ATOMIC_H
 #define CP_IO_ATOMIC_H
 

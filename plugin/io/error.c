@@ -10,6 +10,27 @@ static _Thread_local char message[1024] = "no error";
 
 const char *cp_error(void) { return message; }
 
+/* C0, DEL, and C1 as UTF-8 has them (U+0080 to U+009F): the bytes of that character, 0: none. */
+static size_t control_bytes(const unsigned char *s)
+{
+    if (s[0] < 0x20 || s[0] == 0x7f) return 1;
+    return s[0] == 0xc2 && s[1] >= 0x80 && s[1] < 0xa0 ? 2 : 0;
+}
+
+char *cp_printable(const char *text, char *out, size_t room)
+{
+    size_t at = 0;
+    for (const unsigned char *s = (const unsigned char *)text; *s;) {
+        size_t n = control_bytes(s), needs = n ? 4 * n : 1;
+        if (at + needs >= room) break;
+        for (size_t i = 0; i < n; i++) at += (size_t)snprintf(out + at, 5, "\\x%02x", s[i]);
+        if (!n) out[at++] = (char)*s;
+        s += n ? n : 1;
+    }
+    out[at] = 0;
+    return out;
+}
+
 cp_status cp_fail(cp_status status, const char *format, ...)
 {
     char text[sizeof message]; /* the arguments may hold cp_error() itself */
@@ -17,7 +38,7 @@ cp_status cp_fail(cp_status status, const char *format, ...)
     va_start(args, format);
     vsnprintf(text, sizeof text, format, args);
     va_end(args);
-    memcpy(message, text, sizeof message);
+    cp_printable(text, message, sizeof message);
     return status;
 }
 
@@ -29,8 +50,7 @@ cp_status cp_fail_prefix(cp_status status, const char *format, ...)
     vsnprintf(prefix, sizeof prefix, format, args);
     va_end(args);
     snprintf(text, sizeof text, "%s: %s", prefix, message);
-    text[sizeof message - 1] = 0;
-    memcpy(message, text, sizeof message);
+    cp_printable(text, message, sizeof message);
     return status;
 }
 
@@ -40,13 +60,13 @@ void cp_set_notice(void (*told)(const char *line)) { notice = told; }
 
 void cp_notice(const char *format, ...)
 {
-    char line[2 * sizeof message];
+    char line[2 * sizeof message], shown[2 * sizeof line];
     va_list args;
     if (!notice) return;
     va_start(args, format);
     vsnprintf(line, sizeof line, format, args);
     va_end(args);
-    notice(line);
+    notice(cp_printable(line, shown, sizeof shown));
 }
 
 bool cp_mul(size_t a, size_t b, size_t *product) { return !__builtin_mul_overflow(a, b, product); }

@@ -12,6 +12,11 @@ cp_status cp_fail_prefix(cp_status status, const char *format, ...) __attribute_
 /* Tells whom cp_set_notice named. */
 void cp_notice(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
+/* Copies text into out (room bytes, at least 1): control characters, those of the upper half too, become "\\x1b" and the
+ * like, so that what a file is named or holds moves no cursor and ends no line. Returns out. Messages and notices have been
+ * through this. */
+char *cp_printable(const char *text, char *out, size_t room);
+
 /* *product = a * b; false when it overflows size_t. */
 bool cp_mul(size_t a, size_t b, size_t *product);
 

@@ -3,6 +3,7 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "io/error.h"
 #include "io/file.h"
@@ -81,6 +82,27 @@ static int reader_eof(void *user)
 }
 
 static const stbi_io_callbacks callbacks = {reader_read, reader_skip, reader_eof};
+
+static size_t memory_limit; /* 0: not set */
+
+void cp_picture_set_memory(size_t bytes) { memory_limit = bytes; }
+
+static size_t memory_allowed(void)
+{
+    const size_t least = (size_t)1 << 30;
+    long pages = sysconf(_SC_PHYS_PAGES), page = sysconf(_SC_PAGESIZE);
+    size_t quarter = pages > 0 && page > 0 ? (size_t)pages / 4 * (size_t)page : 0;
+    return memory_limit ? memory_limit : quarter > least ? quarter : least;
+}
+
+/* Of a file whose header says w x h: the working copies of 16-bit RGBA, or of 8 bits, turned, and as floats. */
+static cp_status check_memory(int w, int h, const char *name)
+{
+    size_t needed = 16 * (size_t)w * (size_t)h, allowed = memory_allowed();
+    if (needed <= allowed) return CP_OK;
+    return cp_fail(CP_EINPUT, "picture: %s has %d x %d pixels, which take about %zu MB, %zu MB are allowed for one picture: "
+                   "make it smaller, or raise -mem", name, w, h, (needed >> 20) + 1, allowed >> 20);
+}
 
 static cp_status check_size(int w, int h, const char *name)
 {
@@ -182,6 +204,7 @@ static cp_status decode_by_stb(const unsigned char *data, size_t bytes, const ch
     int w = 0, h = 0, channels = 0;
     if (png_size(data, bytes, &w, &h)) { /* stb_image says only that the type is unknown when a PNG is too large */
         cp_status status = check_size(w, h, name);
+        if (status == CP_OK) status = check_memory(w, h, name);
         if (status != CP_OK) return status;
     }
     if (data[0] == 0xff && !jpeg_tables_fit(data, bytes))
@@ -193,6 +216,7 @@ static cp_status decode_by_stb(const unsigned char *data, size_t bytes, const ch
         return cp_fail(CP_EINPUT, "picture: %s (%zu bytes) is no JPEG, PNG, BMP, TGA, GIF, PSD or PNM, or damaged: %s",
                        name, bytes, stbi_failure_reason());
     cp_status status = check_size(w, h, name);
+    if (status == CP_OK) status = check_memory(w, h, name);
     if (status != CP_OK) return status;
     reader = (struct reader){data, bytes, 0, false};
     bool deep = stbi_is_16_bit_from_callbacks(&callbacks, &reader);

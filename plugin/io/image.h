@@ -28,6 +28,10 @@ void cp_picture_free(cp_picture *picture);
  * says. Any file that is no such picture, or above the limits: CP_EINPUT. */
 cp_status cp_picture_read(const char *path, cp_picture *out);
 
+/* The memory that one picture may take while it is decoded; 0: a quarter of the machine's, at least 1 GB. Headers decide
+ * before anything is decoded: about 16 bytes a pixel are needed. For the whole process. */
+void cp_picture_set_memory(size_t bytes);
+
 /* Whether photos are turned: true at first, as Darknet does that was built with OpenCV; false: they stay as stored, as in
  * builds with stb_image. For the whole process. */
 void cp_picture_obey_orientation(bool obey);

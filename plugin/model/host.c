@@ -73,6 +73,10 @@ cp_status cp_host_parse(const char *text, size_t length, bool random, network **
     if (!status) {
         char path[40];
         snprintf(path, sizeof path, "/proc/self/fd/%d", file);
+        if (access(path, R_OK)) { /* Darknet would end the process without a word */
+            close(file);
+            return cp_fail(CP_ERESOURCE, "cfg: /proc is not mounted, Darknet's parser needs it to read the prepared text");
+        }
         int saved = silence_stderr();
         srand(2222222); /* the initial weights are the same each time */
         random_weights = random;

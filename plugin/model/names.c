@@ -32,6 +32,7 @@ static void clean(unsigned char *s, size_t length)
     for (size_t i = 0; i < length;) {
         size_t n = utf8_length(s + i, length - i);
         if (!n || s[i] < 0x20 || s[i] == 0x7f) s[i] = '?';
+        if (n == 2 && s[i] == 0xc2 && s[i + 1] < 0xa0) s[i] = s[i + 1] = '?'; /* U+0080 to U+009F, controls too */
         i += n ? n : 1;
     }
 }

@@ -1,0 +1,133 @@
+"""Outputs and names: inputs stay, results are whole, killed runs leave nothing for long, names are data."""
+import os
+import shutil
+import struct
+import subprocess
+import zlib
+
+from harness import FolderTest, chunk, main, network, png, write
+
+RESNET = network("resnet")
+
+
+def read(path):
+    with open(path, "rb") as file:
+        return file.read()
+
+
+class Outputs(FolderTest):
+    def refuses(self, output, *arguments, **options):
+        """A run that would write `output`, which is one of its inputs: the bytes stay, and nothing else is written."""
+        before, files = read(self.path(output)), self.files()
+        refused = self.critpath(*arguments, **options)
+        self.assertEqual(refused.code, 2, refused.err)
+        self.assertIn("would overwrite an input", refused.err)
+        self.assertEqual(read(self.path(output)), before)
+        self.assertEqual(self.files(), files)
+
+    def names(self, path):
+        write(self.path(path), "a\n" * 10)
+        return path
+
+    def test_names_and_data(self):
+        self.refuses("n.json", "explain", *RESNET, "photo.png", "-names", self.names("n.json"), "-out", "n")
+        write(self.path("m.data"), "classes=10\nnames=" + self.names("m.png") + "\n")
+        self.refuses("m.png", "explain", "m.data", *RESNET, "photo.png", "-out", "m")
+        os.link(self.path("m.data"), self.path("l.npy"))  # by device and inode: under another name too
+        self.refuses("m.data", "explain", "m.data", *RESNET, "photo.png", "-out", "l")
+        os.symlink("m.data", self.path("s.npy"))
+        self.refuses("m.data", "grad", "m.data", *RESNET, "photo.png", "-method", "gradient", "-out", "s")
+
+    def test_every_image_of_a_list(self):
+        for name in ("a.png", "x-a.png"):
+            shutil.copy(self.photo, self.path(name))
+        before = read(self.path("x-a.png"))
+        refused = self.critpath("explain", *RESNET, "a.png", "x-a.png", "-out", "x")
+        self.assertEqual(refused.code, 2)
+        self.assertIn("would overwrite an input", refused.err)
+        self.assertEqual(read(self.path("x-a.png")), before)
+        self.assertNotIn("x-a.npy", self.files())  # that of a.png is whole or nothing
+        self.assertIn("x-x-a.npy", self.files())
+
+    def test_list_of_gates(self):
+        write(self.path("g.gates.npz"), "photo.png\n")
+        before = read(self.path("g.gates.npz"))
+        refused = self.critpath("gates", *RESNET, "-list", "g.gates.npz", "-iterations", "1", "-out", "g")
+        self.assertEqual(refused.code, 2, refused.err)
+        self.assertEqual(read(self.path("g.gates.npz")), before)
+
+    def test_all_files_or_none(self):
+        os.symlink("r.json", self.path("r.json"))  # a loop
+        files = self.files()
+        failed = self.critpath("explain", *RESNET, "photo.png", "-out", "r")
+        self.assertEqual(failed.code, 2, failed.err)
+        self.assertEqual(self.files(), files)
+
+    def test_equal_names(self):
+        done = self.critpath("score", *RESNET, "-method", "random", "-out", "nowhere/", "-quiet",
+                             stdin=b"missing/photo.png\n" * 10 + b"photo.png\n" * 12)
+        self.assertEqual(done.code, 2)
+        wanted = {"photo.score.npz"} | {f"photo-{i}.score.npz" for i in range(2, 13)}
+        self.assertEqual(set(os.listdir(self.path("nowhere"))), wanted)
+
+    def test_left_by_killed_runs(self):
+        dead = subprocess.Popen(["true"])
+        dead.wait()
+        left = write(self.path(f".cp-{dead.pid}-0-0012abcd.tmp"), "half")
+        alive = write(self.path(f".cp-{os.getpid()}-0-0012abcd.tmp"), "half")
+        other = write(self.path(f".cp-{dead.pid}-notes.tmp"), "mine")
+        self.done("explain", *RESNET, "photo.png", "-out", "r")
+        self.assertEqual([os.path.exists(path) for path in (left, alive, other)], [False, True, True])
+        self.assertEqual([name for name in self.files() if name.startswith(".cp-")],
+                         sorted(os.path.basename(path) for path in (alive, other)))
+
+
+class Names(FolderTest):
+    def is_clean(self, result, lines=None):
+        for text in (result.out, result.err):
+            self.assertEqual([c for c in text if (ord(c) < 32 and c != "\n") or 127 <= ord(c) < 160], [], text)
+        if lines:
+            self.assertEqual(result.err.count("\n"), lines, result.err)
+
+    def test_files(self):
+        for name in ("a\x1b[31mb.png", "c\nd.png", "e\u009bf.png"):
+            shutil.copy(self.photo, self.path(name))
+            for command in (("explain",), ("grad", "-method", "gradient"), ("faithful",)):
+                self.is_clean(self.done(command[0], *RESNET, name, *command[1:]))
+            self.is_clean(self.done("grad", *RESNET, name, "photo.png", "-method", "gradient"))
+            missing = self.critpath("explain", *RESNET, "no" + name)
+            self.assertEqual(missing.code, 2)
+            self.is_clean(missing, 1)
+        self.assertIn(r"a\x1b[31mb.png: 40 x 30", self.done("explain", *RESNET, "a\x1b[31mb.png").out)
+
+    def test_cfg(self):
+        text = read(RESNET[0]).decode()
+        write(self.path("bad.cfg"), text.replace("[net]", "[net]\n\x1b[2Jkey=1", 1))
+        write(self.path("worse.cfg"), text + "\n[\x1b]0;title\x07]\n")
+        for cfg in ("bad.cfg", "worse.cfg"):
+            refused = self.critpath("explain", cfg, RESNET[1], "photo.png")
+            self.assertEqual(refused.code, 2)
+            self.is_clean(refused, 1)
+
+    def test_class_names(self):
+        write(self.path("n.names"), "a\x1b[31m\nb\x07\nc\u009b\nd\ne\x7f\n" + "f\n" * 5)
+        self.is_clean(self.done("explain", "n.names", *RESNET, "photo.png", "-json", "-out", "r"))
+        for c in "01234":
+            self.is_clean(self.done("explain", "n.names", *RESNET, "photo.png", "-class", c, "-out", "r"))
+
+
+class Memory(FolderTest):
+    def test_headers_decide(self):
+        """A small file that claims 9000 x 9000 pixels is refused before it is decoded."""
+        rows = zlib.compress(bytes(9000 * 3 + 1) * 64, 9)
+        header = struct.pack(">IIBBBBB", 9000, 9000, 8, 2, 0, 0, 0)
+        write(self.path("huge.png"), b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", rows) +
+              chunk(b"IEND", b""))
+        refused = self.critpath("explain", *RESNET, "huge.png", "-mem", "500M")
+        self.assertEqual(refused.code, 2, refused.err)
+        self.assertIn("9000 x 9000 pixels, which take about 1236 MB, 250 MB are allowed", refused.err)
+        self.done("explain", *RESNET, "photo.png", "-mem", "500M", "-out", "r")
+
+
+if __name__ == "__main__":
+    main()
