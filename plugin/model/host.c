@@ -57,11 +57,26 @@ void host_memory_ended(size_t n, size_t size)
     if (write(silenced >= 0 ? silenced : STDERR_FILENO, line, (size_t)length) < length) return;
 }
 
-/* Darknet reads a cfg from a path, so the prepared text gets one: an anonymous file in memory. */
-cp_status cp_host_parse(const char *text, size_t length, bool random, network **net)
+/* An anonymous file in memory and the path that opens it; without /proc a file in /tmp, *named, for the caller to
+ * unlink. Negative: none. */
+static int open_nameless(char path[40], bool *named)
 {
     int file = memfd_create("cfg", MFD_CLOEXEC);
-    if (file < 0) return cp_fail(CP_ERESOURCE, "cfg: no anonymous file for the prepared text");
+    snprintf(path, 40, "/proc/self/fd/%d", file);
+    *named = file >= 0 && access(path, R_OK);
+    if (!*named) return file;
+    close(file);
+    strcpy(path, "/tmp/critpath-cfg-XXXXXX");
+    return mkostemp(path, O_CLOEXEC);
+}
+
+/* Darknet reads a cfg from a path, so the prepared text gets one. */
+cp_status cp_host_parse(const char *text, size_t length, bool random, network **net)
+{
+    char path[40];
+    bool named;
+    int file = open_nameless(path, &named);
+    if (file < 0) return cp_fail(CP_ERESOURCE, "cfg: no file for the prepared text, in memory or in /tmp");
     cp_status status = CP_OK;
     for (size_t done = 0; done < length && !status;) {
         ssize_t wrote = write(file, text + done, length - done);
@@ -71,12 +86,6 @@ cp_status cp_host_parse(const char *text, size_t length, bool random, network **
             done += wrote;
     }
     if (!status) {
-        char path[40];
-        snprintf(path, sizeof path, "/proc/self/fd/%d", file);
-        if (access(path, R_OK)) { /* Darknet would end the process without a word */
-            close(file);
-            return cp_fail(CP_ERESOURCE, "cfg: /proc is not mounted, Darknet's parser needs it to read the prepared text");
-        }
         int saved = silence_stderr();
         srand(2222222); /* the initial weights are the same each time */
         random_weights = random;
@@ -85,6 +94,7 @@ cp_status cp_host_parse(const char *text, size_t length, bool random, network **
         restore_stderr(saved);
     }
     close(file);
+    if (named) unlink(path);
     return status;
 }
 

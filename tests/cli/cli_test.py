@@ -403,10 +403,18 @@ class Lines(FolderTest):
         self.assertEqual(number, 1 + top.index(5) if 5 in top else 3)
         self.assertIn("  class 5  <- explained", lines[number])
 
+    def take_classes(self, lines, said):
+        """Below the explained box, and there alone, stand its best classes; that line is taken out."""
+        at = [i for i, line in enumerate(lines) if re.match(r"      class \d+ [\d.e-]+%", line)]
+        self.assertEqual(len(at), 1)
+        self.assertIn("  <- explained", lines[at[0] - 1])
+        self.assertEqual(lines.pop(at[0]).count("%"), len(said["responses"][0]["classes"]))
+
     def test_of_a_detector(self):
         lines, said = self.explain(*YOLO, "photo.png", "-thresh", ".59", "-box", "2")
         n = len(said["prediction"])
         self.assertTrue(2 < n <= 10)
+        self.take_classes(lines, said)
         self.assertRegex(lines[0], rf"^photo\.png: 40 x 30, letterboxed to \d+ x \d+ \(-host alexey: stretched\); {n} detections above 0\.59$")
         for each in said["prediction"]:
             x, y, w, h = each["photo_xywh"]
@@ -425,9 +433,11 @@ class Lines(FolderTest):
         lines, said = self.explain(*YOLO, "photo.png", "-thresh", ".2", "-box", "14")
         n = len(said["prediction"])
         self.assertGreater(n, 20)
+        self.take_classes(lines, said)
         self.assertEqual([int(line.split()[0]) for line in lines[1:12]], [*range(1, 11), 14])
         self.assertRegex(lines[12], rf"^ +{n - 10} more, down to \d+%; -layers shows them$")
         lines, said = self.explain(*YOLO, "photo.png", "-thresh", ".2", "-layers")
+        self.take_classes(lines, said)
         self.assertEqual([int(line.split()[0]) for line in lines[1:1 + n]], [*range(1, 1 + n)])
 
     def test_tables_with_layers_only(self):
