@@ -2,11 +2,14 @@
 import csv
 import json
 import os
+import signal
+import subprocess
+import time
 import unittest
 
 import numpy
 
-from harness import FolderTest, main, network, png, write
+from harness import DARKNET, FolderTest, main, network, png, write
 
 RESNET = network("resnet")
 YOLO = network("yolov3")
@@ -16,6 +19,11 @@ QUICK = ("-points", "2", "-metrics", "deletion,energy,pointing", "-no-picture")
 def lines(path):
     with open(path, encoding="utf-8") as file:
         return [json.loads(line) for line in file]
+
+
+def read(path):
+    with open(path, "rb") as file:
+        return file.read()
 
 
 class Eval(FolderTest):
@@ -95,6 +103,83 @@ class Eval(FolderTest):
         self.assertEqual(lines(self.path("whole.jsonl")), lines(self.path("part.jsonl")))
         message = self.refused(*run[1:], *self.photos[:2], "-out", "part", "-resume", "-seed", "7")
         self.assertIn("seed", message)
+
+    def long_run(self):
+        for i in range(3, 12):
+            self.photos.append(f"images/p{i}.png")
+            write(self.path(self.photos[-1]), png(20 + i, 33))
+        return ("eval", *RESNET, *self.photos, "-threads", "1", "-no-picture", "-metrics", "deletion", "-methods",
+                "gradient")
+
+    def stop_in_the_middle(self, run, number):
+        """Sends the signal after the first images, again where a busy machine let the run end before; its exit status."""
+        for _ in range(5):
+            process = subprocess.Popen([DARKNET, "critpath", *run, "-out", "part"], cwd=self.folder,
+                                       stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            while process.poll() is None and not (os.path.exists(self.path("part.jsonl"))
+                                                  and len(read(self.path("part.jsonl")).splitlines()) > 2):
+                time.sleep(.002)
+            process.send_signal(number)
+            if process.wait():
+                break
+            os.remove(self.path("part.jsonl"))
+        return process.returncode
+
+    def test_killed_in_the_middle_it_ends_with_the_same_bytes(self):
+        run = self.long_run()
+        self.done(*run, "-out", "whole")
+        self.assertEqual(self.stop_in_the_middle(run, signal.SIGKILL), -signal.SIGKILL)
+        self.done(*run, "-out", "part", "-resume")
+        for ending in (".jsonl", ".csv"):
+            self.assertEqual(read(self.path("whole" + ending)), read(self.path("part" + ending)))
+
+    def test_an_interrupt_keeps_what_is_done(self):
+        run = self.long_run()
+        self.assertNotEqual(self.stop_in_the_middle(run, signal.SIGINT), 0)
+        self.assertIn("goes on after", self.done(*run, "-out", "part", "-resume").err)
+        self.assertEqual(len(lines(self.path("part.jsonl"))), 1 + len(self.photos))
+
+    def test_every_test_by_name_has_its_column(self):
+        names = ("deletion,insertion,morf,lerf,road-morf,road-lerf,energy,lift,pointing,ranking,compactness,odi,gini,entropy,"
+                 "sensitivity,sufficiency,necessity,cpr,cmd,seconds").split(",")
+        for name in names:
+            result = self.done("eval", *YOLO, self.photos[0], "-points", "2", "-thresh", ".2", "-no-picture", "-methods",
+                               "contribution", "-metrics", name, "-out", "one")
+            with open(self.path("one.csv"), encoding="utf-8") as file:
+                row = next(csv.DictReader(file))
+            self.assertEqual(list(row), ["image", "response", "box", "map", "read", "blur", name])
+            self.assertEqual(row[name] == "", name == "odi", name) # there is no label file
+            self.assertIn(f"  {name}: ", result.out)
+            self.assertEqual(set(lines(self.path("one.jsonl"))[1]["responses"][0]["maps"]["contribution"])
+                             - {"deletion_curve", "insertion_curve"}, {name})
+
+    def test_same_bytes_at_any_thread_count_and_memory(self):
+        run = ("eval", *YOLO, *self.photos, "-points", "3", "-thresh", ".2", "-no-picture", "-methods",
+               "contribution,gradcam", "-metrics", "deletion,energy,cpr")
+        self.done(*run, "-threads", "1", "-out", "one")
+        self.done(*run, "-threads", "3", "-out", "three")
+        self.done(*run, "-threads", "1", "-mem", "40M", "-out", "small")
+        for other in ("three", "small"):
+            for ending in (".jsonl", ".csv"):
+                self.assertEqual(read(self.path("one" + ending)), read(self.path(other + ending)), other + ending)
+        self.assertIn("-mem", self.critpath(*run, "-mem", "1K", "-out", "none").err)
+
+    def test_a_picture_of_the_curves(self):
+        run = ("eval", *RESNET, self.photos[0], "-points", "2", "-methods", "gradient")
+        self.done(*run, "-metrics", "deletion,insertion", "-out", "r")
+        self.assertEqual(read(self.path("r.png"))[:8], b"\x89PNG\r\n\x1a\n")
+        self.done(*run, "-metrics", "deletion", "-out", "none")
+        self.assertNotIn("none.png", self.files())
+
+    def test_lists_that_are_empty_or_hold_a_bad_photo(self):
+        write(self.path("empty.txt"), "")
+        self.assertEqual(self.critpath("eval", *RESNET, *QUICK, "-methods", "gradient", "-out", "e", stdin=b"").code, 2)
+        write(self.path("images/bad.png"), b"no picture")
+        result = self.critpath("eval", *RESNET, self.photos[0], "images/bad.png", self.photos[1], *QUICK, "-methods",
+                               "gradient", "-out", "b")
+        self.assertEqual(result.code, 2)
+        self.assertIn("images/bad.png", result.err)
+        self.assertIn("2 responses of 2 images", result.out)
 
     def test_does_not_go_on_with_another_list(self):
         run = ("eval", *RESNET, *QUICK, "-methods", "gradient")
