@@ -85,6 +85,9 @@ static const stbi_io_callbacks callbacks = {reader_read, reader_skip, reader_eof
 
 static size_t memory_limit; /* 0: not set */
 
+/* Always allowed: a limit below it is for what grows with the network and the list. */
+#define SMALL ((size_t)16 << 20)
+
 void cp_picture_set_memory(size_t bytes) { memory_limit = bytes; }
 
 static size_t memory_allowed(void)
@@ -92,7 +95,8 @@ static size_t memory_allowed(void)
     const size_t least = (size_t)1 << 30;
     long pages = sysconf(_SC_PHYS_PAGES), page = sysconf(_SC_PAGESIZE);
     size_t quarter = pages > 0 && page > 0 ? (size_t)pages / 4 * (size_t)page : 0;
-    return memory_limit ? memory_limit : quarter > least ? quarter : least;
+    if (memory_limit) return memory_limit > SMALL ? memory_limit : SMALL;
+    return quarter > least ? quarter : least;
 }
 
 /* Of a file whose header says w x h: the working copies of 16-bit RGBA, or of 8 bits, turned, and as floats. */

@@ -11,9 +11,9 @@
 
 #include <cmocka.h>
 
-static cp_status run_nothing(const cp_options *options)
+static cp_status run_nothing(const cp_command *command, const cp_options *options)
 {
-    (void)options;
+    (void)command, (void)options;
     return CP_OK;
 }
 
