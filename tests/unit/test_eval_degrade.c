@@ -314,6 +314,44 @@ static void random_maps_give_chance(void **state)
     }
 }
 
+/* By noise the pixels go in any order: after k of 36 a logit of weights 4, 2 and 1 has lost k / 36 of them on average, whichever
+ * end goes first. The perfect order of the same map is far from that, and so is the inverted one. */
+static void curves_of_random_maps_give_chance(void **state)
+{
+    (void)state;
+    enum { DRAWS = 300 };
+    setting s = start();
+    const double fractions[] = {.5};
+    float map[SIDE * SIDE];
+    double logit[2][DRAWS];
+    uint64_t seed = 5;
+    for (int k = 0; k < DRAWS; k++) {
+        for (int i = 0; i < SIDE * SIDE; i++)
+            map[i] = (float)cp_random_uniform(&seed);
+        for (int least = 0; least < 2; least++) {
+            const cp_degrade_options o = {.least_first = least, .fractions = fractions, .n = 1};
+            double p;
+            assert_int_equal(cp_degrade(s.net.model, s.input, map, &s.target, &o, &p), CP_OK);
+            logit[least][k] = log(p / (1 - p));
+        }
+    }
+    for (int least = 0; least < 2; least++) {
+        cp_mean mean = cp_mean_of(logit[least], DRAWS);
+        near(mean.mean, 7 / 2. - 2, 3 * mean.error);
+    }
+    for (int inverted = 0; inverted < 2; inverted++) {
+        const cp_degrade_options o = {.fractions = fractions, .n = 1};
+        double p;
+        memset(map, 0, sizeof map);
+        map[7] = 4, map[20] = 2, map[0] = 1;
+        for (int i = 0; i < SIDE * SIDE; i++)
+            map[i] = inverted ? -map[i] : map[i];
+        assert_int_equal(cp_degrade(s.net.model, s.input, map, &s.target, &o, &p), CP_OK);
+        near(log(p / (1 - p)), inverted ? 5 : -2, 1e-4);
+    }
+    tiny_close(&s.net);
+}
+
 static void paired_tests(void **state)
 {
     (void)state;
@@ -343,7 +381,8 @@ int main(void)
         cmocka_unit_test(curves_of_planted_maps), cmocka_unit_test(only_the_photo_is_changed), cmocka_unit_test(areas),
         cmocka_unit_test(imputation_solves_the_system), cmocka_unit_test(localisation_of_planted_maps),
         cmocka_unit_test(confusion_with_other_objects), cmocka_unit_test(complexity_of_planted_maps),
-        cmocka_unit_test(sufficiency_by_hand), cmocka_unit_test(random_maps_give_chance), cmocka_unit_test(paired_tests),
+        cmocka_unit_test(sufficiency_by_hand), cmocka_unit_test(random_maps_give_chance), cmocka_unit_test(curves_of_random_maps_give_chance),
+        cmocka_unit_test(paired_tests),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
