@@ -20,14 +20,16 @@
 
 /* Temporaries that exist now. A signal handler reads this, so it is a fixed array: a slot's path is written only
  * while its state is TAKEN and read only while it is LIVE. */
-#define MAX_OPEN 1024
+#define MAX_FILES 1024 /* with those that wait for the others of their result */
+#define MAX_OPEN 64
 enum { FREE_SLOT, TAKEN, OPENING, LIVE };
 static atomic_bool closing; /* a signal ends the process: nothing new is opened */
 static struct slot {
     atomic_int state;
     pid_t owner; /* a forked child must not remove its parent's files */
     char path[PATH_MAX];
-} slots[MAX_OPEN];
+} slots[MAX_FILES];
+static atomic_int n_open;
 
 struct cp_file {
     FILE *stream;
@@ -49,7 +51,7 @@ static _Thread_local struct {
 
 static struct slot *slot_take(void)
 {
-    for (size_t i = 0; i < MAX_OPEN; i++) {
+    for (size_t i = 0; i < MAX_FILES; i++) {
         int expected = FREE_SLOT;
         if (atomic_compare_exchange_strong(&slots[i].state, &expected, TAKEN)) return &slots[i];
     }
@@ -180,7 +182,10 @@ static int open_temporary(struct slot *slot, const char *target)
 static void file_free(cp_file *file)
 {
     if (!file) return;
-    if (file->stream) fclose(file->stream);
+    if (file->stream) {
+        fclose(file->stream);
+        atomic_fetch_sub(&n_open, 1);
+    }
     if (file->slot) {
         if (atomic_load(&file->slot->state) == LIVE) unlink(file->slot->path);
         atomic_store(&file->slot->state, FREE_SLOT);
@@ -217,7 +222,7 @@ cp_status cp_file_begin(const char *path, cp_file **out)
         status = fail_errno(errno, path, "write");
         goto done;
     }
-    if (!(file->slot = slot_take())) {
+    if (atomic_load(&n_open) >= MAX_OPEN || !(file->slot = slot_take())) {
         status = cp_fail(CP_ERESOURCE, "%s: cannot write: %d files are being written, at most %d are allowed", path,
                          MAX_OPEN, MAX_OPEN);
         goto done;
@@ -234,6 +239,7 @@ cp_status cp_file_begin(const char *path, cp_file **out)
         close(fd);
         goto done;
     }
+    atomic_fetch_add(&n_open, 1);
     *out = file;
     file = NULL;
 done:
@@ -324,6 +330,7 @@ cp_status cp_file_commit(cp_file **inout)
     }
     FILE *stream = file->stream;
     file->stream = NULL;
+    atomic_fetch_sub(&n_open, 1);
     if (fclose(stream) != 0) {
         status = fail_errno(errno, file->shown, "write");
         goto done;
@@ -359,7 +366,7 @@ void cp_file_abort(cp_file **file)
 void cp_file_abort_all(void)
 {
     int error = errno;
-    for (size_t i = 0; i < MAX_OPEN; i++)
+    for (size_t i = 0; i < MAX_FILES; i++)
         if (atomic_load(&slots[i].state) >= OPENING && slots[i].owner == getpid()) unlink(slots[i].path);
     errno = error;
 }
@@ -370,7 +377,7 @@ static void wait_for_openings(void)
     const struct timespec moment = {.tv_nsec = 1000000};
     for (int attempt = 0; attempt < 50; attempt++) {
         bool any = false;
-        for (size_t i = 0; i < MAX_OPEN; i++) any |= atomic_load(&slots[i].state) == OPENING;
+        for (size_t i = 0; i < MAX_FILES; i++) any |= atomic_load(&slots[i].state) == OPENING;
         if (!any) return;
         nanosleep(&moment, NULL);
     }
