@@ -1,12 +1,11 @@
 /* The backward pass: data gradients of one or several entries, masked at the neuron layers. */
 #include <string.h>
 
-#include "engine/cuda/device.h"
+#include "engine/backend.h"
 #include "engine/points.h"
-#include "engine/relevance.h"
 #include "io/error.h"
 
-enum { CHUNK = 1 << 14, NO_TARGET = -2 }; /* neurons of one part; a multiple of 64, so that parts share no word */
+enum { NO_TARGET = -2 };
 
 /* One run. Arrays are by layer + 1; 0 is the input. */
 typedef struct {
@@ -24,23 +23,17 @@ typedef struct {
     size_t *part;
     int *image;          /* by entry */
     size_t *nonzero;     /* by entry: deltas of the layer at hand that are not 0 */
-    float *shown;        /* on a device: what the observer sees, a and g of a layer */
-    const cp_device_products *products; /* on a device, in the observer's place */
+    const cp_products *products; /* in the observer's place */
     cp_points_run *points; /* one entry with a path: which layers keep deltas at its neurons only; or NULL */
-    cp_relevance *relevance; /* the rule in place of the derivatives: rho for g; or NULL */
+    const cp_rule *rule;   /* the rule in place of the derivatives: rho for g; or NULL */
     float **spare;       /* by layer, with points: dense deltas of a source that has points and no short way to them */
 } run;
-
-static size_t outputs_of(const cp_model *model, int layer)
-{
-    return layer < 0 ? (size_t)model->net->inputs : model->layer[layer].outputs;
-}
 
 /* Floats of one entry's delta. */
 static size_t floats_of(const run *r, int layer)
 {
     const cp_points *points = cp_points_of(r->points, layer);
-    return points ? points->n : outputs_of(r->frame->model, layer);
+    return points ? points->n : cp_outputs(r->frame->model, layer);
 }
 
 static int owner(const cp_model *model, int layer) { return layer < 0 ? -1 : model->layer[layer].value; }
@@ -91,7 +84,7 @@ static bool stops_at(const run *r, int layer) { return layer == r->target || (r-
  * one entry it is one run of floats, and nothing has to be copied. */
 static void join_routes(run *r, const int *reader)
 {
-    if (r->n > 1 || r->stops || cp_on_device(r->frame)) return;
+    if (r->n > 1 || r->stops || !cp_has(r->frame, CP_IN_PLACE)) return;
     for (int i = 0; i < r->frame->model->layers; ++i) {
         const cp_op *op = &r->frame->engine->op[i];
         size_t at = 0;
@@ -114,7 +107,7 @@ static size_t spare_floats(const run *r, int layer)
     if (!r->points || layer < 0 || stops_at(r, layer)) return 0;
     const cp_op *op = &r->frame->engine->op[layer];
     for (int s = 0; s < op->n_sources; ++s) {
-        size_t floats = outputs_of(r->frame->model, op->source[s]);
+        size_t floats = cp_outputs(r->frame->model, op->source[s]);
         if (r->active[op->source[s] + 1] && !cp_points_has_way(r->points, layer, s) && floats > most) most = floats;
     }
     return most;
@@ -147,7 +140,7 @@ static cp_status plan(run *r)
             first[n] = last[n] = layers - 1 - i;
             which[n++] = &r->spare[i];
         }
-        if (i == r->target && !cp_on_device(r->frame)) {
+        if (i == r->target && cp_has(r->frame, CP_IN_PLACE)) {
             r->delta[i + 1] = r->target_delta;
             continue;
         }
@@ -175,17 +168,6 @@ done:
     return status;
 }
 
-void cp_batch_clear(cp_batch batch, int n, size_t count)
-{
-    int chunks = (int)((count + CHUNK - 1) / CHUNK);
-#pragma omp parallel for collapse(2) num_threads(cp_threads_for((double)count * n))
-    for (int e = 0; e < n; ++e)
-        for (int c = 0; c < chunks; ++c) {
-            size_t first = (size_t)c * CHUNK, part = count - first < CHUNK ? count - first : CHUNK;
-            memset(cp_at(batch, e) + first, 0, part * sizeof(float));
-        }
-}
-
 static cp_batch delta_of(const run *r, int layer)
 {
     return (cp_batch){r->delta[layer + 1], floats_of(r, layer)};
@@ -194,10 +176,7 @@ static cp_batch delta_of(const run *r, int layer)
 static void touch(run *r, int layer)
 {
     if (r->touched[layer + 1]) return;
-    if (cp_on_device(r->frame))
-        cp_device_clear(r->frame, r->delta[layer + 1], r->n * outputs_of(r->frame->model, layer));
-    else
-        cp_batch_clear(delta_of(r, layer), r->n, floats_of(r, layer));
+    r->frame->backend->clear(r->frame, delta_of(r, layer), r->n, floats_of(r, layer));
     r->touched[layer + 1] = true;
 }
 
@@ -214,41 +193,21 @@ static moment moment_of(const cp_entry *entry)
 static void seed(run *r, int layer, moment now)
 {
     const cp_model *model = r->frame->model;
-    size_t outputs = outputs_of(model, layer);
+    size_t outputs = cp_outputs(model, layer);
     for (int e = 0; e < r->n; ++e) {
         const cp_response *response = r->entries[e].response;
         float *delta = r->delta[layer + 1] + e * outputs;
         if (moment_of(&r->entries[e]) != now) continue;
         if (!response && owner(model, r->entries[e].seed_layer) == layer) {
             touch(r, layer);
-            if (cp_on_device(r->frame))
-                cp_device_add(r->frame, r->entries[e].seed, delta, outputs);
-            else
-                for (size_t i = 0; i < outputs; ++i) delta[i] += r->entries[e].seed[i];
+            r->frame->backend->add(r->frame, r->entries[e].seed, delta, outputs);
         }
         for (int k = 0; response && k < response->n; ++k) {
             if (owner(model, response->unit[k].layer) != layer) continue;
             touch(r, layer);
-            if (cp_on_device(r->frame))
-                cp_device_add_at(r->frame, delta + response->unit[k].index, response->unit[k].weight);
-            else
-                delta[response->unit[k].index] += response->unit[k].weight;
+            r->frame->backend->add_at(r->frame, delta + response->unit[k].index, response->unit[k].weight);
         }
     }
-}
-
-static const float *activations(const run *r, int layer, int position, int e)
-{
-    int image = r->entries[e].image;
-    if (r->entries[e].gates) return r->frame->before_gate[position] + image * r->frame->model->neuron[position].count;
-    return cp_at(cp_frame_batch(r->frame, layer), image);
-}
-
-/* What the activation's derivative is taken from. */
-static const float *slopes_of(const run *r, int layer, int position, int e)
-{
-    return r->frame->engine->op[layer].keeps_z ? cp_frame_slope_values(r->frame, layer, r->entries[e].image)
-                                               : activations(r, layer, position, e);
 }
 
 static bool has_units(const run *r, int layer)
@@ -262,139 +221,29 @@ static bool has_units(const run *r, int layer)
     return false;
 }
 
-static void count_entries(run *r, int layer)
-{
-    size_t outputs = outputs_of(r->frame->model, layer);
-    int chunks = (int)((outputs + CHUNK - 1) / CHUNK);
-    if (cp_on_device(r->frame)) return; /* there all deltas are dense */
-    for (int e = 0; e < r->n; ++e) r->nonzero[e] = 0;
-#pragma omp parallel for collapse(2) num_threads(cp_threads_for((double)outputs * r->n))
-    for (int e = 0; e < r->n; ++e)
-        for (int c = 0; c < chunks; ++c) {
-            size_t first = (size_t)c * CHUNK, part = outputs - first < CHUNK ? outputs - first : CHUNK;
-            size_t nonzero = cp_count_nonzero(r->delta[layer + 1] + e * outputs + first, part);
-#pragma omp atomic
-            r->nonzero[e] += nonzero;
-        }
-}
-
-/* What an observer sees of a run on a device: copies. */
-static void show(run *r, const cp_neuron_layer *neuron, int e, const float *a, const float *g)
-{
-    size_t count = neuron->count;
-    cp_device_download(r->frame, a, r->shown, count);
-    cp_device_download(r->frame, g, r->shown + count, count);
-    r->observer->gradient(r->observer->user, neuron, e, 0, r->shown, r->shown + count, count);
-}
-
-static cp_status make_room_to_show(run *r)
-{
-    const cp_model *model = r->frame->model;
-    size_t most = 0;
-    for (int p = 0; p < model->neuron_layers; ++p)
-        if (model->neuron[p].count > most) most = model->neuron[p].count;
-    r->shown = cp_alloc_dirty(2 * most, sizeof *r->shown, "backward");
-    return r->shown ? CP_OK : CP_ERESOURCE;
-}
-
-static void all_through_neurons_on_device(run *r, int layer, int position, bool expose, bool descend)
-{
-    size_t count = r->frame->model->neuron[position].count;
-    for (int first = 0; first < r->n; first += CP_DEVICE_ENTRIES) {
-        const float *a[CP_DEVICE_ENTRIES];
-        const cp_path *path[CP_DEVICE_ENTRIES];
-        int n = r->n - first < CP_DEVICE_ENTRIES ? r->n - first : CP_DEVICE_ENTRIES;
-        for (int e = 0; e < n; ++e) {
-            a[e] = slopes_of(r, layer, position, first + e);
-            path[e] = expose ? r->entries[first + e].path : NULL;
-        }
-        cp_device_through_all(r->frame, position, n, a, path,
-                              descend ? r->frame->engine->op[layer].activation : LINEAR,
-                              r->delta[layer + 1] + first * count);
-    }
-}
-
-static void through_neurons_on_device(run *r, int layer, int position, bool expose, bool descend)
-{
-    const cp_neuron_layer *neuron = &r->frame->model->neuron[position];
-    bool apart = expose && (r->observer || r->products);
-    for (int e = 0; e < r->n && expose; ++e) apart |= r->entries[e].gates != NULL;
-    if (!apart) {
-        all_through_neurons_on_device(r, layer, position, expose, descend);
-        return;
-    }
-    for (int e = 0; e < r->n; ++e) {
-        const cp_entry *entry = &r->entries[e];
-        const float *a = activations(r, layer, position, e);
-        float *g = r->delta[layer + 1] + e * neuron->count;
-        if (expose && r->observer) show(r, neuron, e, a, g);
-        if (expose && r->products) cp_device_product(r->frame, neuron, a, g, r->products);
-        const float *gates = expose && entry->gates ? entry->gates + neuron->offset : NULL;
-        cp_device_through(r->frame, position, slopes_of(r, layer, position, e), expose ? entry->path : NULL, gates,
-                          descend ? r->frame->engine->op[layer].activation : LINEAR, g);
-    }
-}
-
-static void keep_positive(float *g, size_t n)
-{
-    for (size_t i = 0; i < n; ++i) g[i] = g[i] > 0 ? g[i] : 0;
-}
-
 /* Under a rule: rho is shown, then multiplied by a/z. */
-static void relevance_through_neurons(run *r, int layer, int position, bool expose, bool descend)
+static void rule_through_neurons(run *r, int layer, int position, bool expose, bool descend)
 {
     const cp_neuron_layer *neuron = &r->frame->model->neuron[position];
     float *rho = r->delta[layer + 1];
     if (expose && r->observer)
-        r->observer->gradient(r->observer->user, neuron, 0, 0, activations(r, layer, position, 0), rho, neuron->count);
+        r->observer->gradient(r->observer->user, neuron, 0, 0, cp_entry_activations(r->frame, r->entries, layer), rho,
+                              neuron->count);
     if (descend) {
-        cp_relevance_arrive(r->relevance, layer, rho);
-        r->nonzero[0] = cp_relevance_descend(r->relevance, layer, rho);
+        r->rule->arrive(r->rule->rule, layer, rho);
+        r->nonzero[0] = r->rule->descend(r->rule->rule, layer, rho);
     }
 }
 
-/* One pass over a neuron layer's deltas, a chunk at a time while it is in cache. expose: g = dPhi/da is shown, then
- * multiplied by the path or the gates. descend: then by the activation's derivative. */
 static void through_neurons(run *r, int layer, int position, bool expose, bool descend)
 {
-    const cp_neuron_layer *neuron = &r->frame->model->neuron[position];
-    ACTIVATION activation = r->frame->engine->op[layer].activation;
-    size_t count = neuron->count;
-    int chunks = (int)((count + CHUNK - 1) / CHUNK);
-    if (cp_on_device(r->frame)) {
-        through_neurons_on_device(r, layer, position, expose, descend);
-        return;
-    }
-    if (r->relevance) {
-        relevance_through_neurons(r, layer, position, expose, descend);
-        return;
-    }
-    for (int e = 0; e < r->n && descend; ++e) r->nonzero[e] = 0;
-#pragma omp parallel for collapse(2) num_threads(cp_threads_for((double)count * r->n))
-    for (int e = 0; e < r->n; ++e)
-        for (int c = 0; c < chunks; ++c) {
-            const cp_entry *entry = &r->entries[e];
-            size_t first = (size_t)c * CHUNK, part = count - first < CHUNK ? count - first : CHUNK;
-            float *g = r->delta[layer + 1] + e * count + first;
-            const float *a = activations(r, layer, position, e) + first;
-            const uint64_t *words = expose && entry->path ? cp_path_words(entry->path, position) : NULL;
-            if (expose && r->observer) r->observer->gradient(r->observer->user, neuron, e, first, a, g, part);
-            if (words && !descend) cp_mask_apply(words, first, part, g);
-            if (expose && entry->guided) keep_positive(g, part);
-            if (expose && entry->gates)
-                for (size_t i = 0; i < part; ++i) g[i] *= entry->gates[neuron->offset + first + i];
-            if (!descend) continue;
-            const float *slopes = slopes_of(r, layer, position, e) + first;
-            size_t nonzero = cp_mask_descend(words, first, slopes, part, activation, g);
-#pragma omp atomic
-            r->nonzero[e] += nonzero;
-        }
-}
-
-/* The device writes fresh deltas of layers with weights only. */
-static bool takes_fresh(const run *r, const cp_op *op)
-{
-    return op->type->takes_fresh && (!cp_on_device(r->frame) || op->conv || op->type->type == CONNECTED);
+    const cp_through call = {.layer = layer, .position = position, .n = r->n, .entries = r->entries,
+                             .observer = r->observer, .products = r->products, .expose = expose, .descend = descend,
+                             .delta = r->delta[layer + 1], .nonzero = r->nonzero};
+    if (r->rule)
+        rule_through_neurons(r, layer, position, expose, descend);
+    else
+        r->frame->backend->through(r->frame, &call);
 }
 
 static cp_backward call_of(run *r, int layer, const cp_batch *in_delta, const bool *fresh)
@@ -419,8 +268,8 @@ static void backward_to_spare(run *r, int layer, int s)
     int source = op->source[s];
     cp_batch in_delta[CP_MAX_SOURCES] = {{0}};
     bool fresh[CP_MAX_SOURCES] = {false};
-    in_delta[s] = (cp_batch){r->spare[layer], outputs_of(r->frame->model, source)};
-    fresh[s] = takes_fresh(r, op);
+    in_delta[s] = (cp_batch){r->spare[layer], cp_outputs(r->frame->model, source)};
+    fresh[s] = r->frame->backend->takes_fresh(op);
     if (!fresh[s]) cp_batch_clear(in_delta[s], 1, in_delta[s].stride);
     cp_backward call = call_of(r, layer, in_delta, fresh);
     cp_batch at[CP_MAX_SOURCES];
@@ -453,7 +302,7 @@ static void backward_layer(run *r, int layer)
             r->touched[source + 1] = true;
             continue;
         }
-        fresh[s] = takes_fresh(r, op) && !r->touched[source + 1];
+        fresh[s] = r->frame->backend->takes_fresh(op) && !r->touched[source + 1];
         if (fresh[s])
             r->touched[source + 1] = true;
         else
@@ -465,12 +314,10 @@ static void backward_layer(run *r, int layer)
     cp_backward call = call_of(r, layer, in_delta, fresh);
     cp_batch at[CP_MAX_SOURCES];
     see_values(r, op, at, &call);
-    if (r->relevance)
-        cp_relevance_backward(r->relevance, layer, &call);
-    else if (cp_on_device(r->frame))
-        cp_device_backward(r->frame, layer, &call);
+    if (r->rule)
+        r->rule->backward(r->rule->rule, layer, &call);
     else
-        op->type->backward(op, &call);
+        r->frame->backend->backward(r->frame, layer, &call);
 }
 
 static void backward_from_the_response(run *r)
@@ -487,16 +334,18 @@ static void backward_from_the_response(run *r)
         bool neurons = position >= 0, reached = r->touched[i + 1], own = has_units(r, i);
         const cp_points *points = cp_points_of(r->points, i);
         if (points && position >= 0 && reached)
-            cp_points_descend(points, slopes_of(r, i, position, 0), r->frame->engine->op[i].activation, r->delta[i + 1]);
+            cp_points_descend(points, cp_entry_slope_values(r->frame, r->entries, i), r->frame->engine->op[i].activation,
+                              r->delta[i + 1]);
         else if (neurons && reached)
             through_neurons(r, i, position, true, !own);
         seed(r, i, AFTER_ACTIVATION);
         if (neurons && r->touched[i + 1] && (own || !reached)) through_neurons(r, i, position, false, true);
         seed(r, i, BEFORE_ACTIVATION);
         if (!r->touched[i + 1] || stops_at(r, i)) continue;
-        if (r->relevance && !neurons) cp_relevance_arrive(r->relevance, i, r->delta[i + 1]);
-        bool asks = model->net->layers[i].type == CONVOLUTIONAL;
-        if ((!neurons || own) && asks && !points) count_entries(r, i);
+        if (r->rule && !neurons) r->rule->arrive(r->rule->rule, i, r->delta[i + 1]);
+        bool asks = model->net->layers[i].type == CONVOLUTIONAL && cp_has(r->frame, CP_HAS_SPARSE);
+        if ((!neurons || own) && asks && !points)
+            r->frame->backend->count_nonzero(r->frame, r->delta[i + 1], r->n, cp_outputs(model, i), r->nonzero);
         backward_layer(r, i);
     }
 }
@@ -527,8 +376,9 @@ static cp_status check_entries(const run *r)
             return cp_fail(CP_EINTERNAL, "backward: image %d ran without gates", entry->image);
         if (entry->guided && (entry->path || entry->gates))
             return cp_fail(CP_EINPUT, "backward: guided backpropagation of a network restricted by a path or gates");
-        if (entry->guided && cp_on_device(r->frame))
-            return cp_fail(CP_EINPUT, "backward: guided backpropagation is not computed on a GPU; the CPU does (-nogpu)");
+        if (entry->guided && !cp_has(r->frame, CP_HAS_GUIDED))
+            return cp_fail(CP_EINPUT, "backward: guided backpropagation has no %s code; the CPU computes it (-nogpu)",
+                           r->frame->backend->name);
         cp_status status = check_units(model, entry);
         if (status) return status;
     }
@@ -569,23 +419,22 @@ static cp_status backward(run r, float **delta)
     for (int i = -1; i < layers; ++i) r.joined[i + 1] = -2;
     for (int e = 0; e < n; ++e) r.image[e] = entries[e].image;
     mark_active(&r);
-    if (r.relevance) status = cp_relevance_check(r.relevance, r.active);
+    if (r.rule) status = r.rule->check(r.rule->rule, r.active);
     if (!status && r.points) status = choose_points(&r);
     if (!status) status = plan(&r);
-    if (!status && cp_on_device(frame) && r.observer) status = make_room_to_show(&r);
     if (!status) status = cp_frame_begin(frame);
     if (status) goto done;
     backward_from_the_response(&r);
     if (r.target != NO_TARGET && !r.touched[r.target + 1])
-        memset(r.target_delta, 0, n * outputs_of(frame->model, r.target) * sizeof *r.target_delta);
-    else if (r.target != NO_TARGET && cp_on_device(frame))
-        cp_device_download(frame, r.delta[r.target + 1], r.target_delta, n * outputs_of(frame->model, r.target));
+        memset(r.target_delta, 0, n * cp_outputs(frame->model, r.target) * sizeof *r.target_delta);
+    else if (r.target != NO_TARGET)
+        frame->backend->download(frame, r.delta[r.target + 1], r.target_delta, n * cp_outputs(frame->model, r.target));
     for (int i = 0; i < layers && delta; ++i)
         delta[i] = r.stops->stop[i] && r.touched[i + 1] ? r.delta[i + 1] : NULL;
     status = cp_frame_end(frame);
 done:
     cp_free(r.active), cp_free(r.touched), cp_free(r.delta), cp_free(r.joined), cp_free(r.part);
-    cp_free(r.image), cp_free(r.nonzero), cp_free(r.shown), cp_free(r.spare);
+    cp_free(r.image), cp_free(r.nonzero), cp_free(r.spare);
     if (r.points) cp_points_free(r.points);
     return status;
 }
@@ -597,10 +446,9 @@ cp_status cp_backward_dense(cp_frame *frame, const cp_entry *entries, int n, con
                           .target = input_gradient ? -1 : NO_TARGET, .target_delta = input_gradient}, NULL);
 }
 
-cp_status cp_backward_relevance(cp_frame *frame, const cp_entry *entry, const cp_observer *observer,
-                                cp_relevance *relevance)
+cp_status cp_backward_by_rule(cp_frame *frame, const cp_entry *entry, const cp_observer *observer, const cp_rule *rule)
 {
-    return backward((run){.frame = frame, .entries = entry, .n = 1, .observer = observer, .relevance = relevance,
+    return backward((run){.frame = frame, .entries = entry, .n = 1, .observer = observer, .rule = rule,
                           .target = NO_TARGET}, NULL);
 }
 
@@ -611,14 +459,12 @@ cp_status cp_backward_points(cp_frame *frame, const cp_entry *entry, float *inpu
                           .target_delta = input_gradient}, NULL);
 }
 
-#ifdef GPU
-cp_status cp_frame_backward_products(cp_frame *frame, const cp_entry *entry, const cp_device_products *to,
-                                     float *input_gradient)
+cp_status cp_backward_products(cp_frame *frame, const cp_entry *entry, const cp_products *to,
+                               float *input_gradient)
 {
     return backward((run){.frame = frame, .entries = entry, .n = 1, .products = to,
                           .target = input_gradient ? -1 : NO_TARGET, .target_delta = input_gradient}, NULL);
 }
-#endif
 
 cp_status cp_frame_backward_to(cp_frame *frame, const cp_entry *entries, int n, int layer, float *gradient)
 {

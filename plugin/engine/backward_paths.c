@@ -1,7 +1,7 @@
 /* The backward run as its callers see it: which entries go together. Those without a path do; one with a path goes alone, since
  * its deltas are few and in other places than another's. But the weights of large connected layers, a third of what such a
  * gradient costs, are read once for all paths: down to them the paths go together too. */
-#include "engine/engine.h"
+#include "engine/backend.h"
 #include "io/error.h"
 
 static bool along_path(const cp_entry *entry) { return entry->path && !entry->gates; }
@@ -80,7 +80,7 @@ cp_status cp_frame_backward(cp_frame *frame, const cp_entry *entries, int n, con
 {
     if (input_gradient && frame->base && frame->branch_layer >= 0)
         return cp_fail(CP_EINTERNAL, "backward: a branch at layer %d does not reach the input", frame->branch_layer);
-    if (!input_gradient || observer || frame->base || frame->device)
+    if (!input_gradient || observer || frame->base || !cp_has(frame, CP_HAS_SPARSE))
         return cp_backward_dense(frame, entries, n, observer, input_gradient);
     cp_status status = CP_OK;
     for (int first = 0, next; first < n && !status; first = next) {

@@ -1,8 +1,4 @@
-/* The engine part of a model: one prepared op per layer, made at first use. Threads and BLAS. */
-#include "engine/cuda/device.h"
-
-#include <cblas.h>
-#include <omp.h>
+/* The engine part of a model: one prepared op per layer, made at first use. */
 #include <stdlib.h>
 #ifdef __GLIBC__
 #include <malloc.h>
@@ -10,71 +6,6 @@
 
 #include "engine/cpu/conv.h"
 #include "io/error.h"
-
-static int thread_count;
-
-void cp_set_threads(int threads) { thread_count = threads; }
-
-int cp_threads(void)
-{
-    int threads = thread_count > 0 ? thread_count : omp_get_max_threads();
-    return threads > 0 ? threads : 1;
-}
-
-static cp_status check_device(int index)
-{
-    if (index < 0) return CP_OK;
-#ifdef GPU
-    return cp_device_check(index);
-#else
-    return cp_fail(CP_EINPUT, "GPU %d: this build computes on the CPU; `make GPU=1` builds for GPUs", index);
-#endif
-}
-
-cp_status cp_set_device(int index)
-{
-    cp_status status = check_device(index);
-    if (!status) cp_device_choose(index, false);
-    return status;
-}
-
-cp_status cp_set_thread_device(int index)
-{
-    cp_status status = check_device(index);
-    if (!status) cp_device_choose(index, true);
-    return status;
-}
-
-#ifndef GPU
-cp_status cp_device_name(int index, char name[300])
-{
-    *name = 0;
-    return cp_fail(CP_EINPUT, "GPU %d: this build computes on the CPU", index);
-}
-#endif
-
-int cp_threads_for(double work) { return work < 1 << 16 ? 1 : cp_threads(); }
-
-/* Several frames may run at once: the first to enter saves, the last to leave restores. */
-static pthread_mutex_t blas_lock = PTHREAD_MUTEX_INITIALIZER;
-static int blas_users, blas_saved;
-
-void cp_blas_enter(void)
-{
-    pthread_mutex_lock(&blas_lock);
-    if (blas_users++ == 0) {
-        blas_saved = openblas_get_num_threads();
-        if (blas_saved != 1) openblas_set_num_threads(1);
-    }
-    pthread_mutex_unlock(&blas_lock);
-}
-
-void cp_blas_leave(void)
-{
-    pthread_mutex_lock(&blas_lock);
-    if (--blas_users == 0 && blas_saved != 1) openblas_set_num_threads(blas_saved);
-    pthread_mutex_unlock(&blas_lock);
-}
 
 static void engine_free(void *memory)
 {
@@ -84,7 +15,7 @@ static void engine_free(void *memory)
         cp_free(engine->op[i].factor);
         cp_conv_free(engine->op[i].conv);
     }
-    if (engine->device) engine->device_free(engine->device);
+    if (engine->part) engine->part_free(engine->part);
     cp_free(engine->op);
     cp_free(engine);
 }
@@ -153,24 +84,4 @@ cp_status cp_engine_get(const cp_model *model, const cp_engine **engine)
     *engine = m->engine;
     pthread_mutex_unlock(&m->engine_lock);
     return status;
-}
-
-size_t cp_plan_buffers(int n, const int *first, const int *last, const size_t *floats, size_t *offset)
-{
-    size_t total = 0;
-    for (int k = 0; k < n; ++k) {
-        size_t at = 0;
-        for (bool moved = true; moved;) { /* past every planned buffer that lives at the same time and overlaps */
-            moved = false;
-            for (int j = 0; j < k; ++j) {
-                bool together = first[j] <= last[k] && first[k] <= last[j];
-                if (!together || at >= offset[j] + floats[j] || offset[j] >= at + floats[k]) continue;
-                at = (offset[j] + floats[j] + 15) / 16 * 16;
-                moved = true;
-            }
-        }
-        offset[k] = at;
-        if (at + floats[k] > total) total = at + floats[k];
-    }
-    return total;
 }

@@ -93,8 +93,8 @@ typedef struct {
     int n;
     cp_op *op;
     size_t per_thread, shared; /* the most any op needs */
-    void *device;              /* the same on a GPU, made at first use there */
-    void (*device_free)(void *device);
+    void *part;                /* what a backend for devices keeps of the model, made at first use there */
+    void (*part_free)(void *part);
 } cp_engine;
 
 /* The engine part of a model, made at first use. */
@@ -120,7 +120,8 @@ typedef struct {
     int channel[CP_RESPONSE_UNITS];
 } cp_rows;
 
-typedef struct cp_device_frame cp_device_frame;
+typedef struct cp_backend cp_backend;             /* engine/backend.h */
+typedef struct cp_backend_frame cp_backend_frame; /* what a backend keeps of a frame besides */
 
 struct cp_frame {
     const cp_model *model;
@@ -142,15 +143,25 @@ struct cp_frame {
     size_t arena_floats;
     cp_scratch scratch;
     struct cp_relevance *relevance; /* of the last run under a rule; NULL until then */
-    cp_device_frame *device; /* NULL: the CPU. Otherwise the buffers above are in a GPU's memory: engine/cuda/device.h */
+    void (*relevance_free)(struct cp_relevance *relevance);
+    const cp_backend *backend; /* whose memory the buffers above are in */
+    cp_backend_frame *own;
 };
 
+static inline size_t cp_outputs(const cp_model *model, int layer) /* -1: the input */
+{
+    return layer < 0 ? (size_t)model->net->inputs : model->layer[layer].outputs;
+}
+
+/* a of a neuron layer for an entry of a backward run, before the gate; what the activation's derivative is taken from. */
+const float *cp_entry_activations(const cp_frame *frame, const cp_entry *entry, int layer);
+const float *cp_entry_slope_values(const cp_frame *frame, const cp_entry *entry, int layer);
 /* What the derivative of a layer's activation is taken from, one image: its pre-activations or its output. */
 const float *cp_frame_slope_values(const cp_frame *frame, int layer, int image);
 /* The value a layer's readers see: entry stride 0 where a branch reads its base. */
 cp_batch cp_frame_batch(const cp_frame *frame, int value);
 cp_status cp_frame_arena(cp_frame *frame, size_t floats);
-/* Before a run: scratch for the threads in use, and cp_blas_enter; or a device's. Whatever has begun ends. */
+/* Before and after a run. Whatever has begun ends. */
 cp_status cp_frame_begin(cp_frame *frame);
 cp_status cp_frame_end(cp_frame *frame);
 
@@ -161,6 +172,9 @@ void cp_frame_run_layer(cp_frame *frame, int layer, int images);
 /* Winners and image number that a backward pass of a max-pool finds for `image` of the frame. */
 const uint16_t *cp_frame_winners(const cp_frame *frame, int layer, int *image);
 
+/* The frame that computes what a layer's readers see, and which of its images. */
+cp_frame *cp_frame_owner(cp_frame *frame, int value, int *image);
+
 /* engine/cpu/rows.c: by layer, which channels of the branch's layers the response needs. */
 cp_status cp_rows_find(const cp_frame *frame, cp_rows **rows);
 /* The forward run of those channels alone, for a layer for which cp_rows_find named some. */
@@ -169,12 +183,18 @@ void cp_rows_forward(const cp_op *op, const cp_rows *rows, int n, cp_batch in, c
 /* The two ways of a backward run. All entries together, every layer's deltas dense: */
 cp_status cp_backward_dense(cp_frame *frame, const cp_entry *entries, int n, const cp_observer *observer,
                             float *input_gradient);
-/* One entry without path or gates, under the rule of engine/relevance.h. */
-struct cp_relevance;
-cp_status cp_backward_relevance(cp_frame *frame, const cp_entry *entry, const cp_observer *observer,
-                                struct cp_relevance *relevance);
+/* One entry without path or gates, under another rule than the derivatives: rho takes the place of g, in place (CP_IN_PLACE). */
+typedef struct {
+    void *rule;
+    /* CP_EINPUT unless every layer that passes rho to one below it is one the rule knows. active: by layer + 1. */
+    cp_status (*check)(const void *rule, const bool *active);
+    void (*arrive)(void *rule, int layer, const float *rho); /* at a layer, before anything else is done with rho */
+    size_t (*descend)(void *rule, int layer, float *rho);    /* rho *= a / z; returns how many are not 0 */
+    void (*backward)(void *rule, int layer, const cp_backward *call); /* in place of the layer's own */
+} cp_rule;
+cp_status cp_backward_by_rule(cp_frame *frame, const cp_entry *entry, const cp_observer *observer, const cp_rule *rule);
 /* One entry with a path and without gates, down to the input; deltas are kept at the path's neurons where those are few
- * (engine/points.h). Not on a device, not of a branch. */
+ * (engine/points.h, CP_HAS_SPARSE). Not of a branch. */
 cp_status cp_backward_points(cp_frame *frame, const cp_entry *entry, float *input_gradient);
 
 /* Where a backward run ends before it has reached its target: at `stop` layers, with dPhi/dz where a layer has an

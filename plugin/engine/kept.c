@@ -6,7 +6,7 @@
 #include <float.h>
 #include <string.h>
 
-#include "engine/cuda/device.h"
+#include "engine/backend.h"
 #include "io/error.h"
 
 bool cp_pools_by_maximum(const cp_op *op)
@@ -84,10 +84,11 @@ cp_status cp_kept_pool(cp_frame *frame, int layer, int image, const cp_path *pat
 
 cp_status cp_kept_check(const cp_frame *frame, int images, const cp_restriction *restrictions)
 {
-    for (int b = 0; b < images && restrictions && cp_on_device(frame); b++)
+    for (int b = 0; b < images && restrictions && !cp_has(frame, CP_HAS_KEPT); b++)
         if (restrictions[b].kind == CP_KEPT || restrictions[b].values)
-            return cp_fail(CP_EINPUT, "frame: image %d is restricted to a path with %s; that has no GPU code, -nogpu "
+            return cp_fail(CP_EINPUT, "frame: image %d is restricted to a path with %s; that has no %s code, -nogpu "
                            "computes it on the CPU", b, restrictions[b].kind == CP_KEPT ? "max-pools that see the path alone"
-                                                                               : "values other than 0 off it");
+                                                                               : "values other than 0 off it",
+                           frame->backend->name);
     return CP_OK;
 }

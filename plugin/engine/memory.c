@@ -1,41 +1,35 @@
 #include "engine/memory.h"
 
-#include "engine/cuda/device.h"
+#include "engine/backend.h"
 #include "io/error.h"
 
-#ifndef GPU
-size_t cp_frame_run_bytes(const cp_frame *frame)
-{
-    (void)frame;
-    return 0;
-}
+static const cp_backend *backend_of(const cp_frame *base) { return base ? base->backend : cp_backend_chosen(); }
 
-bool cp_device_was_short(void) { return false; }
-#endif
+size_t cp_frame_run_bytes(const cp_frame *frame) { return frame->backend->run_bytes(frame); }
 
-/* -1: the CPU. */
-static int device_of(const cp_frame *base)
+bool cp_device_was_short(void)
 {
-#ifdef GPU
-    if (base) return base->device ? cp_device_index(base) : -1;
-#endif
-    return base ? -1 : cp_device();
+    const cp_backend *devices = cp_backend_of_devices();
+    return devices && devices->was_short();
 }
 
 size_t cp_frame_memory(const cp_frame *base, size_t asked, size_t otherwise)
 {
-#ifdef GPU
-    int device = device_of(base);
-    if (device >= 0) {
-        size_t room = cp_device_room(device);
-        return asked && asked < room ? asked : room;
-    }
-#endif
-    (void)base;
-    return asked ? asked : otherwise;
+    return backend_of(base)->memory(base, asked, otherwise);
 }
 
-int cp_most_entries(const cp_frame *base, int on_cpu) { return device_of(base) >= 0 ? CP_DEVICE_BATCH : on_cpu; }
+int cp_most_entries(const cp_frame *base, int on_cpu)
+{
+    int most = backend_of(base)->most_entries;
+    return most ? most : on_cpu;
+}
+
+int cp_worthwhile_entries(const cp_frame *base, double useful, int most)
+{
+    return useful < most && !base->backend->most_entries ? (int)useful : most;
+}
+
+bool cp_frame_has_kept(const cp_frame *frame) { return cp_has(frame, CP_HAS_KEPT); }
 
 bool cp_halve_batch(cp_status status, int *batch)
 {

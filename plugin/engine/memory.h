@@ -9,9 +9,13 @@
  * where that is 0; on a GPU what is free there, less a reserve, and at most `asked` where that is not 0. At least 1. */
 size_t cp_frame_memory(const cp_frame *base, size_t asked, size_t otherwise);
 
-enum { CP_DEVICE_BATCH = 64 };
-/* Entries of a batch of theirs at most: `on_cpu`, or CP_DEVICE_BATCH on a GPU. */
+enum { CP_DEVICE_BATCH = 64 }; /* no backend takes more entries at once */
+/* Entries of a batch of theirs at most: `on_cpu`, or as many as a GPU has work for at once. */
 int cp_most_entries(const cp_frame *base, int on_cpu);
+/* Of at most `most` entries of branches of `base`: on the CPU no more than `useful`, beyond which a batch runs no faster. */
+int cp_worthwhile_entries(const cp_frame *base, double useful, int most);
+/* Whether the frame can be restricted by CP_KEPT. */
+bool cp_frame_has_kept(const cp_frame *frame);
 
 /* After a batch that failed: true where it was for want of memory and half as many entries can be tried, *batch being
  * that half; cp_set_notice's function is told. */

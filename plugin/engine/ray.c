@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-#include "engine/cuda/device.h"
+#include "engine/backend.h"
 #include "io/error.h"
 
 /* Of a layer of the branch, by what it is as a function of alpha. */
@@ -80,7 +80,7 @@ static void find_courses(cp_ray *ray)
     const cp_model *model = ray->branch->model;
     int origin = ray->branch->branch_layer;
     ray->course[origin] = AFFINE;
-    if (cp_on_device(ray->branch)) return; /* there all that follows is run */
+    if (!cp_has(ray->branch, CP_HAS_LINES)) return; /* all that follows is run */
     memset(ray->channel[origin], SCALED, info_of(ray, origin)->c);
     for (int i = origin + 1; i < model->layers; ++i) {
         const cp_op *op = &ray->branch->engine->op[i];
@@ -253,10 +253,7 @@ cp_status cp_ray_create(cp_frame *branch, const cp_response *response, cp_ray **
 
 static void free_sum(cp_ray *ray, int layer)
 {
-    if (cp_on_device(ray->branch))
-        cp_device_free(ray->branch, ray->sum[layer]);
-    else
-        cp_free(ray->sum[layer]);
+    ray->branch->backend->free(ray->branch, ray->sum[layer]);
     ray->sum[layer] = NULL;
 }
 
@@ -268,7 +265,7 @@ void cp_ray_free(cp_ray *ray)
         if (ray->channel) cp_free(ray->channel[i]);
         if (ray->u && runs(ray, i)) cp_free(ray->u[i]);
         if (ray->v && runs(ray, i)) cp_free(ray->v[i]);
-        if (ray->sum) free_sum(ray, i);
+        if (ray->sum && ray->sum[i]) free_sum(ray, i);
     }
     cp_free(ray->course), cp_free(ray->channel), cp_free(ray->u), cp_free(ray->v), cp_free(ray->filled);
     cp_free(ray->active), cp_free(ray->stop), cp_free(ray->sum), cp_free(ray->delta), cp_free(ray->entries);
@@ -293,31 +290,6 @@ size_t cp_ray_bytes(const cp_model *model, int layer, const cp_response *respons
 
 /* ---------------------------------------------------------------- forward */
 
-CP_CLONES static void combine(const float *restrict u, const float *restrict v, float alpha, size_t n, float *restrict out)
-{
-    for (size_t i = 0; i < n; ++i) out[i] = alpha * u[i] + v[i];
-}
-
-static void fill(cp_ray *ray, int layer, const double *alpha, int n)
-{
-    size_t outputs = info_of(ray, layer)->outputs;
-    ACTIVATION activation = ray->course[layer] == BENT ? ray->branch->engine->op[layer].activation : LINEAR;
-    int chunks = (int)((outputs + CHUNK - 1) / CHUNK);
-    cp_batch out = cp_frame_batch(ray->branch, layer);
-    if (cp_on_device(ray->branch)) {
-        cp_device_scale(ray->branch, n, alpha);
-        return;
-    }
-#pragma omp parallel for collapse(2) num_threads(cp_threads_for((double)outputs * n))
-    for (int e = 0; e < n; ++e)
-        for (int c = 0; c < chunks; ++c) {
-            size_t first = (size_t)c * CHUNK, part = outputs - first < CHUNK ? outputs - first : CHUNK;
-            float *to = cp_at(out, e) + first;
-            combine(ray->u[layer] + first, ray->v[layer] + first, (float)alpha[e], part, to);
-            cp_activate(to, part, activation);
-        }
-}
-
 cp_status cp_ray_forward(cp_ray *ray, const double *alpha, int n)
 {
     cp_frame *branch = ray->branch;
@@ -326,7 +298,8 @@ cp_status cp_ray_forward(cp_ray *ray, const double *alpha, int n)
     if (status) return status;
     for (int i = 0; i < branch->model->layers; ++i)
         if (moves(ray, i) && (ray->filled[i] || ray->course[i] == BENT))
-            fill(ray, i, alpha, n);
+            branch->backend->fill_line(branch, i, n, alpha, ray->u[i], ray->v[i],
+                                       ray->course[i] == BENT ? branch->engine->op[i].activation : LINEAR);
         else if (runs(ray, i) && ray->course[i] == CURVED)
             cp_frame_run_layer(branch, i, n);
     return cp_frame_end(branch);
@@ -334,63 +307,28 @@ cp_status cp_ray_forward(cp_ray *ray, const double *alpha, int n)
 
 /* ---------------------------------------------------------------- backward */
 
-static void add_deltas(const float *delta, size_t outputs, int n, double weight, double *sum)
-{
-    int chunks = (int)((outputs + CHUNK - 1) / CHUNK);
-#pragma omp parallel for num_threads(cp_threads_for((double)outputs * n))
-    for (int c = 0; c < chunks; ++c) {
-        size_t first = (size_t)c * CHUNK, end = outputs - first < CHUNK ? outputs : first + CHUNK;
-        for (int e = 0; e < n; ++e)
-            for (size_t i = first; i < end; ++i) sum[i] += weight * delta[e * outputs + i];
-    }
-}
+/* Doubles in the memory of the branch's backend, which counts floats. */
+enum { FLOATS_OF_DOUBLE = sizeof(double) / sizeof(float) };
 
-static cp_status add_deltas_on_device(cp_ray *ray, int i, int n, double weight)
+static cp_status add_to_sum(cp_ray *ray, int i, int n, double weight)
 {
     cp_frame *branch = ray->branch;
-    size_t outputs = info_of(ray, i)->outputs, floats = outputs * (sizeof(double) / sizeof(float));
+    size_t outputs = info_of(ray, i)->outputs, floats = outputs * FLOATS_OF_DOUBLE;
     bool fresh = !ray->sum[i];
-    if (fresh && !(ray->sum[i] = (double *)cp_device_alloc(branch, floats, "ray"))) return CP_ERESOURCE;
+    if (fresh && !(ray->sum[i] = (double *)branch->backend->alloc(branch, floats, "ray"))) return CP_ERESOURCE;
     cp_status status = cp_frame_begin(branch);
     if (status) return status;
-    if (fresh) cp_device_clear(branch, (float *)ray->sum[i], floats);
-    cp_device_add_deltas(branch, ray->delta[i], outputs, n, weight, ray->sum[i]);
+    if (fresh) branch->backend->clear(branch, (cp_batch){(float *)ray->sum[i], 0}, 1, floats);
+    branch->backend->add_deltas(branch, ray->delta[i], outputs, n, weight, ray->sum[i]);
     return cp_frame_end(branch);
-}
-
-/* There all sums are those of the layer itself. */
-static cp_status sum_from_device(cp_ray *ray, float *gradient)
-{
-    cp_frame *branch = ray->branch;
-    int origin = branch->branch_layer;
-    size_t outputs = info_of(ray, origin)->outputs;
-    double *sum = cp_alloc(outputs, sizeof *sum, "ray");
-    cp_status status = sum ? CP_OK : CP_ERESOURCE;
-    if (!status && ray->sum[origin] && !(status = cp_frame_begin(branch))) {
-        cp_device_download(branch, (const float *)ray->sum[origin], (float *)sum,
-                           outputs * (sizeof(double) / sizeof(float)));
-        status = cp_frame_end(branch);
-        free_sum(ray, origin);
-    }
-    for (size_t k = 0; k < outputs && !status; ++k) gradient[k] = (float)sum[k];
-    cp_free(sum);
-    return status;
 }
 
 cp_status cp_ray_add(cp_ray *ray, int n, double weight)
 {
     const cp_stops stops = {.active = ray->active, .stop = ray->stop, .origin = ray->branch->branch_layer};
     cp_status status = cp_frame_backward_stops(ray->branch, ray->entries, n, &stops, ray->delta);
-    for (int i = 0; i < ray->branch->model->layers && !status; ++i) {
-        size_t outputs = info_of(ray, i)->outputs;
-        if (!ray->delta[i]) continue;
-        if (cp_on_device(ray->branch)) {
-            status = add_deltas_on_device(ray, i, n, weight);
-            continue;
-        }
-        if (!ray->sum[i] && !(ray->sum[i] = cp_alloc(outputs, sizeof(double), "ray"))) return CP_ERESOURCE;
-        add_deltas(ray->delta[i], outputs, n, weight, ray->sum[i]);
-    }
+    for (int i = 0; i < ray->branch->model->layers && !status; ++i)
+        if (ray->delta[i]) status = add_to_sum(ray, i, n, weight);
     return status;
 }
 
@@ -421,16 +359,16 @@ static cp_status take_sum(cp_ray *ray, int i, float **delta)
     size_t outputs = info_of(ray, i)->outputs;
     if (!ray->sum[i]) return CP_OK;
     if (!delta[i] && !(delta[i] = cp_alloc(outputs, sizeof(float), "ray"))) return CP_ERESOURCE;
-    for (size_t k = 0; k < outputs; ++k) delta[i][k] += (float)ray->sum[i][k];
-    cp_free(ray->sum[i]);
-    ray->sum[i] = NULL;
-    return CP_OK;
+    const cp_backend *backend = ray->branch->backend;
+    const double *sum = (const double *)backend->look(ray->branch, (const float *)ray->sum[i], outputs * FLOATS_OF_DOUBLE);
+    for (size_t k = 0; k < outputs && sum; ++k) delta[i][k] += (float)sum[k];
+    free_sum(ray, i);
+    return sum ? CP_OK : CP_ERESOURCE;
 }
 
 cp_status cp_ray_sum(cp_ray *ray, float *gradient)
 {
     int origin = ray->branch->branch_layer, layers = ray->branch->model->layers;
-    if (cp_on_device(ray->branch)) return sum_from_device(ray, gradient);
     float **delta = cp_alloc((size_t)layers, sizeof *delta, "ray");
     cp_status status = delta ? cp_frame_begin(ray->branch) : CP_ERESOURCE;
     if (status) goto done;
@@ -443,7 +381,8 @@ cp_status cp_ray_sum(cp_ray *ray, float *gradient)
         cp_free(delta[i]);
         delta[i] = NULL;
     }
-    cp_blas_leave();
+    cp_status ended = cp_frame_end(ray->branch);
+    if (!status) status = ended;
 done:
     for (int i = 0; i < layers && delta; ++i)
         if (i != origin) cp_free(delta[i]);

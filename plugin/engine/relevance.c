@@ -21,13 +21,8 @@
 #include <math.h>
 #include <string.h>
 
-#include "engine/cuda/device.h"
+#include "engine/backend.h"
 #include "io/error.h"
-
-static size_t outputs_of(const cp_model *model, int layer)
-{
-    return layer < 0 ? (size_t)model->net->inputs : model->layer[layer].outputs;
-}
 
 CP_CLONES static size_t scale_by_ratio(const float *restrict a, const float *restrict z, size_t n, float *restrict rho)
 {
@@ -83,8 +78,9 @@ static bool has_ratio(ACTIVATION activation)
     return activation != LOGISTIC && activation != PLSE && activation != STAIR;
 }
 
-cp_status cp_relevance_check(const cp_relevance *r, const bool *active)
+static cp_status check(const void *rule, const bool *active)
 {
+    const cp_relevance *r = rule;
     for (int i = 0; i < r->model->layers; i++) {
         const cp_op *op = &r->frame->engine->op[i];
         bool passes = false;
@@ -102,7 +98,7 @@ cp_status cp_relevance_check(const cp_relevance *r, const bool *active)
     return CP_OK;
 }
 
-void cp_relevance_free(cp_relevance *r)
+static void relevance_free(cp_relevance *r)
 {
     if (!r)
         return;
@@ -119,9 +115,9 @@ void cp_relevance_free(cp_relevance *r)
 /* Work memory for any layer, and for the twins with the threads in use. */
 static cp_status make_room(cp_relevance *r)
 {
-    size_t most = outputs_of(r->model, -1);
+    size_t most = cp_outputs(r->model, -1);
     for (int i = 0; i < r->model->layers; i++)
-        most = outputs_of(r->model, i) > most ? outputs_of(r->model, i) : most;
+        most = cp_outputs(r->model, i) > most ? cp_outputs(r->model, i) : most;
     most = (most + CP_ALIGNED_FLOATS - 1) / CP_ALIGNED_FLOATS * CP_ALIGNED_FLOATS;
     r->z = cp_alloc_whole(3 * most, sizeof *r->z, "gamma rule");
     r->a = cp_alloc_whole(2 * most, sizeof *r->a, "gamma rule");
@@ -161,39 +157,16 @@ static cp_status create(cp_frame *frame, double gamma, cp_relevance **out)
     if (!status)
         status = make_room(r);
     if (status) {
-        cp_relevance_free(r);
+        relevance_free(r);
         return status;
     }
     *out = r;
     return CP_OK;
 }
 
-cp_status cp_frame_relevance(cp_frame *frame, int image, const cp_response *response, double gamma,
-                             const cp_observer *observer, cp_lrp_layer *layers)
+static void arrive(void *rule, int layer, const float *rho)
 {
-    const cp_entry entry = {.image = image, .response = response};
-    if (!(gamma >= 0 && isfinite(gamma)))
-        return cp_fail(CP_EINPUT, "lrp: gamma %g, a finite number of at least 0 is needed", gamma);
-    if (cp_on_device(frame))
-        return cp_fail(CP_EINPUT, "lrp: the gamma rule has no GPU code; -nogpu computes it on the CPU");
-    if (frame->relevance && frame->relevance->gamma != gamma) {
-        cp_relevance_free(frame->relevance);
-        frame->relevance = NULL;
-    }
-    cp_status status = frame->relevance ? CP_OK : create(frame, gamma, &frame->relevance);
-    if (!status)
-        status = fit_threads(frame->relevance);
-    if (status)
-        return status;
-    frame->relevance->image = image;
-    frame->relevance->layers = layers;
-    if (layers)
-        memset(layers, 0, (size_t)frame->model->layers * sizeof *layers);
-    return cp_backward_relevance(frame, &entry, observer, frame->relevance);
-}
-
-void cp_relevance_arrive(cp_relevance *r, int layer, const float *rho)
-{
+    cp_relevance *r = rule;
     const float *a = cp_at(cp_frame_batch(r->frame, layer), r->image);
     double sum = 0;
     if (!r->layers)
@@ -204,8 +177,9 @@ void cp_relevance_arrive(cp_relevance *r, int layer, const float *rho)
     r->layers[layer].relevance = sum;
 }
 
-size_t cp_relevance_descend(cp_relevance *r, int layer, float *rho)
+static size_t descend(void *rule, int layer, float *rho)
 {
+    cp_relevance *r = rule;
     const cp_op *op = &r->frame->engine->op[layer];
     const float *a = cp_at(cp_frame_batch(r->frame, layer), r->image);
     const float *z = is_straight(op->activation) ? a : cp_rule_before_activation(r, layer);
@@ -219,4 +193,31 @@ size_t cp_relevance_descend(cp_relevance *r, int layer, float *rho)
             nonzero += scale_by_ratio(a + first, z + first, count, rho + first);
     }
     return nonzero;
+}
+
+cp_status cp_frame_relevance(cp_frame *frame, int image, const cp_response *response, double gamma,
+                             const cp_observer *observer, cp_lrp_layer *layers)
+{
+    const cp_entry entry = {.image = image, .response = response};
+    if (!(gamma >= 0 && isfinite(gamma)))
+        return cp_fail(CP_EINPUT, "lrp: gamma %g, a finite number of at least 0 is needed", gamma);
+    if (!cp_has(frame, CP_HAS_GAMMA_RULE))
+        return cp_fail(CP_EINPUT, "lrp: the gamma rule has no %s code; -nogpu computes it on the CPU",
+                       frame->backend->name);
+    if (frame->relevance && frame->relevance->gamma != gamma) {
+        relevance_free(frame->relevance);
+        frame->relevance = NULL;
+    }
+    cp_status status = frame->relevance ? CP_OK : create(frame, gamma, &frame->relevance);
+    if (!status)
+        status = fit_threads(frame->relevance);
+    if (status)
+        return status;
+    frame->relevance_free = relevance_free;
+    frame->relevance->image = image;
+    frame->relevance->layers = layers;
+    if (layers)
+        memset(layers, 0, (size_t)frame->model->layers * sizeof *layers);
+    const cp_rule rule = {frame->relevance, check, arrive, descend, cp_relevance_backward};
+    return cp_backward_by_rule(frame, &entry, observer, &rule);
 }

@@ -14,17 +14,4 @@ typedef struct cp_relevance cp_relevance;
 cp_status cp_frame_relevance(cp_frame *frame, int image, const cp_response *response, double gamma,
                              const cp_observer *observer, cp_lrp_layer *layers);
 
-/* ---- for backward.c alone ---- */
-
-/* CP_EINPUT unless every layer that passes relevance to one below it is one the rule knows. active: by layer + 1. */
-cp_status cp_relevance_check(const cp_relevance *relevance, const bool *active);
-/* At a layer of neurons, before anything else is done with rho, dPhi/da's place: counts what arrives. */
-void cp_relevance_arrive(cp_relevance *relevance, int layer, const float *rho);
-/* rho *= a / z; returns how many are not 0. */
-size_t cp_relevance_descend(cp_relevance *relevance, int layer, float *rho);
-/* In place of the layer's own backward. */
-void cp_relevance_backward(cp_relevance *relevance, int layer, const cp_backward *call);
-
-void cp_relevance_free(cp_relevance *relevance);
-
 #endif

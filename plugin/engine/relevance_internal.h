@@ -36,6 +36,9 @@ static inline size_t cp_rule_part(size_t count, size_t first)
     return count - first < CP_RULE_PART ? count - first : CP_RULE_PART;
 }
 
+/* relevance_layers.c: a layer's backward under the rule (cp_rule), a cp_relevance. */
+void cp_relevance_backward(void *rule, int layer, const cp_backward *call);
+
 /* z of a layer, from its output where that tells it. Of ReLU it is the output: where that is 0, rho_z is 0 too. */
 const float *cp_rule_before_activation(cp_relevance *relevance, int layer);
 

@@ -206,8 +206,9 @@ static void count_constants(cp_relevance *r, int i, const float *rho)
     }
 }
 
-void cp_relevance_backward(cp_relevance *r, int layer, const cp_backward *call)
+void cp_relevance_backward(void *rule, int layer, const cp_backward *call)
 {
+    cp_relevance *r = rule;
     const cp_op *op = &r->frame->engine->op[layer];
     if (op->type->type == CONNECTED) {
         backward_connected(r, layer, call);

@@ -24,7 +24,7 @@ cp_restriction_kind cp_zeroed_kind(const cp_frame *frame, const cp_offpath *offp
 {
     if (offpath && offpath->kind != CP_FULL)
         return offpath->kind;
-    return cp_frame_on_device(frame) ? CP_ZEROED : CP_KEPT;
+    return cp_frame_has_kept(frame) ? CP_KEPT : CP_ZEROED;
 }
 
 /* The neuron layer that is the map of the classes: see critpath.h. */

@@ -112,7 +112,7 @@ static cp_status best_there(cp_frame *frame, int n, width *best)
 {
     uint32_t *score = cp_alloc((size_t)n, sizeof *score, "cut");
     size_t *neuron = cp_alloc((size_t)n, sizeof *neuron, "cut");
-    cp_status status = score && neuron ? cp_device_scores_best(frame, score, neuron) : CP_ERESOURCE;
+    cp_status status = score && neuron ? cp_frame_held_scores(frame)->best(frame, score, neuron) : CP_ERESOURCE;
     for (int l = 0; l < n && !status; l++)
         best[l] = (width){.gated = true, .blocked = score[l] == 0, .score = score[l], .neuron = score[l] ? neuron[l] : 0};
     cp_free(score);
@@ -123,7 +123,7 @@ static cp_status best_there(cp_frame *frame, int n, width *best)
 static cp_status best_of_layers(const cp_path *path, source scores, width *best)
 {
     cp_status status = CP_OK;
-    if (scores.frame && cp_frame_on_device(scores.frame))
+    if (scores.frame && cp_frame_held_scores(scores.frame))
         return best_there(scores.frame, path->n_layers, best);
     for (int l = 0; l < path->n_layers; l++)
         best[l] = best_of_layer(&path->layers[l], scores.score, scores.largest + cp_first_piece(path, l));
@@ -138,8 +138,8 @@ static cp_status rank_of(const cp_path *path, source scores, width widest, size_
 {
     cp_status status = CP_OK;
     *rank = 0;
-    if (widest.gated && scores.frame && cp_frame_on_device(scores.frame))
-        status = cp_device_scores_rank(scores.frame, widest.score, widest.neuron, rank);
+    if (widest.gated && scores.frame && cp_frame_held_scores(scores.frame))
+        status = cp_frame_held_scores(scores.frame)->rank(scores.frame, widest.score, widest.neuron, rank);
     for (int l = 0; widest.gated && scores.score && l < path->n_layers; l++)
         *rank += count_before(&path->layers[l], scores.score, scores.largest + cp_first_piece(path, l), widest);
     ++*rank;

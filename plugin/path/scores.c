@@ -29,7 +29,7 @@ struct cp_scores {
 static cp_status keep_ties(cp_frame *frame, uint32_t value, size_t equal, size_t ties, cp_path *path)
 {
     uint32_t *neuron = cp_alloc(equal, sizeof *neuron, "selection");
-    cp_status status = neuron ? cp_device_scores_find(frame, value, value, equal, neuron) : CP_ERESOURCE;
+    cp_status status = neuron ? cp_frame_held_scores(frame)->find(frame, value, value, equal, neuron) : CP_ERESOURCE;
     for (size_t i = 0; i < ties && !status; i++)
         cp_path_set(path, neuron[i], true);
     cp_free(neuron);
@@ -38,7 +38,7 @@ static cp_status keep_ties(cp_frame *frame, uint32_t value, size_t equal, size_t
 
 static cp_status count_next(void *frame, uint32_t prefix, int shift, cp_digit_table *table)
 {
-    return cp_device_scores_next(frame, prefix, shift, table);
+    return cp_frame_held_scores(frame)->next(frame, prefix, shift, table);
 }
 
 /* The last score that the goal keeps. */
@@ -68,7 +68,7 @@ static cp_status select_on_device(cp_frame *frame, const histogram *all, cp_sele
         return CP_OK;
     }
     bool whole = goal->equal == goal->ties;
-    status = cp_device_scores_bits(frame, whole ? goal->value : goal->value + 1, path->first, path->words);
+    status = cp_frame_held_scores(frame)->bits(frame, whole ? goal->value : goal->value + 1, path->first, path->words);
     return status || whole ? status : keep_ties(frame, goal->value, goal->equal, goal->ties, path);
 }
 
@@ -76,14 +76,14 @@ static cp_status mct_on_device(cp_frame *frame, int image, const cp_response *re
 {
     const cp_entry entry = {.image = image, .response = response};
     bool finite;
-    cp_status status = cp_device_scores_products(frame, &entry, false, &finite, gradient);
+    cp_status status = cp_frame_score_products(frame, &entry, false, &finite, gradient);
     if (!status && !finite) { /* the CPU's way names the neuron */
         float *score = cp_alloc(cp_model_neuron_count(cp_frame_model(frame)), sizeof *score, "scores");
         status = score ? cp_score_mct(frame, image, response, false, score) : CP_ERESOURCE;
         cp_free(score);
     }
     if (!status)
-        status = cp_device_scores_first(frame, &all->table, &all->zeros);
+        status = cp_frame_held_scores(frame)->first(frame, &all->table, &all->zeros);
     all->positive = 0;
     for (uint32_t d = 0; d <= CP_LARGEST_SCORE >> CP_FIRST_SHIFT; d++)
         all->positive += all->table.count[d];
@@ -93,7 +93,7 @@ static cp_status mct_on_device(cp_frame *frame, int image, const cp_response *re
 
 /* ---------------------------------------------------------------- scores where they were computed */
 
-static bool is_there(const cp_scores *scores) { return !scores->array && cp_frame_on_device(scores->frame); }
+static bool is_there(const cp_scores *scores) { return !scores->array && cp_frame_held_scores(scores->frame); }
 
 cp_status cp_scores_take(cp_frame *frame, int image, float *array, bool is_signed, cp_scores **out)
 {
@@ -132,9 +132,9 @@ cp_status cp_scores_mct(cp_frame *frame, int image, const cp_response *response,
     *out = NULL;
     if (!scores)
         return status;
-    *scores = (cp_scores){.frame = frame, .image = image, .borrowed = !cp_frame_on_device(frame),
+    *scores = (cp_scores){.frame = frame, .image = image, .borrowed = !cp_frame_held_scores(frame),
                            .is_signed = true};
-    if (cp_frame_on_device(frame)) {
+    if (cp_frame_held_scores(frame)) {
         if ((scores->all = cp_alloc(1, sizeof *scores->all, "selection")))
             status = mct_on_device(frame, image, response, gradient, scores->all);
     } else if ((scores->array = cp_frame_scores(frame))) {
@@ -152,7 +152,7 @@ cp_status cp_scores_array(cp_scores *scores, const float **array)
     cp_status status = CP_OK;
     if (is_there(scores)) {
         float *score = cp_alloc_whole(cp_model_neuron_count(cp_frame_model(scores->frame)), sizeof *score, "scores");
-        status = score ? cp_device_scores_read(scores->frame, score) : CP_ERESOURCE;
+        status = score ? cp_frame_held_scores(scores->frame)->read(scores->frame, score) : CP_ERESOURCE;
         if (status)
             cp_free(score);
         else
@@ -279,9 +279,9 @@ static cp_status top_there(cp_scores *scores, const cp_path *path, int most, cp_
                     !(seen = cp_alloc(2 * n, sizeof *seen, "summary"))))
         status = CP_ERESOURCE;
     if (!status)
-        status = cp_device_scores_find(scores->frame, goal.value, CP_LARGEST_SCORE, n, neuron);
+        status = cp_frame_held_scores(scores->frame)->find(scores->frame, goal.value, CP_LARGEST_SCORE, n, neuron);
     if (!status)
-        status = cp_device_scores_look(scores->frame, scores->image, neuron, (int)n, seen);
+        status = cp_frame_held_scores(scores->frame)->look(scores->frame, scores->image, neuron, (int)n, seen);
     for (size_t i = 0; i < n && !status; i++)
         if (cp_path_get(path, neuron[i]))
             rank_neuron(most, top, n_top, (cp_scored_neuron){neuron[i], fabsf(seen[2 * i]), seen[2 * i + 1]});
@@ -297,7 +297,8 @@ static cp_status describe_there(cp_scores *scores, const cp_path *path, cp_chann
         return CP_ERESOURCE;
     for (int l = 0; l < path->n_layers; l++)
         dead[l] = cp_dead_activation(path->model, path->layers[l].layer);
-    cp_status status = cp_device_scores_channels(scores->frame, scores->image, path->words, path->first, dead, channel);
+    cp_status status = cp_frame_held_scores(scores->frame)->channels(scores->frame, scores->image, path->words,
+                                                                     path->first, dead, channel);
     cp_free(dead);
     return status;
 }

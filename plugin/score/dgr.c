@@ -105,11 +105,11 @@ static cp_status evaluate(routing *r, double *cross_entropy, int *top)
     if (!isfinite(*cross_entropy))
         return cp_fail(CP_EINPUT, "dgr: the gated network's logits are not finite: rate %g is too large, or the weights "
                        "or the input are", r->options->rate);
-    if (cp_frame_on_device(r->rerun.frame)) {
+    if (cp_frame_held_scores(r->rerun.frame)) {
         bool finite;
-        status = cp_device_scores_products(r->rerun.frame, &entry, false, &finite, NULL);
+        status = cp_frame_score_products(r->rerun.frame, &entry, false, &finite, NULL);
         if (!status)
-            status = cp_device_scores_read(r->rerun.frame, r->by_neuron);
+            status = cp_frame_held_scores(r->rerun.frame)->read(r->rerun.frame, r->by_neuron);
     } else {
         status = cp_frame_backward(r->rerun.frame, &entry, 1, &observer, NULL);
     }

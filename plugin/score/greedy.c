@@ -80,10 +80,10 @@ static cp_status contributions(cp_rerun *rerun, const cp_path *path, const cp_re
     bool finite;
     memset(s, 0, cp_model_neuron_count(model) * sizeof *s); /* layers that the response does not depend on */
     cp_status status = cp_rerun_forward(rerun, &restriction);
-    if (!status && cp_frame_on_device(rerun->frame)) { /* products made there; the response's own units do not matter */
-        status = cp_device_scores_products(rerun->frame, &entry, true, &finite, NULL);
+    if (!status && cp_frame_held_scores(rerun->frame)) { /* products made there; the response's own units do not matter */
+        status = cp_frame_score_products(rerun->frame, &entry, true, &finite, NULL);
         if (!status)
-            status = cp_device_scores_read(rerun->frame, s);
+            status = cp_frame_held_scores(rerun->frame)->read(rerun->frame, s);
     } else if (!status) {
         status = cp_frame_backward(rerun->frame, &entry, 1, &observer, NULL);
     }

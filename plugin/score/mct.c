@@ -80,9 +80,9 @@ void cp_score_clear_response(const cp_model *model, const cp_response *response,
 static cp_status mct_on_device(cp_frame *frame, const cp_entry *entry, bool signed_scores, float *score, float *gradient)
 {
     bool finite;
-    cp_status status = cp_device_scores_products(frame, entry, !signed_scores, &finite, gradient);
+    cp_status status = cp_frame_score_products(frame, entry, !signed_scores, &finite, gradient);
     if (!status)
-        status = cp_device_scores_read(frame, score);
+        status = cp_frame_held_scores(frame)->read(frame, score);
     return status || finite ? status : cp_score_check_finite(cp_frame_model(frame), score);
 }
 
@@ -91,7 +91,7 @@ static cp_status score_entry(cp_frame *frame, const cp_entry *entry, bool signed
 {
     const cp_model *model = cp_frame_model(frame);
     int n;
-    if (cp_frame_on_device(frame))
+    if (cp_frame_held_scores(frame))
         return mct_on_device(frame, entry, signed_scores, score, gradient);
     const cp_neuron_layer *layers = cp_model_neuron_layers(model, &n);
     products p = {.model = model, .score = score, .signed_scores = signed_scores};

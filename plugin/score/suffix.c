@@ -53,7 +53,7 @@ int cp_suffix_batch(const cp_frame *frame, const cp_response *response, int posi
             weights += (double)info->parameters * sizeof(float);
     }
     double useful = LEAST_BATCH + weights / (double)(cp_frame_branch_bytes(model, layer, response, 1, backward) + 1);
-    int batch = useful < most && !cp_frame_on_device(frame) ? (int)useful : most; /* a GPU has work for all of them at once */
+    int batch = cp_worthwhile_entries(frame, useful, most);
     while (batch > 1 && cp_frame_branch_bytes(model, layer, response, batch, backward ? batch : 0) +
                                 (backward ? (size_t)batch * values : 0) > bytes)
         batch--;

@@ -39,3 +39,12 @@ nm -A -P "$@" | awk '
         if (defined < 100 || calls < 100) { print "only " defined " symbols and " calls " calls were seen"; bad = 1 }
         exit bad
     }'
+
+# A device is named in its backend alone. The exceptions are where Darknet's own structures have other members in a build for
+# GPUs; the list only shrinks.
+cd "$(dirname "$0")/../.."
+if grep -rnE '\b(cuda|cublas|cudnn)[A-Za-z_]*\(|\bcp_(kernel|cuda)_|#if.*\b(GPU|CUDNN)\b' plugin --include='*.[ch]' |
+    grep -vE '^plugin/(engine/cuda/|engine/backend\.c:|model/(device|host|reload)\.c:|train/(gates|pathmask|observe)\.c:)'; then
+    echo "a device is named outside engine/cuda"
+    exit 1
+fi

@@ -1,31 +1,23 @@
-/* The engine on a GPU. A frame made while a device is chosen keeps its buffers there: frame->value, index, before_gate
- * and arena point into the device's memory, and the drivers in frame.c, backward.c and tangent.c, which only plan and
- * follow the graph, hand every touch of them to the functions below. What the rooms above read comes back on demand.
+/* CUDA's backend: what its files have of one another. A frame's buffers (value, index, z, before_gate and arena) are in the
+ * device's memory; what the rooms above read comes back on demand.
  *
  * Between cp_device_begin and cp_device_end a run has a stream and its handles; calls in between only put work on the
- * stream, the first fault is kept, and cp_device_end waits and tells it. Without GPU nothing here is built or called.
+ * stream, the first fault is kept, and cp_device_end waits and tells it.
  */
 #ifndef CP_ENGINE_DEVICE_H
 #define CP_ENGINE_DEVICE_H
 
-#include "engine/branch.h"
-#include "engine/engine.h"
-
-#ifdef GPU
-#define cp_on_device(frame) ((frame)->device != NULL)
-#define cp_device_chosen() (cp_device() >= 0)
-#else
-#define cp_on_device(frame) ((void)(frame), false)
-#define cp_device_chosen() false
-#endif
+#include "engine/backend.h"
 
 /* CP_EINPUT, naming what is there, unless GPU `index` can be used. */
 cp_status cp_device_check(int index);
 
 /* Bytes free on a GPU, less a reserve for what libraries and the driver take; at least 1. */
 size_t cp_device_room(int index);
-/* The GPU that a frame is on. */
-int cp_device_index(const cp_frame *frame);
+cp_status cp_device_describe(int index, char name[300]);
+bool cp_device_is_short(void); /* cp_device_was_short */
+/* Work memory, and what libraries keep for a stream. */
+size_t cp_device_run_bytes(const cp_frame *frame);
 
 /* Buffers of a new frame, which has all but these; owned[i] says whether layer i-1 is the frame's own. A branch is
  * where its base is, any other frame on the device chosen. */
@@ -81,17 +73,11 @@ enum { CP_DEVICE_ENTRIES = 64 };
 void cp_device_through_all(cp_frame *frame, int position, int n, const float *const *a, const cp_path *const *path,
                            ACTIVATION activation, float *g);
 
-/* Where a backward run leaves a * g of every neuron layer it reaches: product[N], cleared, and *not_finite, on the
- * device. */
-typedef struct {
-    float *product;
-    unsigned *not_finite;
-    bool magnitude;
-} cp_device_products;
 void cp_device_product(cp_frame *frame, const cp_neuron_layer *neuron, const float *a, const float *g,
-                       const cp_device_products *to);
-/* backward.c: the run of one entry that does so; input_gradient (C,H,W), on the host, or NULL. */
-cp_status cp_frame_backward_products(cp_frame *frame, const cp_entry *entry, const cp_device_products *to,
-                                     float *input_gradient);
+                       const cp_products *to);
+extern const cp_held_scores cp_device_scores;
+
+/* device_backend.c's host copies of what observers see: room for `floats`, NULL after a fault; freed at the run's end. */
+float *cp_device_shown(cp_frame *frame, size_t floats);
 
 #endif

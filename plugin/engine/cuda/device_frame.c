@@ -2,7 +2,6 @@
 #include <string.h>
 
 #include "engine/cuda/device_internal.h"
-#include "engine/memory.h"
 #include "io/error.h"
 #include "model/path_bits.h"
 
@@ -57,7 +56,7 @@ cp_status cp_device_malloc(void **memory, size_t bytes, const char *what)
     return cp_cuda_fail(error, what);
 }
 
-bool cp_device_was_short(void)
+bool cp_device_is_short(void)
 {
     bool yes = was_short;
     was_short = false;
@@ -77,14 +76,12 @@ size_t cp_device_room(int index)
     return free > reserve ? free - reserve : 1;
 }
 
-int cp_device_index(const cp_frame *frame) { return frame->device->device; }
-
 /* cuBLAS keeps 32 MiB for a stream on the largest cards. */
 enum { HANDLE_BYTES = 64 << 20 };
 
-size_t cp_frame_run_bytes(const cp_frame *frame)
+size_t cp_device_run_bytes(const cp_frame *frame)
 {
-    return frame->device ? HANDLE_BYTES + frame->device->model->work_bytes : 0;
+    return HANDLE_BYTES + frame->own->model->work_bytes;
 }
 
 cp_status cp_device_check(int index)
@@ -100,7 +97,7 @@ cp_status cp_device_check(int index)
     return CP_OK;
 }
 
-cp_status cp_device_name(int index, char name[300])
+cp_status cp_device_describe(int index, char name[300])
 {
     struct cudaDeviceProp properties;
     int version = 0;
@@ -223,19 +220,14 @@ static bool can_help(cp_lane *lane, int k, size_t work_bytes)
 
 int cp_lane_arms(cp_frame *frame, int n)
 {
-    cp_lane *lane = frame->device->lane;
+    cp_lane *lane = frame->own->lane;
     int arms = 1;
-    if (frame->device->status) return 1;
-    while (arms < n && arms < CP_ARMS && can_help(lane, arms, frame->device->model->work_bytes)) ++arms;
+    if (frame->own->status) return 1;
+    while (arms < n && arms < CP_ARMS && can_help(lane, arms, frame->own->model->work_bytes)) ++arms;
     return arms;
 }
 
 /* ---------------------------------------------------------------- frames */
-
-static size_t outputs_of(const cp_model *model, int layer)
-{
-    return layer < 0 ? (size_t)model->net->inputs : model->layer[layer].outputs;
-}
 
 enum { ALIGN = 256 };
 
@@ -243,7 +235,7 @@ static size_t aligned(size_t bytes) { return (bytes + ALIGN - 1) / ALIGN * ALIGN
 
 static cp_status allocate(cp_frame *frame, const bool *owned)
 {
-    cp_device_frame *device = frame->device;
+    cp_backend_frame *device = frame->own;
     const cp_model *model = frame->model;
     int n = model->layers;
     size_t count, bytes = 0, at = 0;
@@ -253,7 +245,7 @@ static cp_status allocate(cp_frame *frame, const bool *owned)
     if (!device->mirror || !device->known || !device->start) return CP_ERESOURCE;
     for (int i = -1; i < n; ++i) {
         if (!owned[i + 1]) continue;
-        if (!cp_mul(outputs_of(model, i), frame->batch, &count) || count > SIZE_MAX / 16)
+        if (!cp_mul(cp_outputs(model, i), frame->batch, &count) || count > SIZE_MAX / 16)
             return cp_fail(CP_ERESOURCE, "layer %d: %d images do not fit in memory", i, frame->batch);
         bytes += aligned(count * sizeof(float));
         if (i >= 0 && frame->engine->op[i].has_index) bytes += aligned(count * sizeof(uint16_t));
@@ -265,7 +257,7 @@ static cp_status allocate(cp_frame *frame, const bool *owned)
     if (status) return status;
     for (int i = -1; i < n; ++i) {
         if (!owned[i + 1]) continue;
-        count = outputs_of(model, i) * frame->batch;
+        count = cp_outputs(model, i) * frame->batch;
         frame->value[i + 1] = (float *)((char *)device->slab + at);
         at += aligned(count * sizeof(float));
         if (i >= 0 && frame->engine->op[i].keeps_z) {
@@ -281,8 +273,8 @@ static cp_status allocate(cp_frame *frame, const bool *owned)
 
 cp_status cp_device_frame_open(cp_frame *frame, const bool *owned)
 {
-    int index = frame->base ? frame->base->device->device : cp_device();
-    cp_device_frame *device = frame->device = cp_alloc(1, sizeof *device, "frame");
+    int index = frame->base ? frame->base->own->device : cp_device();
+    cp_backend_frame *device = frame->own = cp_alloc(1, sizeof *device, "frame");
     if (!device) return CP_ERESOURCE;
     device->device = index;
     pthread_mutex_init(&device->lock, NULL);
@@ -298,7 +290,8 @@ cp_status cp_device_frame_open(cp_frame *frame, const bool *owned)
 
 void cp_device_frame_close(cp_frame *frame)
 {
-    cp_device_frame *device = frame->device;
+    cp_backend_frame *device = frame->own;
+    if (!device) return;
     cudaSetDevice(device->device);
     cudaFree(device->slab);
     cudaFree(device->scores);
@@ -311,12 +304,12 @@ void cp_device_frame_close(cp_frame *frame)
     cp_free(device->edit);
     pthread_mutex_destroy(&device->lock);
     cp_free(device);
-    frame->device = NULL;
+    frame->own = NULL;
 }
 
 cp_status cp_device_arena(cp_frame *frame, size_t floats)
 {
-    cudaSetDevice(frame->device->device);
+    cudaSetDevice(frame->own->device);
     cudaFree(frame->arena);
     frame->arena = NULL;
     frame->arena_floats = 0;
@@ -329,7 +322,7 @@ float *cp_device_alloc(const cp_frame *frame, size_t count, const char *what)
 {
     void *memory;
     size_t bytes;
-    cudaSetDevice(frame->device->device);
+    cudaSetDevice(frame->own->device);
     if (!cp_mul(count, sizeof(float), &bytes)) {
         cp_fail(CP_ERESOURCE, "%s: %zu numbers do not fit in memory", what, count);
         return NULL;
@@ -339,7 +332,7 @@ float *cp_device_alloc(const cp_frame *frame, size_t count, const char *what)
 
 void cp_device_free(const cp_frame *frame, void *memory)
 {
-    cudaSetDevice(frame->device->device);
+    cudaSetDevice(frame->own->device);
     cudaFree(memory);
 }
 
@@ -347,13 +340,13 @@ void cp_device_free(const cp_frame *frame, void *memory)
 
 bool cp_device_failed(cp_frame *frame, cudaError_t error, const char *what)
 {
-    if (error && !frame->device->status) frame->device->status = cp_cuda_fail(error, what);
-    return frame->device->status;
+    if (error && !frame->own->status) frame->own->status = cp_cuda_fail(error, what);
+    return frame->own->status;
 }
 
 cp_status cp_device_begin(cp_frame *frame)
 {
-    cp_device_frame *device = frame->device;
+    cp_backend_frame *device = frame->own;
     device->status = CP_OK;
     device->paths = 0;
     cudaError_t error = cudaSetDevice(device->device);
@@ -368,27 +361,43 @@ cp_status cp_device_begin(cp_frame *frame)
 
 cp_status cp_device_end(cp_frame *frame)
 {
-    cp_device_frame *device = frame->device;
+    cp_backend_frame *device = frame->own;
     /* The others' work comes before the first's end, unless a fault came between. */
     for (int k = 0; k < (device->status ? device->lane->arms : 1); ++k)
         cp_device_failed(frame, cudaStreamSynchronize(device->lane->arm[k].stream), "run");
     cp_device_failed(frame, cudaGetLastError(), "launch");
     lane_give_back(device->lane);
     device->lane = NULL;
+    cp_free(device->shown);
+    device->shown = NULL;
+    device->shown_floats = 0;
     return device->status;
+}
+
+float *cp_device_shown(cp_frame *frame, size_t floats)
+{
+    cp_backend_frame *device = frame->own;
+    if (device->status) return NULL;
+    if (device->shown_floats < floats) {
+        cp_free(device->shown);
+        device->shown = cp_alloc_dirty(floats, sizeof *device->shown, "backward");
+        device->shown_floats = device->shown ? floats : 0;
+        if (!device->shown) device->status = CP_ERESOURCE;
+    }
+    return device->shown;
 }
 
 /* Room for `bytes` of what a step brings along; steps follow one another on the stream, so that one piece serves all.
  */
 void *cp_device_side(cp_frame *frame, size_t bytes)
 {
-    cp_lane *lane = frame->device->lane;
-    if (frame->device->status) return NULL;
+    cp_lane *lane = frame->own->lane;
+    if (frame->own->status) return NULL;
     if (lane->side_bytes < bytes) { /* nothing may still read the old piece */
         if (cp_device_failed(frame, cudaStreamSynchronize(lane->arm->stream), "run")) return NULL;
         cp_status status = grow(&lane->side, &lane->side_bytes, bytes, "work memory");
         if (status) {
-            frame->device->status = status;
+            frame->own->status = status;
             return NULL;
         }
     }
@@ -399,22 +408,22 @@ void *cp_device_to_side(cp_frame *frame, const void *from, size_t bytes)
 {
     void *side = cp_device_side(frame, bytes);
     if (!side) return NULL;
-    cudaError_t error = cudaMemcpyAsync(side, from, bytes, cudaMemcpyHostToDevice, frame->device->lane->arm->stream);
+    cudaError_t error = cudaMemcpyAsync(side, from, bytes, cudaMemcpyHostToDevice, frame->own->lane->arm->stream);
     return cp_device_failed(frame, error, "copy to the device") ? NULL : side;
 }
 
 void cp_device_upload(cp_frame *frame, const float *from, float *to, size_t count)
 {
-    if (frame->device->status) return;
-    cudaStream_t stream = frame->device->lane->arm->stream;
+    if (frame->own->status) return;
+    cudaStream_t stream = frame->own->lane->arm->stream;
     cp_device_failed(frame, cudaMemcpyAsync(to, from, count * sizeof *to, cudaMemcpyHostToDevice, stream),
                      "copy to the device");
 }
 
 void cp_device_download(cp_frame *frame, const float *from, float *to, size_t count)
 {
-    cudaStream_t stream = frame->device->lane->arm->stream;
-    if (frame->device->status) return;
+    cudaStream_t stream = frame->own->lane->arm->stream;
+    if (frame->own->status) return;
     if (!cp_device_failed(frame, cudaMemcpyAsync(to, from, count * sizeof *to, cudaMemcpyDeviceToHost, stream),
                           "copy to the host"))
         cp_device_failed(frame, cudaStreamSynchronize(stream), "run");
@@ -422,19 +431,19 @@ void cp_device_download(cp_frame *frame, const float *from, float *to, size_t co
 
 void cp_device_clear(cp_frame *frame, float *x, size_t count)
 {
-    if (!frame->device->status)
-        cp_device_failed(frame, cudaMemsetAsync(x, 0, count * sizeof *x, frame->device->lane->arm->stream), "clear");
+    if (!frame->own->status)
+        cp_device_failed(frame, cudaMemsetAsync(x, 0, count * sizeof *x, frame->own->lane->arm->stream), "clear");
 }
 
 void cp_device_add(cp_frame *frame, const float *host, float *x, size_t count)
 {
     float *from = cp_device_to_side(frame, host, count * sizeof *host);
-    if (from) cp_kernel_copy(1, count, (cp_batch){from, 0}, (cp_batch){x, 0}, true, frame->device->lane->arm->stream);
+    if (from) cp_kernel_copy(1, count, (cp_batch){from, 0}, (cp_batch){x, 0}, true, frame->own->lane->arm->stream);
 }
 
 void cp_device_add_at(cp_frame *frame, float *x, float value)
 {
-    if (!frame->device->status) cp_kernel_add_at(x, value, frame->device->lane->arm->stream);
+    if (!frame->own->status) cp_kernel_add_at(x, value, frame->own->lane->arm->stream);
 }
 
 static size_t bytes_of(const cp_path *path) { return path->first[path->n_layers] * sizeof *path->words; }
@@ -443,7 +452,7 @@ static size_t bytes_of(const cp_path *path) { return path->first[path->n_layers]
  * are full: the stream has read it when it comes to write there again. */
 static bool make_slots(cp_frame *frame, size_t bytes, int n)
 {
-    cp_device_frame *device = frame->device;
+    cp_backend_frame *device = frame->own;
     cp_lane *lane = device->lane;
     size_t slots = lane->bits_bytes / bytes, wanted = (size_t)device->paths + n;
     if (slots > CP_DEVICE_PATHS) slots = CP_DEVICE_PATHS;
@@ -457,7 +466,7 @@ static bool make_slots(cp_frame *frame, size_t bytes, int n)
     return !device->status;
 }
 
-static int slot_of(const cp_device_frame *device, const cp_path *path)
+static int slot_of(const cp_backend_frame *device, const cp_path *path)
 {
     int k = 0;
     while (k < device->paths && device->path[k] != path) ++k;
@@ -468,7 +477,7 @@ static int slot_of(const cp_device_frame *device, const cp_path *path)
  * host at every layer would hold it up. */
 static const uint64_t *bring(cp_frame *frame, const cp_path *path, int position)
 {
-    cp_device_frame *device = frame->device;
+    cp_backend_frame *device = frame->own;
     cp_lane *lane = device->lane;
     size_t bytes = bytes_of(path);
     if (device->status) return NULL;
@@ -488,30 +497,30 @@ void cp_device_restrict(cp_frame *frame, int position, const cp_path *path, cons
 {
     const uint64_t *words = bring(frame, path, position);
     size_t count = frame->model->neuron[position].count;
-    if (words) cp_kernel_restrict(count, words, constant, a, frame->device->lane->arm->stream);
+    if (words) cp_kernel_restrict(count, words, constant, a, frame->own->lane->arm->stream);
 }
 
 void cp_device_gate(cp_frame *frame, size_t count, const float *gates, float *before, float *a)
 {
     const float *factors = cp_device_to_side(frame, gates, count * sizeof *gates);
-    if (factors) cp_kernel_gate(count, factors, before, a, frame->device->lane->arm->stream);
+    if (factors) cp_kernel_gate(count, factors, before, a, frame->own->lane->arm->stream);
 }
 
 void cp_device_through(cp_frame *frame, int position, const float *a, const cp_path *path, const float *gates,
                        ACTIVATION activation, float *g)
 {
-    cudaStream_t stream = frame->device->lane->arm->stream;
+    cudaStream_t stream = frame->own->lane->arm->stream;
     size_t count = frame->model->neuron[position].count;
     const uint64_t *words = path ? bring(frame, path, position) : NULL;
     if ((path && !words) || (gates && !(gates = cp_device_to_side(frame, gates, count * sizeof *gates)))) return;
-    if (!frame->device->status && (words || gates || activation != LINEAR))
+    if (!frame->own->status && (words || gates || activation != LINEAR))
         cp_kernel_through_neurons(count, a, words, gates, activation, g, stream);
 }
 
 void cp_device_through_all(cp_frame *frame, int position, int n, const float *const *a, const cp_path *const *path,
                            ACTIVATION activation, float *g)
 {
-    cp_device_frame *device = frame->device;
+    cp_backend_frame *device = frame->own;
     cp_listed listed = {.a = {NULL}};
     bool any = activation != LINEAR;
     size_t bytes = 0;

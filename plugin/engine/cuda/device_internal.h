@@ -53,13 +53,15 @@ typedef struct cp_device_model {
     size_t work_bytes; /* the most any op needs */
 } cp_device_model;
 
-struct cp_device_frame {
+struct cp_backend_frame {
     int device;
     const cp_device_model *model;
     void *slab;           /* behind frame->value and frame->index */
     float **mirror;       /* by layer + 1: the host's copy, (batch, outputs) */
     uint8_t *known;       /* (layers + 1, batch): the copy is up to date */
     pthread_mutex_t lock; /* of mirror and known: branches of a frame read it from several threads */
+    float *shown;         /* on the host, during a run: what an observer sees */
+    size_t shown_floats;
     float *scores;        /* N, made at the first use: engine/frame_scores.h */
     uint8_t *start;       /* of a branch, by entry: what its layer begins with in the next run */
     cp_edit *edit;        /* and what is put there then; two edits of one place do not meet */

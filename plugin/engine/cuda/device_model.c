@@ -130,12 +130,12 @@ cp_status cp_device_model_get(const cp_model *model, const cp_engine *engine, in
     cp_engine *cache = (cp_engine *)engine;
     cp_status status = CP_OK;
     pthread_mutex_lock(&owner->engine_lock);
-    cp_device_model *m = cache->device;
+    cp_device_model *m = cache->part;
     while (m && m->device != device) m = m->next;
     if (!m && !(status = create(engine, device, &m))) {
-        m->next = cache->device;
-        cache->device = m;
-        cache->device_free = device_model_free;
+        m->next = cache->part;
+        cache->part = m;
+        cache->part_free = device_model_free;
     }
     pthread_mutex_unlock(&owner->engine_lock);
     *out = m;

@@ -19,8 +19,8 @@ typedef struct {
 
 static void blas_failed(const call *c, cublasStatus_t error)
 {
-    if (error && !c->frame->device->status)
-        c->frame->device->status =
+    if (error && !c->frame->own->status)
+        c->frame->own->status =
             cp_fail(CP_EINTERNAL, "layer %d: %s: cuBLAS status %d", c->op->info->index, c->op->info->type, (int)error);
 }
 
@@ -57,7 +57,7 @@ static void product(const call *c, bool transposed, int groups, int m, int n, in
     const float one = 1;
     cublasOperation_t op = transposed ? CUBLAS_OP_T : CUBLAS_OP_N;
     int lda = transposed ? m : k;
-    if (c->frame->device->status) return;
+    if (c->frame->own->status) return;
     if (groups == 1)
         blas_failed(c, cublasSgemm(c->arm->blas, CUBLAS_OP_N, op, n, m, k, &one, b, n, a, lda, &beta, out, n));
     else
@@ -91,8 +91,8 @@ static void scatter(const call *c, const float *y, float *x, bool fresh)
 #ifdef CUDNN
 static void dnn_failed(const call *c, cudnnStatus_t error)
 {
-    if (error && !c->frame->device->status)
-        c->frame->device->status =
+    if (error && !c->frame->own->status)
+        c->frame->own->status =
             cp_fail(CP_EINTERNAL, "layer %d: convolution: %s", c->op->info->index, cudnnGetErrorString(error));
 }
 #endif
@@ -581,7 +581,7 @@ static const row *find(LAYER_TYPE type)
 
 static call call_of(cp_frame *frame, int layer)
 {
-    const cp_device_frame *device = frame->device;
+    const cp_backend_frame *device = frame->own;
     cp_lane *lane = device->lane;
     return (call){frame, &frame->engine->op[layer], &device->model->op[layer], lane, lane->arm->stream, lane->arm};
 }
@@ -590,12 +590,12 @@ enum { MOST_ENTRIES = 65535 }; /* rows of a grid */
 
 static bool ready(cp_frame *frame, const row *row, int layer, int n)
 {
-    if (!row && !frame->device->status)
-        frame->device->status =
+    if (!row && !frame->own->status)
+        frame->own->status =
             cp_fail(CP_EINTERNAL, "layer %d: %s has no GPU code", layer, frame->model->layer[layer].type);
-    if (n > MOST_ENTRIES && !frame->device->status)
-        frame->device->status = cp_fail(CP_ERESOURCE, "GPU: a batch of %d, allowed are %d", n, (int)MOST_ENTRIES);
-    return !frame->device->status;
+    if (n > MOST_ENTRIES && !frame->own->status)
+        frame->own->status = cp_fail(CP_ERESOURCE, "GPU: a batch of %d, allowed are %d", n, (int)MOST_ENTRIES);
+    return !frame->own->status;
 }
 
 /* What a launch refuses is known at once, and a library may clear it later. */

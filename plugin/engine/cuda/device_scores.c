@@ -6,61 +6,65 @@
 #include "engine/frame_scores.h"
 #include "io/error.h"
 
-bool cp_frame_on_device(const cp_frame *frame) { return frame->device != NULL; }
-
 void cp_device_product(cp_frame *frame, const cp_neuron_layer *neuron, const float *a, const float *g,
-                       const cp_device_products *to)
+                       const cp_products *to)
 {
-    if (!frame->device->status)
+    if (!frame->own->status)
         cp_kernel_product(neuron->count, a, g, to->magnitude, to->product + neuron->offset, to->not_finite,
-                          frame->device->lane->arm->stream);
+                          frame->own->lane->arm->stream);
 }
 
 static void clear(cp_frame *frame, void *x, size_t bytes)
 {
-    if (!frame->device->status)
-        cp_device_failed(frame, cudaMemsetAsync(x, 0, bytes, frame->device->lane->arm->stream), "clear");
+    if (!frame->own->status)
+        cp_device_failed(frame, cudaMemsetAsync(x, 0, bytes, frame->own->lane->arm->stream), "clear");
 }
 
 static void fetch(cp_frame *frame, const void *from, void *to, size_t bytes)
 {
-    cudaStream_t stream = frame->device->lane->arm->stream;
-    if (frame->device->status) return;
+    cudaStream_t stream = frame->own->lane->arm->stream;
+    if (frame->own->status) return;
     if (!cp_device_failed(frame, cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToHost, stream), "copy to the host"))
         cp_device_failed(frame, cudaStreamSynchronize(stream), "run");
 }
 
-cp_status cp_device_scores_products(cp_frame *frame, const cp_entry *entry, bool magnitude, bool *finite, float *gradient)
+static unsigned *flag_of(cp_frame *frame) { return (unsigned *)(frame->own->scores + frame->model->neurons); }
+
+static cp_status scores_make(cp_frame *frame, float **product, unsigned **not_finite)
 {
-    cp_device_frame *device = frame->device;
+    cp_backend_frame *device = frame->own;
+    size_t neurons = frame->model->neurons;
+    /* One number more: the flag. */
+    if (!device->scores && !(device->scores = cp_device_alloc(frame, neurons + 1, "scores"))) return CP_ERESOURCE;
+    *product = device->scores;
+    *not_finite = flag_of(frame);
+    cp_status status = cp_device_begin(frame);
+    if (status) return status;
+    clear(frame, device->scores, (neurons + 1) * sizeof(float));
+    return cp_device_end(frame);
+}
+
+static cp_status scores_made(cp_frame *frame, const cp_response *response, bool *finite)
+{
     const cp_model *model = frame->model;
     unsigned not_finite = 0;
-    cp_status status = CP_OK;
-    /* One number more: the flag. */
-    if (!device->scores && !(device->scores = cp_device_alloc(frame, model->neurons + 1, "scores")))
-        return CP_ERESOURCE;
-    cp_device_products to = {device->scores, (unsigned *)(device->scores + model->neurons), magnitude};
-    if ((status = cp_device_begin(frame))) return status;
-    clear(frame, device->scores, (model->neurons + 1) * sizeof(float));
-    if ((status = cp_device_end(frame)) || (status = cp_frame_backward_products(frame, entry, &to, gradient)))
-        return status;
-    if ((status = cp_device_begin(frame))) return status;
-    for (int u = 0; entry->response && u < entry->response->n; ++u) {
-        int position = model->neuron_position[model->layer[entry->response->unit[u].layer].value];
+    cp_status status = cp_device_begin(frame);
+    if (status) return status;
+    for (int u = 0; response && u < response->n; ++u) {
+        int position = model->neuron_position[model->layer[response->unit[u].layer].value];
         if (position >= 0)
-            clear(frame, device->scores + model->neuron[position].offset + entry->response->unit[u].index,
-                  sizeof(float));
+            clear(frame, frame->own->scores + model->neuron[position].offset + response->unit[u].index, sizeof(float));
     }
-    fetch(frame, to.not_finite, &not_finite, sizeof not_finite);
+    fetch(frame, flag_of(frame), &not_finite, sizeof not_finite);
     *finite = !not_finite;
     return cp_device_end(frame);
 }
 
-cp_status cp_device_scores_read(cp_frame *frame, float *score)
+static cp_status scores_read(cp_frame *frame, float *score)
 {
     cp_status status = cp_device_begin(frame);
     if (status) return status;
-    cp_device_download(frame, frame->device->scores, score, frame->model->neurons);
+    cp_device_download(frame, frame->own->scores, score, frame->model->neurons);
     return cp_device_end(frame);
 }
 
@@ -71,11 +75,11 @@ static cp_status count(cp_frame *frame, uint32_t prefix, int shift, size_t digit
     if (status) return status;
     unsigned long long *there = cp_device_side(frame, bytes);
     unsigned long long *here = cp_alloc(n, sizeof *here, "selection");
-    if (!here && !frame->device->status) frame->device->status = CP_ERESOURCE;
+    if (!here && !frame->own->status) frame->own->status = CP_ERESOURCE;
     if (there) clear(frame, there, bytes);
-    if (!frame->device->status)
-        cp_kernel_count_digits(frame->model->neurons, frame->device->scores, prefix, shift, there,
-                               frame->device->lane->arm->stream);
+    if (!frame->own->status)
+        cp_kernel_count_digits(frame->model->neurons, frame->own->scores, prefix, shift, there,
+                               frame->own->lane->arm->stream);
     if (here) fetch(frame, there, here, bytes);
     for (size_t d = 0; here && d < digits; ++d) table->count[d] = here[d], table->fraction[d] = here[digits + d];
     if (here && zeros) *zeros = here[2 * digits];
@@ -83,12 +87,12 @@ static cp_status count(cp_frame *frame, uint32_t prefix, int shift, size_t digit
     return cp_device_end(frame);
 }
 
-cp_status cp_device_scores_first(cp_frame *frame, cp_digit_table *table, size_t *zeros)
+static cp_status scores_first(cp_frame *frame, cp_digit_table *table, size_t *zeros)
 {
     return count(frame, 0, CP_FIRST_SHIFT, CP_FIRST_DIGITS, table, zeros);
 }
 
-cp_status cp_device_scores_next(cp_frame *frame, uint32_t prefix, int shift, cp_digit_table *table)
+static cp_status scores_next(cp_frame *frame, uint32_t prefix, int shift, cp_digit_table *table)
 {
     return count(frame, prefix, shift, CP_NEXT_DIGITS, table, NULL);
 }
@@ -108,7 +112,7 @@ static cp_span *open_table(cp_frame *frame, int image, const size_t *first, cons
     int n = model->neuron_layers;
     size_t table = aligned(n * sizeof(cp_span)), channel = 0;
     cp_span *here = cp_alloc(n, sizeof *here, "selection"), *there = cp_device_side(frame, table + bytes);
-    if (!here && !frame->device->status) frame->device->status = CP_ERESOURCE;
+    if (!here && !frame->own->status) frame->own->status = CP_ERESOURCE;
     for (int l = 0; here && l < n; ++l) {
         const cp_neuron_layer *neuron = &model->neuron[l];
         here[l] = (cp_span){.offset = neuron->offset, .count = neuron->count, .word = first ? first[l] : 0,
@@ -116,15 +120,15 @@ static cp_span *open_table(cp_frame *frame, int image, const size_t *first, cons
         if (image >= 0) here[l].a = cp_at(cp_frame_batch(frame, neuron->layer), image);
         channel += neuron->c;
     }
-    if (!frame->device->status)
+    if (!frame->own->status)
         cp_device_failed(frame, cudaMemcpyAsync(there, here, n * sizeof *here, cudaMemcpyHostToDevice,
-                                                frame->device->lane->arm->stream), "copy to the device");
+                                                frame->own->lane->arm->stream), "copy to the device");
     cp_free(here);
     *room = (char *)there + table;
-    return frame->device->status ? NULL : there;
+    return frame->own->status ? NULL : there;
 }
 
-cp_status cp_device_scores_bits(cp_frame *frame, uint32_t lowest, const size_t *first, uint64_t *words)
+static cp_status scores_bits(cp_frame *frame, uint32_t lowest, const size_t *first, uint64_t *words)
 {
     int n = frame->model->neuron_layers;
     size_t bytes = first[n] * sizeof *words;
@@ -133,12 +137,12 @@ cp_status cp_device_scores_bits(cp_frame *frame, uint32_t lowest, const size_t *
     if (status) return status;
     const cp_span *span = open_table(frame, -1, first, NULL, bytes, &there);
     if (span)
-        cp_kernel_select(n, span, first[n], frame->device->scores, lowest, there, frame->device->lane->arm->stream);
+        cp_kernel_select(n, span, first[n], frame->own->scores, lowest, there, frame->own->lane->arm->stream);
     fetch(frame, there, words, bytes);
     return cp_device_end(frame);
 }
 
-cp_status cp_device_scores_best(cp_frame *frame, uint32_t *score, size_t *neuron)
+static cp_status scores_best(cp_frame *frame, uint32_t *score, size_t *neuron)
 {
     const cp_model *model = frame->model;
     int n = model->neuron_layers;
@@ -149,7 +153,7 @@ cp_status cp_device_scores_best(cp_frame *frame, uint32_t *score, size_t *neuron
     if (status) goto done;
     const cp_span *span = open_table(frame, -1, NULL, NULL, n * sizeof *key, &there);
     if (span) clear(frame, there, n * sizeof *key);
-    if (span && n) cp_kernel_best(n, span, frame->device->scores, there, frame->device->lane->arm->stream);
+    if (span && n) cp_kernel_best(n, span, frame->own->scores, there, frame->own->lane->arm->stream);
     fetch(frame, there, key, n * sizeof *key);
     status = cp_device_end(frame);
     for (int l = 0; l < n && !status; ++l) {
@@ -161,22 +165,22 @@ done:
     return status;
 }
 
-cp_status cp_device_scores_rank(cp_frame *frame, uint32_t score, size_t neuron, size_t *before)
+static cp_status scores_rank(cp_frame *frame, uint32_t score, size_t neuron, size_t *before)
 {
     unsigned long long total = 0;
     cp_status status = cp_device_begin(frame);
     if (status) return status;
     unsigned long long *there = cp_device_side(frame, sizeof *there);
     if (there) clear(frame, there, sizeof *there);
-    if (!frame->device->status)
-        cp_kernel_rank(frame->model->neurons, frame->device->scores, score, neuron, there,
-                       frame->device->lane->arm->stream);
+    if (!frame->own->status)
+        cp_kernel_rank(frame->model->neurons, frame->own->scores, score, neuron, there,
+                       frame->own->lane->arm->stream);
     fetch(frame, there, &total, sizeof total);
     *before = total;
     return cp_device_end(frame);
 }
 
-cp_status cp_device_scores_channels(cp_frame *frame, int image, const uint64_t *words, const size_t *first,
+static cp_status scores_channels(cp_frame *frame, int image, const uint64_t *words, const size_t *first,
                                     const float *dead, cp_channel_sum *channel)
 {
     int layers = frame->model->neuron_layers;
@@ -190,9 +194,9 @@ cp_status cp_device_scores_channels(cp_frame *frame, int image, const uint64_t *
     uint64_t *bits = (uint64_t *)((char *)there + bytes);
     if (span)
         cp_device_failed(frame, cudaMemcpyAsync(bits, words, first[layers] * sizeof *words, cudaMemcpyHostToDevice,
-                                                frame->device->lane->arm->stream), "copy to the device");
-    if (!frame->device->status)
-        cp_kernel_parts(n, layers, span, frame->device->scores, bits, there, frame->device->lane->arm->stream);
+                                                frame->own->lane->arm->stream), "copy to the device");
+    if (!frame->own->status)
+        cp_kernel_parts(n, layers, span, frame->own->scores, bits, there, frame->own->lane->arm->stream);
     fetch(frame, there, part, n * sizeof *part);
     status = cp_device_end(frame);
     for (size_t c = 0; c < n && !status; ++c)
@@ -202,7 +206,7 @@ done:
     return status;
 }
 
-cp_status cp_device_scores_look(cp_frame *frame, int image, const uint32_t *neuron, int n, float *seen)
+static cp_status scores_look(cp_frame *frame, int image, const uint32_t *neuron, int n, float *seen)
 {
     size_t bytes = aligned(n * sizeof *neuron);
     void *there;
@@ -212,10 +216,10 @@ cp_status cp_device_scores_look(cp_frame *frame, int image, const uint32_t *neur
     float *values = (float *)((char *)there + bytes);
     if (span)
         cp_device_failed(frame, cudaMemcpyAsync(there, neuron, n * sizeof *neuron, cudaMemcpyHostToDevice,
-                                                frame->device->lane->arm->stream), "copy to the device");
-    if (!frame->device->status)
-        cp_kernel_look(n, there, frame->model->neuron_layers, span, frame->device->scores, values,
-                       frame->device->lane->arm->stream);
+                                                frame->own->lane->arm->stream), "copy to the device");
+    if (!frame->own->status)
+        cp_kernel_look(n, there, frame->model->neuron_layers, span, frame->own->scores, values,
+                       frame->own->lane->arm->stream);
     fetch(frame, values, seen, 2 * n * sizeof *seen);
     return cp_device_end(frame);
 }
@@ -226,7 +230,7 @@ static int ascending(const void *a, const void *b)
     return x < y ? -1 : x > y;
 }
 
-cp_status cp_device_scores_find(cp_frame *frame, uint32_t lowest, uint32_t highest, size_t n, uint32_t *neuron)
+static cp_status scores_find(cp_frame *frame, uint32_t lowest, uint32_t highest, size_t n, uint32_t *neuron)
 {
     unsigned found = 0;
     if (frame->model->neurons > UINT32_MAX)
@@ -236,9 +240,9 @@ cp_status cp_device_scores_find(cp_frame *frame, uint32_t lowest, uint32_t highe
     if (status) return status;
     uint32_t *there = cp_device_side(frame, (n + 1) * sizeof *there); /* the counter first */
     if (there) clear(frame, there, sizeof *there);
-    if (!frame->device->status)
-        cp_kernel_find(frame->model->neurons, frame->device->scores, lowest, highest, there + 1, (uint32_t)n, there,
-                       frame->device->lane->arm->stream);
+    if (!frame->own->status)
+        cp_kernel_find(frame->model->neurons, frame->own->scores, lowest, highest, there + 1, (uint32_t)n, there,
+                       frame->own->lane->arm->stream);
     fetch(frame, there, &found, sizeof found);
     fetch(frame, there + 1, neuron, n * sizeof *neuron);
     status = cp_device_end(frame);
@@ -247,3 +251,17 @@ cp_status cp_device_scores_find(cp_frame *frame, uint32_t lowest, uint32_t highe
     qsort(neuron, n, sizeof *neuron, ascending);
     return status;
 }
+
+const cp_held_scores cp_device_scores = {
+    .make = scores_make,
+    .made = scores_made,
+    .read = scores_read,
+    .first = scores_first,
+    .next = scores_next,
+    .bits = scores_bits,
+    .find = scores_find,
+    .best = scores_best,
+    .rank = scores_rank,
+    .channels = scores_channels,
+    .look = scores_look,
+};

@@ -6,15 +6,10 @@
 #include "engine/cuda/device_internal.h"
 #include "io/error.h"
 
-static size_t outputs_of(const cp_model *model, int layer)
-{
-    return layer < 0 ? (size_t)model->net->inputs : model->layer[layer].outputs;
-}
-
 float *cp_device_pull(cp_frame *frame, int layer, int image)
 {
-    cp_device_frame *device = frame->device;
-    size_t outputs = outputs_of(frame->model, layer);
+    cp_backend_frame *device = frame->own;
+    size_t outputs = cp_outputs(frame->model, layer);
     uint8_t *known = &device->known[(size_t)(layer + 1) * frame->batch + image];
     float *copy = device->mirror[layer + 1] + image * outputs;
     pthread_mutex_lock(&device->lock);
@@ -31,8 +26,8 @@ float *cp_device_pull(cp_frame *frame, int layer, int image)
 
 float cp_device_pull_unit(const cp_frame *frame, int layer, int image, size_t index)
 {
-    const cp_device_frame *device = frame->device;
-    size_t at = image * outputs_of(frame->model, layer) + index;
+    const cp_backend_frame *device = frame->own;
+    size_t at = image * cp_outputs(frame->model, layer) + index;
     float value = NAN;
     if (device->known[(size_t)(layer + 1) * frame->batch + image]) return device->mirror[layer + 1][at];
     if (!cudaSetDevice(device->device))
@@ -48,8 +43,8 @@ void cp_device_responses(const cp_frame *frame, int n, const cp_response *respon
         int layer = frame->model->layer[response->unit[u].layer].value, image = -1;
         const cp_frame *owner = frame;
         for (; !owner->value[layer + 1]; owner = owner->base) image = owner->base_image;
-        size_t outputs = outputs_of(frame->model, layer), index = response->unit[u].index;
-        cudaError_t error = cudaSetDevice(frame->device->device);
+        size_t outputs = cp_outputs(frame->model, layer), index = response->unit[u].index;
+        cudaError_t error = cudaSetDevice(frame->own->device);
         if (image >= 0) /* the same for all */
             for (int b = 0; b < n; ++b) value[b] = b ? *value : cp_device_pull_unit(owner, layer, image, index);
         else if (!error) /* one number of every image */
@@ -62,8 +57,8 @@ void cp_device_responses(const cp_frame *frame, int n, const cp_response *respon
 
 void cp_device_branch_start(cp_frame *branch, int entry, cp_origin from)
 {
-    cp_device_frame *device = branch->device;
-    size_t outputs = outputs_of(branch->model, branch->branch_layer), left = 0;
+    cp_backend_frame *device = branch->own;
+    size_t outputs = cp_outputs(branch->model, branch->branch_layer), left = 0;
     for (size_t k = 0; k < device->edits; ++k) /* the entry's earlier ones are over */
         if (device->edit[k].to / outputs != (size_t)entry) device->edit[left++] = device->edit[k];
     device->edits = left;
@@ -73,7 +68,7 @@ void cp_device_branch_start(cp_frame *branch, int entry, cp_origin from)
 
 cp_status cp_device_branch_put(cp_frame *branch, int entry, size_t first, size_t count, cp_origin from)
 {
-    cp_device_frame *device = branch->device;
+    cp_backend_frame *device = branch->own;
     if (device->edits == device->room_for_edits) {
         size_t more = 2 * device->edits + 64;
         cp_edit *grown = cp_alloc_dirty(more, sizeof *grown, "branch");
@@ -85,16 +80,16 @@ cp_status cp_device_branch_put(cp_frame *branch, int entry, size_t first, size_t
     }
     device->known[(size_t)(branch->branch_layer + 1) * branch->batch + entry] = 0;
     device->edit[device->edits++] =
-        (cp_edit){entry * outputs_of(branch->model, branch->branch_layer) + first, first, count, from == CP_FROM_ZERO};
+        (cp_edit){entry * cp_outputs(branch->model, branch->branch_layer) + first, first, count, from == CP_FROM_ZERO};
     return CP_OK;
 }
 
 /* What was started and put since the last run. */
 static void edit_branch(cp_frame *branch)
 {
-    cp_device_frame *device = branch->device;
+    cp_backend_frame *device = branch->own;
     cudaStream_t stream = device->lane->arm->stream;
-    size_t outputs = outputs_of(branch->model, branch->branch_layer), most = 0;
+    size_t outputs = cp_outputs(branch->model, branch->branch_layer), most = 0;
     const float *base = cp_at(cp_frame_batch(branch->base, branch->branch_layer), branch->base_image);
     float *to = branch->value[branch->branch_layer + 1];
     for (int b = 0; b < branch->batch; ++b) {
@@ -115,9 +110,9 @@ static void edit_branch(cp_frame *branch)
 /* The caller may have changed any image that it was shown; what it was not shown is as it was. */
 void cp_device_push(cp_frame *frame, int after, const float *input, int images, bool restricted)
 {
-    cp_device_frame *device = frame->device;
+    cp_backend_frame *device = frame->own;
     const cp_model *model = frame->model;
-    size_t outputs = outputs_of(model, after);
+    size_t outputs = cp_outputs(model, after);
     float *to = frame->value[after + 1];
     uint8_t *known = device->known + (size_t)(after + 1) * frame->batch;
     if (input) {
@@ -135,9 +130,9 @@ void cp_device_push(cp_frame *frame, int after, const float *input, int images, 
 
 void cp_device_scale(cp_frame *branch, int n, const double *factor)
 {
-    cp_device_frame *device = branch->device;
+    cp_backend_frame *device = branch->own;
     int layer = branch->branch_layer;
-    size_t count = outputs_of(branch->model, layer);
+    size_t count = cp_outputs(branch->model, layer);
     const float *from = cp_at(cp_frame_batch(branch->base, layer), branch->base_image);
     cp_device_push(branch, layer, NULL, 0, false);
     memset(device->known + (size_t)(layer + 1) * branch->batch, 0, n);
@@ -152,5 +147,5 @@ void cp_device_scale(cp_frame *branch, int n, const double *factor)
 
 void cp_device_add_deltas(cp_frame *frame, const float *delta, size_t outputs, int n, double weight, double *sum)
 {
-    if (!frame->device->status) cp_kernel_add_deltas(outputs, n, delta, weight, sum, frame->device->lane->arm->stream);
+    if (!frame->own->status) cp_kernel_add_deltas(outputs, n, delta, weight, sum, frame->own->lane->arm->stream);
 }
