@@ -177,7 +177,8 @@ static cp_status take(level *l, size_t h, size_t w, bool finest)
 {
     size_t planes = finest ? 5 : 5 + NEIGHBOURS;
     *l = (level){.h = h, .w = w, .pitch = w + 2, .size = (h + 2) * (w + 2)};
-    double *all = cp_alloc(l->size, planes * sizeof *all, "multigrid");
+    /* restrict_to looks one behind the last row's border. */
+    double *all = cp_alloc(l->size * planes + 1, sizeof *all, "multigrid");
     if (!all)
         return CP_ERESOURCE;
     l->diagonal = all;
