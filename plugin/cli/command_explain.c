@@ -158,6 +158,15 @@ static cp_status response_object(const cp_explanation *e)
     return bad ? CP_ERESOURCE : CP_OK;
 }
 
+/* A sigmoid says no below 0, and so does a difference; a logit among others of a softmax need not. */
+static void print_response(const cp_explanation *e)
+{
+    double value = cp_frame_response(e->session->frame, 0, &e->subject->response);
+    bool says_no = value < 0 && ((e->subject->box && e->subject->class_id >= 0) || e->subject->response.n == 2);
+    fprintf(e->session->out, "response: %s = %.6g%s\n", e->subject->response.text, value,
+            says_no ? "; below 0 the network says no: the heat is what speaks for it all the same" : "");
+}
+
 static cp_status explain_subject(cp_explanation *e)
 {
     cp_session *s = e->session;
@@ -165,8 +174,7 @@ static cp_status explain_subject(cp_explanation *e)
     e->pathways = &pathways;
     cp_status status = response_object(e);
     if (!status && !s->options->json)
-        fprintf(e->session->out, "response: %s = %.6g\n", e->subject->response.text,
-               cp_frame_response(s->frame, 0, &e->subject->response));
+        print_response(e);
     if (!status)
         status = cp_pathways_find(s, e->item, &e->subject->response, true, &pathways);
     if (!status) {

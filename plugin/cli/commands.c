@@ -51,7 +51,7 @@ static const cp_option_change eval_changes[] = {
     {.option = "blur", .meaning = "sigma of a Gaussian that smooths every map without ~BLUR, as a share of the photo's longer side",
      .otherwise = "0"},
     {.option = "out", .meaning = "PREFIX.jsonl (a line per image), PREFIX.csv and PREFIX.png (curves)",
-     .otherwise = "eval.critpath"},
+     .otherwise = "eval"},
     {0}};
 static const cp_option_change sanity_changes[] = {
     {.option = "methods", .meaning = "maps to test, each NAME[@SPARSITY][~BLUR]; rows that never look at the photo are added",
@@ -61,7 +61,7 @@ static const cp_option_change sanity_changes[] = {
      .otherwise = "0"},
     {.option = "layers", .meaning = "print every measure after every layer"},
     {.option = "out", .meaning = "PREFIX.csv (a line per image, map and layer), PREFIX.json (means) and PREFIX.png (curves)",
-     .otherwise = "sanity.critpath"},
+     .otherwise = "sanity"},
     {0}};
 static const cp_option_change roar_changes[] = {
     {.option = "methods", .meaning = "maps to compare, each NAME[@SPARSITY][~BLUR]; rows that never look at the picture are added",

@@ -118,7 +118,7 @@ static bool is_there(const char *path)
 }
 
 /* Darknet takes these paths from the current folder, and its own cfg/coco.data says data/coco.names: so look beside
- * the .data file and one folder up too. False, with `path` as written, when it is nowhere. */
+ * the .data file and one folder up too, at last for the name alone. False, with `path` as written, when it is nowhere. */
 static bool look_for(const char *data_path, const char *written, char *path, size_t room)
 {
     static const char *const between[] = {"", "../"};
@@ -126,6 +126,11 @@ static bool look_for(const char *data_path, const char *written, char *path, siz
     int folder = slash ? (int)(slash - data_path) + 1 : 0;
     for (int i = 0; written[0] != '/' && !is_there(written) && i < 2; i++) {
         snprintf(path, room, "%.*s%s%s", folder, data_path, between[i], written);
+        if (is_there(path)) return true;
+    }
+    const char *last = strrchr(written, '/');
+    if (!is_there(written) && last) { /* a .data file that was moved together with what it names */
+        snprintf(path, room, "%.*s%s", folder, data_path, last + 1);
         if (is_there(path)) return true;
     }
     snprintf(path, room, "%s", written);

@@ -117,6 +117,7 @@ int main(void)
     struct CMUnitTest tests[HERE + REAL];
     const char *data = getenv("CRITPATH_DATA");
     if (!twins_devices()) return 77;
+    cp_set_lineage(CP_LINEAGE_DEBIAN); /* the Darknet that is compared with */
     for (int i = 0; i < HERE + REAL; ++i) {
         const char *path = i < HERE ? here[i] : paths[i - HERE];
         if (i >= HERE)
