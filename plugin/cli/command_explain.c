@@ -162,7 +162,9 @@ static cp_status response_object(const cp_explanation *e)
 static void print_response(const cp_explanation *e)
 {
     double value = cp_frame_response(e->session->frame, 0, &e->subject->response);
-    bool says_no = value < 0 && ((e->subject->box && e->subject->class_id >= 0) || e->subject->response.n == 2);
+    int target = e->session->options->target;
+    bool sigmoid = e->subject->box && (target == CP_TARGET_CLASS || target == CP_TARGET_OBJECTNESS);
+    bool says_no = value < 0 && (sigmoid || e->subject->response.n == 2);
     fprintf(e->session->out, "response: %s = %.6g%s\n", e->subject->response.text, value,
             says_no ? "; below 0 the network says no: the heat is what speaks for it all the same" : "");
 }
