@@ -32,7 +32,14 @@ static void note(const cp_options *o, const char *text)
         fprintf(cp_stderr(), "critpath: %s\n", text);
 }
 
-/* (H,W) and the first of (2,H,W) are heat; any other number of channels is a gradient. */
+/* What speaks for the answer less what speaks against it. */
+static void take_difference(float *values, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        values[i] -= values[n + i];
+}
+
+/* (H,W) and the first of (2,H,W) are heat, signed the difference of both; any other number of channels is a gradient. */
 static cp_status read_array(struct job *j)
 {
     cp_array_type type;
@@ -47,6 +54,8 @@ static cp_status read_array(struct job *j)
         return cp_fail(CP_EINPUT,
                        "%s: %s is no map: float32 of shape (H,W), (2,H,W) or (C,H,W) is, with sides of 1 to %d",
                        j->array, cp_array_type_text(&type, text), CP_PICTURE_MAX_SIDE);
+    if (rank == 3 && channels == 2 && cp_picture_wanted(j->options) == CP_PICTURE_SIGNED)
+        take_difference(j->values, h * w);
     j->map.values = j->values;
     j->map.heat = rank == 2 || channels == 2;
     j->map.c = j->map.heat ? 1 : channels;

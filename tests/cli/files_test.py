@@ -120,6 +120,20 @@ class Files(FolderTest):
         write(self.path("a photo.png"), png(40, 30))
         self.assertEqual(self.answer("b.data", *self.net, stdin=b"a photo.png  \n")[0], explained)
 
+    def test_names_that_moved_with_their_data_file(self):
+        os.makedirs(self.path("moved"))
+        write(self.path("moved", "b.names"), "thing\n")
+        write(self.path("moved", "b.data"), "names=elsewhere/b.names\n")
+        self.assertEqual(self.answer("moved/b.data", *self.net, "photo.png")[0]["responses"][0]["name"], "thing")
+
+    def test_a_photo_in_place_of_a_list(self):
+        with open(self.path("photo.png"), "rb") as file:
+            photo = file.read()
+        for content, kind in ((photo, "PNG"), (b"\xff\xd8\xff\xe0\0\x10JFIF\0" + b"\n" * 100, "JPEG")):
+            result = self.critpath("explain", "one.data", *self.net, "-quiet", stdin=content)
+            self.assertEqual(result.code, 2)
+            self.assertEqual(result.err, f"critpath: list of images: stdin is a {kind} picture, text is needed\n")
+
     def test_odd_data_files_are_said(self):
         write(self.path("x.data"), "nmaes=one.names\nlabels=one.names\nlabels=no.names\nbackup=b\nclasses=2\n")
         explained, said = self.answer("x.data", *self.net, "photo.png")

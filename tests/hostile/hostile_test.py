@@ -79,7 +79,7 @@ CFG = {
     "unknown key": (GOOD.replace("size=3", "size=3\nfiltres=1"), ["layer 0", "filtres", "filters"]),
     "very long line": ("[net]\nwidth=" + "1" * 100000 + "\n", ["line 2", "65535"]),
     "binary": (bytes(range(256)) * 4, ["line 1"]),
-    "a picture": (png(20, 20), ["0x00", "text file"]),
+    "a picture": (png(20, 20), ["PNG picture", "text"]),
     "many sections": (NET + "[dropout]\n" * 10001, ["10000"]),
 }
 
