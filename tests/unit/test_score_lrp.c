@@ -41,7 +41,7 @@ static float *new_scores(const pair *p)
 
 /* ---------------------------------------------------------------- the reference */
 
-enum { MOST = 1024 };
+enum { MOST = 4096 };
 
 /* One term of z: input `from` times weight. */
 typedef struct {
@@ -108,6 +108,7 @@ static void ref_lrp(const pair *p, int from, int unit, double gamma, double (*rh
     for (int i = from; i > 0; i--) {
         const ref_layer *l = &p->net.layer[i];
         int before = i - 1;
+        assert_true(l->outputs <= MOST);
         for (int o = 0; o < l->outputs; o++) {
             double z = l->z ? l->z[o] : 0, r = rho[i][o];
             if (l->activation != REF_LINEAR && l->type != REF_MAXPOOL && l->type != REF_ROUTE)
