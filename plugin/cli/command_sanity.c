@@ -19,7 +19,8 @@ static cp_status add_stage(cp_sanity *s, cp_sanity_stage stage, const int *rando
     stage.random = cp_alloc((size_t)n + 1, sizeof *stage.random, "stages");
     if (!stage.random)
         return CP_ERESOURCE;
-    memcpy(stage.random, random, (size_t)n * sizeof *random);
+    if (n)
+        memcpy(stage.random, random, (size_t)n * sizeof *random);
     stage.n_random = n;
     s->stage[s->n_stages++] = stage;
     return CP_OK;
