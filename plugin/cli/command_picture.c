@@ -145,12 +145,23 @@ static cp_status read_drawn(struct job *j)
     return cp_place_photo((size_t)j->photo.w, (size_t)j->photo.h, j->map.w, j->map.h, fit, at);
 }
 
-/* PREFIX.png of -out, or the array's name with another ending. */
+/* Whether `explain` wrote the array beside a heat, of which PREFIX.png is then the picture. */
+static bool is_gradient_beside_heat(const char *array)
+{
+    char heat[MAX_PATH];
+    size_t length = strlen(array);
+    if (!cp_ends_with(array, ".npy") || cp_ends_with(array, ".heat.npy"))
+        return false;
+    return snprintf(heat, MAX_PATH, "%.*s.heat.npy", (int)length - 4, array) < MAX_PATH && !access(heat, F_OK);
+}
+
+/* PREFIX.png of -out, or the array's name with another ending: .gradient.png where .png is the heat's. */
 static cp_status choose_out(struct job *j)
 {
     const char *out = j->options->out ? j->options->out : j->array, *end = j->options->out ? ".png" : ".npy";
     size_t length = strlen(out) - (cp_ends_with(out, end) ? strlen(end) : 0);
-    if (snprintf(j->out, MAX_PATH, "%.*s.png", (int)length, out) >= MAX_PATH)
+    const char *what = !j->options->out && is_gradient_beside_heat(j->array) ? ".gradient" : "";
+    if (snprintf(j->out, MAX_PATH, "%.*s%s.png", (int)length, out, what) >= MAX_PATH)
         return cp_fail(CP_EINPUT, "-out: the path of the picture is longer than %d bytes", MAX_PATH - 1);
     if (cp_same_file(j->out, j->photo_path) || cp_same_file(j->out, j->array))
         return cp_fail(CP_EINPUT, "-out: \"%.300s\" would overwrite an input of this run; choose another prefix",

@@ -88,8 +88,18 @@ class Again(FolderTest):
             self.done("picture", "dog.heat.npy", "photo.png", "-out", "again.png", *look)
             self.assertEqual(read(self.path("again.png")), read(self.path("want.png")), look)
         self.done("explain", *BOXED, "-out", "want", "-picture", "signed")
+        kept = read(self.path("dog.png"))
         self.done("picture", "dog.npy", "photo.png", "-picture", "signed")
-        self.assertEqual(read(self.path("dog.png")), read(self.path("want.png")))
+        self.assertEqual(read(self.path("dog.gradient.png")), read(self.path("want.png")))
+        self.assertEqual(read(self.path("dog.png")), kept) # the heat's, which explain drew
+
+    def test_signed_heat_is_for_less_against(self):
+        rows = numpy.arange(24 * 32, dtype=numpy.float32).reshape(24, 32)
+        numpy.save(self.path("both.npy"), numpy.stack([rows, rows[::-1]]))
+        numpy.save(self.path("less.npy"), rows - rows[::-1])
+        for name in ("both", "less"):
+            self.done("picture", name + ".npy", "photo.png", "-picture", "signed")
+        self.assertEqual(read(self.path("both.png")), read(self.path("less.png")))
 
     def test_of_grad(self):
         self.done("explain", *BOXED, "-out", "dog")
