@@ -1,5 +1,5 @@
-# What which-map.sh and reproduce-evaluation.sh share; they read it from the folder of this repository, with $darknet, $out,
-# $methods and $metrics set.
+# What which-map.sh, reproduce-evaluation.sh and which-path.sh share; they read it from the folder of this repository, with $me,
+# $darknet, $data and $out set, and for `study` $methods and $metrics.
 
 # pick ARCHIVE PATTERN COUNT: unpacks, and prints the first COUNT pictures of an order in which the classes mix. The step has no
 # divisor in common with the number of pictures, so that it meets each of them once.

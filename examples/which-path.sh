@@ -27,20 +27,8 @@ mkdir -p "$out/photos" "$out/files"
 
 [ -x "$darknet" ] || { echo "which-path: no $darknet; run make first" >&2; exit 2; }
 
-# pick ARCHIVE PATTERN COUNT: unpacks, and prints the first COUNT pictures of an order in which the classes mix. The step has no
-# divisor in common with the number of pictures, so that it meets each of them once.
-pick() {
-    [ -f "$1" ] || { echo "which-path: no $1" >&2; return 1; }
-    folder=$out/photos/$(basename "$1" | cut -d. -f1)
-    [ -d "$folder" ] || tar -xf "$1" -C "$out/photos"
-    find "$folder" -type f -path "$2" | sort | awk -v n="$3" '
-        function divisor(a, b) { return b ? divisor(b, a % b) : a }
-        { name[NR - 1] = $0 }
-        END {
-            for (step = 97; divisor(step, NR) > 1; step++);
-            for (i = 0; i < n && i < NR; i++) print name[i * step % NR]
-        }'
-}
+me=which-path
+. examples/study.sh # pick, pick_all; study is another one here
 
 # run CFG WEIGHTS NAMES FILE PICTURE COMMAND OPTIONS...: one JSON line, unless FILE has it; pictures without a box have none
 run() {

@@ -115,7 +115,7 @@ static cp_status write_pathway(const cp_explanation *e, const cp_pathway *pathwa
     if (!status)
         status = cp_write_map(s, e->item, pathway->map, tag, npy);
     if (!status)
-        status = cp_write_heat(s, e->item, pathway->heat, tag, heat);
+        status = cp_write_planes(s, e->item, pathway->heat, 2, tag, ".heat.npy", heat);
     if (!status)
         status = cp_write_path(s, e->item, e->subject, NULL, pathway, tag, npz);
     if (!status)

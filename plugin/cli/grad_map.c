@@ -31,17 +31,6 @@ cp_status cp_grad_map_check(const cp_options *o)
     return CP_OK;
 }
 
-static cp_status write_plane(const cp_session *s, const cp_item *item, const float *map, const char *tag, char npy[4096])
-{
-    cp_array_type type = cp_array_chw(CP_FLOAT32, 1, s->h, s->w);
-    cp_status status = cp_output_path(s, item, tag, ".npy", npy);
-    cp_list_pause(s);
-    if (!status)
-        status = cp_npy_write(npy, &type, map);
-    cp_list_resume(s);
-    return status;
-}
-
 /* What speaks against the response is no heat; of a gradient the sign says nothing of that. */
 static cp_status draw_plane(const cp_session *s, const cp_item *item, const cp_attribution *method, const float *map,
                             const cp_drawn *drawn, const char *tag, char png[4096])
@@ -114,7 +103,7 @@ static cp_status run_one(cp_session *s, const cp_item *item, const cp_subject *s
     cp_drawn_make(s, item, subject, about, is_zero(map, s->h * s->w) ? "nothing speaks for the response" : NULL, &drawn);
     status = draw_plane(s, item, method, map, &drawn, tag, png);
     if (!status)
-        status = write_plane(s, item, map, tag, npy);
+        status = cp_write_planes(s, item, map, 1, tag, ".npy", npy);
     return status ? status : report(s, item, subject, &drawn, npy, png);
 }
 

@@ -48,13 +48,14 @@ cp_status cp_write_picture(const cp_session *s, const cp_item *item, const float
     return cp_draw_map(s->options, &item->photo, &drawn_map, drawn, of_heat || !heat ? where : NULL, png);
 }
 
-cp_status cp_write_heat(const cp_session *s, const cp_item *item, const float *heat, const char *tag, char npy[4096])
+cp_status cp_write_planes(const cp_session *s, const cp_item *item, const float *values, size_t planes, const char *tag,
+                          const char *ending, char npy[4096])
 {
-    cp_array_type type = cp_array_chw(CP_FLOAT32, 2, s->h, s->w);
-    cp_status status = cp_output_path(s, item, tag, ".heat.npy", npy);
+    cp_array_type type = cp_array_chw(CP_FLOAT32, planes, s->h, s->w);
+    cp_status status = cp_output_path(s, item, tag, ending, npy);
     cp_list_pause(s);
     if (!status)
-        status = cp_npy_write(npy, &type, heat);
+        status = cp_npy_write(npy, &type, values);
     cp_list_resume(s);
     return status;
 }

@@ -19,8 +19,9 @@ void cp_drawn_make(const cp_session *session, const cp_item *item, const cp_subj
 cp_status cp_write_picture(const cp_session *session, const cp_item *item, const float *map, const float *heat,
                            const cp_heat_region *where, const cp_drawn *drawn, const char *tag, char png[4096]);
 
-/* PREFIX.heat.npy: the contribution map, (2,H,W). */
-cp_status cp_write_heat(const cp_session *session, const cp_item *item, const float *heat, const char *tag,
+/* PREFIX, the tag and the ending: an array (planes,H,W) over the network input. ".heat.npy" is the contribution map, (2,H,W). */
+cp_status cp_write_planes(const cp_session *session, const cp_item *item, const float *values, size_t planes,
+                          const char *tag, const char *ending,
                         char npy[4096]);
 
 /* PREFIX.path.npz. item and subject NULL: `from` (of a score file) says what response and input the path is of. */

@@ -3,6 +3,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "cli/mean_text.h"
 #include "cli/command_roar.h"
 #include "eval/paired.h"
 #include "io/atomic.h"
@@ -100,16 +101,6 @@ static cp_status fill(const cp_roar *r, table *t)
 
 /* ---------------------------------------------------------------- text */
 
-static void print_mean(const cp_mean *mean, FILE *to)
-{
-    if (!mean->n)
-        fprintf(to, "  %14s", "-");
-    else if (mean->n < 2)
-        fprintf(to, "  %14.4f", mean->mean);
-    else
-        fprintf(to, "  %6.4f (%.4f)", mean->mean, mean->error);
-}
-
 static void print_table(const cp_roar *r, const table *t, FILE *to)
 {
     fprintf(to, "%zu training and %zu test pictures, %d training%s each; accuracy", r->list[CP_ROAR_TRAIN].n,
@@ -126,8 +117,8 @@ static void print_table(const cp_roar *r, const table *t, FILE *to)
             snprintf(name, sizeof name, "%s%s", m->name, m->method->magnitude ? " |.|" : "");
             fprintf(to, "  %-32s", name);
             for (int f = 0; f < r->n_fractions; f++)
-                print_mean(&t->curve[d][i].accuracy[f], to);
-            print_mean(&t->curve[d][i].area, to);
+                cp_mean_print(&t->curve[d][i].accuracy[f], to);
+            cp_mean_print(&t->curve[d][i].area, to);
             fprintf(to, "  %14.4f\n", t->road[i]);
         }
         if (!isnan(t->rank[d]))

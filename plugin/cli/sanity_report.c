@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "cli/mean_text.h"
 #include "cli/output_path.h"
 #include "cli/sanity.h"
 #include "eval/paired.h"
@@ -88,16 +89,6 @@ static const char *stage_name(const cp_sanity_stage *stage, char text[24])
 
 /* ---------------------------------------------------------------- text */
 
-static void print_value(const cp_mean *mean, FILE *to)
-{
-    if (!mean->n)
-        fprintf(to, "  %14s", "-");
-    else if (mean->n < 2)
-        fprintf(to, "  %14.4f", mean->mean);
-    else
-        fprintf(to, "  %6.4f (%.4f)", mean->mean, mean->error);
-}
-
 static void print_summary(const cp_sanity *s, FILE *to)
 {
     char first[24] = "";
@@ -112,7 +103,7 @@ static void print_summary(const cp_sanity *s, FILE *to)
                                mean_of(s, shift, i, RANK_ABS), completeness_of(s, i)};
         fprintf(to, "  %-32s", s->plan.map[i].name);
         for (size_t k = 0; k < sizeof row / sizeof *row; k++)
-            print_value(&row[k], to);
+            cp_mean_print(&row[k], to);
         fprintf(to, "\n");
     }
 }
@@ -133,7 +124,7 @@ static void print_layers(const cp_sanity *s, FILE *to)
             for (int i = 0; i < s->plan.n_maps; i++) {
                 cp_mean mean = mean_of(s, stage, i, shown[k]);
                 fprintf(to, "  ");
-                print_value(&mean, to);
+                cp_mean_print(&mean, to);
             }
             fprintf(to, "\n");
         }

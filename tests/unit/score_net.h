@@ -148,4 +148,21 @@ static inline cp_frame *run_photo(const cp_model *model, const char *archive, co
     return frame;
 }
 
+static inline cp_response logit(const pair *p, int layer, size_t index)
+{
+    cp_response response;
+    check(cp_response_unit(p->model, layer, index, &response));
+    return response;
+}
+
+/* A score's room, in which what is not written is seen. */
+static inline float *new_scores(const pair *p)
+{
+    float *score = malloc(p->neurons * sizeof *score);
+    assert_non_null(score);
+    for (size_t i = 0; i < p->neurons; i++)
+        score[i] = NAN;
+    return score;
+}
+
 #endif

@@ -28,22 +28,6 @@ static void open_net(pair *p, uint64_t seed)
     p->neurons = cp_model_neuron_count(p->model);
 }
 
-static cp_response logit(const pair *p, size_t index)
-{
-    cp_response response;
-    check(cp_response_unit(p->model, LOGITS, index, &response));
-    return response;
-}
-
-static float *new_scores(const pair *p)
-{
-    float *score = malloc(p->neurons * sizeof *score);
-    assert_non_null(score);
-    for (size_t i = 0; i < p->neurons; i++)
-        score[i] = NAN;
-    return score;
-}
-
 static double sum_of_layer(const pair *p, int position, const float *score)
 {
     double sum = 0;
@@ -70,7 +54,7 @@ static void test_completeness_in_the_limit(void **state)
     pair p;
     static const float black[INPUTS];
     open_net(&p, 5);
-    cp_response response = logit(&p, 1);
+    cp_response response = logit(&p, LOGITS, 1);
     float *score = new_scores(&p);
     double off[2], difference = cp_frame_response(p.frame, 0, &response) - response_at(&p, black, &response);
     for (int k = 0; k < 2; k++) {
@@ -92,7 +76,7 @@ static void test_equals_the_definition(void **state)
     enum { STEPS = 4, MOST = 1024 };
     pair p;
     open_net(&p, 9);
-    cp_response response = logit(&p, 2);
+    cp_response response = logit(&p, LOGITS, 2);
     float x0[INPUTS], at[INPUTS], *score = new_scores(&p);
     cp_frame *frame;
     for (int i = 0; i < INPUTS; i++)
@@ -136,7 +120,7 @@ static void test_refuses_steps(void **state)
     (void)state;
     pair p;
     open_net(&p, 1);
-    cp_response response = logit(&p, 0);
+    cp_response response = logit(&p, LOGITS, 0);
     float *score = new_scores(&p);
     const cp_eapig_options options = {.steps = -1};
     assert_int_equal(cp_score_eapig(p.frame, 0, &response, &options, score), CP_EINPUT);
@@ -151,7 +135,7 @@ static void test_baselines(void **state)
     (void)state;
     pair p;
     open_net(&p, 3);
-    cp_response response = logit(&p, 1);
+    cp_response response = logit(&p, LOGITS, 1);
     float *score = new_scores(&p), *plain = new_scores(&p), *values = calloc(p.neurons, sizeof *values);
     assert_non_null(values);
     for (int rule = 0; rule < 2; rule++) {
@@ -209,7 +193,7 @@ static void test_shares_of_layers(void **state)
     (void)state;
     pair p;
     open_net(&p, 7);
-    cp_response response = logit(&p, 1);
+    cp_response response = logit(&p, LOGITS, 1);
     float *score = new_scores(&p), *share = new_scores(&p);
     check(cp_score_mct(p.frame, 0, &response, true, score));
     memcpy(share, score, p.neurons * sizeof *share);

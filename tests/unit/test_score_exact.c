@@ -9,13 +9,6 @@ enum { SKIPS = sizeof skips / sizeof *skips, LOGITS = 7 };
 
 static void open_skips(pair *p, uint64_t seed) { pair_open(p, 3, 4, 4, skips, SKIPS, seed, true); }
 
-static cp_response logit(const pair *p, int layer, size_t index)
-{
-    cp_response response;
-    check(cp_response_unit(p->model, layer, index, &response));
-    return response;
-}
-
 /* The reference's response with `off` (count bytes) of the layer at 0. */
 static double ref_without(pair *p, const cp_response *response, const cp_neuron_layer *layer, const unsigned char *off)
 {

@@ -10,22 +10,6 @@ enum { SKIPS = sizeof skips / sizeof *skips, LOGITS = 7 };
 
 static void open_skips(pair *p, uint64_t seed, bool biases) { pair_open(p, 3, 6, 6, skips, SKIPS, seed, biases); }
 
-static cp_response logit(const pair *p, int layer, size_t index)
-{
-    cp_response response;
-    check(cp_response_unit(p->model, layer, index, &response));
-    return response;
-}
-
-static float *new_scores(const pair *p)
-{
-    float *score = malloc(p->neurons * sizeof *score);
-    assert_non_null(score);
-    for (size_t i = 0; i < p->neurons; i++)
-        score[i] = NAN;
-    return score;
-}
-
 /* ---------------------------------------------------------------- the reference */
 
 /* a_j times the mean, over `steps` midpoints, of central differences in neuron j. */

@@ -23,22 +23,6 @@ static const ref_layer plane[] = {
 };
 #define COUNT(layers) ((int)(sizeof layers / sizeof *layers))
 
-static cp_response logit(const pair *p, int layer, size_t index)
-{
-    cp_response response;
-    check(cp_response_unit(p->model, layer, index, &response));
-    return response;
-}
-
-static float *new_scores(const pair *p)
-{
-    float *score = malloc(p->neurons * sizeof *score);
-    assert_non_null(score);
-    for (size_t i = 0; i < p->neurons; i++)
-        score[i] = NAN;
-    return score;
-}
-
 /* ---------------------------------------------------------------- the reference */
 
 enum { MOST = 4096 };
