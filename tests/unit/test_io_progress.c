@@ -1,6 +1,7 @@
 /* The progress line: on a terminal only, not before half a second, and gone at the end or after Ctrl-C. */
 #define _GNU_SOURCE
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <sys/wait.h>
 
@@ -33,6 +34,31 @@ static void work(bool quiet, int milliseconds, bool forever)
     cp_progress_end(&p);
 }
 
+/* Reads what the child writes and returns its status. The caller keeps the writing end open meanwhile: a terminal whose
+ * last writer is gone may drop what has not been read. */
+static int read_while_running(int from, pid_t pid, int signal_number, char *text, size_t bytes)
+{
+    size_t n = 0;
+    text[0] = 0;
+    int status = 0;
+    bool ended = false, told = false;
+    struct pollfd ready = {.fd = from, .events = POLLIN};
+    for (;;) {
+        bool was_ended = ended;
+        ended = ended || waitpid(pid, &status, WNOHANG) == pid;
+        if (poll(&ready, 1, ended ? 200 : 20) > 0) {
+            ssize_t got = read(from, text + n, bytes - 1 - n);
+            assert_true(got > 0);
+            n += (size_t)got;
+            text[n] = 0;
+        } else if (was_ended) {
+            break;
+        }
+        if (signal_number && !told && strstr(text, " left")) told = kill(pid, signal_number) == 0;
+    }
+    return status;
+}
+
 /* What a child writes to its stderr, a terminal or a pipe; ended by `signal_number`, if that is not 0, when it has shown
  * its line. */
 static int run(bool terminal, bool quiet, int milliseconds, int signal_number, char *text, size_t bytes)
@@ -60,17 +86,9 @@ static int run(bool terminal, bool quiet, int milliseconds, int signal_number, c
         work(quiet, milliseconds, signal_number != 0);
         _exit(0);
     }
-    close(ends[1]);
-    size_t n = 0;
-    for (ssize_t got; n + 1 < bytes && (got = read(ends[0], text + n, bytes - 1 - n)) > 0;) {
-        n += (size_t)got;
-        text[n] = 0;
-        if (signal_number && strstr(text, " left")) kill(pid, signal_number);
-    }
-    text[n] = 0;
+    int status = read_while_running(ends[0], pid, signal_number, text, bytes);
     close(ends[0]);
-    int status;
-    assert_int_equal(waitpid(pid, &status, 0), pid);
+    close(ends[1]);
     return status;
 }
 
