@@ -37,18 +37,15 @@ static cp_status measure_responses(cp_session *s, cp_item *item, const job *j, j
 }
 
 /* That the ledger's line of this place in the list is of this photo, and not of the one that stood there in another list. */
-static cp_status check_line(const cp_ledger *ledger, const cp_item *item)
+static cp_status check_line(cp_ledger *ledger, const cp_item *item)
 {
-    for (size_t k = 0; k < cp_ledger_count(ledger); k++) {
-        const json_t *record = cp_ledger_at(ledger, k);
-        const char *sha256 = json_string_value(json_object_get(record, "sha256"));
-        const char *image = json_string_value(json_object_get(record, "image"));
-        if (cp_ledger_index(ledger, k) != item->index || (sha256 && !strcmp(sha256, item->sha256)))
-            continue;
-        return cp_fail(CP_EINPUT, "-resume: image %zu of the list is %s, the results have %s there", item->index + 1, item->path,
-                       image ? image : "another");
-    }
-    return CP_OK;
+    const json_t *record = cp_ledger_of(ledger, item->index);
+    const char *sha256 = json_string_value(json_object_get(record, "sha256"));
+    const char *image = json_string_value(json_object_get(record, "image"));
+    if (sha256 && !strcmp(sha256, item->sha256))
+        return CP_OK;
+    return cp_fail(CP_EINPUT, "-resume: image %zu of the list is %s, the results have %s there", item->index + 1, item->path,
+                   image ? image : "another");
 }
 
 static cp_status eval_image(cp_session *s, cp_item *item, void *user)

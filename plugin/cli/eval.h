@@ -94,6 +94,6 @@ cp_status cp_eval_measure(cp_session *session, const cp_item *item, const cp_sub
                           json_t **response);
 
 /* Table on stdout unless -json, PREFIX.csv and PREFIX.png from all lines. */
-cp_status cp_eval_report(cp_session *session, const cp_eval_plan *plan, const cp_ledger *ledger, const char *prefix);
+cp_status cp_eval_report(cp_session *session, const cp_eval_plan *plan, cp_ledger *ledger, const char *prefix);
 
 #endif

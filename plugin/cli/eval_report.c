@@ -53,7 +53,7 @@ static void add_response(table *t, const json_t *response)
     t->n++;
 }
 
-static cp_status fill(table *t, const cp_ledger *ledger)
+static cp_status fill(table *t, cp_ledger *ledger)
 {
     size_t all = 0;
     for (size_t k = 0; k < cp_ledger_count(ledger); k++)
@@ -170,7 +170,7 @@ static void print_report(const table *t, uint64_t seed, size_t images, FILE *to)
 
 /* ---------------------------------------------------------------- files */
 
-static cp_status write_csv(const table *t, const cp_ledger *ledger, const char *path)
+static cp_status write_csv(const table *t, cp_ledger *ledger, const char *path)
 {
     cp_file *file;
     size_t row = 0;
@@ -236,7 +236,7 @@ static cp_status draw_curves(const table *t, const char *path)
     return status;
 }
 
-cp_status cp_eval_report(cp_session *s, const cp_eval_plan *plan, const cp_ledger *ledger, const char *prefix)
+cp_status cp_eval_report(cp_session *s, const cp_eval_plan *plan, cp_ledger *ledger, const char *prefix)
 {
     table t = {.plan = plan};
     const cp_item whole = {.path = "eval.npz"};

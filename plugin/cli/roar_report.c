@@ -29,13 +29,7 @@ typedef struct {
 
 /* ---------------------------------------------------------------- from the lines */
 
-static const json_t *line_of(const cp_roar *r, size_t step)
-{
-    for (size_t k = 0; k < cp_ledger_count(r->ledger); k++)
-        if (cp_ledger_index(r->ledger, k) == step)
-            return cp_ledger_at(r->ledger, k);
-    return NULL;
-}
+static const json_t *line_of(const cp_roar *r, size_t step) { return cp_ledger_of(r->ledger, step); }
 
 static double accuracy_of(const cp_roar *r, int map, int direction, int fraction, int repeat)
 {

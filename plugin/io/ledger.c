@@ -14,17 +14,22 @@
 
 #define MAX_LEDGER_BYTES ((uint64_t)16 << 30)
 
+/* Where a record stands in the file: the records themselves stay there, so that a list of any length fits into memory. */
 typedef struct {
-    size_t index;
-    json_t *record;
+    size_t index, bytes; /* bytes: with the line's end */
+    uint64_t at;
 } line;
 
 struct cp_ledger {
     char *path;
-    FILE *file; /* appended to; NULL while only read */
+    FILE *file;   /* appended to; of a merge only read */
+    uint64_t end; /* of the lines */
     json_t *manifest;
     line *lines;
     size_t n, room;
+    char *text;   /* of the line read last */
+    size_t text_room;
+    json_t *record; /* made of it */
 };
 
 static int by_index(const void *a, const void *b)
@@ -40,23 +45,21 @@ static const line *find(const cp_ledger *ledger, size_t index)
 }
 
 /* Keeps the order; most lines come with ascending indices. */
-static cp_status keep(cp_ledger *ledger, size_t index, json_t *record)
+static cp_status keep(cp_ledger *ledger, const line *one)
 {
     if (ledger->n == ledger->room) {
         size_t room = ledger->room ? 2 * ledger->room : 256;
         line *grown = realloc(ledger->lines, room * sizeof *grown);
-        if (!grown) {
-            json_decref(record);
+        if (!grown)
             return cp_fail(CP_ERESOURCE, "%s: out of memory for %zu lines", ledger->path, room);
-        }
         ledger->lines = grown;
         ledger->room = room;
     }
     size_t at = ledger->n;
-    while (at && ledger->lines[at - 1].index > index)
+    while (at && ledger->lines[at - 1].index > one->index)
         at--;
     memmove(ledger->lines + at + 1, ledger->lines + at, (ledger->n - at) * sizeof *ledger->lines);
-    ledger->lines[at] = (line){index, record};
+    ledger->lines[at] = *one;
     ledger->n++;
     return CP_OK;
 }
@@ -86,7 +89,7 @@ static cp_status compare_manifests(const char *path, const json_t *found, const 
     return CP_OK;
 }
 
-static cp_status read_line(cp_ledger *ledger, const char *text, size_t length, size_t number)
+static cp_status read_line(cp_ledger *ledger, const char *text, size_t length, size_t number, uint64_t at)
 {
     json_t *value;
     char where[4200];
@@ -104,31 +107,47 @@ static cp_status read_line(cp_ledger *ledger, const char *text, size_t length, s
         return cp_fail(CP_EINPUT, "%s: no manifest, which is an object", where);
     }
     status = cp_json_get_integer(value, "index", where, 0, (json_int_t)1 << 40, &index);
+    json_decref(value);
     if (!status && find(ledger, (size_t)index))
         status = cp_fail(CP_EINPUT, "%s: index %lld is there already", where, (long long)index);
-    if (status) {
-        json_decref(value);
-        return status;
-    }
-    return keep(ledger, (size_t)index, value);
+    const line one = {.index = (size_t)index, .bytes = length + 1, .at = at};
+    return status ? status : keep(ledger, &one);
 }
 
-/* All whole lines; *bytes: where they end. */
-static cp_status read_lines(cp_ledger *ledger, size_t *bytes)
+/* All whole lines; ledger->end: where they end. */
+static cp_status read_lines(cp_ledger *ledger)
 {
-    unsigned char *data = NULL;
-    size_t size = 0, number = 0, at = 0;
-    cp_status status = cp_file_read(ledger->path, "results", MAX_LEDGER_BYTES, &data, &size);
-    while (!status && at < size) {
-        const unsigned char *end = memchr(data + at, '\n', size - at);
-        if (!end)
-            break;
-        status = read_line(ledger, (const char *)data + at, (size_t)(end - data) - at, ++number);
-        at = (size_t)(end - data) + 1;
-    }
-    *bytes = at;
-    cp_free(data);
+    FILE *file;
+    uint64_t size;
+    char *text = NULL;
+    size_t room = 0, number = 0;
+    cp_status status = cp_file_open(ledger->path, "results", MAX_LEDGER_BYTES, &file, &size);
+    if (status)
+        return status;
+    for (ssize_t n; !status && (n = getline(&text, &room, file)) > 0 && text[n - 1] == '\n'; ledger->end += (uint64_t)n)
+        status = read_line(ledger, text, (size_t)n - 1, ++number, ledger->end);
+    if (!status && ferror(file))
+        status = cp_fail(CP_ERESOURCE, "%s: %s", ledger->path, strerror(errno));
+    free(text);
+    fclose(file);
     return status;
+}
+
+/* The text of one line into ledger->text, with its end. */
+static cp_status fetch(cp_ledger *ledger, const line *one)
+{
+    if (one->bytes > ledger->text_room) {
+        char *grown = realloc(ledger->text, one->bytes);
+        if (!grown)
+            return cp_fail(CP_ERESOURCE, "%s: out of memory for a line of %zu bytes", ledger->path, one->bytes);
+        ledger->text = grown;
+        ledger->text_room = one->bytes;
+    }
+    bool read = !fflush(ledger->file) && !fseeko(ledger->file, (off_t)one->at, SEEK_SET) &&
+                fread(ledger->text, 1, one->bytes, ledger->file) == one->bytes;
+    if (!read || fseeko(ledger->file, 0, SEEK_END))
+        return cp_fail(CP_ERESOURCE, "%s: the line of image %zu cannot be read again", ledger->path, one->index);
+    return CP_OK;
 }
 
 /* ---------------------------------------------------------------- writing */
@@ -138,6 +157,9 @@ static cp_status append(cp_ledger *ledger, const json_t *value)
     cp_status status = cp_json_write_stream(value, ledger->file);
     if (!status && fsync(fileno(ledger->file)) && errno != EINVAL)
         status = cp_fail(CP_ERESOURCE, "%s: %s", ledger->path, strerror(errno));
+    off_t end = status ? -1 : ftello(ledger->file);
+    if (end >= 0)
+        ledger->end = (uint64_t)end;
     return status ? cp_fail_prefix(status, "%s", ledger->path) : CP_OK;
 }
 
@@ -156,19 +178,18 @@ static cp_status start(const char *path, cp_ledger **ledger)
 
 static cp_status open_file(cp_ledger *ledger, json_t *manifest, bool resume)
 {
-    size_t bytes = 0;
     cp_status status = CP_OK;
     struct stat there;
     if (resume && !stat(ledger->path, &there) && there.st_size > 0)
-        status = read_lines(ledger, &bytes);
+        status = read_lines(ledger);
     if (!status && ledger->manifest)
         status = compare_manifests(ledger->path, ledger->manifest, manifest, false);
     if (status)
         return status;
-    ledger->file = fopen(ledger->path, bytes ? "r+b" : "wb");
+    ledger->file = fopen(ledger->path, ledger->end ? "r+b" : "w+b");
     if (!ledger->file)
         return cp_fail(errno == ENOSPC || errno == EMFILE ? CP_ERESOURCE : CP_EINPUT, "%s: %s", ledger->path, strerror(errno));
-    if (bytes && (ftruncate(fileno(ledger->file), (off_t)bytes) || fseek(ledger->file, 0, SEEK_END)))
+    if (ledger->end && (ftruncate(fileno(ledger->file), (off_t)ledger->end) || fseeko(ledger->file, 0, SEEK_END)))
         return cp_fail(CP_ERESOURCE, "%s: %s", ledger->path, strerror(errno));
     return ledger->manifest ? CP_OK : append(ledger, manifest);
 }
@@ -197,9 +218,9 @@ void cp_ledger_close(cp_ledger *ledger)
         return;
     if (ledger->file)
         fclose(ledger->file);
-    for (size_t i = 0; i < ledger->n; i++)
-        json_decref(ledger->lines[i].record);
+    json_decref(ledger->record);
     json_decref(ledger->manifest);
+    free(ledger->text);
     free(ledger->lines);
     free(ledger->path);
     cp_free(ledger);
@@ -216,18 +237,39 @@ cp_status cp_ledger_add(cp_ledger *ledger, size_t index, json_t *record)
     cp_status status = bad ? cp_fail(CP_ERESOURCE, "%s: out of memory", ledger->path) : CP_OK;
     if (!status && find(ledger, index))
         status = cp_fail(CP_EINTERNAL, "%s: image %zu has a line already", ledger->path, index);
+    line one = {.index = index, .at = ledger->end};
     if (!status)
         status = append(ledger, whole);
-    if (status) {
-        json_decref(whole);
-        return status;
-    }
-    return keep(ledger, index, whole);
+    json_decref(whole);
+    one.bytes = (size_t)(ledger->end - one.at);
+    return status ? status : keep(ledger, &one);
 }
 
 size_t cp_ledger_count(const cp_ledger *ledger) { return ledger->n; }
 
-const json_t *cp_ledger_at(const cp_ledger *ledger, size_t k) { return ledger->lines[k].record; }
+cp_status cp_ledger_read(cp_ledger *ledger, size_t k, const json_t **record)
+{
+    *record = NULL;
+    json_decref(ledger->record);
+    ledger->record = NULL;
+    cp_status status = fetch(ledger, &ledger->lines[k]);
+    if (!status)
+        status = cp_json_parse(ledger->text, ledger->lines[k].bytes - 1, ledger->path, &ledger->record);
+    *record = ledger->record;
+    return status;
+}
+
+const json_t *cp_ledger_at(cp_ledger *ledger, size_t k)
+{
+    const json_t *record;
+    return cp_ledger_read(ledger, k, &record) ? NULL : record;
+}
+
+const json_t *cp_ledger_of(cp_ledger *ledger, size_t index)
+{
+    const line *one = find(ledger, index);
+    return one ? cp_ledger_at(ledger, (size_t)(one - ledger->lines)) : NULL;
+}
 
 size_t cp_ledger_index(const cp_ledger *ledger, size_t k) { return ledger->lines[k].index; }
 
@@ -245,7 +287,7 @@ static const line *next_line(cp_ledger *const *ledgers, const size_t *at, int n,
     return best;
 }
 
-static cp_status write_merged(cp_ledger *const *ledgers, int n, size_t expected, FILE *to)
+static cp_status write_merged(cp_ledger **ledgers, int n, size_t expected, FILE *to)
 {
     size_t next = 0, *at = cp_alloc((size_t)n, sizeof *at, "merge");
     json_t *manifest = json_copy(ledgers[0]->manifest);
@@ -260,8 +302,8 @@ static cp_status write_merged(cp_ledger *const *ledgers, int n, size_t expected,
             status = cp_fail(CP_EINPUT, "%s: image %zu is in another shard, too", ledgers[which]->path, l->index);
         else if (l->index > next)
             status = cp_fail(CP_EINPUT, "merge: image %zu is in none of the %d shards; run the shard that it belongs to", next, n);
-        else
-            status = cp_json_write_stream(l->record, to);
+        else if (!(status = fetch(ledgers[which], l)) && fwrite(ledgers[which]->text, 1, l->bytes, to) != l->bytes)
+            status = cp_fail(CP_ERESOURCE, "merge: %s", strerror(errno));
     }
     if (!status && expected && next != expected)
         status = cp_fail(CP_EINPUT, "merge: %zu images in the shards, the list has %zu", next, expected);
@@ -273,7 +315,6 @@ static cp_status write_merged(cp_ledger *const *ledgers, int n, size_t expected,
 cp_status cp_ledger_merge(const char *const *paths, int n, size_t expected, const char *path)
 {
     cp_file *file = NULL;
-    size_t bytes;
     if (n < 1)
         return cp_fail(CP_EINPUT, "merge: no shard");
     cp_ledger **ledgers = cp_alloc((size_t)n, sizeof *ledgers, "merge");
@@ -281,7 +322,9 @@ cp_status cp_ledger_merge(const char *const *paths, int n, size_t expected, cons
     for (int i = 0; i < n && !status; i++) {
         status = start(paths[i], &ledgers[i]);
         if (!status)
-            status = read_lines(ledgers[i], &bytes);
+            status = read_lines(ledgers[i]);
+        if (!status && !(ledgers[i]->file = fopen(paths[i], "rb")))
+            status = cp_fail(errno == EMFILE ? CP_ERESOURCE : CP_EINPUT, "%s: %s", paths[i], strerror(errno));
         if (!status && !ledgers[i]->manifest)
             status = cp_fail(CP_EINPUT, "%s: no manifest", paths[i]);
         if (!status)

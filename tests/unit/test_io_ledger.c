@@ -61,9 +61,12 @@ static void write_some(const char *path, const char *shard, bool resume, size_t 
 {
     cp_ledger *ledger;
     assert_int_equal(cp_ledger_open(path, manifest(shard, 3), resume, &ledger), CP_OK);
-    for (size_t i = from; i < to; i += step)
+    for (size_t i = from; i < to; i += step) {
         if (!cp_ledger_has(ledger, i))
             assert_int_equal(cp_ledger_add(ledger, i, json_pack("{s:f}", "value", (double)i / 4)), CP_OK);
+        assert_true(json_real_value(json_object_get(cp_ledger_of(ledger, i), "value")) == (double)i / 4);
+        assert_null(cp_ledger_of(ledger, i + 1 + to)); /* written and read in turns */
+    }
     assert_int_equal(cp_ledger_count(ledger), (to - from + step - 1) / step);
     for (size_t k = 0; k < cp_ledger_count(ledger); k++) {
         assert_int_equal(cp_ledger_index(ledger, k), from + k * step);
