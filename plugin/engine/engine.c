@@ -1,5 +1,6 @@
 /* The engine part of a model: one prepared op per layer, made at first use. */
 #include <stdlib.h>
+#include <string.h>
 #ifdef __GLIBC__
 #include <malloc.h>
 #endif
@@ -20,13 +21,18 @@ static void engine_free(void *memory)
     cp_free(engine);
 }
 
+bool cp_op_is(LAYER_TYPE type, const char *name, const layer *l, const cp_cfg_layer *cfg)
+{
+    return type == (LAYER_TYPE)CP_HOST_OTHER ? !strcmp(name, cp_layer_type_name(cfg->type)) : type == l->type;
+}
+
 static cp_status prepare_op(const cp_model *model, int i, cp_op *op)
 {
     const layer *l = op->l = &model->net->layers[i];
     const cp_layer_info *info = op->info = &model->layer[i];
     op->cfg = &model->shapes->layers[i];
     if (info->head || info->value != i) return CP_OK;
-    op->type = cp_op_type_find(l->type);
+    op->type = cp_op_type_find(l, op->cfg);
     if (!op->type) return cp_fail(CP_EINPUT, "layer %d: %s is not supported", i, info->type);
     if (info->n_sources > CP_MAX_SOURCES)
         return cp_fail(CP_EINPUT, "layer %d: route of %d layers, at most %d are supported", i, info->n_sources,

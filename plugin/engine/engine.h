@@ -49,6 +49,7 @@ typedef struct {
  * shared among threads is split by shape, never by thread count, so that the bytes do not depend on it. */
 typedef struct {
     LAYER_TYPE type;
+    const char *name; /* type = CP_HOST_OTHER, a type that only its row in the layer table knows: the name there */
     cp_status (*prepare)(cp_op *op);
     /* out = act(f(in)). linear: f without bias, no activation (the tangent). index: maxpool's winners, kept for the
      * other two. */
@@ -57,6 +58,7 @@ typedef struct {
     /* in_delta[s] += J_s^T delta. */
     void (*backward)(const cp_op *op, const cp_backward *call);
     bool takes_fresh; /* backward writes a fresh in_delta itself, of any source */
+    bool moves;       /* every output is one value of a source, or a multiple of it: none mixes two */
     /* Forward-mode: out = J in at the pattern of `index`; NULL: forward with linear = true serves. */
     void (*tangent)(const cp_op *op, int n, const cp_batch *in, cp_batch out, const uint16_t *index, const int *image,
                     const cp_scratch *scratch);
@@ -103,7 +105,9 @@ cp_status cp_engine_get(const cp_model *model, const cp_engine **engine);
 /* A route of several layers, whose values may stand in the route's own buffer. */
 static inline bool cp_joins(const cp_op *op) { return op->type && op->type->type == ROUTE && op->n_sources > 1; }
 
-const cp_op_type *cp_op_type_find(LAYER_TYPE type); /* NULL for heads and the unsupported */
+/* Whether a row of a backend's table, with this type and name, is that of the layer. */
+bool cp_op_is(LAYER_TYPE type, const char *name, const layer *l, const cp_cfg_layer *cfg);
+const cp_op_type *cp_op_type_find(const layer *l, const cp_cfg_layer *cfg); /* NULL for heads and the unsupported */
 
 /* The number that cp_set_threads gave, at least 1. */
 int cp_threads(void);

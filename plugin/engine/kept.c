@@ -9,18 +9,7 @@
 #include "engine/backend.h"
 #include "io/error.h"
 
-bool cp_pools_by_maximum(const cp_op *op)
-{
-    int type = op->type ? (int)op->type->type : -1;
-    return type == MAXPOOL || type == CP_HOST_POOL || type == CP_HOST_DEPTH_POOL;
-}
-
-/* Moves values without mixing them, so that an output is on the path where what it shows is. */
-static bool moves(const cp_op *op)
-{
-    int type = op->type ? (int)op->type->type : -1;
-    return type == ROUTE || type == CP_HOST_GROUP_ROUTE || type == UPSAMPLE || type == REORG || cp_pools_by_maximum(op);
-}
+bool cp_pools_by_maximum(const cp_op *op) { return op->has_index; }
 
 static void fill_bits(const cp_path *path, int position, size_t count, float *on)
 {
@@ -40,7 +29,7 @@ static cp_status find_kept(cp_frame *frame, int layer, const cp_path *path, floa
         fill_bits(path, model->neuron_position[layer], count, on);
         return CP_OK;
     }
-    if (!op || !moves(op)) {
+    if (!op || !op->type || !op->type->moves) {
         for (size_t i = 0; i < count; i++)
             on[i] = 1;
         return CP_OK;

@@ -127,12 +127,10 @@ static void find_signs(const cp_relevance *r, bool *positive)
 {
     for (int i = 0; i < r->model->layers; i++) {
         const cp_op *op = &r->frame->engine->op[i];
-        int type = op->type ? (int)op->type->type : -1;
         bool sources = op->n_sources > 0;
         for (int s = 0; s < op->n_sources; s++)
             sources &= positive[op->source[s] + 1];
-        bool moves = type == MAXPOOL || type == AVGPOOL || type == ROUTE || type == CP_HOST_GROUP_ROUTE ||
-                     type == UPSAMPLE || type == REORG || type == CP_HOST_POOL || type == CP_HOST_DEPTH_POOL;
+        bool moves = op->type && (op->type->moves || op->type->type == AVGPOOL);
         int act = op->type ? (int)op->activation : -1;
         positive[i + 1] = op->type && (act == RELU || act == CP_RELU6 || act == LOGISTIC || (moves && sources));
     }

@@ -82,7 +82,10 @@ cp_status cp_cfg_write(const cp_cfg *cfg, const char *path);
 
 /* ---- the check: what the network is ---- */
 
+/* The types that code asks for by name. Any other has a number from CP_LAYER_TYPES on, which its place in the layer table
+ * (model/layer_row.h) gives it. */
 typedef enum {
+    CP_LAYER_UNKNOWN,
     CP_LAYER_CONVOLUTIONAL,
     CP_LAYER_DECONVOLUTIONAL,
     CP_LAYER_LOCAL,
@@ -97,7 +100,6 @@ typedef enum {
     CP_LAYER_DROPOUT,
     CP_LAYER_CROP, /* as layer 0 only: preprocessing */
     /* Of AlexeyAB's and hank-ai's Darknet. */
-    CP_LAYER_LOCAL_AVGPOOL,
     CP_LAYER_REORG3D,
     CP_LAYER_SCALE_CHANNELS,
     CP_LAYER_SAM,
@@ -112,7 +114,6 @@ typedef enum {
     CP_LAYER_REGION,    /* v2 */
     CP_LAYER_DETECTION, /* v1 */
     CP_LAYER_GAUSSIAN_YOLO,
-    CP_LAYER_CONTRASTIVE, /* of training alone: it is never run */
     CP_LAYER_TYPES
 } cp_layer_type;
 

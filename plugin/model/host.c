@@ -111,11 +111,9 @@ static LAYER_TYPE type_of(const cp_cfg_layer *c)
         [CP_LAYER_LOGISTIC] = LOGXENT, [CP_LAYER_COST] = COST, [CP_LAYER_YOLO] = YOLO,
         [CP_LAYER_REGION] = REGION, [CP_LAYER_DETECTION] = DETECTION,
         [CP_LAYER_REORG3D] = REORG, [CP_LAYER_BATCHNORM] = BATCHNORM,
-        [CP_LAYER_LOCAL_AVGPOOL] = (LAYER_TYPE)CP_HOST_LOCAL_AVERAGE,
         [CP_LAYER_SCALE_CHANNELS] = (LAYER_TYPE)CP_HOST_SCALE_CHANNELS, [CP_LAYER_SAM] = (LAYER_TYPE)CP_HOST_SAM,
         [CP_LAYER_EMPTY] = (LAYER_TYPE)CP_HOST_EMPTY, [CP_LAYER_IMPLICIT] = (LAYER_TYPE)CP_HOST_IMPLICIT,
         [CP_LAYER_GAUSSIAN_YOLO] = (LAYER_TYPE)CP_HOST_GAUSSIAN_YOLO,
-        [CP_LAYER_CONTRASTIVE] = (LAYER_TYPE)CP_HOST_CONTRASTIVE,
     };
     if (c->type == CP_LAYER_ROUTE && c->groups > 1) return (LAYER_TYPE)CP_HOST_GROUP_ROUTE;
     if (c->type == CP_LAYER_SHORTCUT && (c->n_sources > 2 || c->sum_weights)) return (LAYER_TYPE)CP_HOST_SUM;
@@ -123,7 +121,7 @@ static LAYER_TYPE type_of(const cp_cfg_layer *c)
         return (LAYER_TYPE)CP_HOST_WIDE_CONVOLUTION;
     if (c->type == CP_LAYER_MAXPOOL && c->depth) return (LAYER_TYPE)CP_HOST_DEPTH_POOL;
     if (c->type == CP_LAYER_MAXPOOL && c->stride != c->stride_y) return (LAYER_TYPE)CP_HOST_POOL;
-    return types[c->type];
+    return c->type < CP_LAYER_TYPES ? types[c->type] : (LAYER_TYPE)(CP_HOST_OTHER + c->type);
 }
 
 /* Layers with weights are Darknet's own, so that those it starts with at random are the same too. */

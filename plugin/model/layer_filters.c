@@ -157,9 +157,10 @@ static const cp_cfg_key convolutional_keys[] = {
     CP_MODERN_TRAINING("stretch"), CP_MODERN_TRAINING("stretch_sway"), CP_MODERN_TRAINING("angle"), CP_MODERN_TRAINING("grad_centr"),
     CP_MODERN_TRAINING("reverse"), CP_MODERN_TRAINING("stream"), CP_MODERN_TRAINING("wait_stream"), CP_KEYS_END};
 
-const cp_layer_row cp_row_convolutional = {
-    .name = "convolutional", .aliases = {"conv"}, .neuron = true, .curved = 2, .filters = true, .keys = convolutional_keys,
-    .shape = shape_convolutional, .macs = macs_convolutional, .reads = reads_convolutional};
+static const cp_layer_row convolutional = {.type = CP_LAYER_CONVOLUTIONAL, .name = "convolutional", .aliases = {"conv"},
+                                           .neuron = true, .curved = 2, .filters = true, .keys = convolutional_keys,
+                                           .shape = shape_convolutional, .macs = macs_convolutional,
+                                           .reads = reads_convolutional};
 
 /* ---- [deconvolutional] ---- */
 
@@ -199,9 +200,10 @@ static const cp_cfg_key deconvolutional_keys[] = {
     CP_KEY_COUNT("filters"), CP_KEY_COUNT("size"), CP_KEY_COUNT("stride"), CP_KEY("pad"),
     CP_KEY_INT("padding", 0, INT_MAX), CP_KEY("activation"), CP_KEY("batch_normalize"), CP_KEYS_END};
 
-const cp_layer_row cp_row_deconvolutional = {
-    .name = "deconvolutional", .aliases = {"deconv"}, .neuron = true, .filters = true, .keys = deconvolutional_keys,
-    .shape = shape_deconvolutional, .macs = macs_deconvolutional, .reads = reads_deconvolutional};
+static const cp_layer_row deconvolutional = {.type = CP_LAYER_DECONVOLUTIONAL, .name = "deconvolutional",
+                                             .aliases = {"deconv"}, .neuron = true, .filters = true,
+                                             .keys = deconvolutional_keys, .shape = shape_deconvolutional,
+                                             .macs = macs_deconvolutional, .reads = reads_deconvolutional};
 
 /* ---- [local] ---- */
 
@@ -233,8 +235,8 @@ static double macs_local(const cp_cfg_layer *l) { return window_of(l) * l->out_h
 static const cp_cfg_key local_keys[] = {CP_KEY_COUNT("filters"), CP_KEY_COUNT("size"), CP_KEY_COUNT("stride"),
                                         CP_KEY_INT("pad", 0, INT_MAX), CP_KEY("activation"), CP_KEYS_END};
 
-const cp_layer_row cp_row_local = {.name = "local", .neuron = true, .filters = true, .keys = local_keys,
-                                   .shape = shape_local, .macs = macs_local, .reads = reads_local};
+static const cp_layer_row local = {.type = CP_LAYER_LOCAL, .name = "local", .neuron = true, .filters = true,
+                                   .keys = local_keys, .shape = shape_local, .macs = macs_local, .reads = reads_local};
 
 /* ---- [connected] ---- */
 
@@ -260,5 +262,8 @@ static double macs_connected(const cp_cfg_layer *l) { return (double)l->inputs *
 static const cp_cfg_key connected_keys[] = {CP_KEY_COUNT("output"), CP_KEY("activation"), CP_KEY("batch_normalize"),
                                             CP_KEYS_END};
 
-const cp_layer_row cp_row_connected = {.name = "connected", .aliases = {"conn"}, .neuron = true, .filters = true,
-                                       .keys = connected_keys, .shape = shape_connected, .macs = macs_connected};
+static const cp_layer_row connected = {.type = CP_LAYER_CONNECTED, .name = "connected", .aliases = {"conn"},
+                                       .neuron = true, .filters = true, .keys = connected_keys,
+                                       .shape = shape_connected, .macs = macs_connected};
+
+const cp_layer_row *const cp_layer_filters[] = {&convolutional, &deconvolutional, &local, &connected, NULL};

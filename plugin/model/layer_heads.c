@@ -221,20 +221,24 @@ static const cp_cfg_key detection_keys[] = {
     CP_TRAINING("forced"), CP_TRAINING("object_scale"), CP_TRAINING("noobject_scale"), CP_TRAINING("class_scale"),
     CP_TRAINING("jitter"), CP_MODERN_TRAINING("resize"), CP_TRAINING("random"), CP_TRAINING("reorg"), CP_KEYS_END};
 
-const cp_layer_row cp_row_softmax = {.name = "softmax", .aliases = {"soft"}, .head = true, .keys = softmax_keys,
-                                     .shape = shape_softmax, .ties = CP_TIES_ALL};
-const cp_layer_row cp_row_logistic = {.name = "logistic", .head = true, .keys = no_keys, .shape = shape_logistic,
-                                      .ties = CP_TIES_ALL};
-const cp_layer_row cp_row_cost = {.name = "cost", .head = true, .keys = cost_keys, .shape = shape_cost,
-                                  .ties = CP_TIES_ALL};
-const cp_layer_row cp_row_yolo = {.name = "yolo", .head = true, .keys = yolo_keys, .shape = shape_yolo,
-                                  .ties = CP_TIES_ALL};
-const cp_layer_row cp_row_region = {.name = "region", .head = true, .keys = region_keys, .shape = shape_region,
-                                    .ties = CP_TIES_ALL};
-const cp_layer_row cp_row_detection = {.name = "detection", .head = true, .keys = detection_keys,
-                                       .shape = shape_detection, .ties = CP_TIES_ALL};
-const cp_layer_row cp_row_gaussian_yolo = {.name = "Gaussian_yolo", .aliases = {"gaussian_yolo"}, .modern = true,
-                                           .head = true, .keys = gaussian_yolo_keys, .shape = shape_gaussian_yolo,
+static const cp_layer_row softmax = {.type = CP_LAYER_SOFTMAX, .name = "softmax", .aliases = {"soft"}, .head = true,
+                                     .keys = softmax_keys, .shape = shape_softmax, .ties = CP_TIES_ALL};
+static const cp_layer_row logistic = {.type = CP_LAYER_LOGISTIC, .name = "logistic", .head = true, .keys = no_keys,
+                                      .shape = shape_logistic, .ties = CP_TIES_ALL};
+static const cp_layer_row cost = {.type = CP_LAYER_COST, .name = "cost", .head = true, .keys = cost_keys,
+                                  .shape = shape_cost, .ties = CP_TIES_ALL};
+static const cp_layer_row yolo = {.type = CP_LAYER_YOLO, .name = "yolo", .head = true, .keys = yolo_keys,
+                                  .shape = shape_yolo, .ties = CP_TIES_ALL};
+static const cp_layer_row region = {.type = CP_LAYER_REGION, .name = "region", .head = true, .keys = region_keys,
+                                    .shape = shape_region, .ties = CP_TIES_ALL};
+static const cp_layer_row detection = {.type = CP_LAYER_DETECTION, .name = "detection", .head = true,
+                                       .keys = detection_keys, .shape = shape_detection, .ties = CP_TIES_ALL};
+static const cp_layer_row gaussian_yolo = {.type = CP_LAYER_GAUSSIAN_YOLO, .name = "Gaussian_yolo",
+                                           .aliases = {"gaussian_yolo"}, .modern = true, .head = true,
+                                           .keys = gaussian_yolo_keys, .shape = shape_gaussian_yolo,
                                            .ties = CP_TIES_ALL};
-const cp_layer_row cp_row_contrastive = {.name = "contrastive", .modern = true, .head = true, .keys = contrastive_keys,
+static const cp_layer_row contrastive = {.name = "contrastive", .modern = true, .head = true, .keys = contrastive_keys,
                                          .shape = shape_contrastive, .ties = CP_TIES_ALL};
+
+const cp_layer_row *const cp_layer_heads[] = {&softmax, &logistic, &cost, &yolo, &region, &detection, &gaussian_yolo,
+                                              &contrastive, NULL};

@@ -147,11 +147,11 @@ static cp_status shape_sam(cp_cfg_walk *walk)
 static const cp_cfg_key scale_channels_keys[] = {CP_KEY("from"), CP_KEY("scale_wh"), CP_KEY("activation"), CP_KEYS_END};
 static const cp_cfg_key sam_keys[] = {CP_KEY("from"), CP_KEY("activation"), CP_KEYS_END};
 
-const cp_layer_row cp_row_scale_channels = {.name = "scale_channels", .modern = true, .neuron = true,
-                                            .keys = scale_channels_keys, .shape = shape_scale_channels,
+static const cp_layer_row scale_channels = {.type = CP_LAYER_SCALE_CHANNELS, .name = "scale_channels", .modern = true,
+                                            .neuron = true, .keys = scale_channels_keys, .shape = shape_scale_channels,
                                             .reads = cp_layer_reads_same, .ties = CP_TIES_EACH};
-const cp_layer_row cp_row_sam = {.name = "sam", .modern = true, .neuron = true, .keys = sam_keys, .shape = shape_sam,
-                                 .reads = cp_layer_reads_same, .ties = CP_TIES_EACH};
+static const cp_layer_row sam = {.type = CP_LAYER_SAM, .name = "sam", .modern = true, .neuron = true, .keys = sam_keys,
+                                 .shape = shape_sam, .reads = cp_layer_reads_same, .ties = CP_TIES_EACH};
 
 /* Of two extents the larger is stepped through (Darknet's shortcut_cpu). */
 static cp_interval reads_shortcut(const cp_cfg_layer *l, cp_axis axis, cp_interval out)
@@ -173,8 +173,9 @@ static const cp_cfg_key shortcut_keys[] = {
     CP_MODERN("weights_type"), CP_MODERN("weights_normalization"),
     CP_KEYS_END};
 
-const cp_layer_row cp_row_shortcut = {.name = "shortcut", .neuron = true, .curved = 1, .keys = shortcut_keys,
-                                      .shape = shape_shortcut, .reads = reads_shortcut, .ties = CP_TIES_EACH};
+static const cp_layer_row shortcut = {.type = CP_LAYER_SHORTCUT, .name = "shortcut", .neuron = true, .curved = 1,
+                                      .keys = shortcut_keys, .shape = shape_shortcut, .reads = reads_shortcut,
+                                      .ties = CP_TIES_EACH};
 
 /* ---- [route] ---- */
 
@@ -225,5 +226,7 @@ static const cp_cfg_key route_keys[] = {CP_KEY("layers"), CP_MODERN_COUNT("group
                                         CP_MODERN_TRAINING("stream"), CP_MODERN_TRAINING("wait_stream"),
                                         CP_KEYS_END};
 
-const cp_layer_row cp_row_route = {.name = "route", .keys = route_keys, .shape = shape_route,
+static const cp_layer_row route = {.type = CP_LAYER_ROUTE, .name = "route", .keys = route_keys, .shape = shape_route,
                                    .reads = cp_layer_reads_same, .ties = CP_TIES_ROUTE};
+
+const cp_layer_row *const cp_layer_joins[] = {&scale_channels, &sam, &shortcut, &route, NULL};

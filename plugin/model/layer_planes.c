@@ -57,14 +57,15 @@ static const cp_cfg_key maxpool_keys[] = {
     CP_MODERN_REFUSED("antialiasing", "a blur behind the pool is not supported"),
     CP_MODERN_TRAINING("maxpool_zero_nonmax"), CP_KEYS_END};
 
-const cp_layer_row cp_row_maxpool = {.name = "maxpool", .aliases = {"max"}, .keys = maxpool_keys,
-                                     .shape = shape_maxpool, .reads = reads_windows, .ties = CP_TIES_EACH};
+static const cp_layer_row maxpool = {.type = CP_LAYER_MAXPOOL, .name = "maxpool", .aliases = {"max"},
+                                     .keys = maxpool_keys, .shape = shape_maxpool, .reads = reads_windows,
+                                     .ties = CP_TIES_EACH};
 
 static const cp_cfg_key local_avgpool_keys[] = {
     CP_KEY_COUNT("stride"), CP_KEY_COUNT("size"), CP_KEY_INT("padding", 0, INT_MAX), CP_KEY_COUNT("stride_x"),
     CP_KEY_COUNT("stride_y"), CP_KEYS_END};
 
-const cp_layer_row cp_row_local_avgpool = {.name = "local_avgpool", .aliases = {"local_avg"}, .modern = true,
+static const cp_layer_row local_avgpool = {.name = "local_avgpool", .aliases = {"local_avg"}, .modern = true,
                                            .keys = local_avgpool_keys, .shape = shape_windows, .reads = reads_windows,
                                            .ties = CP_TIES_EACH};
 
@@ -78,8 +79,8 @@ static cp_status shape_avgpool(cp_cfg_walk *walk)
 
 static const cp_cfg_key no_keys[] = {CP_KEYS_END};
 
-const cp_layer_row cp_row_avgpool = {.name = "avgpool", .aliases = {"avg"}, .keys = no_keys, .shape = shape_avgpool,
-                                     .ties = CP_TIES_EACH};
+static const cp_layer_row avgpool = {.type = CP_LAYER_AVGPOOL, .name = "avgpool", .aliases = {"avg"}, .keys = no_keys,
+                                     .shape = shape_avgpool, .ties = CP_TIES_EACH};
 
 /* ---- [upsample] ---- */
 
@@ -108,8 +109,8 @@ static cp_interval reads_upsample(const cp_cfg_layer *l, cp_axis axis, cp_interv
 
 static const cp_cfg_key upsample_keys[] = {CP_KEY("stride"), CP_KEY("scale"), CP_KEYS_END};
 
-const cp_layer_row cp_row_upsample = {.name = "upsample", .keys = upsample_keys, .shape = shape_upsample,
-                                      .reads = reads_upsample, .ties = CP_TIES_EACH};
+static const cp_layer_row upsample = {.type = CP_LAYER_UPSAMPLE, .name = "upsample", .keys = upsample_keys,
+                                      .shape = shape_upsample, .reads = reads_upsample, .ties = CP_TIES_EACH};
 
 /* ---- [reorg] ---- */
 
@@ -143,7 +144,8 @@ static const cp_cfg_key reorg_keys[] = {CP_KEY_COUNT("stride"), CP_KEY("reverse"
                                         CP_KEY_INT("extra", 0, INT_MAX), CP_KEYS_END};
 
 /* Its scrambled order is taken as reading everything. */
-const cp_layer_row cp_row_reorg = {.name = "reorg", .keys = reorg_keys, .shape = shape_reorg, .ties = CP_TIES_REORG};
+static const cp_layer_row reorg = {.type = CP_LAYER_REORG, .name = "reorg", .keys = reorg_keys, .shape = shape_reorg,
+                                   .ties = CP_TIES_REORG};
 
 /* ---- [reorg3d]: space to depth ---- */
 
@@ -167,8 +169,8 @@ static cp_interval reads_reorg3d(const cp_cfg_layer *l, cp_axis axis, cp_interva
 static const cp_cfg_key reorg3d_keys[] = {
     CP_KEY_COUNT("stride"), CP_REFUSED("reverse", "sizes do not fit in Darknet"), CP_KEYS_END};
 
-const cp_layer_row cp_row_reorg3d = {.name = "reorg3d", .modern = true, .keys = reorg3d_keys, .shape = shape_reorg3d,
-                                     .reads = reads_reorg3d, .ties = CP_TIES_ALL};
+static const cp_layer_row reorg3d = {.type = CP_LAYER_REORG3D, .name = "reorg3d", .modern = true, .keys = reorg3d_keys,
+                                     .shape = shape_reorg3d, .reads = reads_reorg3d, .ties = CP_TIES_ALL};
 
 /* ---- [crop] ---- */
 
@@ -195,5 +197,8 @@ static const cp_cfg_key crop_keys[] = {CP_KEY("crop_height"), CP_KEY("crop_width
                                        CP_TRAINING("flip"), CP_TRAINING("angle"), CP_TRAINING("saturation"),
                                        CP_TRAINING("exposure"), CP_TRAINING("shift"), CP_KEYS_END};
 
-const cp_layer_row cp_row_crop = {.name = "crop", .keys = crop_keys, .shape = shape_crop, .reads = reads_crop,
-                                  .ties = CP_TIES_EACH};
+static const cp_layer_row crop = {.type = CP_LAYER_CROP, .name = "crop", .keys = crop_keys, .shape = shape_crop,
+                                  .reads = reads_crop, .ties = CP_TIES_EACH};
+
+const cp_layer_row *const cp_layer_planes[] = {&maxpool, &local_avgpool, &avgpool, &upsample, &reorg, &reorg3d, &crop,
+                                               NULL};

@@ -60,6 +60,7 @@ typedef struct {
 } cp_interval;
 
 typedef struct {
+    cp_layer_type type;           /* left out where no code asks for it: then the row's place gives its number */
     const char *name;             /* Darknet's long name */
     const char *aliases[2];       /* its other names */
     const char *refused;          /* why the type is not supported; NULL: it is */
@@ -78,15 +79,11 @@ typedef struct {
     cp_ties ties;
 } cp_layer_row;
 
-extern const cp_layer_row cp_row_convolutional, cp_row_deconvolutional, cp_row_local, cp_row_connected; /* layer_filters.c */
-extern const cp_layer_row cp_row_maxpool, cp_row_avgpool, cp_row_upsample, cp_row_reorg, cp_row_crop,
-    cp_row_local_avgpool, cp_row_reorg3d;                                                               /* layer_planes.c */
-extern const cp_layer_row cp_row_shortcut, cp_row_route, cp_row_scale_channels, cp_row_sam;             /* layer_joins.c */
-extern const cp_layer_row cp_row_activation, cp_row_dropout, cp_row_batchnorm, cp_row_empty,
-    cp_row_implicit;                                                                                    /* layer_values.c */
-extern const cp_layer_row cp_row_softmax, cp_row_logistic, cp_row_cost, cp_row_yolo, cp_row_region,
-    cp_row_detection, cp_row_gaussian_yolo, cp_row_contrastive;                                         /* layer_heads.c */
+/* The rows of each family, up to NULL, at the end of its file. */
+extern const cp_layer_row *const cp_layer_filters[], *const cp_layer_planes[], *const cp_layer_joins[],
+    *const cp_layer_values[], *const cp_layer_heads[];
 
+/* A type that no row has: a row with the name "unknown" and nothing else. */
 const cp_layer_row *cp_layer_row_of(cp_layer_type type);
 
 /* ---- what the shape functions share ---- */

@@ -7,36 +7,9 @@
 #include "io/error.h"
 #include "io/suggest.h"
 
-static const cp_layer_row *const rows[CP_LAYER_TYPES] = {
-    [CP_LAYER_CONVOLUTIONAL] = &cp_row_convolutional,
-    [CP_LAYER_DECONVOLUTIONAL] = &cp_row_deconvolutional,
-    [CP_LAYER_LOCAL] = &cp_row_local,
-    [CP_LAYER_CONNECTED] = &cp_row_connected,
-    [CP_LAYER_MAXPOOL] = &cp_row_maxpool,
-    [CP_LAYER_AVGPOOL] = &cp_row_avgpool,
-    [CP_LAYER_SHORTCUT] = &cp_row_shortcut,
-    [CP_LAYER_ROUTE] = &cp_row_route,
-    [CP_LAYER_UPSAMPLE] = &cp_row_upsample,
-    [CP_LAYER_REORG] = &cp_row_reorg,
-    [CP_LAYER_ACTIVATION] = &cp_row_activation,
-    [CP_LAYER_DROPOUT] = &cp_row_dropout,
-    [CP_LAYER_CROP] = &cp_row_crop,
-    [CP_LAYER_SOFTMAX] = &cp_row_softmax,
-    [CP_LAYER_LOGISTIC] = &cp_row_logistic,
-    [CP_LAYER_COST] = &cp_row_cost,
-    [CP_LAYER_YOLO] = &cp_row_yolo,
-    [CP_LAYER_REGION] = &cp_row_region,
-    [CP_LAYER_DETECTION] = &cp_row_detection,
-    [CP_LAYER_LOCAL_AVGPOOL] = &cp_row_local_avgpool,
-    [CP_LAYER_REORG3D] = &cp_row_reorg3d,
-    [CP_LAYER_SCALE_CHANNELS] = &cp_row_scale_channels,
-    [CP_LAYER_SAM] = &cp_row_sam,
-    [CP_LAYER_BATCHNORM] = &cp_row_batchnorm,
-    [CP_LAYER_EMPTY] = &cp_row_empty,
-    [CP_LAYER_IMPLICIT] = &cp_row_implicit,
-    [CP_LAYER_GAUSSIAN_YOLO] = &cp_row_gaussian_yolo,
-    [CP_LAYER_CONTRASTIVE] = &cp_row_contrastive,
-};
+static const cp_layer_row *const *const families[] = {cp_layer_filters, cp_layer_planes, cp_layer_joins, cp_layer_values,
+                                                      cp_layer_heads};
+enum { FAMILIES = sizeof families / sizeof *families };
 
 /* Types that some Darknet has and that are not supported. Their keys are not looked at. */
 static const cp_layer_row refused_rows[] = {
@@ -54,25 +27,36 @@ static const cp_layer_row refused_rows[] = {
     {.name = "history", .refused = "recurrent layers keep a state between images"},
 };
 
-const cp_layer_row *cp_layer_row_of(cp_layer_type type) { return rows[type]; }
-
-const char *cp_layer_type_name(cp_layer_type type)
+/* `place` counts the rows of all families. */
+static cp_layer_type type_at(const cp_layer_row *row, int place)
 {
-    return (unsigned)type < CP_LAYER_TYPES ? rows[type]->name : "unknown";
+    return row->type ? row->type : (cp_layer_type)(CP_LAYER_TYPES + place);
 }
 
-bool cp_layer_type_is_head(cp_layer_type type) { return (unsigned)type < CP_LAYER_TYPES && rows[type]->head; }
+const cp_layer_row *cp_layer_row_of(cp_layer_type type)
+{
+    static const cp_layer_row unknown = {.name = "unknown"};
+    for (int f = 0, place = 0; f < FAMILIES; f++)
+        for (const cp_layer_row *const *row = families[f]; *row; row++)
+            if (type_at(*row, place++) == type) return *row;
+    return &unknown;
+}
+
+const char *cp_layer_type_name(cp_layer_type type) { return cp_layer_row_of(type)->name; }
+
+bool cp_layer_type_is_head(cp_layer_type type) { return cp_layer_row_of(type)->head; }
 
 bool cp_layer_is_neuron_layer(const cp_cfg_layer *layer)
 {
-    return rows[layer->type]->neuron && !layer->logit && layer->activation && strcmp(layer->activation, "linear");
+    return cp_layer_row_of(layer->type)->neuron && !layer->logit && layer->activation && strcmp(layer->activation, "linear");
 }
 
-bool cp_layer_has_filters(const cp_cfg_layer *layer) { return rows[layer->type]->filters; }
+bool cp_layer_has_filters(const cp_cfg_layer *layer) { return cp_layer_row_of(layer->type)->filters; }
 
 double cp_layer_macs(const cp_cfg_layer *layer)
 {
-    return rows[layer->type]->macs ? rows[layer->type]->macs(layer) : 0;
+    const cp_layer_row *row = cp_layer_row_of(layer->type);
+    return row->macs ? row->macs(layer) : 0;
 }
 
 const char *cp_array_name(cp_array_kind kind)
@@ -92,11 +76,13 @@ cp_status cp_cfg_find_type(const cp_cfg_walk *walk, cp_layer_type *type)
 {
     const char *name = cp_cfg_type(walk->cfg, walk->section);
     int line = cp_cfg_line(walk->cfg, walk->section);
-    for (int i = 0; i < CP_LAYER_TYPES; i++)
-        if (is_named(rows[i], name)) {
-            *type = (cp_layer_type)i;
-            return CP_OK;
-        }
+    *type = CP_LAYER_UNKNOWN;
+    for (int f = 0, place = 0; f < FAMILIES; f++)
+        for (const cp_layer_row *const *row = families[f]; *row; row++, place++)
+            if (is_named(*row, name)) {
+                *type = type_at(*row, place);
+                return CP_OK;
+            }
     for (size_t i = 0; i < sizeof refused_rows / sizeof *refused_rows; i++)
         if (is_named(&refused_rows[i], name))
             return cp_cfg_refuse(walk->cfg, walk->section, line, "not supported: %s", refused_rows[i].refused);
@@ -147,7 +133,7 @@ static const cp_cfg_key *find_in(const cp_cfg_key *keys, const char *name)
 static const cp_cfg_key *find_key(const cp_layer_type *type, const char *name)
 {
     if (!type) return find_in(net_keys, name);
-    const cp_cfg_key *key = find_in(rows[*type]->keys, name);
+    const cp_cfg_key *key = find_in(cp_layer_row_of(*type)->keys, name);
     return key ? key : find_in(common_keys, name);
 }
 
@@ -162,7 +148,7 @@ static int count_keys(const cp_cfg_key *keys)
 static const char *suggest(const cp_layer_type *type, const char *name)
 {
     enum { MOST = 128 };
-    const cp_cfg_key *lists[2] = {type ? rows[*type]->keys : net_keys, type ? common_keys : NULL};
+    const cp_cfg_key *lists[2] = {type ? cp_layer_row_of(*type)->keys : net_keys, type ? common_keys : NULL};
     const char *names[MOST];
     int n = 0;
     for (int k = 0; k < 2 && lists[k]; k++)
@@ -218,7 +204,7 @@ static cp_status check_activation(const cp_cfg *cfg, size_t section, const cp_la
     if (activations[i].refused)
         return cp_cfg_refuse(cfg, section, pair->line, "activation=%s is not supported: %s", pair->value,
                              activations[i].refused);
-    if (activations[i].curved > rows[*type]->curved)
+    if (activations[i].curved > cp_layer_row_of(*type)->curved)
         return cp_cfg_refuse(cfg, section, pair->line, "activation=%s is not supported here: Darknet has it for "
                              "convolutions%s only", pair->value, activations[i].curved == 1 ? " and shortcuts" : "");
     return CP_OK;
@@ -271,8 +257,8 @@ static bool is_foreign_activation(const cp_cfg_layer *l)
 
 bool cp_layer_is_foreign(const cp_cfg_layer *l)
 {
-    if (rows[l->type]->head) return false;
-    if (rows[l->type]->modern || is_foreign_activation(l)) return true;
+    if (cp_layer_row_of(l->type)->head) return false;
+    if (cp_layer_row_of(l->type)->modern || is_foreign_activation(l)) return true;
     switch (l->type) {
     case CP_LAYER_CONVOLUTIONAL:
         return l->share >= 0 || l->dilation > 1 || l->stride != l->stride_y || (l->size == 1 && l->stride > 1);
@@ -287,7 +273,7 @@ bool cp_layer_is_foreign(const cp_cfg_layer *l)
 cp_status cp_layer_number(const cp_cfg_walk *walk, const char *key, int fallback, int *value)
 {
     const cp_cfg_key *k = find_key(&walk->layer->type, key);
-    if (!k) return cp_fail(CP_EINTERNAL, "[%s]: the table has no key %s", rows[walk->layer->type]->name, key);
+    if (!k) return cp_fail(CP_EINTERNAL, "[%s]: the table has no key %s", cp_layer_row_of(walk->layer->type)->name, key);
     return cp_cfg_ranged(walk->cfg, walk->section, key, fallback, k->min, k->max, value);
 }
 

@@ -13,8 +13,9 @@ static cp_status shape_activation(cp_cfg_walk *walk)
 
 static const cp_cfg_key activation_keys[] = {CP_KEY("activation"), CP_KEYS_END};
 
-const cp_layer_row cp_row_activation = {.name = "activation", .neuron = true, .keys = activation_keys,
-                                        .shape = shape_activation, .reads = cp_layer_reads_same, .ties = CP_TIES_EACH};
+static const cp_layer_row activation = {.type = CP_LAYER_ACTIVATION, .name = "activation", .neuron = true,
+                                        .keys = activation_keys, .shape = shape_activation,
+                                        .reads = cp_layer_reads_same, .ties = CP_TIES_EACH};
 
 static cp_status shape_dropout(cp_cfg_walk *walk)
 {
@@ -30,8 +31,8 @@ static const cp_cfg_key dropout_keys[] = {CP_KEY("probability"), CP_MODERN_TRAIN
                                           CP_MODERN_TRAINING("dropblock_size_rel"), CP_MODERN_TRAINING("dropblock_size_abs"),
                                           CP_KEYS_END};
 
-const cp_layer_row cp_row_dropout = {.name = "dropout", .keys = dropout_keys, .shape = shape_dropout,
-                                     .reads = cp_layer_reads_same, .ties = CP_TIES_EACH};
+static const cp_layer_row dropout = {.type = CP_LAYER_DROPOUT, .name = "dropout", .keys = dropout_keys,
+                                     .shape = shape_dropout, .reads = cp_layer_reads_same, .ties = CP_TIES_EACH};
 
 /* ---- [batchnorm] ---- */
 
@@ -49,8 +50,8 @@ static cp_status shape_batchnorm(cp_cfg_walk *walk)
 static const cp_cfg_key no_keys[] = {CP_KEYS_END};
 
 /* Debian's Darknet has the type, and writes to memory that it never allocates. */
-const cp_layer_row cp_row_batchnorm = {.name = "batchnorm", .modern = true, .keys = no_keys, .shape = shape_batchnorm,
-                                       .reads = cp_layer_reads_same, .ties = CP_TIES_ALL};
+static const cp_layer_row batchnorm = {.type = CP_LAYER_BATCHNORM, .name = "batchnorm", .modern = true, .keys = no_keys,
+                                       .shape = shape_batchnorm, .reads = cp_layer_reads_same, .ties = CP_TIES_ALL};
 
 /* ---- [empty], [silence]: the layer before, unchanged ---- */
 
@@ -60,8 +61,9 @@ static cp_status shape_empty(cp_cfg_walk *walk)
     return CP_OK;
 }
 
-const cp_layer_row cp_row_empty = {.name = "empty", .aliases = {"silence"}, .modern = true, .keys = no_keys,
-                                   .shape = shape_empty, .reads = cp_layer_reads_same, .ties = CP_TIES_EACH};
+static const cp_layer_row empty = {.type = CP_LAYER_EMPTY, .name = "empty", .aliases = {"silence"}, .modern = true,
+                                   .keys = no_keys, .shape = shape_empty, .reads = cp_layer_reads_same,
+                                   .ties = CP_TIES_EACH};
 
 /* ---- [implicit]: its weights, whatever the input ---- */
 
@@ -80,5 +82,7 @@ static cp_status shape_implicit(cp_cfg_walk *walk)
 static const cp_cfg_key implicit_keys[] = {CP_KEY_COUNT("filters"), CP_KEY_COUNT("atoms"), CP_TRAINING("mean"),
                                            CP_TRAINING("std"), CP_KEYS_END};
 
-const cp_layer_row cp_row_implicit = {.name = "implicit", .modern = true, .keys = implicit_keys, .shape = shape_implicit,
-                                      .ties = CP_TIES_ALL};
+static const cp_layer_row implicit = {.type = CP_LAYER_IMPLICIT, .name = "implicit", .modern = true,
+                                      .keys = implicit_keys, .shape = shape_implicit, .ties = CP_TIES_ALL};
+
+const cp_layer_row *const cp_layer_values[] = {&activation, &dropout, &batchnorm, &empty, &implicit, NULL};

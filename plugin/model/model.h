@@ -18,8 +18,8 @@ enum {
     CP_HOST_WIDE_CONVOLUTION,   /* [convolutional] with two strides, or dilated */
     CP_HOST_POOL,               /* [maxpool] with two strides */
     CP_HOST_DEPTH_POOL,         /* [maxpool] with maxpool_depth */
-    CP_HOST_LOCAL_AVERAGE, CP_HOST_SCALE_CHANNELS, CP_HOST_SAM, CP_HOST_EMPTY, CP_HOST_IMPLICIT, CP_HOST_GAUSSIAN_YOLO,
-    CP_HOST_CONTRASTIVE
+    CP_HOST_SCALE_CHANNELS, CP_HOST_SAM, CP_HOST_EMPTY, CP_HOST_IMPLICIT, CP_HOST_GAUSSIAN_YOLO,
+    CP_HOST_OTHER               /* and all above: types that only their row knows, this plus cp_layer_type */
 };
 
 struct cp_model {

@@ -76,7 +76,8 @@ static void backward_connected(const cp_op *op, const cp_backward *call)
     }
 }
 
-const cp_op_type cp_op_connected = {CONNECTED, NULL, forward_connected, backward_connected, true, NULL, NULL};
+const cp_op_type cp_op_connected = {.type = CONNECTED, .forward = forward_connected, .backward = backward_connected,
+                                    .takes_fresh = true};
 
 /* [local]: weights (positions, filters, c*size*size); biases and outputs (filters, positions). */
 static cp_status prepare_local(cp_op *op)
@@ -138,4 +139,5 @@ static void backward_local(const cp_op *op, const cp_backward *call)
     }
 }
 
-const cp_op_type cp_op_local = {LOCAL, prepare_local, forward_local, backward_local, false, NULL, NULL};
+const cp_op_type cp_op_local = {.type = LOCAL, .prepare = prepare_local, .forward = forward_local,
+                                .backward = backward_local};

@@ -125,7 +125,9 @@ static void backward_deconvolutional(const cp_op *op, const cp_backward *call)
                   call->scratch);
 }
 
-const cp_op_type cp_op_convolutional = {CONVOLUTIONAL, prepare_convolutional, forward_convolutional, backward_convolutional,
-                                        true, NULL, NULL};
-const cp_op_type cp_op_deconvolutional = {DECONVOLUTIONAL, prepare_deconvolutional, forward_deconvolutional,
-                                          backward_deconvolutional, true, NULL, NULL};
+const cp_op_type cp_op_convolutional = {.type = CONVOLUTIONAL, .prepare = prepare_convolutional,
+                                        .forward = forward_convolutional, .backward = backward_convolutional,
+                                        .takes_fresh = true};
+const cp_op_type cp_op_deconvolutional = {.type = DECONVOLUTIONAL, .prepare = prepare_deconvolutional,
+                                          .forward = forward_deconvolutional, .backward = backward_deconvolutional,
+                                          .takes_fresh = true};

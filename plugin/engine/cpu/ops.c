@@ -383,16 +383,21 @@ static void backward_crop(const cp_op *op, const cp_backward *call)
             }
 }
 
-const cp_op_type cp_op_route = {ROUTE, NULL, forward_route, backward_route, true, NULL, NULL};
-const cp_op_type cp_op_group_route = {(LAYER_TYPE)CP_HOST_GROUP_ROUTE, NULL, forward_group_route, backward_group_route,
-                                      false, NULL, NULL};
-const cp_op_type cp_op_shortcut = {SHORTCUT, NULL, forward_shortcut, backward_shortcut, true, NULL, NULL};
-const cp_op_type cp_op_upsample = {UPSAMPLE, NULL, forward_upsample, backward_upsample, true, NULL, NULL};
-const cp_op_type cp_op_reorg = {REORG, prepare_reorg, forward_reorg, backward_reorg, false, NULL, NULL};
-const cp_op_type cp_op_activation = {ACTIVE, NULL, forward_activation, backward_activation, true, NULL, NULL};
-const cp_op_type cp_op_crop = {CROP, NULL, forward_crop, backward_crop, false, NULL, NULL};
+const cp_op_type cp_op_route = {.type = ROUTE, .forward = forward_route, .backward = backward_route,
+                                .takes_fresh = true, .moves = true};
+const cp_op_type cp_op_group_route = {.type = (LAYER_TYPE)CP_HOST_GROUP_ROUTE, .forward = forward_group_route,
+                                      .backward = backward_group_route, .moves = true};
+const cp_op_type cp_op_shortcut = {.type = SHORTCUT, .forward = forward_shortcut, .backward = backward_shortcut,
+                                   .takes_fresh = true};
+const cp_op_type cp_op_upsample = {.type = UPSAMPLE, .forward = forward_upsample, .backward = backward_upsample,
+                                   .takes_fresh = true, .moves = true};
+const cp_op_type cp_op_reorg = {.type = REORG, .prepare = prepare_reorg, .forward = forward_reorg,
+                                .backward = backward_reorg, .moves = true};
+const cp_op_type cp_op_activation = {.type = ACTIVE, .forward = forward_activation, .backward = backward_activation,
+                                     .takes_fresh = true};
+const cp_op_type cp_op_crop = {.type = CROP, .forward = forward_crop, .backward = backward_crop};
 
-const cp_op_type *cp_op_type_find(LAYER_TYPE type)
+const cp_op_type *cp_op_type_find(const layer *l, const cp_cfg_layer *cfg)
 {
     static const cp_op_type *const table[] = {
         &cp_op_convolutional, &cp_op_deconvolutional, &cp_op_connected, &cp_op_local,      &cp_op_maxpool, &cp_op_avgpool,
@@ -401,6 +406,6 @@ const cp_op_type *cp_op_type_find(LAYER_TYPE type)
         &cp_op_implicit,      &cp_op_wide_convolution, &cp_op_pool,     &cp_op_depth_pool, &cp_op_local_average,
     };
     for (size_t i = 0; i < sizeof table / sizeof *table; ++i)
-        if (table[i]->type == type) return table[i];
+        if (cp_op_is(table[i]->type, table[i]->name, l, cfg)) return table[i];
     return NULL;
 }

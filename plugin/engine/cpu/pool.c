@@ -254,7 +254,8 @@ static void tangent_maxpool(const cp_op *op, int n, const cp_batch *in, cp_batch
         }
 }
 
-const cp_op_type cp_op_maxpool = {MAXPOOL, prepare_maxpool, forward_maxpool, backward_maxpool, false, tangent_maxpool, NULL};
+const cp_op_type cp_op_maxpool = {.type = MAXPOOL, .prepare = prepare_maxpool, .forward = forward_maxpool,
+                                  .backward = backward_maxpool, .tangent = tangent_maxpool, .moves = true};
 
 /* Global average: one number per channel. */
 static void forward_avgpool(const cp_op *op, int n, const cp_batch *in, cp_batch out, uint16_t *index, bool linear,
@@ -285,4 +286,5 @@ static void backward_avgpool(const cp_op *op, const cp_backward *call)
         }
 }
 
-const cp_op_type cp_op_avgpool = {AVGPOOL, NULL, forward_avgpool, backward_avgpool, true, NULL, NULL};
+const cp_op_type cp_op_avgpool = {.type = AVGPOOL, .forward = forward_avgpool, .backward = backward_avgpool,
+                                  .takes_fresh = true};

@@ -83,7 +83,7 @@ static void tangent_product(const cp_op *op, int n, const cp_batch *in, cp_batch
         }
 }
 
-const cp_op_type cp_op_scale_channels = {(LAYER_TYPE)CP_HOST_SCALE_CHANNELS, NULL, forward_product, backward_product, false,
-                                         NULL, tangent_product};
-const cp_op_type cp_op_sam = {(LAYER_TYPE)CP_HOST_SAM, NULL, forward_product, backward_product, false, NULL,
-                              tangent_product};
+const cp_op_type cp_op_scale_channels = {.type = (LAYER_TYPE)CP_HOST_SCALE_CHANNELS, .forward = forward_product,
+                                         .backward = backward_product, .tangent_of_product = tangent_product};
+const cp_op_type cp_op_sam = {.type = (LAYER_TYPE)CP_HOST_SAM, .forward = forward_product, .backward = backward_product,
+                              .tangent_of_product = tangent_product};

@@ -78,7 +78,8 @@ static void backward_sum(const cp_op *op, const cp_backward *call)
     }
 }
 
-const cp_op_type cp_op_sum = {(LAYER_TYPE)CP_HOST_SUM, prepare_sum, forward_sum, backward_sum, false, NULL, NULL};
+const cp_op_type cp_op_sum = {.type = (LAYER_TYPE)CP_HOST_SUM, .prepare = prepare_sum, .forward = forward_sum,
+                              .backward = backward_sum};
 
 /* ---- [batchnorm]: scale and shift of each channel (model/fold.c made them) ---- */
 
@@ -107,7 +108,7 @@ static void backward_batchnorm(const cp_op *op, const cp_backward *call)
         }
 }
 
-const cp_op_type cp_op_batchnorm = {BATCHNORM, NULL, forward_batchnorm, backward_batchnorm, false, NULL, NULL};
+const cp_op_type cp_op_batchnorm = {.type = BATCHNORM, .forward = forward_batchnorm, .backward = backward_batchnorm};
 
 /* ---- [implicit] ---- */
 
@@ -124,5 +125,5 @@ static void forward_implicit(const cp_op *op, int n, const cp_batch *in, cp_batc
 /* It does not depend on what it counts as reading. */
 static void backward_implicit(const cp_op *op, const cp_backward *call) { (void)op, (void)call; }
 
-const cp_op_type cp_op_implicit = {(LAYER_TYPE)CP_HOST_IMPLICIT, NULL, forward_implicit, backward_implicit, false, NULL,
-                                   NULL};
+const cp_op_type cp_op_implicit = {.type = (LAYER_TYPE)CP_HOST_IMPLICIT, .forward = forward_implicit,
+                                   .backward = backward_implicit};

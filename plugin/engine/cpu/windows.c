@@ -93,8 +93,8 @@ static void backward_convolution(const cp_op *op, const cp_backward *call)
             }
 }
 
-const cp_op_type cp_op_wide_convolution = {(LAYER_TYPE)CP_HOST_WIDE_CONVOLUTION, prepare_convolution, forward_convolution,
-                                           backward_convolution, false, NULL, NULL};
+const cp_op_type cp_op_wide_convolution = {.type = (LAYER_TYPE)CP_HOST_WIDE_CONVOLUTION, .prepare = prepare_convolution,
+                                           .forward = forward_convolution, .backward = backward_convolution};
 
 /* ---- max-pools ---- */
 
@@ -177,9 +177,11 @@ static void tangent_pool(const cp_op *op, int n, const cp_batch *in, cp_batch ou
         }
 }
 
-const cp_op_type cp_op_pool = {(LAYER_TYPE)CP_HOST_POOL, prepare_pool, forward_pool, backward_pool, false, tangent_pool, NULL};
-const cp_op_type cp_op_depth_pool = {(LAYER_TYPE)CP_HOST_DEPTH_POOL, prepare_pool, forward_pool, backward_pool, false,
-                                     tangent_pool, NULL};
+const cp_op_type cp_op_pool = {.type = (LAYER_TYPE)CP_HOST_POOL, .prepare = prepare_pool, .forward = forward_pool,
+                               .backward = backward_pool, .tangent = tangent_pool, .moves = true};
+const cp_op_type cp_op_depth_pool = {.type = (LAYER_TYPE)CP_HOST_DEPTH_POOL, .prepare = prepare_pool,
+                                     .forward = forward_pool, .backward = backward_pool, .tangent = tangent_pool,
+                                     .moves = true};
 
 /* ---- [local_avgpool]: the mean over the pixels of a window that are inside ---- */
 
@@ -222,5 +224,5 @@ static void backward_average(const cp_op *op, const cp_backward *call)
         }
 }
 
-const cp_op_type cp_op_local_average = {(LAYER_TYPE)CP_HOST_LOCAL_AVERAGE, NULL, forward_average, backward_average, false,
-                                        NULL, NULL};
+const cp_op_type cp_op_local_average = {.type = (LAYER_TYPE)CP_HOST_OTHER, .name = "local_avgpool",
+                                        .forward = forward_average, .backward = backward_average};

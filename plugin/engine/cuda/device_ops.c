@@ -542,40 +542,41 @@ static void tangent_product(const call *c, int n, const cp_batch *in, cp_batch o
 
 typedef struct {
     LAYER_TYPE type;
+    const char *name; /* as cp_op_type has it */
     void (*forward)(const call *c, int n, const cp_batch *in, cp_batch out, uint16_t *index, bool linear,
                     ACTIVATION activation);
     void (*backward)(const call *c, const cp_backward *run);
     void (*tangent)(const call *c, int n, const cp_batch *in, cp_batch out, const uint16_t *index, const int *image);
 } row;
 
-static const row *find(LAYER_TYPE type)
+static const row *find(const cp_op *op)
 {
     static const row table[] = {
-        {CONVOLUTIONAL, forward_convolutional, backward_convolutional, NULL},
-        {DECONVOLUTIONAL, forward_convolutional, backward_convolutional, NULL},
-        {CONNECTED, forward_connected, backward_connected, NULL},
-        {LOCAL, forward_local, backward_local, NULL},
-        {MAXPOOL, forward_maxpool, backward_maxpool, tangent_maxpool},
-        {AVGPOOL, forward_avgpool, backward_avgpool, NULL},
-        {ROUTE, forward_route, backward_route, NULL},
-        {SHORTCUT, forward_shortcut, backward_shortcut, NULL},
-        {UPSAMPLE, forward_upsample, backward_upsample, NULL},
-        {REORG, forward_reorg, backward_reorg, NULL},
-        {ACTIVE, forward_activation, backward_activation, NULL},
-        {CROP, forward_crop, backward_crop, NULL},
-        {(LAYER_TYPE)CP_HOST_GROUP_ROUTE, forward_group_route, backward_group_route, NULL},
-        {(LAYER_TYPE)CP_HOST_WIDE_CONVOLUTION, forward_wide, backward_wide, NULL},
-        {(LAYER_TYPE)CP_HOST_POOL, forward_wide_pool, backward_wide_pool, tangent_wide_pool},
-        {(LAYER_TYPE)CP_HOST_DEPTH_POOL, forward_wide_pool, backward_wide_pool, tangent_wide_pool},
-        {(LAYER_TYPE)CP_HOST_LOCAL_AVERAGE, forward_local_average, backward_local_average, NULL},
-        {(LAYER_TYPE)CP_HOST_SUM, forward_sum, backward_sum, NULL},
-        {BATCHNORM, forward_batchnorm, backward_batchnorm, NULL},
-        {(LAYER_TYPE)CP_HOST_IMPLICIT, forward_implicit, backward_implicit, NULL},
-        {(LAYER_TYPE)CP_HOST_SCALE_CHANNELS, forward_product, backward_product, tangent_product},
-        {(LAYER_TYPE)CP_HOST_SAM, forward_product, backward_product, tangent_product},
+        {CONVOLUTIONAL, NULL, forward_convolutional, backward_convolutional, NULL},
+        {DECONVOLUTIONAL, NULL, forward_convolutional, backward_convolutional, NULL},
+        {CONNECTED, NULL, forward_connected, backward_connected, NULL},
+        {LOCAL, NULL, forward_local, backward_local, NULL},
+        {MAXPOOL, NULL, forward_maxpool, backward_maxpool, tangent_maxpool},
+        {AVGPOOL, NULL, forward_avgpool, backward_avgpool, NULL},
+        {ROUTE, NULL, forward_route, backward_route, NULL},
+        {SHORTCUT, NULL, forward_shortcut, backward_shortcut, NULL},
+        {UPSAMPLE, NULL, forward_upsample, backward_upsample, NULL},
+        {REORG, NULL, forward_reorg, backward_reorg, NULL},
+        {ACTIVE, NULL, forward_activation, backward_activation, NULL},
+        {CROP, NULL, forward_crop, backward_crop, NULL},
+        {(LAYER_TYPE)CP_HOST_GROUP_ROUTE, NULL, forward_group_route, backward_group_route, NULL},
+        {(LAYER_TYPE)CP_HOST_WIDE_CONVOLUTION, NULL, forward_wide, backward_wide, NULL},
+        {(LAYER_TYPE)CP_HOST_POOL, NULL, forward_wide_pool, backward_wide_pool, tangent_wide_pool},
+        {(LAYER_TYPE)CP_HOST_DEPTH_POOL, NULL, forward_wide_pool, backward_wide_pool, tangent_wide_pool},
+        {(LAYER_TYPE)CP_HOST_OTHER, "local_avgpool", forward_local_average, backward_local_average, NULL},
+        {(LAYER_TYPE)CP_HOST_SUM, NULL, forward_sum, backward_sum, NULL},
+        {BATCHNORM, NULL, forward_batchnorm, backward_batchnorm, NULL},
+        {(LAYER_TYPE)CP_HOST_IMPLICIT, NULL, forward_implicit, backward_implicit, NULL},
+        {(LAYER_TYPE)CP_HOST_SCALE_CHANNELS, NULL, forward_product, backward_product, tangent_product},
+        {(LAYER_TYPE)CP_HOST_SAM, NULL, forward_product, backward_product, tangent_product},
     };
     for (size_t i = 0; i < sizeof table / sizeof *table; ++i)
-        if (table[i].type == type) return &table[i];
+        if (cp_op_is(table[i].type, table[i].name, op->l, op->cfg)) return &table[i];
     return NULL;
 }
 
@@ -612,7 +613,7 @@ void cp_device_forward(cp_frame *frame, int layer, int n, const cp_batch *in, cp
                        bool linear, ACTIVATION activation)
 {
     call c = call_of(frame, layer);
-    const row *row = find(c.op->l->type);
+    const row *row = find(c.op);
     if (!ready(frame, row, layer, n)) return;
     bool keep = c.op->keeps_z && !linear && activation != LINEAR && frame->z[layer];
     row->forward(&c, n, in, out, index, linear, keep ? LINEAR : activation);
@@ -627,7 +628,7 @@ void cp_device_forward(cp_frame *frame, int layer, int n, const cp_batch *in, cp
 void cp_device_backward(cp_frame *frame, int layer, const cp_backward *run)
 {
     call c = call_of(frame, layer);
-    const row *row = find(c.op->l->type);
+    const row *row = find(c.op);
     if (!ready(frame, row, layer, run->n)) return;
     row->backward(&c, run);
     look_at_launches(frame, layer);
@@ -637,7 +638,7 @@ void cp_device_tangent(cp_frame *frame, int layer, int n, const cp_batch *in, cp
                        const int *image)
 {
     call c = call_of(frame, layer);
-    const row *row = find(c.op->l->type);
+    const row *row = find(c.op);
     if (!ready(frame, row, layer, n)) return;
     if (row->tangent)
         row->tangent(&c, n, in, out, index, image);
