@@ -1,5 +1,25 @@
 #include "ref_cases.h"
 
+/* [reorg3d]: each block of 2x2 pixels becomes four channels, block by block of the input's channels. */
+static void shape_blocks(ref_layer *l)
+{
+    l->out_c = 4 * l->c;
+    l->out_h = l->h / 2;
+    l->out_w = l->w / 2;
+}
+
+static void run_blocks(const ref_net *net, const ref_layer *l, const double *x)
+{
+    (void)net;
+    for (int k = 0; k < l->out_c; ++k)
+        for (int j = 0; j < l->out_h; ++j)
+            for (int i = 0; i < l->out_w; ++i)
+                l->z[(k * l->out_h + j) * l->out_w + i] =
+                    x[(k % l->c * l->h + 2 * j + k / l->c / 2) * l->w + 2 * i + k / l->c % 2];
+}
+
+static const ref_own blocks = {"reorg3d", "stride=2\n", shape_blocks, run_blocks};
+
 const ref_case ref_cases[] = {
     {"convolution", 3, 11, 12,
      {CONV(4, 3, 1, 1, LEAKY), CONV_BN(5, 3, 2, 1, RELU), CONV_BN(4, 5, 1, 0, LEAKY), CONV(6, 1, 1, 0, NONE)}},
@@ -126,7 +146,7 @@ const ref_case ref_cases[] = {
     {"attention: a product of planes, of a layer with itself", 3, 6, 7,
      {CONV(5, 3, 1, 1, LEAKY), CONV(5, 1, 1, 0, LOGISTIC), SAM(0, LEAKY), ROUTE1(2), SAM(2, NONE), CONV(4, 3, 1, 1, NONE)}},
     {"space to depth, sums of blocks, batch norm alone, layers that do nothing", 3, 8, 6,
-     {CONV(4, 3, 1, 1, LEAKY), REORG3D(2), CONV_BN(6, 1, 1, 0, LEAKY), ROUTE1(0), SHRINK(2, .5), BATCHNORM, EMPTY,
+     {CONV(4, 3, 1, 1, LEAKY), OWN(blocks), CONV_BN(6, 1, 1, 0, LEAKY), ROUTE1(0), SHRINK(2, .5), BATCHNORM, EMPTY,
       ROUTE3(6, 2, 1), CONV(4, 1, 1, 0, NONE)}},
     {"a constant layer", 3, 6, 5,
      {CONV(4, 3, 1, 1, LEAKY), AVERAGE, IMPLICIT(4), ADD(1, LEAKY), FULL(4, NONE, 0)}},

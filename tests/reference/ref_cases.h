@@ -53,7 +53,7 @@
 #define SCALE(from, wh, a) {.type = REF_SCALE_CHANNELS, .n_sources = 1, .sources = {from}, .planes = wh, .activation = a}
 #define SAM(from, a) {.type = REF_SAM, .n_sources = 1, .sources = {from}, .activation = a}
 #define SHRINK(s, sc) {.type = REF_UPSAMPLE, .stride = s, .scale = sc, .reverse = 1}
-#define REORG3D(s) {.type = REF_REORG3D, .stride = s}
+#define OWN(which) {.type = REF_OWN, .own = &(which)}
 #define BATCHNORM {.type = REF_BATCHNORM}
 #define EMPTY {.type = REF_EMPTY}
 #define IMPLICIT(n) {.type = REF_IMPLICIT, .filters = n}

@@ -148,7 +148,10 @@ static void shape(ref_net *net, int index)
     case REF_UPSAMPLE:
         image_shape(l, l->c, l->reverse ? l->h / s : l->h * s, l->reverse ? l->w / s : l->w * s);
         break;
-    case REF_REORG3D: image_shape(l, l->c * s * s, l->h / s, l->w / s); break;
+    case REF_OWN:
+        l->own->shape(l);
+        l->outputs = l->out_c * l->out_h * l->out_w;
+        break;
     case REF_SCALE_CHANNELS: {
         const ref_layer *from = &net->layer[l->sources[0]];
         image_shape(l, from->out_c, from->out_h, from->out_w);
@@ -359,16 +362,6 @@ static void product(const ref_net *net, const ref_layer *l, const double *x)
         l->z[i] = from[i] * x[l->type == REF_SAM ? i : l->planes ? i % area : i / area];
 }
 
-static void reorg3d(const ref_layer *l, const double *x)
-{
-    int s = l->stride;
-    for (int k = 0; k < l->out_c; ++k)
-        for (int j = 0; j < l->out_h; ++j)
-            for (int i = 0; i < l->out_w; ++i)
-                l->z[(k * l->out_h + j) * l->out_w + i] =
-                    pixel(x, l->h, l->w, k % l->c, s * j + k / l->c / s, s * i + k / l->c % s);
-}
-
 /* Where the two layers meet, alpha*z + beta*other; elsewhere z is not scaled. */
 static void shortcut(const ref_net *net, const ref_layer *l, const double *x)
 {
@@ -474,7 +467,7 @@ static void linear_part(const ref_net *net, int index)
     case REF_LOCAL_AVERAGE: local_average(l, x); break;
     case REF_SCALE_CHANNELS:
     case REF_SAM: product(net, l, x); break;
-    case REF_REORG3D: reorg3d(l, x); break;
+    case REF_OWN: l->own->run(net, l, x); break;
     case REF_IMPLICIT:
         for (int i = 0; i < l->outputs; ++i)
             l->z[i] = l->weights[i];
@@ -661,14 +654,14 @@ double ref_net_margin(const ref_net *net, int first)
 
 static const char *type_name[] = {"convolutional", "deconvolutional", "connected", "local", "maxpool", "avgpool",
                                   "shortcut", "route", "upsample", "reorg", "activation", "dropout", "crop",
-                                  "softmax", "local_avgpool", "reorg3d", "scale_channels", "sam", "batchnorm", "empty",
+                                  "softmax", "local_avgpool", "scale_channels", "sam", "batchnorm", "empty",
                                   "implicit"};
 static const char *activation_name[] = {"linear", "logistic", "loggy", "relu", "elu", "selu", "relie", "ramp", "leaky",
                                         "tanh", "plse", "stair", "hardtan", "lhtan", "mish", "swish", "hard_mish", "relu6", "gelu"};
 
 static void write_section(FILE *file, const ref_layer *l)
 {
-    fprintf(file, "\n[%s]\n", type_name[l->type]);
+    fprintf(file, "\n[%s]\n%s", l->own ? l->own->type : type_name[l->type], l->own ? l->own->keys : "");
     if (l->type == REF_BATCHNORM)
         return;
     if (has_weights(l) || l->type == REF_ACTIVATION || l->type == REF_SHORTCUT || l->type == REF_SCALE_CHANNELS ||
@@ -707,8 +700,6 @@ static void write_section(FILE *file, const ref_layer *l)
     }
     if (l->type == REF_UPSAMPLE)
         fprintf(file, "stride=%d\nscale=%g\n", l->reverse ? -l->stride : l->stride, l->scale);
-    if (l->type == REF_REORG3D)
-        fprintf(file, "stride=%d\n", l->stride);
     if (l->type == REF_REORG)
         fprintf(file, "stride=%d\nreverse=%d\nflatten=%d\n", l->stride, l->reverse, l->flatten);
     if (l->type == REF_SHORTCUT && !is_sum(l))

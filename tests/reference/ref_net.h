@@ -14,8 +14,8 @@ enum { REF_MAX_LAYERS = 48, REF_MAX_SOURCES = 6 };
 
 typedef enum {
     REF_CONVOLUTIONAL, REF_DECONVOLUTIONAL, REF_CONNECTED, REF_LOCAL, REF_MAXPOOL, REF_AVGPOOL, REF_SHORTCUT, REF_ROUTE,
-    REF_UPSAMPLE, REF_REORG, REF_ACTIVATION, REF_DROPOUT, REF_CROP, REF_SOFTMAX, REF_LOCAL_AVERAGE, REF_REORG3D,
-    REF_SCALE_CHANNELS, REF_SAM, REF_BATCHNORM, REF_EMPTY, REF_IMPLICIT
+    REF_UPSAMPLE, REF_REORG, REF_ACTIVATION, REF_DROPOUT, REF_CROP, REF_SOFTMAX, REF_LOCAL_AVERAGE, REF_SCALE_CHANNELS,
+    REF_SAM, REF_BATCHNORM, REF_EMPTY, REF_IMPLICIT, REF_OWN
 } ref_type;
 
 typedef enum {
@@ -23,9 +23,20 @@ typedef enum {
     REF_PLSE, REF_STAIR, REF_HARDTAN, REF_LHTAN, REF_MISH, REF_SWISH, REF_HARD_MISH, REF_RELU6, REF_GELU, REF_ACTIVATIONS
 } ref_activation;
 
-/* The first block is the description, filled by the test; 0 stands for the usual value where one is named. */
+struct ref_net;
+struct ref_layer;
+
+/* A layer type without weights that its case brings along. */
 typedef struct {
+    const char *type, *keys; /* of its section in the cfg: the name in the brackets, and the lines of its keys */
+    void (*shape)(struct ref_layer *l);  /* sets out_c, out_h, out_w from c, h, w and the description */
+    void (*run)(const struct ref_net *net, const struct ref_layer *l, const double *x); /* z from x, the layer before */
+} ref_own;
+
+/* The first block is the description, filled by the test; 0 stands for the usual value where one is named. */
+typedef struct ref_layer {
     ref_type type;
+    const ref_own *own;        /* of REF_OWN */
     ref_activation activation;
     int filters;               /* outputs of a connected layer */
     int size, stride;          /* 0: 1 */
@@ -59,7 +70,7 @@ typedef struct {
     const unsigned char *frozen;
 } ref_layer;
 
-typedef struct {
+typedef struct ref_net {
     int c, h, w, n;
     double *input;             /* c*h*w */
     ref_layer layer[REF_MAX_LAYERS];

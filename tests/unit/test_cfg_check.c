@@ -10,6 +10,7 @@
 
 #include "io/error.h"
 #include "model/cfg.h"
+#include "model/layer_row.h"
 
 /* [net] of lines 1 to 4; the layers start on line 5. */
 #define NET "[net]\nwidth=8\nheight=6\nchannels=4\n"
@@ -30,6 +31,40 @@ static cp_cfg_net *accept(const char *text)
     cp_cfg_net *net;
     if (check(text, 0, &net) != CP_OK) fail_msg("%s", cp_error());
     return net;
+}
+
+/* ---- the table ---- */
+
+static void expect_range(const cp_layer_row *row, const cp_cfg_key *key, long value)
+{
+    static const char *const needed[][2] = {{"out_channels", "maxpool_depth=1\n"}, {"route", "layers=0\n"}, {"detection", "coords=4\n"},
+                                            {"Gaussian_yolo", "mask=0\n"}};
+    char text[400], wanted[100];
+    cp_cfg_net *net;
+    const char *besides = "";
+    for (size_t i = 0; i < sizeof needed / sizeof *needed; i++)
+        if (!strcmp(row->name, needed[i][0]) || !strcmp(key->name, needed[i][0])) besides = needed[i][1];
+    snprintf(text, sizeof text, NET "%s[%s]\n%s=%ld\n%s", CONV, row->name, key->name, value, besides);
+    snprintf(wanted, sizeof wanted, "%s=%ld", key->name, value);
+    cp_status status = check(text, 0, &net);
+    if (status != CP_EINPUT || !strstr(cp_error(), wanted))
+        fail_msg("%s status %d: %s", text, (int)status, status ? cp_error() : "");
+}
+
+/* The numbers beside the range of every key of every type are refused, with the key and the number. */
+static void test_ranges_of_the_table(void **state)
+{
+    const cp_layer_row *const *families[] = {cp_layer_filters, cp_layer_planes, cp_layer_joins, cp_layer_values, cp_layer_heads};
+    int ranges = 0;
+    (void)state;
+    for (size_t f = 0; f < sizeof families / sizeof *families; f++)
+        for (const cp_layer_row *const *row = families[f]; *row; row++)
+            for (const cp_cfg_key *key = (*row)->keys; key->name; key++) {
+                if (key->kind != CP_KEY_USED) continue;
+                if (key->min > INT_MIN) expect_range(*row, key, (long)key->min - 1), ranges++;
+                if (key->max < INT_MAX) expect_range(*row, key, (long)key->max + 1), ranges++;
+            }
+    assert_true(ranges > 30);
 }
 
 /* ---- bad ones ---- */
@@ -542,6 +577,7 @@ static void test_all_blames(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_ranges_of_the_table),
         cmocka_unit_test(test_bad_net),          cmocka_unit_test(test_bad_types),
         cmocka_unit_test(test_bad_convolutions), cmocka_unit_test(test_bad_references),
         cmocka_unit_test(test_bad_small_layers), cmocka_unit_test(test_bad_detector_heads),
