@@ -791,11 +791,17 @@ typedef struct {
                               of the whole network's; NAN = .5. With 1 the arg-max alone decides, and where the biases
                               without any neuron have the same one, that says nothing */
     int checks;            /* sizes of the linear check, 0 = 32 */
+    const cp_detection *detection; /* of a detector: the box that is to be kept, see below; NULL: the response decides */
+    cp_placement placement; /* of its photo in the network input */
+    double thresh;         /* least probability of a box that keeps it */
 } cp_sparsest_options;
 
 typedef struct {
     bool found;            /* false: no path tried keeps the prediction, not even the largest */
     bool argmax;           /* asked: the response's class stays the largest of its rivals (where it was at first) */
+    double box_full, box, box_least; /* of a detection: the largest probability, objectness times class, among the decoded
+                              boxes of its class that overlap it by an IoU of .5 or more: of the whole network, of the path
+                              found, and what was asked; otherwise NAN */
     double loss;           /* asked: eps */
     size_t kept, bisected; /* neurons of the path found; of the one that bisection alone had found */
     int runs;              /* forward runs of zeroed networks */
@@ -806,7 +812,11 @@ typedef struct {
 /* The sparsest path, among the best of score[N], whose zeroed network keeps the prediction (docs/methods.md 5):
  * bisection over the size; then, since keeping it is not monotone in the size, `checks` sizes evenly spread below it,
  * and bisection again under the smallest of these that keeps it, until none does. A sparser one between the sizes
- * checked is possible. Free with cp_sparsest_free. */
+ * checked is possible. Free with cp_sparsest_free.
+ *
+ * Of a detection (options->detection) whose response is a probability, the network of the path must still detect it: some
+ * decoded box of its class overlaps it by an IoU of .5 or more, with a probability of at least options->thresh and of (1-eps)
+ * of the whole network's. The sigmoid of the one class unit says too little: without any neuron it may be .46. */
 cp_status cp_sparsest_find(const cp_frame *frame, int image, const cp_response *response, const float *score,
                            const cp_sparsest_options *options, cp_sparsest *sparsest);
 void cp_sparsest_free(cp_sparsest *sparsest);

@@ -164,6 +164,11 @@ static cp_status look_at_paths(report *r, cp_scores *scores)
 /* "the class stays the largest, probability at least 0.5 times the original's" */
 static void criterion(const cp_sparsest *s, char text[160])
 {
+    if (!isnan(s->box_least)) {
+        snprintf(text, 160, "a box of the class overlaps it by an IoU of at least 0.5, with a probability of at least %.4g",
+                 s->box_least);
+        return;
+    }
     snprintf(text, 160, "%s%s at least %g times the original's", s->argmax ? "the class stays the largest, " : "",
              isnan(s->full.probability) ? "response" : "probability", 1 - s->loss);
 }
@@ -183,6 +188,9 @@ static void print_sparsest(const report *r)
     fprintf(to, "sparsest path that keeps the prediction (%s):\n  %s of %s neurons, sparsity %.6g; response %.6g, "
             "probability %s; sizes tried: %d", asked, cp_grouped(s->kept, kept), cp_grouped(neurons, all),
             1 - (double)s->kept / (double)neurons, s->measure.response, cell(s->measure.probability, 4, a), s->runs);
+    if (!isnan(s->box))
+        fprintf(to, "\n  the box's probability, objectness times class: %.4f of the path, %.4f of the whole network", s->box,
+                s->box_full);
     if (!s->kept)
         fprintf(to, "\n  the biases alone keep it; a smaller -eps asks for more");
     if (s->bisected > s->kept)
@@ -254,6 +262,9 @@ static json_t *sparsest_json(const report *r)
     int bad = cp_json_set(object, "found", json_boolean(s->found));
     bad |= cp_json_set(object, "argmax", json_boolean(s->argmax));
     bad |= cp_json_set(object, "eps", cp_json_real(s->loss));
+    bad |= cp_json_set(object, "box_full", cp_json_real(s->box_full));
+    bad |= cp_json_set(object, "box", cp_json_real(s->box));
+    bad |= cp_json_set(object, "box_least", cp_json_real(s->box_least));
     bad |= cp_json_set(object, "kept", s->found ? json_integer((json_int_t)s->kept) : json_null());
     bad |= cp_json_set(object, "sparsity", cp_json_real(s->found ? 1 - (double)s->kept / neurons : NAN));
     bad |= cp_json_set(object, "measure", measure_json(s->measure.response, s->measure.probability));
@@ -413,7 +424,9 @@ static cp_status measure(report *r, cp_scores *scores)
                                   .draws = o->draws ? o->draws : -1, .seed = (uint64_t)o->seed,
                                   .offpath = offpath, .detection = r->subject->detection,
                                   .placement = r->item->placement, .thresh = o->thresh};
-    cp_sparsest_options sparsest = {.run = run, .offpath = offpath, .loss = o->eps, .checks = o->checks};
+    cp_sparsest_options sparsest = {.run = run, .offpath = offpath, .loss = o->eps, .checks = o->checks,
+                                    .detection = r->subject->detection, .placement = r->item->placement,
+                                    .thresh = o->thresh};
     const cp_response *response = &r->subject->response;
     double began = cp_seconds();
     cp_status status = cp_faithful_measure_by(r->session->frame, 0, response, scores, &curves, &r->faithful);

@@ -11,7 +11,7 @@ typedef struct {
     cp_scores *scores;
     cp_zeroed *zeroed;
     cp_sparsest *out;
-    cp_measure best;     /* of the smallest that keeps */
+    cp_answer best;      /* of the smallest that keeps */
     cp_answer *answer;   /* of the linear check */
     int checks;
 } search;
@@ -19,6 +19,8 @@ typedef struct {
 static bool keeps(const cp_sparsest *s, const cp_answer *answer)
 {
     const cp_measure *m = &answer->measure;
+    if (!isnan(s->box_least))
+        return answer->box >= s->box_least;
     if (s->argmax && !answer->largest)
         return false;
     if (!isnan(s->full.probability))
@@ -38,7 +40,7 @@ static cp_status try_size(search *s, size_t k, bool *kept)
         return status;
     *kept = keeps(s->out, &answer);
     if (*kept)
-        s->best = answer.measure;
+        s->best = answer;
     return CP_OK;
 }
 
@@ -80,7 +82,7 @@ static cp_status check_below(search *s, size_t high, size_t *low, size_t *size, 
         *found = keeps(s->out, &s->answer[i]);
         if (*found) {
             *size = k;
-            s->best = s->answer[i].measure;
+            s->best = s->answer[i];
         } else {
             *low = k;
         }
@@ -117,12 +119,34 @@ static cp_status find(search *s, size_t positive)
     return status;
 }
 
+/* The detection that must stay, where it is one and the response has a probability. A box that is below -thresh already
+ * has only the whole network's to keep up with. */
+static cp_status find_sought(const cp_frame *frame, int image, const cp_sparsest_options *options, cp_sparsest *out,
+                             cp_sought *sought)
+{
+    *sought = (cp_sought){.target = {.class_id = -1}};
+    out->box_full = out->box = out->box_least = NAN;
+    if (!options->detection || isnan(out->full.probability))
+        return CP_OK;
+    sought->target = (cp_eval_target){options->detection->class_id, options->detection, options->placement};
+    cp_status status = cp_eval_probability(frame, image, &sought->target, &out->box_full);
+    if (status)
+        return status;
+    out->box_least = (1 - out->loss) * out->box_full;
+    if (out->box_full >= options->thresh)
+        out->box_least = fmax(out->box_least, options->thresh);
+    sought->thresh = out->box_least;
+    out->argmax = false;
+    return CP_OK;
+}
+
 cp_status cp_sparsest_find_by(const cp_frame *frame, int image, const cp_response *response, cp_scores *scores,
                               const cp_sparsest_options *options, cp_sparsest *out)
 {
     const cp_model *model = cp_frame_model(frame);
     search s = {.scores = scores, .out = out};
     cp_answer full;
+    cp_sought sought;
     size_t positive;
     *out = (cp_sparsest){0};
     s.checks = options->checks > 0 ? options->checks : DEFAULT_CHECKS;
@@ -142,8 +166,10 @@ cp_status cp_sparsest_find_by(const cp_frame *frame, int image, const cp_respons
     out->full = full.measure;
     out->argmax = decoded.rivals > 1 && decoded.largest;
     out->loss = isnan(options->loss) ? DEFAULT_LOSS : options->loss;
+    if ((status = find_sought(frame, image, options, out, &sought)))
+        return status;
     s.answer = cp_alloc((size_t)s.checks, sizeof *s.answer, "sparsest path");
-    status = s.answer ? cp_zeroed_create(frame, image, response, &options->offpath, NULL, &options->run, BATCH, &s.zeroed)
+    status = s.answer ? cp_zeroed_create(frame, image, response, &options->offpath, &sought, &options->run, BATCH, &s.zeroed)
                       : CP_ERESOURCE;
     if (!status)
         status = find(&s, positive);
@@ -151,7 +177,8 @@ cp_status cp_sparsest_find_by(const cp_frame *frame, int image, const cp_respons
         status = cp_path_create(model, &out->path);
     if (!status && out->found)
         status = cp_best_path(out->path, scores, out->kept);
-    out->measure = out->found ? s.best : (cp_measure){NAN, NAN};
+    out->measure = out->found ? s.best.measure : (cp_measure){NAN, NAN};
+    out->box = out->found ? s.best.box : NAN;
     out->runs = s.zeroed ? cp_zeroed_runs(s.zeroed) : 0;
     cp_zeroed_free(s.zeroed);
     cp_free(s.answer);

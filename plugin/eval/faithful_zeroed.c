@@ -127,11 +127,11 @@ cp_status cp_zeroed_flush(cp_zeroed *z)
     z->queued = 0;
     cp_status status = cp_frame_forward(z->frame, z->input, n, z->restriction);
     for (int b = 0; b < n && !status; b++) {
-        double probability;
-        status = cp_answer_read(z->frame, b, z->response, z->answer[b]);
+        cp_answer *answer = z->answer[b];
+        status = cp_answer_read(z->frame, b, z->response, answer);
         if (!status && z->sought.target.detection) {
-            status = cp_eval_probability(z->frame, b, &z->sought.target, &probability);
-            z->answer[b]->keeps = !status && probability >= z->sought.thresh;
+            status = cp_eval_probability(z->frame, b, &z->sought.target, &answer->box);
+            answer->keeps = !status && answer->box >= z->sought.thresh;
         }
     }
     z->runs += n;
@@ -148,6 +148,7 @@ cp_status cp_answer_read(const cp_frame *frame, int image, const cp_response *re
     answer->measure.response = cp_frame_response(frame, image, response);
     answer->measure.probability = decoded.probability;
     answer->largest = answer->keeps = decoded.largest;
+    answer->box = NAN;
     return CP_OK;
 }
 

@@ -10,6 +10,7 @@
 typedef struct {
     cp_measure measure;
     bool largest; /* cp_decoded.largest */
+    double box;   /* the probability of the sought box; NAN where none is sought */
     bool keeps;   /* the sought box is there, or without one `largest` */
 } cp_answer;
 
