@@ -75,7 +75,8 @@ static void mark_active(run *r)
     const cp_model *model = r->frame->model;
     for (int i = -1; i < model->layers; ++i)
         if (i < 0 || (!model->layer[i].head && model->layer[i].value == i))
-            r->active[i + 1] = (r->stops ? i >= 0 && r->stops->active[i] : wanted(r, i)) && response_depends(r, i);
+            r->active[i + 1] = (r->stops && i >= 0 ? r->stops->active[i] : r->stops ? r->target == i : wanted(r, i)) &&
+                               response_depends(r, i);
 }
 
 static bool stops_at(const run *r, int layer) { return layer == r->target || (r->stops && r->stops->stop[layer]); }
@@ -476,4 +477,11 @@ cp_status cp_frame_backward_to(cp_frame *frame, const cp_entry *entries, int n, 
 cp_status cp_frame_backward_stops(cp_frame *frame, const cp_entry *entries, int n, const cp_stops *stops, float **delta)
 {
     return backward((run){.frame = frame, .entries = entries, .n = n, .target = NO_TARGET, .stops = stops}, delta);
+}
+
+cp_status cp_frame_backward_between(cp_frame *frame, const cp_entry *entries, int n, const cp_stops *between,
+                                    const cp_observer *observer, float *input_gradient)
+{
+    return backward((run){.frame = frame, .entries = entries, .n = n, .observer = observer, .stops = between,
+                          .target = input_gradient ? -1 : NO_TARGET, .target_delta = input_gradient}, NULL);
 }

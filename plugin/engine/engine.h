@@ -211,6 +211,10 @@ typedef struct {
 
 /* delta[layer]: (n, outputs) of the stops, NULL where they are zero; valid until the frame's next backward run. */
 cp_status cp_frame_backward_stops(cp_frame *frame, const cp_entry *entries, int n, const cp_stops *stops, float **delta);
+/* From the entries down to the stops, whose g the observer sees. input_gradient (n,C,H,W): that of the network's input along
+ * the active layers alone; NULL: not wanted. between->origin is -1. */
+cp_status cp_frame_backward_between(cp_frame *frame, const cp_entry *entries, int n, const cp_stops *between,
+                                    const cp_observer *observer, float *input_gradient);
 
 /* Buffers with lifetimes, packed into one arena: buffer k is alive during steps [first[k], last[k]]. Fills offset[k]
  * (first fit, aligned to 16 floats) and returns the floats needed. */
