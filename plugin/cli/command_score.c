@@ -1,5 +1,6 @@
 /* `score`: contributions of all neurons, to an .npz. */
 #include "cli/commands.h"
+#include "cli/edges_file.h"
 #include "cli/results.h"
 #include "cli/run_images.h"
 #include "cli/summary.h"
@@ -8,7 +9,7 @@
 
 /* Mean, least and greatest score above zero. */
 static cp_status report(const cp_session *s, const cp_item *item, const cp_subject *subject, const float *score,
-                        const cp_scoring *scoring, const char *file)
+                        const cp_scoring *scoring, const char *file, const char *edges)
 {
     size_t n = cp_model_neuron_count(s->model), positive = 0, best = 0;
     double sum = 0, response = cp_frame_response(s->frame, 0, &subject->response);
@@ -22,8 +23,10 @@ static cp_status report(const cp_session *s, const cp_item *item, const cp_subje
     double greatest = n ? score[best] : 0;
     if (!s->options->json) {
         fprintf(s->out, "response: %s = %.6g\n", subject->response.text, response);
-        fprintf(s->out, "score: %s, %s neurons, %s above zero, sum %.6g, greatest %.4g\nfile: %s\n", s->options->method,
-               cp_grouped(n, all), cp_grouped(positive, above), sum, greatest, file);
+        fprintf(s->out, "score: %s, %s neurons, %s above zero, sum %.6g, greatest %.4g\nfile: %s%s%s\n",
+                s->options->method,
+               cp_grouped(n, all), cp_grouped(positive, above), sum, greatest, file,
+                *edges ? " " : "", edges);
         cp_scoring_print(s, scoring, true, s->out);
         return CP_OK;
     }
@@ -37,6 +40,8 @@ static cp_status report(const cp_session *s, const cp_item *item, const cp_subje
     bad |= cp_json_set(line, "greatest", cp_json_real(greatest));
     bad |= cp_json_set(line, "scoring", cp_scoring_json(s, scoring));
     bad |= cp_json_set(line, "file", cp_json_text(file));
+    if (*edges)
+        bad |= cp_json_set(line, "edges", cp_json_text(edges));
     bad |= cp_json_set(object, "score", line);
     cp_status status = bad ? CP_ERESOURCE : cp_json_write_stream(object, s->out);
     json_decref(object);
@@ -45,7 +50,7 @@ static cp_status report(const cp_session *s, const cp_item *item, const cp_subje
 
 static cp_status score_subject(cp_session *s, cp_item *item, const cp_subject *subject)
 {
-    char file[4096];
+    char file[4096], edges[4096] = "";
     cp_scoring scoring;
     float *score = cp_alloc(cp_model_neuron_count(s->model), sizeof *score, "scores");
     if (!score)
@@ -56,7 +61,9 @@ static cp_status score_subject(cp_session *s, cp_item *item, const cp_subject *s
     if (!status)
         status = cp_write_score(s, item, subject, score, subject->tag, file);
     if (!status)
-        status = report(s, item, subject, score, &scoring, file);
+        status = s->options->edges ? cp_write_edges(s, item, subject, subject->tag, edges) : CP_OK;
+    if (!status)
+        status = report(s, item, subject, score, &scoring, file, edges);
     if (!status)
         cp_note(s, "%s: read %.3f, forward %.3f, score %.3f s; peak memory %zu MB", item->path, item->read, item->forward,
                 scored, cp_peak_memory() >> 20);

@@ -5,7 +5,7 @@
 
 #define IMAGES "[data|names] <cfg> <weights> [image ...]"
 #define RESPONSE "class versus box target unit thresh nms letterbox names "
-#define DRAWN "baseline seed steps tol permutations exact iterations protect preset init rounds rate momentum gamma clamp "
+#define DRAWN "keeps theta baseline seed steps tol permutations exact iterations protect preset init rounds rate momentum gamma clamp "
 #define SCORING "granularity " DRAWN
 #define SELECTION "method sparsity mass floor rank " SCORING
 
@@ -119,8 +119,9 @@ const cp_command cp_commands[] = {
      "Lists a cfg that is refused as well, with the reason at each layer.", "cfg/tiny-yolo-signs.cfg", cp_run_layers,
      .changes = NULL},
     {"score", IMAGES, "Score every neuron's contribution to the response.",
-     "method sparsity sample " SCORING RESPONSE "out gpus",
-     "Writes PREFIX.score.npz: one float32 array (C,H,W) per neuron layer, and meta.json.", SIGNS "-out cross",
+     "method sparsity sample edges " SCORING RESPONSE "out gpus",
+     "Writes PREFIX.score.npz: one float32 array (C,H,W) per neuron layer, and meta.json. Edges are activation times gradient, "
+     "whatever the method; those that leave a channel sum to its signed mct score.", SIGNS "-out cross",
      cp_run_score, .changes = score_changes},
     {"path", IMAGES, "Select the critical path of the response.", SELECTION RESPONSE "score out gpus",
      "Writes PREFIX.path.npz: one bool array (C,H,W) per neuron layer, and meta.json. With -score no image is needed.",

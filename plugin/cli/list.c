@@ -12,7 +12,7 @@ enum { AHEAD = 2 }; /* images read before a visit is free for them */
 static bool is_light(const char *method)
 {
     return !method || !strcmp(method, "mct") || !strcmp(method, "gradient") || !strcmp(method, "random") ||
-           !strcmp(method, "active");
+           !strcmp(method, "active") || !strcmp(method, "effective");
 }
 
 /* How many frames the GPUs hold with all that a run takes, those of the session itself among them. */

@@ -27,6 +27,8 @@ CP_METHOD("dgr-random", score_dgr_random, NULL, false,
           "dgr whose gates start at random")
 CP_METHOD("dgr-active", score_dgr_active, NULL, false,
           "dgr in which neurons that were dead stay out")
+CP_METHOD("effective", score_effective, NULL, false,
+          "effective path: from the response down, of each unit the inputs that it needed; whatever the sparsity")
 CP_METHOD("random", score_random, NULL, false,
           "neurons in random order, to compare with")
 CP_METHOD_OF_FRAME("activation", cp_score_activation, false,

@@ -3,6 +3,7 @@
 #include "cli/recompute.h"
 #include "io/error.h"
 #include "io/progress.h"
+#include "path/effective.h"
 
 #include <math.h>
 #include <string.h>
@@ -125,7 +126,29 @@ static cp_status score_dgr_active(cp_session *s, const cp_response *response, fl
     return run_dgr(s, false, true, score);
 }
 
-/* ---------------------------------------------------------------- random, active */
+/* ---------------------------------------------------------------- paths that need no ranking */
+
+/* All of the path, whatever -sparsity says. */
+static void score_whole(const cp_session *s, const cp_path *path, float *score, cp_scoring *scoring)
+{
+    scoring->least_share = 1;
+    for (size_t i = 0; i < cp_model_neuron_count(s->model); i++)
+        score[i] = cp_path_get(path, i);
+}
+
+static cp_status score_effective(cp_session *s, const cp_response *response, float *score, cp_scoring *scoring)
+{
+    cp_path *path;
+    cp_status status = cp_path_create(s->model, &path);
+    if (status)
+        return status;
+    status = cp_path_effective(s->frame, 0, response, (cp_effective_rule)s->options->keeps, s->options->theta, path, NULL);
+    if (!status && !cp_path_count(path))
+        cp_note(s, "effective: the path is empty: what the response's unit reads does not sum to more than 0 without its bias");
+    score_whole(s, path, score, scoring);
+    cp_path_free(path);
+    return status;
+}
 
 static cp_status score_random(cp_session *s, const cp_response *response, float *score, cp_scoring *scoring)
 {
@@ -137,13 +160,11 @@ static cp_status score_active(cp_session *s, const cp_response *response, float 
 {
     cp_path *path;
     (void)response;
-    scoring->least_share = 1; /* all that is not 0, whatever -sparsity says */
     cp_status status = cp_path_create(s->model, &path);
     if (status)
         return status;
     cp_path_active(path, s->frame, 0);
-    for (size_t i = 0; i < cp_model_neuron_count(s->model); i++)
-        score[i] = cp_path_get(path, i);
+    score_whole(s, path, score, scoring);
     cp_path_free(path);
     return CP_OK;
 }

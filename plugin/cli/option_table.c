@@ -54,6 +54,7 @@ static const char *const pictures[] = {"sheet", "heat", "zoom", "signed", "none"
 static const char *const colours[] = {"inferno", "viridis", "cividis", "grey", NULL};
 static const char *const orders[] = {"top-down", "bottom-up", "independent", NULL};
 static const char *const initialisers[] = {"normal", "darknet", NULL};
+static const char *const keeps[] = {"share", "absolute", "forward", NULL};
 static const char *const norms[] = {"auto", "estimate", "exact", NULL};
 
 static void describe_preset(const char *name, const cp_dgr_options *o, char *text, size_t size)
@@ -147,6 +148,8 @@ const cp_option cp_option_table[] = {
     FILENAME("list", CP_GROUP_COMMAND, list, "FILE", "pictures from this file, one path per line"),
     INT("images", CP_GROUP_COMMAND, images, "N", 1, 1000000, "only the first N pictures",
         .otherwise = "all of -list, " CP_TEXT(CP_DATA_PICTURES) " of -data"),
+    TEXT("edges", CP_GROUP_COMMAND, edges, "channels|LAYER:INDEX",
+         "write PREFIX.edges.npz too: what channels contribute to those of the layers that read them, or every neuron to this one"),
     REAL("keep", CP_GROUP_COMMAND, keep, "SHARE", 1e-6, 1,
          "share of the channels that stay, of those that can be cut; the best of the network",
          .otherwise = "all with any score"),
@@ -207,6 +210,11 @@ const cp_option cp_option_table[] = {
     INT("sample", CP_GROUP_METHOD, sample, "N", 1, 1e9,
         "only that many neurons, drawn at random, with their rank correlation against mct and intgrad",
         .otherwise = "every neuron", .methods = "ablation"),
+    CHOICE("keeps", CP_GROUP_METHOD, keeps, keeps,
+           "effective: each unit's fewest inputs whose sum reaches -theta of all; absolute: inputs of at least -theta of the "
+           "layer's largest activation; forward: neurons whose own activation is at least that",
+           .initial = "share", .methods = "effective"),
+    REAL("theta", CP_GROUP_METHOD, theta, "T", 1e-9, 1, "effective: see -keeps", .initial = ".5", .methods = "effective"),
     INT("permutations", CP_GROUP_METHOD, permutations, "N", 2, 1e9, "orders drawn per layer", .initial = "64",
         .methods = "shapley"),
     INT("exact", CP_GROUP_METHOD, exact, "N", 0, 20, "enumerate the subsets in layers of at most N players",

@@ -47,7 +47,7 @@ typedef struct {
 typedef struct {
     const char *method, *class_name, *versus, *box, *unit, *names, *out, *score, *path, *steps, *methods, *off, *data,
         *list, *valid;
-    const char *gpus, *baseline;
+    const char *gpus, *baseline, *edges;
     int target, offpath, rank, map, planes, init, preset, norms, mode, removed, keys, host;
     /* offpath -1: of `faithful`, what the frame can */
     int granularity; /* -1: the preset's */
@@ -55,6 +55,8 @@ typedef struct {
     double alpha, blur; /* of pictures; blur -1: what suits the map */
     cp_number_list sparsity;
     double floor, mass, keep, thresh, nms, eps, agree, tolerance;
+    double theta; /* of the effective path */
+    int keeps;    /* of that: a cp_effective_rule */
     double rate, momentum, gamma, clamp; /* rate, clamp 0, gamma -1: the method's or the preset's */
     int sample, permutations, exact; /* sample: 0, all */
     int letterbox; /* a cp_fit; -1: as the network's lineage has it; cp_session_open resolves it, and thresh of -1 */

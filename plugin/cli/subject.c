@@ -36,21 +36,23 @@ static cp_status read_class(const cp_session *s, const char *option, const char 
     return cp_fail(CP_EINPUT, "%s: \"%.60s\" is none of the %d classes%s%s", option, text, classes, all, hint);
 }
 
-static cp_status read_unit(cp_request *request, const char *text)
+cp_status cp_read_unit(const char *option, const char *text, int *unit_layer, size_t *unit_index)
 {
     const char *colon = strchr(text, ':');
-    char layer[16];
+    char layer[16], what[40];
     long long number, index;
     if (!colon || colon - text >= (long)sizeof layer)
-        return cp_fail(CP_EINPUT, "-unit: \"%.60s\" is not LAYER:INDEX, two whole numbers such as 12:345", text);
+        return cp_fail(CP_EINPUT, "%s: \"%.60s\" is not LAYER:INDEX, two whole numbers such as 12:345", option, text);
     snprintf(layer, sizeof layer, "%.*s", (int)(colon - text), text);
-    cp_status status = cp_parse_int("-unit: layer", layer, 0, INT32_MAX, &number);
+    snprintf(what, sizeof what, "%s: layer", option);
+    cp_status status = cp_parse_int(what, layer, 0, INT32_MAX, &number);
+    snprintf(what, sizeof what, "%s: index", option);
     if (!status)
-        status = cp_parse_int("-unit: index", colon + 1, 0, INT64_MAX, &index);
+        status = cp_parse_int(what, colon + 1, 0, INT64_MAX, &index);
     if (status)
         return status;
-    request->unit_layer = (int)number;
-    request->unit_index = (size_t)index;
+    *unit_layer = (int)number;
+    *unit_index = (size_t)index;
     return CP_OK;
 }
 
@@ -65,7 +67,7 @@ cp_status cp_request_read(const cp_session *s, cp_request *request)
         if (o->class_name || o->versus || o->box || request->target)
             return cp_fail(CP_EINPUT, "-unit names the response by itself: it goes without %s",
                            o->class_name ? "-class" : o->versus ? "-versus" : o->box ? "-box" : "-target");
-        if ((status = read_unit(request, o->unit)))
+        if ((status = cp_read_unit("-unit", o->unit, &request->unit_layer, &request->unit_index)))
             return status;
         cp_response response;
         return cp_response_unit(s->model, request->unit_layer, request->unit_index, &response);

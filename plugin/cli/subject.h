@@ -26,6 +26,9 @@ typedef struct {
     char tag[16];      /* "-box2" when several boxes are explained, else "" */
 } cp_subject;
 
+/* LAYER:INDEX of an option. */
+cp_status cp_read_unit(const char *option, const char *text, int *layer, size_t *index);
+
 cp_status cp_request_read(const cp_session *session, cp_request *request);
 
 /* The responses the request means for this image; *subjects is freed with cp_free. *count is 0 where a detector finds

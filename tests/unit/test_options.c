@@ -209,9 +209,9 @@ static void choices_belong_to_the_command(void **state)
     assert_int_equal(parse(&commands[1], "-method gradient", &o), CP_OK);
     assert_string_equal(o.method, "gradient");
     expect_refusal(&commands[0], "-method gradient", "-method: unknown value \"gradient\", allowed is "
-                   "mct|intgrad|lrp|eapig|ablation|shapley|greedy|dgr|dgr-random|dgr-active|random|activation|active");
+                   "mct|intgrad|lrp|eapig|ablation|shapley|greedy|dgr|dgr-random|dgr-active|effective|random|activation|active");
     expect_refusal(&commands[1], "-method gradeint", "-method: unknown value \"gradeint\", allowed is "
-                   "mct|intgrad|lrp|eapig|ablation|shapley|greedy|dgr|dgr-random|dgr-active|random|activation|active|gradient|"
+                   "mct|intgrad|lrp|eapig|ablation|shapley|greedy|dgr|dgr-random|dgr-active|effective|random|activation|active|gradient|"
              "contribution|contribution-all|contribution-coarse|contribution-restricted|pathway|pathway-zeroed|inputmct|"
              "inputintgrad|smoothgrad|gbp|gradcam|layercam|odam|eigencam|occlusion|rise|centre|edges|box|cell; did you mean gradient?");
     expect_refusal(&commands[0], "-offpath freeze",
