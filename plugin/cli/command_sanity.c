@@ -53,23 +53,40 @@ static cp_status plan_random(cp_sanity *s, const int *layers, int n)
     return status;
 }
 
+/* Those with weights that some response reads, in order; *n of them. The others are kept apart. */
+static void list_layers(cp_sanity *s, int *layers, int *n)
+{
+    const cp_model *model = s->session->model;
+    for (int i = 0; i < cp_model_layer_count(model); i++) {
+        bool read = false;
+        if (!cp_model_layer(model, i)->parameters)
+            continue;
+        for (size_t k = 0; k < s->n && !read; k++)
+            read = cp_sanity_reads(s, &s->subject[k].response, i);
+        if (read)
+            layers[(*n)++] = i;
+        else
+            s->unread[s->n_unread++] = i;
+    }
+}
+
 static cp_status plan_stages(cp_sanity *s)
 {
     int layers = cp_model_layer_count(s->session->model);
-    int *with_weights = cp_alloc((size_t)layers, sizeof *with_weights, "stages");
+    int *read = cp_alloc((size_t)layers, sizeof *read, "stages");
+    s->unread = cp_alloc((size_t)layers, sizeof *s->unread, "stages");
     s->stage = cp_alloc((size_t)layers + 3, sizeof *s->stage, "stages");
-    cp_status status = with_weights && s->stage ? CP_OK : CP_ERESOURCE;
+    cp_status status = read && s->unread && s->stage ? CP_OK : CP_ERESOURCE;
     int n = 0;
-    for (int i = 0; i < layers && !status; i++)
-        if (cp_model_layer(s->session->model, i)->parameters)
-            with_weights[n++] = i;
     if (!status)
-        status = plan_random(s, with_weights, n);
+        list_layers(s, read, &n);
+    if (!status)
+        status = plan_random(s, read, n);
     if (!status && cp_model_classes(s->session->model) > 1)
         status = add_stage(s, (cp_sanity_stage){.test = CP_SANITY_CLASS, .layer = -1}, NULL, 0);
     if (!status)
         status = add_stage(s, (cp_sanity_stage){.test = CP_SANITY_SHIFT, .layer = -1}, NULL, 0);
-    cp_free(with_weights);
+    cp_free(read);
     return status;
 }
 
@@ -173,6 +190,7 @@ static void free_sanity(cp_sanity *s)
         cp_free(s->stage[i].random);
     free(s->subject);
     cp_free(s->stage);
+    cp_free(s->unread);
     cp_free(s->value);
     cp_free(s->drift);
 }
@@ -202,13 +220,13 @@ cp_status cp_run_sanity(const cp_command *command, const cp_options *options)
     if (!status)
         status = choose_prefix(&session, &whole);
     if (!status)
-        status = plan_stages(&s);
-    if (!status)
         images = cp_session_each(&session, take_image, &s);
     if (!status && images && (images != CP_EINPUT || !session.list))
         status = images;
     if (!status && !s.n)
         status = images ? images : cp_fail(CP_EINPUT, "sanity: no image has a response to explain");
+    if (!status)
+        status = plan_stages(&s);
     if (!status)
         status = cp_sanity_measure(&s);
     if (!status)

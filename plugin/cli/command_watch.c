@@ -284,20 +284,19 @@ static void print_records(const job *j, bool layers)
            j->folder ? "checkpoint" : "loss");
     for (size_t i = 0; i < j->records.n; i++) {
         const cp_record *record = &j->records.record[i];
-        char left[64];
+        char left[64], name[4 * sizeof left];
         snprintf(left, sizeof left, "%9" PRIu64 " %11" PRIu64, record->iteration, record->seen);
         print_row(record, &record->network, left);
-        if (*record->fault)
-            printf("  %s\n", record->fault);
-        else if (*record->file)
-            printf("  %s\n", record->file);
-        else if (!isnan(record->loss))
-            printf("  %.4f\n", record->loss);
-        else
-            printf("\n");
+        if (*record->fault || *record->file) {
+            fputs("  ", stdout);
+            cp_print_name(stdout, *record->fault ? record->fault : record->file);
+        } else if (!isnan(record->loss)) {
+            printf("  %.4f", record->loss);
+        }
+        putchar('\n');
         for (int l = 0; layers && l < record->n_layers; l++) {
             snprintf(left, sizeof left, "  %.40s", cp_record_row_name(&record->layers[l]));
-            print_row(record, &record->layers[l], left);
+            print_row(record, &record->layers[l], cp_printable(left, name, sizeof name));
             printf("\n");
         }
     }
@@ -327,8 +326,7 @@ static cp_status write_files(job *j, cp_file **lines, char path[3][4096])
     if (!status && !o->no_picture)
         status = cp_curves_write(&j->records, slash ? slash + 1 : from, path[2]);
     if (!status && !o->json)
-        printf("files: %s%s%s%s%s\n", j->folder ? path[0] : "", j->folder ? " " : "", path[1], o->no_picture ? "" : " ",
-               o->no_picture ? "" : path[2]);
+        cp_print_files(stdout, j->folder ? path[0] : NULL, path[1], o->no_picture ? NULL : path[2], NULL);
     return status;
 }
 

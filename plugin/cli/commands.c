@@ -45,7 +45,7 @@ static const cp_option_change compare_changes[] = {
      .otherwise = "no file is written"},
     {0}};
 static const cp_option_change eval_changes[] = {
-    {.option = "methods", .meaning = "maps to measure, each NAME[@SPARSITY][~BLUR]; rows that never look at the photo are added",
+    {.option = "methods", .meaning = "maps to measure, each NAME[:SCORES][@SPARSITY][~BLUR], as pathway:lrp@.99; rows that never look at the photo are added",
      .otherwise = CP_DEFAULT_MAPS},
     {.option = "mass", .meaning = "of paths without @SPARSITY: share of the sum of all scores that the path holds"},
     {.option = "blur", .meaning = "sigma of a Gaussian that smooths every map without ~BLUR, as a share of the photo's longer side",
@@ -54,7 +54,7 @@ static const cp_option_change eval_changes[] = {
      .otherwise = "eval"},
     {0}};
 static const cp_option_change sanity_changes[] = {
-    {.option = "methods", .meaning = "maps to test, each NAME[@SPARSITY][~BLUR]; rows that never look at the photo are added",
+    {.option = "methods", .meaning = "maps to test, each NAME[:SCORES][@SPARSITY][~BLUR], as pathway:lrp@.99; rows that never look at the photo are added",
      .otherwise = CP_DEFAULT_MAPS},
     {.option = "mass", .meaning = "of paths without @SPARSITY: share of the sum of all scores that the path holds"},
     {.option = "blur", .meaning = "sigma of a Gaussian that smooths every map without ~BLUR, as a share of the photo's longer side",
@@ -64,7 +64,7 @@ static const cp_option_change sanity_changes[] = {
      .otherwise = "sanity"},
     {0}};
 static const cp_option_change roar_changes[] = {
-    {.option = "methods", .meaning = "maps to compare, each NAME[@SPARSITY][~BLUR]; rows that never look at the picture are added",
+    {.option = "methods", .meaning = "maps to compare, each NAME[:SCORES][@SPARSITY][~BLUR], as pathway:lrp@.99; rows that never look at the picture are added",
      .otherwise = CP_DEFAULT_MAPS},
     {.option = "mass", .meaning = "of paths without @SPARSITY: share of the sum of all scores that the path holds"},
     {.option = "blur", .meaning = "sigma of a Gaussian that smooths every map without ~BLUR, as a share of the picture's longer side",
@@ -147,7 +147,8 @@ const cp_command cp_commands[] = {
      SIGNS "-methods mct,active,random -out paths", cp_run_compare, .changes = compare_changes},
     {"eval", IMAGES, "Which map is right: every map on the same photos, by deletion, insertion, place and more, with errors.",
      "methods metrics points layer mass blur resume seed " RESPONSE "picture no-picture out",
-     "Boxes are true ones where Darknet's label file lies (images/ -> labels/), else the predicted ones. Each image is a line of "
+     "Boxes are true ones where Darknet's label file lies (images/ -> labels/), else the predicted ones; masks/NAME.png takes a "
+     "box's place: of a classifier all that is not black, of a detector grey level k for line k of the labels. Each image is a line of "
      "PREFIX.jsonl; a run that was stopped goes on with -resume.",
      SIGNS "-methods contribution,pathway@.99,gradient,gradcam -points 10 -out maps", cp_run_eval, .changes = eval_changes},
     {"sanity", IMAGES, "Does a map depend on the network at all: what is left of it when layers get random weights.",

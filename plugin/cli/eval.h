@@ -2,16 +2,17 @@
 #ifndef CP_CLI_EVAL_H
 #define CP_CLI_EVAL_H
 
-#include "cli/subject.h"
+#include "cli/pathway.h"
 #include "eval/attribution.h"
 #include "io/ledger.h"
 
 enum { CP_EVAL_MAPS = 32, CP_EVAL_POINTS = 1000 };
 
-/* One map that is measured: NAME[@SPARSITY][~BLUR]. */
+/* One map that is measured: NAME[:SCORES][@SPARSITY][~BLUR]. */
 typedef struct {
     char name[64];
     const cp_attribution *method;
+    const cp_method *scores; /* that the path is made of; NULL: the map reads no path */
     double sparsity; /* NAN: by the mass of the scores */
     double blur;     /* share of the photo's longer side */
     bool keeps_sign; /* no magnitudes, even where the sign is but a direction */
@@ -62,13 +63,23 @@ cp_status cp_eval_plan_read(const cp_session *session, cp_eval_plan *plan);
 /* The part of the ledger's manifest that the plan is; NULL: out of memory. */
 json_t *cp_eval_plan_json(const cp_eval_plan *plan);
 
+/* The neurons of what the call's frame holds, scored by one method. */
+typedef struct {
+    const cp_method *method;
+    float *signed_score, *score; /* (N); magnitudes */
+    double least_share;          /* of the neurons, that a path has at least: cp_scoring */
+    double seconds;              /* that they took */
+    bool current;                /* of what the frame holds now */
+} cp_eval_scores;
+
 /* Makes the maps of one response, as the plan has them. */
 typedef struct {
     cp_session *session;
-    cp_attribution_call call; /* frame, response, target and box are the caller's; path and score are set by cp_eval_prepare */
-    float *signed_score, *score; /* (N) of NeuronMCT in the call's frame; magnitudes */
+    cp_attribution_call call; /* frame, response, target and box are the caller's, image 0; path and score are those of the map
+                                 that was made last */
+    cp_eval_scores scores[CP_EVAL_MAPS]; /* by method, made when a map first wants them */
+    int n_scores;
     cp_path *path;
-    double scoring; /* seconds that the scores took */
 } cp_eval_maker;
 
 /* The predicted box of a detection, in pixels of the network input. */
@@ -78,8 +89,10 @@ cp_map_box cp_eval_box_in_input(const cp_placement *placement, double x, double 
 
 /* Room for scores and path; to be freed in any case. */
 cp_status cp_eval_maker_open(cp_session *session, const cp_attribution_call *call, cp_eval_maker *maker);
-/* Scores the neurons of what call.frame holds. Before the first map and whenever the frame has run another image. */
-cp_status cp_eval_maker_score(cp_eval_maker *maker);
+/* The frame has run another image: scores of the last one are none of it. */
+void cp_eval_maker_renew(cp_eval_maker *maker);
+/* The neurons' scores by a method. */
+cp_status cp_eval_maker_score(cp_eval_maker *maker, const cp_method *method, const cp_eval_scores **scores);
 /* map: (H,W), magnitudes where the method's sign is but a direction, blurred. seconds, with the
  * scores where a path is read, without blurring: may be NULL. */
 cp_status cp_eval_make_map(cp_eval_maker *maker, const cp_eval_map *which, float *map, double *seconds);
@@ -88,6 +101,9 @@ void cp_eval_maker_free(cp_eval_maker *maker);
 /* Max-sensitivity (Yeh et al. 2019) of each map: the largest |map(x + d) - map(x)| / |map(x)| over ten d, drawn uniformly from
  * [-.02, .02] for each value of the input. sensitivity: (plan->n_maps); NAN for a map that is zero or cannot be made. */
 cp_status cp_eval_sensitivity(const cp_eval_maker *maker, const cp_eval_plan *plan, double *sensitivity);
+
+/* Above the rows of maps that are `blind`, in tables. */
+#define CP_CONTROLS_TITLE "  controls, which never ask the network about the photo:\n"
 
 /* Every map of one response by every test, as the object of a ledger line's "responses". */
 cp_status cp_eval_measure(cp_session *session, const cp_item *item, const cp_subject *subject, const cp_eval_plan *plan,

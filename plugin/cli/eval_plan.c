@@ -7,6 +7,7 @@
 
 #include "io/error.h"
 #include "io/json.h"
+#include "io/suggest.h"
 
 const cp_eval_metric_row cp_eval_metrics[CP_EVAL_METRICS] = {
     [CP_EVAL_DELETION] = {"deletion", "area under the probability while the highest pixels take the photo's mean colour", -1, true},
@@ -15,11 +16,11 @@ const cp_eval_metric_row cp_eval_metrics[CP_EVAL_METRICS] = {
     [CP_EVAL_LERF] = {"lerf", "the same, lowest first", -1, false},
     [CP_EVAL_ROAD_MORF] = {"road-morf", "ROAD: area under the probability, highest pixels imputed first", -1, false},
     [CP_EVAL_ROAD_LERF] = {"road-lerf", "the same, lowest first", 1, false},
-    [CP_EVAL_ENERGY] = {"energy", "share of the map in the box", 1, true},
-    [CP_EVAL_LIFT] = {"lift", "that divided by the box's share of the photo", 1, false},
-    [CP_EVAL_POINTING] = {"pointing", "share of photos whose highest pixel lies in the box", 1, true},
-    [CP_EVAL_RANKING] = {"ranking", "share of the box's pixels that are among as many highest ones", 1, false},
-    [CP_EVAL_COMPACTNESS] = {"compactness", "spread around the highest pixel, in units of half the box's diagonal", -1, false},
+    [CP_EVAL_ENERGY] = {"energy", "share of the map in the box or mask", 1, true},
+    [CP_EVAL_LIFT] = {"lift", "that divided by the box's or mask's share of the photo", 1, false},
+    [CP_EVAL_POINTING] = {"pointing", "share of photos whose highest pixel lies in the box or mask", 1, true},
+    [CP_EVAL_RANKING] = {"ranking", "share of the box's or mask's pixels that are among as many highest ones", 1, false},
+    [CP_EVAL_COMPACTNESS] = {"compactness", "spread around the highest pixel, in units of half the diagonal of the box or around the mask", -1, false},
     [CP_EVAL_CONFUSION] = {"odi", "of the map in any true box, the share in other objects' boxes", -1, false},
     [CP_EVAL_GINI] = {"gini", "sparseness: Gini's index of the map", 0, false},
     [CP_EVAL_ENTROPY] = {"entropy", "of the map as a distribution over the photo's pixels, in bits", 0, false},
@@ -31,22 +32,91 @@ const cp_eval_metric_row cp_eval_metrics[CP_EVAL_METRICS] = {
     [CP_EVAL_SECONDS] = {"seconds", "time for the map, with the scores of a path", -1, true},
 };
 
+#define MAP_FORM "NAME[:SCORES][@SPARSITY][~BLUR]"
+
+/* Told apart from a name that is no map's but a method's: its paths are wanted, by pathway:NAME. */
 static cp_status unknown_map(const char *name)
 {
-    char list[1000] = "";
-    for (const cp_attribution *a = cp_attributions; a->name; a++)
+    const char *names[CP_EVAL_MAPS];
+    char list[600] = "", hint[200];
+    int n = 0;
+    for (const cp_attribution *a = cp_attributions; a->name && n < CP_EVAL_MAPS; a++) {
+        names[n++] = a->name;
         snprintf(list + strlen(list), sizeof list - strlen(list), "%s%s", *list ? ", " : "", a->name);
-    return cp_fail(CP_EINPUT, "-methods: unknown map \"%.60s\", allowed is a list of NAME[@SPARSITY][~BLUR], NAME one of %s", name,
-                   list);
+    }
+    if (cp_method_find(name))
+        return cp_fail(CP_EINPUT, "-methods: %s scores neurons; did you mean pathway:%s, the pathway gradient of its paths, or "
+                                  "contribution:%s?", name, name, name);
+    return cp_fail(CP_EINPUT, "-methods: unknown map \"%.60s\", allowed is a list of " MAP_FORM ", NAME one of %s%s", name, list,
+                   cp_suggest(name, names, n, hint, sizeof hint));
+}
+
+/* Part of a map's name: what follows `mark`, up to the next mark. *there: the mark is. */
+static cp_status take_part(const char *name, char mark, char part[64], bool *there)
+{
+    const char *at = strchr(name, mark);
+    *there = at;
+    snprintf(part, 64, "%.*s", at ? (int)strcspn(at + 1, ":@~") : 0, at ? at + 1 : "");
+    if (at && !*part)
+        return cp_fail(CP_EINPUT, "-methods: \"%.60s\" has nothing behind its %c", name, mark);
+    return CP_OK;
+}
+
+/* Marks stand in the order of MAP_FORM, each once at most. */
+static cp_status check_marks(const char *name)
+{
+    static const char marks[] = ":@~";
+    const char *last = marks;
+    for (const char *at = strpbrk(name, marks); at; at = strpbrk(at + 1, marks)) {
+        const char *mark = strchr(marks, *at);
+        if (at > strpbrk(name, marks) && mark <= last)
+            return cp_fail(CP_EINPUT, "-methods: \"%.60s\": %c comes behind %c, allowed is " MAP_FORM, name, *at, *last);
+        last = mark;
+    }
+    return CP_OK;
 }
 
 static cp_status read_number(const char *map, const char *text, double most, double *number)
 {
     char *end;
     *number = strtod(text, &end);
-    if (end == text || (*end && *end != '@' && *end != '~') || !(*number >= 0 && *number < most))
+    if (end == text || *end || !(*number >= 0 && *number < most))
         return cp_fail(CP_EINPUT, "-methods: \"%.60s\": \"%.20s\" is no number of at least 0 and below %g", map, text, most);
     return CP_OK;
+}
+
+/* NeuronMCT's unless others are named. */
+static cp_status read_scores(const char *text, cp_eval_map *m)
+{
+    char hint[200];
+    m->scores = cp_method_find(*text ? text : "mct");
+    if (m->scores)
+        return CP_OK;
+    return cp_fail(CP_EINPUT, "-methods: \"%.60s\": unknown scores \"%.60s\", allowed are the methods of `explain -h`%s", m->name,
+                   text, cp_method_suggest(text, hint, sizeof hint));
+}
+
+static cp_status read_parts(cp_eval_map *m)
+{
+    char scores[64], sparsity[64], blur[64];
+    bool has_scores, has_sparsity, has_blur;
+    cp_status status = check_marks(m->name);
+    if (!status)
+        status = take_part(m->name, ':', scores, &has_scores);
+    if (!status)
+        status = take_part(m->name, '@', sparsity, &has_sparsity);
+    if (!status)
+        status = take_part(m->name, '~', blur, &has_blur);
+    if (!status && (has_scores || has_sparsity) && !m->method->reads_path)
+        return cp_fail(CP_EINPUT, "-methods: %s reads no path and so has no %s", m->method->name,
+                       has_scores ? "scores" : "sparsity");
+    if (!status && m->method->reads_path)
+        status = read_scores(scores, m);
+    if (!status && has_sparsity && strcmp(sparsity, "auto"))
+        status = read_number(m->name, sparsity, 1, &m->sparsity);
+    if (!status && has_blur)
+        status = read_number(m->name, blur, .5, &m->blur);
+    return status;
 }
 
 static cp_status read_map(const cp_options *o, const char *text, size_t length, cp_eval_plan *plan)
@@ -57,22 +127,14 @@ static cp_status read_map(const cp_options *o, const char *text, size_t length, 
         return cp_fail(CP_EINPUT, "-methods: more than %d maps", CP_EVAL_MAPS);
     if (!length || length >= sizeof m->name)
         return cp_fail(CP_EINPUT, "-methods: a map's name of %zu characters, allowed are 1 to %zu", length, sizeof m->name - 1);
+    *m = (cp_eval_map){.sparsity = NAN, .blur = o->blur < 0 ? 0 : o->blur};
     snprintf(m->name, sizeof m->name, "%.*s", (int)length, text);
-    snprintf(name, sizeof name, "%.*s", (int)strcspn(m->name, "@~"), m->name);
+    snprintf(name, sizeof name, "%.*s", (int)strcspn(m->name, ":@~"), m->name);
     m->method = cp_attribution_find(name);
-    m->sparsity = NAN;
-    m->blur = o->blur < 0 ? 0 : o->blur;
     if (!m->method)
         return unknown_map(name);
-    const char *at = strchr(m->name, '@'), *blur = strchr(m->name, '~');
-    cp_status status = CP_OK;
-    if (at && !m->method->reads_path)
-        return cp_fail(CP_EINPUT, "-methods: %s reads no path and so has no sparsity", name);
-    if (at && strncmp(at + 1, "auto", 4))
-        status = read_number(m->name, at + 1, 1, &m->sparsity);
-    if (!status && blur)
-        status = read_number(m->name, blur + 1, .5, &m->blur);
-    for (int i = 0; i < plan->n_maps; i++)
+    cp_status status = read_parts(m);
+    for (int i = 0; i < plan->n_maps && !status; i++)
         if (!strcmp(plan->map[i].name, m->name))
             return cp_fail(CP_EINPUT, "-methods: %s is in the list twice", m->name);
     plan->n_maps++;
@@ -99,6 +161,19 @@ static cp_status add_blind_rows(const cp_session *s, cp_eval_plan *plan)
     return status;
 }
 
+static cp_status unknown_metric(const char *text, size_t length)
+{
+    const char *names[CP_EVAL_METRICS];
+    char list[400] = "", name[41], hint[200];
+    for (int k = 0; k < CP_EVAL_METRICS; k++) {
+        names[k] = cp_eval_metrics[k].name;
+        snprintf(list + strlen(list), sizeof list - strlen(list), ", %s", names[k]);
+    }
+    snprintf(name, sizeof name, "%.*s", (int)(length < 40 ? length : 40), text);
+    return cp_fail(CP_EINPUT, "-metrics: unknown test \"%s\", allowed is a list of all%s%s", name, list,
+                   cp_suggest(name, names, CP_EVAL_METRICS, hint, sizeof hint));
+}
+
 static cp_status read_metrics(const char *list, cp_eval_plan *plan)
 {
     for (int k = 0; k < CP_EVAL_METRICS; k++)
@@ -110,14 +185,10 @@ static cp_status read_metrics(const char *list, cp_eval_plan *plan)
             if (strlen(cp_eval_metrics[k].name) == length && !strncmp(cp_eval_metrics[k].name, at, length))
                 found = k;
         bool all = length == 3 && !strncmp(at, "all", 3);
-        char names[400] = "";
-        for (int k = 0; k < CP_EVAL_METRICS; k++) {
+        for (int k = 0; k < CP_EVAL_METRICS; k++)
             plan->metric[k] |= all || k == found;
-            snprintf(names + strlen(names), sizeof names - strlen(names), ", %s", cp_eval_metrics[k].name);
-        }
         if (found < 0 && !all)
-            return cp_fail(CP_EINPUT, "-metrics: unknown test \"%.*s\", allowed is a list of all%s", (int)(length < 40 ? length : 40),
-                           at, names);
+            return unknown_metric(at, length);
         at += length;
     }
     return CP_OK;

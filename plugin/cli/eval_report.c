@@ -18,7 +18,7 @@ typedef struct {
     double *value[CP_EVAL_MAPS][CP_EVAL_METRICS];    /* by response */
     double *curve[CP_EVAL_MAPS][2];                  /* by point: sums of deletion and insertion */
     size_t curves[CP_EVAL_MAPS];                     /* responses in them */
-    size_t true_boxes, boxes;
+    size_t true_boxes, masks, boxes;
 } table;
 
 /* ---------------------------------------------------------------- from the lines */
@@ -42,6 +42,7 @@ static void add_response(table *t, const json_t *response)
     const char *box = json_string_value(json_object_get(response, "box"));
     t->boxes += box != NULL;
     t->true_boxes += box && !strcmp(box, "true");
+    t->masks += box && !strcmp(box, "mask");
     for (int i = 0; i < t->plan->n_maps; i++) {
         const json_t *map = json_object_get(maps, t->plan->map[i].name);
         for (int k = 0; k < CP_EVAL_METRICS; k++)
@@ -94,6 +95,24 @@ static void print_name(const table *t, int i, FILE *to)
     fprintf(to, "  %-32s", name);
 }
 
+static void print_row(const table *t, int i, FILE *to)
+{
+    print_name(t, i, to);
+    for (int k = 0; k < CP_EVAL_METRICS; k++) {
+        if (!t->plan->metric[k])
+            continue;
+        cp_mean mean = cp_mean_of(t->value[i][k], t->n);
+        if (!mean.n)
+            fprintf(to, "  %14s", "-");
+        else if (mean.n < 2)
+            fprintf(to, "  %14.4f", mean.mean);
+        else
+            fprintf(to, "  %6.4f (%.4f)", mean.mean, mean.error);
+    }
+    fprintf(to, "\n");
+}
+
+/* Controls stand below the maps that are measured against them. */
 static void print_means(const table *t, FILE *to)
 {
     fprintf(to, "  %-32s", "map");
@@ -101,21 +120,13 @@ static void print_means(const table *t, FILE *to)
         if (t->plan->metric[k])
             fprintf(to, "  %14s", cp_eval_metrics[k].name);
     fprintf(to, "\n");
-    for (int i = 0; i < t->plan->n_maps; i++) {
-        print_name(t, i, to);
-        for (int k = 0; k < CP_EVAL_METRICS; k++) {
-            if (!t->plan->metric[k])
-                continue;
-            cp_mean mean = cp_mean_of(t->value[i][k], t->n);
-            if (!mean.n)
-                fprintf(to, "  %14s", "-");
-            else if (mean.n < 2)
-                fprintf(to, "  %14.4f", mean.mean);
-            else
-                fprintf(to, "  %6.4f (%.4f)", mean.mean, mean.error);
-        }
-        fprintf(to, "\n");
-    }
+    for (int i = 0; i < t->plan->n_maps; i++)
+        if (!t->plan->map[i].method->blind)
+            print_row(t, i, to);
+    fprintf(to, CP_CONTROLS_TITLE);
+    for (int i = 0; i < t->plan->n_maps; i++)
+        if (t->plan->map[i].method->blind)
+            print_row(t, i, to);
 }
 
 /* The map that reads no path and has the best mean, the rows that never look among them; -1: none has the metric. */
@@ -155,8 +166,10 @@ static void print_differences(const table *t, uint64_t seed, FILE *to)
 static void print_report(const table *t, uint64_t seed, size_t images, FILE *to)
 {
     fprintf(to, "%zu responses of %zu images; means, in brackets their standard errors", t->n, images);
-    if (t->boxes)
-        fprintf(to, "; %zu of %zu boxes are true ones, the rest predicted", t->true_boxes, t->boxes);
+    if (t->boxes > t->masks)
+        fprintf(to, "; %zu of %zu boxes are true ones, the rest predicted", t->true_boxes, t->boxes - t->masks);
+    if (t->masks)
+        fprintf(to, "; %zu masks", t->masks);
     fprintf(to, "\n");
     print_means(t, to);
     for (int k = 0; k < CP_EVAL_METRICS; k++)
@@ -241,7 +254,7 @@ cp_status cp_eval_report(cp_session *s, const cp_eval_plan *plan, cp_ledger *led
     table t = {.plan = plan};
     const cp_item whole = {.path = "eval.npz"};
     cp_item item = whole;
-    char csv[4096], png[4096] = "";
+    char csv[4096], png[4096] = "", lines[4200];
     snprintf(item.prefix, sizeof item.prefix, "%s", prefix);
     cp_status status = fill(&t, ledger);
     if (!status)
@@ -255,7 +268,8 @@ cp_status cp_eval_report(cp_session *s, const cp_eval_plan *plan, cp_ledger *led
         status = draw_curves(&t, png);
     if (!status && !s->options->json) {
         print_report(&t, (uint64_t)s->options->seed, cp_ledger_count(ledger), stdout);
-        printf("files: %s.jsonl %s%s%s\n", prefix, csv, *png ? " " : "", png);
+        snprintf(lines, sizeof lines, "%s.jsonl", prefix);
+        cp_print_files(stdout, lines, csv, png, NULL);
     }
     free_table(&t);
     return status;

@@ -120,12 +120,11 @@ cp_status cp_grad_map_run(cp_session *s, const cp_item *item, const cp_subject *
                                       .box = subject->detection ? &box : NULL, .layer = o->layer,
                                       .seed = (uint64_t)o->seed, .run = {.memory = o->mem}};
     snprintf(which.name, sizeof which.name, "%s", o->method);
+    which.scores = which.method->reads_path ? cp_method_find("mct") : NULL;
     float *map = cp_alloc(s->h * s->w, sizeof *map, "map");
     cp_status status = cp_eval_maker_open(s, &call, &maker);
     if (!status && !map)
         status = CP_ERESOURCE;
-    if (!status && which.method->reads_path)
-        status = cp_eval_maker_score(&maker);
     for (int i = 0; i < (o->sparsity.n ? o->sparsity.n : 1) && !status; i++) {
         char sweep[40] = "";
         which.sparsity = o->sparsity.n ? o->sparsity.value[i] : NAN;

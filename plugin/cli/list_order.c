@@ -31,6 +31,7 @@ cp_status cp_list_show_all(cp_list *l, bool visit_here, int *seen)
     /* Whoever types the paths sees how far it is. */
     bool typed = s->n_images == 0 && isatty(STDIN_FILENO);
     cp_progress *progress = cp_progress_start_list(s->command->name, s->n_images, s->options->quiet || typed);
+    l->own_session.progress = progress;
     for (;; ++*seen) {
         cp_list_job *j = cp_list_job_of(l, *seen);
         cp_list_lock(l);
@@ -62,6 +63,7 @@ cp_status cp_list_show_all(cp_list *l, bool visit_here, int *seen)
         l->shown++;
         cp_list_unlock(l);
     }
+    l->own_session.progress = NULL;
     cp_progress_end(&progress);
     return first;
 }

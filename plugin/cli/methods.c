@@ -3,6 +3,7 @@
 #include "cli/recompute.h"
 #include "io/error.h"
 #include "io/progress.h"
+#include "io/suggest.h"
 #include "path/effective.h"
 
 #include <math.h>
@@ -185,8 +186,8 @@ static const cp_method methods[] = {
 #include "cli/method_rows.h"
 };
 
-static cp_status run_method(cp_session *s, const cp_method *method, const cp_response *response, float *score,
-                            cp_scoring *scoring)
+cp_status cp_method_signed_score(cp_session *s, const cp_method *method, const cp_response *response, float *score,
+                                 cp_scoring *scoring)
 {
     *scoring = (cp_scoring){.with_mct = NAN, .with_intgrad = NAN};
     cp_status status = method->of_frame ? method->of_frame(s->frame, 0, response, score)
@@ -199,7 +200,7 @@ static cp_status run_method(cp_session *s, const cp_method *method, const cp_res
 cp_status cp_method_score(cp_session *s, const cp_method *method, const cp_response *response, float *score,
                           cp_scoring *scoring)
 {
-    cp_status status = run_method(s, method, response, score, scoring);
+    cp_status status = cp_method_signed_score(s, method, response, score, scoring);
     for (size_t i = 0; !status && method->contributes && i < cp_model_neuron_count(s->model); i++)
         score[i] = fabsf(score[i]);
     return status;
@@ -221,7 +222,7 @@ cp_status cp_method_scores(cp_session *s, const cp_method *method, const cp_resp
     float *score = cp_alloc(cp_model_neuron_count(s->model), sizeof *score, "scores");
     if (!score)
         return CP_ERESOURCE;
-    cp_status status = run_method(s, method, response, score, scoring);
+    cp_status status = cp_method_signed_score(s, method, response, score, scoring);
     if (!status)
         status = plain_gradient(s, response, gradient);
     if (!status)
@@ -236,4 +237,13 @@ const cp_method *cp_method_find(const char *name)
         if (!strcmp(methods[i].name, name))
             return &methods[i];
     return NULL;
+}
+
+const char *cp_method_suggest(const char *name, char *hint, size_t size)
+{
+    const char *names[sizeof methods / sizeof *methods];
+    int n = (int)(sizeof methods / sizeof *methods);
+    for (int i = 0; i < n; i++)
+        names[i] = methods[i].name;
+    return cp_suggest(name, names, n, hint, size);
 }

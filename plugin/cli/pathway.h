@@ -26,6 +26,11 @@ const cp_method *cp_method_find(const char *name);
 /* Runs it: magnitudes. The scoring is to be freed in any case. */
 cp_status cp_method_score(cp_session *session, const cp_method *method, const cp_response *response, float *score,
                           cp_scoring *scoring);
+/* The same with their signs, where the method has signs. */
+cp_status cp_method_signed_score(cp_session *session, const cp_method *method, const cp_response *response, float *score,
+                                 cp_scoring *scoring);
+/* "; did you mean ...?" for a name that is no method's, or "". */
+const char *cp_method_suggest(const char *name, char *hint, size_t size);
 
 /* The same with their signs, left where they are computed where the method can. gradient: the plain one (C,H,W), or
  * NULL. */

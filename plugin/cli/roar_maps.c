@@ -119,7 +119,7 @@ static uint64_t seed_of(const job *j, size_t picture)
 static cp_status write_maps(const job *j, cp_eval_maker *maker)
 {
     const cp_roar *r = j->roar;
-    cp_status status = cp_eval_maker_score(maker);
+    cp_status status = CP_OK;
     for (int i = 0; i < r->plan.n_maps && !status; i++) {
         status = cp_eval_make_map(maker, &r->plan.map[i], j->map, NULL);
         if (!status && fwrite(j->map, sizeof *j->map, plane(r), j->file[i]) != plane(r))

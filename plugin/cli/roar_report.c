@@ -194,7 +194,7 @@ static cp_status print_json(const cp_roar *r, const table *t)
 
 cp_status cp_roar_report(cp_roar *r)
 {
-    char csv[CP_ROAR_FILE], png[CP_ROAR_FILE];
+    char csv[CP_ROAR_FILE], png[CP_ROAR_FILE], lines[CP_ROAR_FILE + 16];
     table *t = cp_alloc(1, sizeof *t, "results");
     cp_status status = t ? fill(r, t) : CP_ERESOURCE;
     snprintf(csv, sizeof csv, "%s/roar.csv", r->folder);
@@ -207,7 +207,8 @@ cp_status cp_roar_report(cp_roar *r)
         status = print_json(r, t);
     if (!status && !r->session->options->json) {
         print_table(r, t, stdout);
-        printf("files: %s/roar.jsonl %s %s\n", r->folder, csv, png);
+        snprintf(lines, sizeof lines, "%s/roar.jsonl", r->folder);
+        cp_print_files(stdout, lines, csv, png, NULL);
     }
     cp_free(t);
     return status;

@@ -52,10 +52,13 @@ typedef struct {
     size_t n, room, images;
     cp_sanity_stage *stage;
     int n_stages;
+    int *unread, n_unread; /* layers with weights that no response reads: they stay as they are */
     cp_sanity_value *value; /* (stages, maps, n) */
     double *drift; /* (n): relative change of the response under CP_SANITY_SHIFT; NAN: that test cannot be made */
 } cp_sanity;
 
+/* Whether the response reads a layer of those that a stage makes random; elsewhere its map stays as it is. */
+bool cp_sanity_reads(const cp_sanity *sanity, const cp_response *response, int layer);
 /* By position in `value`. */
 cp_sanity_value *cp_sanity_at(const cp_sanity *sanity, int stage, int map, size_t subject);
 

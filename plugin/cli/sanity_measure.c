@@ -17,11 +17,23 @@ typedef struct {
     float *maps; /* (maps,h,w) */
     bool *made;
     float *input; /* (c,h,w): shifted */
+    cp_progress *progress;
 } job;
 
 cp_sanity_value *cp_sanity_at(const cp_sanity *s, int stage, int map, size_t subject)
 {
     return &s->value[((size_t)stage * (size_t)s->plan.n_maps + (size_t)map) * s->n + subject];
+}
+
+bool cp_sanity_reads(const cp_sanity *s, const cp_response *response, int layer)
+{
+    const cp_model *model = s->session->model;
+    for (int u = 0; u < response->n; u++) {
+        int own = cp_model_layer(model, response->unit[u].layer)->value;
+        if (own == layer || cp_model_depends(model, own, layer))
+            return true;
+    }
+    return false;
 }
 
 /* ---------------------------------------------------------------- maps */
@@ -32,7 +44,8 @@ static cp_status add_maps(cp_eval_maker *maker, const cp_eval_plan *plan, double
                           bool *made)
 {
     size_t plane = maker->session->h * maker->session->w;
-    cp_status status = cp_eval_maker_score(maker);
+    cp_status status = CP_OK;
+    cp_eval_maker_renew(maker);
     for (int i = 0; i < plan->n_maps && !status; i++) {
         if (plan->map[i].method->needs_box && !maker->call.box)
             made[i] = false;
@@ -173,11 +186,42 @@ static cp_status compare_all(const job *j, int stage, size_t subject)
 
 /* ---------------------------------------------------------------- stages */
 
+/* "layer 12, photo.jpg" */
+static void say(const job *j, int stage, size_t subject)
+{
+    const cp_sanity_stage *at = &j->sanity->stage[stage];
+    const char *path = j->sanity->subject[subject].path, *slash = strrchr(path, '/');
+    char text[160], layer[24];
+    snprintf(layer, sizeof layer, "layer %d", at->layer);
+    snprintf(text, sizeof text, "%s, %.100s",
+             at->test == CP_SANITY_CLASS   ? "other class"
+             : at->test == CP_SANITY_SHIFT ? "shifted input"
+             : at->layer < 0               ? "all layers"
+                                           : layer,
+             slash ? slash + 1 : path);
+    cp_progress_say(j->progress, text);
+}
+
+static void finish(const job *j) { cp_progress_add(j->progress, 1); }
+
+/* Where the response reads none of the layers that are random its map is the same, which says nothing of the map. */
+static bool is_concerned(const cp_sanity *s, int stage, size_t subject)
+{
+    const cp_sanity_stage *at = &s->stage[stage];
+    for (int i = 0; i < at->n_random; i++)
+        if (cp_sanity_reads(s, &s->subject[subject].response, at->random[i]))
+            return true;
+    return false;
+}
+
 static cp_status measure_subjects(job *j, int stage, cp_frame *frame)
 {
     const cp_sanity *s = j->sanity;
     cp_status status = CP_OK;
-    for (size_t i = 0; i < s->n && !status; i++) {
+    for (size_t i = 0; i < s->n && !status; i++, finish(j)) {
+        if (!is_concerned(s, stage, i))
+            continue;
+        say(j, stage, i);
         status = cp_sanity_make_maps(s, frame, &s->subject[i], s->subject[i].input, NULL, j->maps, j->made);
         if (!status)
             status = compare_all(j, stage, i);
@@ -220,12 +264,14 @@ static cp_status measure_class(job *j, int stage)
     cp_status status = CP_OK;
     for (size_t i = 0; i < s->n && !status; i++) {
         cp_sanity_subject other;
+        say(j, stage, i);
         status = choose_other(s, &s->subject[i], &other);
         if (!status)
             status = cp_sanity_make_maps(s, s->session->frame, &s->subject[i], s->subject[i].input, &other, j->maps,
                                          j->made);
         if (!status)
             status = compare_all(j, stage, i);
+        finish(j);
     }
     return status;
 }
@@ -269,8 +315,10 @@ static cp_status shift_subject(job *j, int stage, size_t subject)
 static cp_status measure_shift(job *j, int stage)
 {
     cp_status status = CP_OK;
-    for (size_t i = 0; i < j->sanity->n && !status; i++)
+    for (size_t i = 0; i < j->sanity->n && !status; i++, finish(j)) {
+        say(j, stage, i);
         status = shift_subject(j, stage, i);
+    }
     if (status != CP_EINPUT)
         return status;
     cp_note(j->sanity->session, "sanity: no shifted input: %s", cp_error());
@@ -297,6 +345,7 @@ static cp_status make_originals(job *j)
             k->gain = cp_frame_response(frame, 0, &k->response) - black;
         if (!status)
             status = cp_sanity_make_maps(s, frame, k, k->input, NULL, k->maps, k->made);
+        finish(j);
     }
     return status;
 }
@@ -305,16 +354,13 @@ static cp_status measure_stages(job *j)
 {
     const cp_sanity *s = j->sanity;
     cp_status status = CP_OK;
-    cp_progress *progress = cp_progress_start("sanity", s->n_stages, s->session->options->quiet);
     for (int i = 0; i < s->n_stages && !status; i++) {
         switch (s->stage[i].test) {
         case CP_SANITY_RANDOM: status = measure_random(j, i); break;
         case CP_SANITY_CLASS: status = measure_class(j, i); break;
         case CP_SANITY_SHIFT: status = measure_shift(j, i); break;
         }
-        cp_progress_update(progress, i + 1);
     }
-    cp_progress_end(&progress);
     return status;
 }
 
@@ -336,10 +382,12 @@ cp_status cp_sanity_measure(cp_sanity *s)
         s->drift[i] = NAN;
     if (!status)
         status = cp_variant_open(session->cfg_path, session->weights_path, &j.variant);
+    j.progress = cp_progress_start("sanity", (double)(s->n_stages + 1) * (double)s->n, session->options->quiet);
     if (!status)
         status = make_originals(&j);
     if (!status)
         status = measure_stages(&j);
+    cp_progress_end(&j.progress);
     cp_variant_free(j.variant);
     cp_free(j.maps);
     cp_free(j.made);

@@ -89,23 +89,32 @@ static const char *stage_name(const cp_sanity_stage *stage, char text[24])
 
 /* ---------------------------------------------------------------- text */
 
+static void print_row(const cp_sanity *s, int i, FILE *to)
+{
+    int all = find_stage(s, CP_SANITY_RANDOM, true), class = find_stage(s, CP_SANITY_CLASS, false);
+    int shift = find_stage(s, CP_SANITY_SHIFT, false);
+    const cp_mean row[] = {mean_of(s, 0, i, RANK_ABS),     mean_of(s, all, i, RANK_ABS),
+                           mean_of(s, all, i, SSIM),       mean_of(s, all, i, RANK),
+                           mean_of(s, all, i, ENTROPY),    mean_of(s, class, i, RANK_ABS),
+                           mean_of(s, shift, i, RANK_ABS), completeness_of(s, i)};
+    fprintf(to, "  %-32s", s->plan.map[i].name);
+    for (size_t k = 0; k < sizeof row / sizeof *row; k++)
+        cp_mean_print(&row[k], to);
+    fprintf(to, "\n");
+}
+
 static void print_summary(const cp_sanity *s, FILE *to)
 {
     char first[24] = "";
-    int all = find_stage(s, CP_SANITY_RANDOM, true), class = find_stage(s, CP_SANITY_CLASS, false);
-    int shift = find_stage(s, CP_SANITY_SHIFT, false);
     fprintf(to, "  %-32s  %14s  %14s  %14s  %14s  %14s  %14s  %14s  %14s\n", "map", stage_name(&s->stage[0], first),
             "all random", "ssim", "signed", "entropy", "other class", "shifted", "sum / gain");
-    for (int i = 0; i < s->plan.n_maps; i++) {
-        const cp_mean row[] = {mean_of(s, 0, i, RANK_ABS),     mean_of(s, all, i, RANK_ABS),
-                               mean_of(s, all, i, SSIM),       mean_of(s, all, i, RANK),
-                               mean_of(s, all, i, ENTROPY),    mean_of(s, class, i, RANK_ABS),
-                               mean_of(s, shift, i, RANK_ABS), completeness_of(s, i)};
-        fprintf(to, "  %-32s", s->plan.map[i].name);
-        for (size_t k = 0; k < sizeof row / sizeof *row; k++)
-            cp_mean_print(&row[k], to);
-        fprintf(to, "\n");
-    }
+    for (int i = 0; i < s->plan.n_maps; i++)
+        if (!s->plan.map[i].method->blind)
+            print_row(s, i, to);
+    fprintf(to, CP_CONTROLS_TITLE);
+    for (int i = 0; i < s->plan.n_maps; i++)
+        if (s->plan.map[i].method->blind)
+            print_row(s, i, to);
 }
 
 static void print_layers(const cp_sanity *s, FILE *to)
@@ -131,16 +140,34 @@ static void print_layers(const cp_sanity *s, FILE *to)
     }
 }
 
+/* Findings are of maps that claim to explain the network. A control has to ignore it: one that does not, or is not seen to,
+ * would say that the test itself is wrong. */
 static void print_verdicts(const cp_sanity *s, FILE *to)
 {
-    int all = find_stage(s, CP_SANITY_RANDOM, true);
+    int all = find_stage(s, CP_SANITY_RANDOM, true), controls = 0, ignoring = 0;
     for (int i = 0; i < s->plan.n_maps; i++) {
         cp_mean mean = mean_of(s, all, i, RANK_ABS);
         const char *verdict = mean.n ? verdict_of(mean.mean) : NULL;
-        if (verdict)
+        if (s->plan.map[i].method->blind) {
+            controls += mean.n > 0;
+            ignoring += mean.n > 0 && mean.mean >= IGNORES;
+        } else if (verdict) {
             fprintf(to, "  %s %s: with all layers random it has a rank correlation of %.2f, which is above %g\n",
                     s->plan.map[i].name, verdict, mean.mean, mean.mean >= IGNORES ? IGNORES : HARDLY);
+        }
     }
+    fprintf(to, "  controls that ignore the network, as all must: %d of %d\n", ignoring, controls);
+}
+
+/* Their weights stay, since no map could change. */
+static void print_unread(const cp_sanity *s, FILE *to)
+{
+    if (!s->n_unread)
+        return;
+    fprintf(to, "layers that no response reads keep their weights:");
+    for (int i = 0; i < s->n_unread; i++)
+        fprintf(to, "%s %d", i ? "," : "", s->unread[i]);
+    fprintf(to, "\n");
 }
 
 static void print_report(const cp_sanity *s, FILE *to)
@@ -153,6 +180,7 @@ static void print_report(const cp_sanity *s, FILE *to)
     fprintf(to, "random weights %s, %s; how alike each map is to that of the network as it is\n",
             o->initialiser == CP_INITIALISER_DARKNET ? "as Darknet starts a training" : "from N(0, .1)",
             orders[o->order]);
+    print_unread(s, to);
     if (o->noisy)
         fprintf(to, "maps are means over %d noisy copies of the photo (smooth MPRT)\n", o->noisy);
     print_summary(s, to);
@@ -216,6 +244,7 @@ static json_t *map_json(const cp_sanity *s, int map, int *bad)
             *bad |= cp_json_set(entry, names[m], cp_json_real(mean_of(s, stage, map, (measure)m).mean));
         *bad |= cp_json_append(stages, entry);
     }
+    *bad |= cp_json_set(object, "control", json_boolean(s->plan.map[map].method->blind));
     *bad |= cp_json_set(object, "verdict", cp_json_text(last.n ? verdict_of(last.mean) : NULL));
     *bad |= cp_json_set(object, "completeness", cp_json_real(completeness_of(s, map).mean));
     *bad |= cp_json_set(object, "stages", stages);
@@ -224,8 +253,11 @@ static json_t *map_json(const cp_sanity *s, int map, int *bad)
 
 static cp_status make_json(const cp_sanity *s, json_t *object)
 {
-    json_t *maps = json_object();
+    json_t *maps = json_object(), *unread = json_array();
     int bad = cp_json_set(object, "critpath", cp_json_text(CP_VERSION));
+    for (int i = 0; i < s->n_unread; i++)
+        bad |= cp_json_append(unread, json_integer(s->unread[i]));
+    bad |= cp_json_set(object, "unread_layers", unread);
     bad |= cp_json_set(object, "responses", json_integer((json_int_t)s->n));
     bad |= cp_json_set(object, "drift", cp_json_real(cp_mean_of(s->drift, s->n).mean));
     for (int i = 0; i < s->plan.n_maps; i++)
@@ -319,7 +351,7 @@ cp_status cp_sanity_report(cp_sanity *s, const char *prefix)
         status = cp_json_write_stream(object, s->session->out);
     if (!status && !s->session->options->json) {
         print_report(s, stdout);
-        printf("files: %s %s%s%s\n", csv, json, *png ? " " : "", png);
+        cp_print_files(stdout, csv, json, png, NULL);
     }
     json_decref(object);
     return status;

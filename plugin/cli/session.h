@@ -41,6 +41,7 @@ struct cp_session {
     float *baseline_input; /* the same of the input, (c,h,w) */
     FILE *out, *err;  /* what visits write goes there: stdout and stderr, or memory while others run beside */
     struct cp_list *running; /* cli/list.h; NULL: nothing runs beside */
+    struct cp_progress *progress; /* the list's line, of visits that run one after the other; NULL: there is none */
 };
 
 /* The part of cp_session_open that only looks at the arguments: cfg_path, weights_path, images, and the .data file's

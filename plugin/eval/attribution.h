@@ -26,6 +26,7 @@ typedef struct {
     bool reads_path;
     bool needs_box;
     bool magnitude;               /* what counts of a value is its magnitude, as the sign is only the direction of a gradient */
+    bool blind;                   /* a control, which never asks the network about the photo; box and cell know the prediction */
     cp_status (*run)(const cp_attribution_call *call, float *map); /* map: (H,W) of the network input */
 } cp_attribution;
 

@@ -10,6 +10,7 @@
 #define TITLE_SIZE 24
 #define TEXT_SIZE 17
 #define MAX_TICKS 32
+#define LEGEND_LINE 30
 
 static const cp_colour paper = {255, 255, 255}, ink = {34, 34, 34}, grid = {222, 222, 222}, axis = {120, 120, 120};
 
@@ -121,7 +122,7 @@ static int legend_width(const cp_chart *c, int w)
     double widest = 0;
     for (size_t s = 0; s < c->n_series; s++)
         if (c->series[s].name) widest = fmax(widest, cp_text_width(TEXT_SIZE, c->series[s].name));
-    return widest > 0 ? (int)fmin(widest + 50, w / 3.0) : 12;
+    return widest > 0 ? (int)fmin(widest + LEGEND_LINE + 30, w / 3.0) : 12;
 }
 
 static void draw_axes(cp_picture *p, const cp_chart *c, const struct frame *f)
@@ -179,8 +180,43 @@ static void draw_band(cp_picture *p, const struct frame *f, double x0, double lo
 /* Curves are drawn into the whole picture and what leaves the plot is cut at its edge values. */
 static double limited(const struct frame *f, double v) { return fmax(f->y_min, fmin(v, f->y_max)); }
 
-static void draw_series(cp_picture *p, const cp_chart *c, const struct frame *f, const cp_series *s, cp_colour colour)
+/* Lengths of what is drawn and what is left out, in turn. There are eight colours; the second eight series are dashed, and so
+ * on, so that 32 can be told apart. */
+enum { DASHES = 4 };
+static const double dashes[][DASHES] = {{1e9, 0, 1e9, 0}, {9, 5, 9, 5}, {2, 4, 2, 4}, {11, 4, 2, 4}};
+
+/* Where along a pattern the next line goes on. */
+struct pen {
+    const double *dash;
+    int at;
+    double left; /* of that length */
+};
+
+static struct pen pen_of(size_t series)
 {
+    const double *dash = dashes[series / 8 % (sizeof dashes / sizeof *dashes)];
+    return (struct pen){dash, 0, *dash};
+}
+
+static void draw_on(cp_picture *p, double x0, double y0, double x1, double y1, double width, cp_colour colour, struct pen *pen)
+{
+    double length = hypot(x1 - x0, y1 - y0), done = 0;
+    while (done < length) {
+        double step = fmin(pen->left, length - done), a = done / length, b = (done + step) / length;
+        if (pen->at % 2 == 0)
+            cp_draw_line(p, x0 + a * (x1 - x0), y0 + a * (y1 - y0), x0 + b * (x1 - x0), y0 + b * (y1 - y0), width, colour);
+        done += step;
+        pen->left -= step;
+        if (pen->left <= 0)
+            pen->at = (pen->at + 1) % DASHES, pen->left = pen->dash[pen->at];
+    }
+}
+
+static void draw_series(cp_picture *p, const cp_chart *c, const struct frame *f, size_t which)
+{
+    const cp_series *s = &c->series[which];
+    cp_colour colour = cp_colour_series(which);
+    struct pen pen = pen_of(which);
     for (size_t i = 1; s->spread && i < c->n_points; i++)
         if (isfinite(s->y[i - 1]) && isfinite(s->y[i]) && isfinite(s->spread[i - 1]) && isfinite(s->spread[i]))
             draw_band(p, f, x_of(f, point_x(c, i - 1)), s->y[i - 1] - s->spread[i - 1], s->y[i - 1] + s->spread[i - 1],
@@ -189,7 +225,7 @@ static void draw_series(cp_picture *p, const cp_chart *c, const struct frame *f,
         if (!isfinite(s->y[i])) continue;
         double x = x_of(f, point_x(c, i)), y = y_of(f, limited(f, s->y[i]));
         if (i > 0 && isfinite(s->y[i - 1]))
-            cp_draw_line(p, x_of(f, point_x(c, i - 1)), y_of(f, limited(f, s->y[i - 1])), x, y, 2.2, colour);
+            draw_on(p, x_of(f, point_x(c, i - 1)), y_of(f, limited(f, s->y[i - 1])), x, y, 2.2, colour, &pen);
         if (c->n_points <= 80) cp_draw_disc(p, x, y, 3.4, colour);
     }
 }
@@ -221,14 +257,15 @@ cp_status cp_chart_draw(const cp_chart *c, cp_picture *out)
                      c->x_label);
     if (c->y_label)
         cp_draw_text_up(out, 10, f.y + (f.h + cp_text_width(TEXT_SIZE, c->y_label)) / 2, TEXT_SIZE, ink, c->y_label);
-    for (size_t s = 0; s < c->n_series; s++) draw_series(out, c, &f, &c->series[s], cp_colour_series(s));
+    for (size_t s = 0; s < c->n_series; s++) draw_series(out, c, &f, s);
     int x = f.x + f.w + 14;
     for (size_t s = 0, row = 0; s < c->n_series; s++) {
         if (!c->series[s].name) continue;
         double y = f.y + 8 + (double)row++ * (TEXT_SIZE + 7);
-        cp_draw_line(out, x, y, x + 20, y, 3, cp_colour_series(s));
-        cp_text_fit(TEXT_SIZE, c->series[s].name, w - x - 30, text, sizeof text);
-        cp_draw_text(out, x + 27, y - TEXT_SIZE / 2.0, TEXT_SIZE, ink, text);
+        struct pen pen = pen_of(s);
+        draw_on(out, x, y, x + LEGEND_LINE, y, 3, cp_colour_series(s), &pen);
+        cp_text_fit(TEXT_SIZE, c->series[s].name, w - x - LEGEND_LINE - 10, text, sizeof text);
+        cp_draw_text(out, x + LEGEND_LINE + 7, y - TEXT_SIZE / 2.0, TEXT_SIZE, ink, text);
     }
     return CP_OK;
 }

@@ -1,5 +1,7 @@
 #include "io/progress.h"
 
+#include "io/error.h"
+
 #include <math.h>
 #include <pthread.h>
 #include <stdatomic.h>
@@ -15,7 +17,7 @@
 
 struct cp_progress {
     pthread_mutex_t lock;
-    char what[64];
+    char what[64], detail[160];
     double total, done; /* total 0: unknown */
     bool is_list;
     double started, drawn; /* seconds; drawn < 0: never */
@@ -54,19 +56,22 @@ static int line_text(const cp_progress *p, double elapsed, char *line, size_t by
     share = share < 0 ? 0 : share > 1 ? 1 : share;
     duration_text(elapsed, spent, sizeof spent);
     duration_text(share > 0 ? ceil(elapsed * (1 - share) / share) : INFINITY, left, sizeof left);
-    if (p->is_list && !(p->total > 0)) return snprintf(line, bytes, "%s %.0f  %s", p->what, p->done, spent);
+    const char *gap = *p->detail ? "  " : "";
+    if (p->is_list && !(p->total > 0))
+        return snprintf(line, bytes, "%s %.0f  %s%s%s", p->what, p->done, spent, gap, p->detail);
     if (p->is_list)
-        return snprintf(line, bytes, "%s %.0f/%.0f  %s  %s left", p->what, p->done, p->total, spent, left);
-    return snprintf(line, bytes, "%s %3.0f%%  %s  %s left", p->what, floor(100 * share), spent, left);
+        return snprintf(line, bytes, "%s %.0f/%.0f  %s  %s left%s%s", p->what, p->done, p->total, spent, left, gap, p->detail);
+    return snprintf(line, bytes, "%s %3.0f%%  %s  %s left%s%s", p->what, floor(100 * share), spent, left, gap, p->detail);
 }
 
 static void draw(cp_progress *p, double time)
 {
-    char line[256];
+    char line[512];
     int n = line_text(p, time - p->started, line, sizeof line);
     struct winsize size;
     int columns = ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0 ? size.ws_col : 80;
     if (n > columns - 1) n = columns - 1; /* a wrapped line could not be taken back */
+    while (n > 0 && ((unsigned char)line[n] & 0xc0) == 0x80) n--; /* nor is half a character a character */
     fflush(stdout);
     atomic_store(&shown, true); /* before the line itself: a signal may come as soon as it can be read */
     fprintf(stderr, "\r%.*s\033[K", n, line);
@@ -118,6 +123,15 @@ void cp_progress_add(cp_progress *p, double work)
     if (!p) return;
     pthread_mutex_lock(&p->lock);
     set(p, p->done + work);
+    pthread_mutex_unlock(&p->lock);
+}
+
+void cp_progress_say(cp_progress *p, const char *detail)
+{
+    if (!p) return;
+    pthread_mutex_lock(&p->lock);
+    cp_printable(detail, p->detail, sizeof p->detail);
+    set(p, p->done);
     pthread_mutex_unlock(&p->lock);
 }
 

@@ -22,6 +22,10 @@ cp_progress *cp_progress_start_list(const char *what, int total, bool quiet);
 void cp_progress_update(cp_progress *progress, double done);
 void cp_progress_add(cp_progress *progress, double work); /* done += work */
 
+/* What is being done, at the end of the line; control characters are shown as cp_printable (io/error.h) shows them. The line
+ * is renewed at once where it is due. */
+void cp_progress_say(cp_progress *progress, const char *detail);
+
 /* Takes the line away and frees. */
 void cp_progress_end(cp_progress **progress);
 

@@ -7,6 +7,7 @@
 
 #include "io/error.h"
 #include "io/file.h"
+#include "io/image.h"
 #include "io/lines.h"
 
 /* Like Darknet's find_replace: the first occurrence. */
@@ -20,20 +21,59 @@ static void replace(char *text, size_t size, const char *from, const char *to)
     memcpy(at, to, come);
 }
 
-char *cp_labels_path(const char *photo)
+/* The file of a photo in a folder beside images/. */
+static char *path_beside(const char *photo, const char *folder, const char *ending)
 {
     size_t size = strlen(photo) + 16;
-    char *path = cp_alloc(size, 1, "label file's name");
+    char *path = cp_alloc(size, 1, "name of a photo's file");
     if (!path)
         return NULL;
     memcpy(path, photo, strlen(photo));
-    replace(path, size, "JPEGImages", "labels");
-    replace(path, size, "images", "labels");
+    replace(path, size, "JPEGImages", folder);
+    replace(path, size, "images", folder);
     char *slash = strrchr(path, '/'), *dot = strrchr(path, '.');
     if (dot && (!slash || dot > slash))
         *dot = 0;
-    memcpy(path + strlen(path), ".txt", sizeof ".txt");
+    memcpy(path + strlen(path), ending, strlen(ending) + 1);
     return path;
+}
+
+char *cp_labels_path(const char *photo) { return path_beside(photo, "labels", ".txt"); }
+
+char *cp_masks_path(const char *photo) { return path_beside(photo, "masks", ".png"); }
+
+static cp_status take_mask(const char *path, const cp_picture *picture, size_t object, uint8_t *mask, size_t *pixels)
+{
+    for (size_t i = 0; i < (size_t)picture->w * (size_t)picture->h; i++) {
+        const unsigned char *rgb = picture->rgb + 3 * i;
+        if (object && (rgb[0] != rgb[1] || rgb[0] != rgb[2]))
+            return cp_fail(CP_EINPUT, "%s: x %zu, y %zu has the colour %d,%d,%d; a mask of several objects has grey levels, k that "
+                                      "of line k of the labels", path, i % (size_t)picture->w, i / (size_t)picture->w, rgb[0], rgb[1],
+                           rgb[2]);
+        mask[i] = object ? rgb[0] == object : (rgb[0] || rgb[1] || rgb[2]);
+        *pixels += mask[i];
+    }
+    return CP_OK;
+}
+
+cp_status cp_mask_read(const char *path, size_t w, size_t h, size_t object, uint8_t **mask, size_t *pixels)
+{
+    cp_picture picture = {0};
+    *mask = NULL;
+    *pixels = 0;
+    cp_status status = cp_picture_read(path, &picture);
+    if (!status && ((size_t)picture.w != w || (size_t)picture.h != h))
+        status = cp_fail(CP_EINPUT, "%s: a mask of %dx%d, its photo has %zux%zu", path, picture.w, picture.h, w, h);
+    if (!status && !(*mask = cp_alloc(w * h, 1, "mask")))
+        status = CP_ERESOURCE;
+    if (!status)
+        status = take_mask(path, &picture, object, *mask, pixels);
+    if (status) {
+        cp_free(*mask);
+        *mask = NULL;
+    }
+    cp_picture_free(&picture);
+    return status;
 }
 
 static cp_status read_line(const char *path, size_t number, const char *text, int classes, cp_label *label)

@@ -16,6 +16,15 @@ typedef struct {
  * cp_free; NULL out of memory. */
 char *cp_labels_path(const char *photo);
 
+/* Where a photo's mask lies, likewise: "masks" in the place of "images", its ending .png. */
+char *cp_masks_path(const char *photo);
+
+/* Reads a mask as large as the photo, w x h; mask: w * h bytes, freed with cp_free. Any pixel but black belongs to the object, of
+ * which the mask has 1. object above 0: the mask is of several objects, and grey level k is that of the k-th line of the label
+ * file; the pixels of `object` have 1. CP_EINPUT, with the file: none, no picture, another size, colours where levels are
+ * wanted. *pixels: those that have 1; 0 is no error. */
+cp_status cp_mask_read(const char *path, size_t w, size_t h, size_t object, uint8_t **mask, size_t *pixels);
+
 /* All lines of a label file; an empty file has none. CP_EINPUT, with file and line: no file, a class outside 0..classes-1, no
  * number, a box without an area. *labels is freed with cp_free. */
 cp_status cp_labels_read(const char *path, int classes, cp_label **labels, size_t *n);

@@ -92,6 +92,142 @@ class Eval(FolderTest):
         write(self.path("labels/p0.txt"), "broken\n")
         self.assertIn("p0.txt", self.refused(*run[1:], "-out", "broken"))
 
+    def place(self, name, *run):
+        self.done(*run, "-out", name)
+        record = lines(self.path(name + ".jsonl"))[1]["responses"][0]
+        return record["box"], record["maps"]["centre"]
+
+    def test_a_mask_takes_the_place_of_a_box(self):
+        """`centre` is a blob in the middle: a mask of the middle holds its top, one of the rim does not."""
+        os.makedirs(self.path("masks"))
+        inner = [[12 <= x < 28 and 10 <= y < 20 for x in range(40)] for y in range(30)]
+
+        def mask(levels):
+            return png(40, 30, colour=0, rows=b"".join(b"\0" + bytes(row) for row in levels))
+        run = ("eval", *RESNET, self.photos[0], "-no-picture", "-methods", "gradient", "-metrics",
+               "energy,lift,pointing,ranking,compactness")
+        self.assertEqual(self.place("none", *run)[0], None)
+        write(self.path("masks/p0.png"), mask([[255 * v for v in row] for row in inner]))
+        source, inside = self.place("in", *run)
+        self.assertEqual((source, inside["pointing"]), ("mask", 1))
+        write(self.path("masks/p0.png"), mask([[7 * (not v) for v in row] for row in inner]))
+        outside = self.place("out", *run)[1]
+        self.assertEqual(outside["pointing"], 0)
+        self.assertAlmostEqual(inside["energy"] + outside["energy"], 1, 5)
+        self.assertGreater(inside["ranking"], .9)
+        self.assertGreater(inside["lift"], 1)
+        self.assertLess(outside["lift"], 1)
+        write(self.path("masks/p0.png"), mask([[0] * 40] * 30))
+        result = self.done(*run, "-out", "empty")
+        self.assertIn("masks/p0.png: has no pixel of the object", result.err)
+        self.assertIn("1 masks", result.out)
+        values = lines(self.path("empty.jsonl"))[1]["responses"][0]["maps"]["centre"]
+        self.assertEqual(set(values.values()), {None})
+        write(self.path("masks/p0.png"), png(30, 30))
+        self.assertIn("masks/p0.png: a mask of 30x30, its photo has 40x30", self.refused(*run[1:], "-out", "size"))
+
+    def test_grey_levels_of_a_mask_are_the_lines_of_the_labels(self):
+        os.makedirs(self.path("masks"))
+        found = json.loads(self.done("explain", *YOLO, self.photos[0], "-thresh", ".2", "-json", "-no-picture").out)
+        best = max(found["prediction"], key=lambda d: d["probability"])
+        x, y, w, h = best["photo_xywh"]
+        line = f"{best['class']} {(x + w / 2) / 40} {(y + h / 2) / 30} {w / 40} {h / 30}\n"
+        run = ("eval", *YOLO, self.photos[0], *QUICK, "-thresh", ".2", "-methods", "gradient")
+        left = b"".join(b"\0" + bytes([1] * 20 + [2] * 20) for _ in range(30))
+        write(self.path("masks/p0.png"), png(40, 30, colour=0, rows=left))
+        self.assertEqual(self.place("bare", *run)[0], "predicted") # no label says which level is meant
+        other = f"{best['class']} .1 .1 .05 .05\n"
+        energies = []
+        for labels in (line + other, other + line):
+            write(self.path("labels/p0.txt"), labels)
+            source, values = self.place(f"l{len(energies)}", *run)
+            self.assertEqual(source, "mask")
+            energies.append(values["energy"])
+        self.assertAlmostEqual(sum(energies), 1, 5)
+        write(self.path("masks/p0.png"), png(40, 30))
+        self.assertIn("has the colour", self.refused(*run[1:], "-out", "colours"))
+
+    def test_rows_and_columns_carry_their_own_values(self):
+        """Planted: `box` is the box, `centre` is not; the same values by name in any order and company."""
+        base = ("eval", *YOLO, self.photos[0], "-points", "2", "-thresh", ".2", "-no-picture")
+        names = ["cell", "gradient", "box", "centre", "random"]
+        tests = ["energy", "deletion", "ranking", "gini"]
+
+        def table(methods, metrics, out):
+            text = self.done(*base, "-methods", ",".join(methods), "-metrics", ",".join(metrics), "-out", out).out.splitlines()
+            start = next(i for i, line in enumerate(text) if line.startswith("  map "))
+            columns = text[start].split()[1:]
+            rows = {}
+            for line in text[start + 1:]:
+                words = line.replace("|.|", "").split()
+                if len(words) == 1 + len(columns) and words[0] in names:
+                    rows[words[0]] = dict(zip(columns, words[1:]))
+            return rows
+        whole = table(names, tests, "whole")
+        self.assertEqual(sorted(whole), sorted(names))
+        self.assertGreater(float(whole["box"]["energy"]), float(whole["random"]["energy"]))
+        self.assertGreater(float(whole["box"]["gini"]), float(whole["random"]["gini"]))
+        self.assertEqual(table(names[::-1], tests[::-1], "back"), whole)
+        for test in tests:
+            alone = table(names[2:], [test], "alone")
+            for name, values in alone.items():
+                self.assertEqual(values, {test: whole[name][test]})
+        with open(self.path("whole.csv"), encoding="utf-8") as file:
+            for row in csv.DictReader(file):
+                for test in tests:
+                    self.assertAlmostEqual(float(row[test]), float(whole[row["map"]][test]), 4)
+
+    def test_paths_by_other_scores(self):
+        run = ("eval", *RESNET, self.photos[0], "-no-picture", "-metrics", "deletion,cpr,sufficiency", "-points", "2")
+        names = ("pathway@.5", "pathway:mct@.5", "pathway:intgrad@.5", "pathway-zeroed:intgrad@.5", "contribution:lrp",
+                 "pathway:random@.5", "pathway:random@0", "pathway:active", "pathway:active@.5")
+        self.done(*run, "-methods", ",".join(names), "-out", "r")
+        maps = lines(self.path("r.jsonl"))[1]["responses"][0]["maps"]
+        self.assertEqual(maps["pathway@.5"], maps["pathway:mct@.5"])
+        # One ranking, one CPR, and another one for other scores; the zeroed map is another one of the same path.
+        self.assertEqual(maps["pathway:intgrad@.5"]["cpr"], maps["pathway-zeroed:intgrad@.5"]["cpr"])
+        self.assertEqual(maps["pathway:intgrad@.5"]["sufficiency"], maps["pathway-zeroed:intgrad@.5"]["sufficiency"])
+        self.assertEqual(len({maps[n]["cpr"] for n in ("pathway@.5", "pathway:intgrad@.5", "contribution:lrp",
+                                                       "pathway:random@.5")}), 4)
+        self.assertAlmostEqual(maps["pathway:random@0"]["sufficiency"], 1, 4)
+        self.assertEqual(maps["pathway:active"], maps["pathway:active@.5"]) # all that is active, whatever the sparsity
+        self.done("sanity", *RESNET, self.photos[0], "-methods", "pathway:intgrad@.5,contribution:eapig", "-stages", "1",
+                  "-no-picture", "-out", "s")
+
+    def test_progress_names_photo_response_map_and_test(self):
+        """On a terminal of its own; a list says how many photos are done, too."""
+        for photos, words in ((self.photos[:1], (rb"eval +\d+%", rb" left  p0.png: class \d+ \d+%: [a-z]+, [a-z-]+")),
+                              (self.photos, (rb"eval \d/3 ", rb" left  p\d.png: class \d+ \d+%: [a-z]+, [a-z-]+"))):
+            try:
+                terminal, other = os.openpty()
+            except OSError:
+                self.skipTest("no terminal is to be had")
+            run = ("eval", *YOLO, *photos, "-thresh", ".2", "-points", "1000", "-metrics", "road-morf,road-lerf,deletion,insertion",
+                   "-threads", "1", "-no-picture", "-methods", "smoothgrad,rise,occlusion", "-out", "r")
+            process = subprocess.Popen([DARKNET, "critpath", *run], cwd=self.folder, stdin=subprocess.DEVNULL,
+                                       stdout=subprocess.DEVNULL, stderr=other)
+            os.close(other)
+            seen = b""
+            try:
+                while part := os.read(terminal, 65536):
+                    seen += part
+            except OSError:
+                pass  # the other end is closed
+            os.close(terminal)
+            self.assertEqual(process.wait(), 0)
+            for word in words:
+                self.assertRegex(seen, word)
+
+    def test_names_move_no_cursor(self):
+        bad = "a\x1b[2Jb"
+        shown = "a\\x1b[2Jb"
+        for command in ("eval", "sanity"):
+            arguments = ("-methods", "gradient", "-out", bad) + (QUICK if command == "eval" else ("-stages", "1", "-no-picture"))
+            result = self.done(command, *RESNET, self.photos[0], *arguments)
+            self.assertIn(shown, result.out)
+            self.assertNotIn("\x1b", result.out + result.err)
+            self.assertTrue([f for f in self.files() if f.startswith(bad)])
+
     def test_goes_on_where_it_stopped(self):
         run = ("eval", *RESNET, *QUICK, "-methods", "gradient")
         self.done(*run, *self.photos, "-out", "whole")
@@ -201,13 +337,16 @@ class Eval(FolderTest):
 
     def test_what_is_wrong_is_named(self):
         run = (*RESNET, self.photos[0])
-        for methods, words in (("gradcan", ("gradcan", "gradcam")), ("gradient@.9", ("gradient", "sparsity")),
+        for methods, words in (("gradcan", ('"gradcan"', 'did you mean "gradcam"?')), ("lrp", ("did you mean pathway:lrp",)),
+                               ("pathway:lpr", ('did you mean "lrp"?',)), ("gradcam:lrp", ("gradcam reads no path",)),
+                               ("pathway~.1@.9", ("@ comes behind ~",)), ("pathway@", ("nothing behind its @",)),
+                               ("pathway@autos", ('"autos"',)), ("gradient@.9", ("gradient", "sparsity")),
                                ("pathway@1", ("pathway@1", "below 1")), ("gradient~.6", ("gradient~.6", "below 0.5")),
                                ("gradient,gradient", ("twice",)), ("gradient,", ("0 characters",))):
             message = self.refused(*run, "-methods", methods)
             for word in words:
                 self.assertIn(word, message)
-        self.assertIn("deletoin", self.refused(*run, "-metrics", "deletoin"))
+        self.assertIn('did you mean "deletion"?', self.refused(*run, "-metrics", "deletoin"))
         self.assertIn("layer 400", self.refused(*run, "-methods", "gradcam", "-layer", "400"))
 
 

@@ -124,6 +124,24 @@ class Roar(FolderTest):
             self.assertGreater(len({tuple(c) for c in plane.reshape(-1, 3)}), 10)
         self.assertEqual(len(colours), 1)
 
+    def test_names_move_no_cursor(self):
+        result = self.done(*self.command, *self.quick, "-out", "r\x1b[2J")
+        self.assertIn("files: r\\x1b[2J/roar.jsonl", result.out)
+        self.assertNotIn("\x1b", result.out + result.err)
+        # `watch` shows what a log and a folder of checkpoints hold.
+        os.makedirs(self.path("checkpoints"))
+        os.rename(self.path("w.weights"), self.path("checkpoints/net_\x1b[2J.weights"))
+        result = self.done("watch", "checkpoints", "net.cfg", "-data", "set.data", "-no-picture", "-out", "w\x1b[2J")
+        self.assertIn("net_\\x1b[2J.weights", result.out)
+        self.assertIn("w\\x1b[2J.jsonl", result.out)
+        self.assertNotIn("\x1b", result.out + result.err)
+        log = read(self.path("w\x1b[2J.jsonl")).replace(b"convolutional", b"conv\\u001b[2J")
+        self.assertIn(b"conv\\u001b", log)
+        write(self.path("log.jsonl"), log)
+        result = self.done("watch", "log.jsonl", "-layers", "-no-picture", "-out", "l")
+        self.assertIn("conv?[2J", result.out) # which the log's reader leaves of it
+        self.assertNotIn("\x1b", result.out + result.err)
+
     def test_killed_at_any_time_it_goes_on(self):
         run_of = (*self.command, *self.quick, "-repeats", "2")
         self.done(*run_of, "-out", "whole")

@@ -29,15 +29,21 @@ class Sanity(FolderTest):
     def test_a_map_that_ignores_the_network_is_named(self):
         before = digest(SIGNS[2])
         result = self.done("sanity", *SIGNS, SCENE, "-methods", "contribution,gradcam,edges", "-stages", "2", "-out", "s")
-        for name in ("edges", "centre", "random"):
-            self.assertRegex(result.out, rf"\n  {name} ignores the network: ")
+        self.assertIn("\n  controls that ignore the network, as all must: 5 of 5\n", result.out)
+        self.assertNotIn("ignores the network", result.out) # a finding would be of a map that claims to explain it
+        above, below = result.out.split("  controls, which never ask the network about the photo:\n")
         for name in ("contribution", "gradcam"):
-            self.assertNotIn(f"{name} ignores", result.out)
+            self.assertRegex(above, rf"\n  {name} ")
+        for name in ("edges", "box", "cell", "centre", "random"):
+            self.assertRegex(below, rf"(^|\n)  {name}  ")
+            self.assertNotRegex(above, rf"\n  {name} ")
         self.assertEqual(before, digest(SIGNS[2]))
         with open(self.path("s.json"), encoding="utf-8") as file:
             maps = json.load(file)["maps"]
         self.assertEqual(maps["edges"]["verdict"], "ignores the network")
         self.assertIsNone(maps["gradcam"]["verdict"])
+        self.assertEqual({name: maps[name]["control"] for name in maps}, {
+            "contribution": False, "gradcam": False, "edges": True, "box": True, "cell": True, "centre": True, "random": True})
         *stages, shifted = maps["edges"]["stages"]
         for stage in stages:
             self.assertEqual([stage[m] for m in ("ssim", "spearman", "spearman_abs", "entropy_change")], [1, 1, 1, 0])
@@ -45,6 +51,25 @@ class Sanity(FolderTest):
         self.assertLess(maps["gradcam"]["stages"][1]["spearman_abs"], .4)
         with open(self.path("s.png"), "rb") as file:
             self.assertEqual(file.read(4), b"\x89PNG")
+
+    def test_layers_that_no_response_reads_keep_their_weights(self):
+        """The cross of the scene is found by the fine head: the coarse head's layers do not matter to it."""
+        run = ("sanity", *SIGNS, SCENE, "-methods", "gradient", "-order", "independent", "-no-picture", "-out", "s")
+        text = self.done(*run).out
+        with open(self.path("s.json"), encoding="utf-8") as file:
+            found = json.load(file)
+        unread = found["unread_layers"]
+        self.assertTrue(unread)
+        self.assertIn("layers that no response reads keep their weights: " + ", ".join(map(str, unread)) + "\n", text)
+        layers = [int(s["test"].split()[1]) for s in found["maps"]["gradient"]["stages"] if s["test"].startswith("layer")]
+        self.assertTrue(layers and not set(layers) & set(unread))
+        for stage in found["maps"]["gradient"]["stages"][:len(layers)]:
+            self.assertLess(stage["ssim"], 1)
+        # A sign that the coarse head finds reads its layers; the map of the other one has no value there.
+        both = self.report(*SIGNS, SCENE, SCENE.replace("two", "bare"), "-methods", "gradient", "-order", "independent")
+        self.assertEqual(both["unread_layers"], [])
+        rows = [row for row in self.rows() if row["map"] == "gradient" and row["test"] == "random" and row["layer"] == str(unread[0])]
+        self.assertEqual([row["ssim"] == "" for row in rows], [True, False])
 
     def test_stages_in_each_order(self):
         run = (*RESNET, "photo.png", "-methods", "gradient")

@@ -375,9 +375,76 @@ static void paired_tests(void **state)
     near(m.mean, 2, 0), near(m.error, 1, 1e-12);
 }
 
+/* What a mask holds is what a box of the same pixels holds; one without a pixel on the photo holds nothing to measure. */
+static void localisation_in_masks(void **state)
+{
+    (void)state;
+    enum { SIDES = 8 };
+    float map[SIDES * SIDES];
+    uint8_t mask[SIDES * SIDES] = {0};
+    const cp_placement whole = {SIDES, SIDES, 0, 0, SIDES, SIDES}, upper = {SIDES, 4, 0, 0, SIDES, 4};
+    const cp_map_box box = {2, 3, 3, 4};
+    cp_localisation of_box, of_mask;
+    for (int i = 0; i < SIDES * SIDES; i++) {
+        map[i] = (float)((i * 37 + 11) % 64) - 8;
+        mask[i] = i % SIDES >= 2 && i % SIDES < 5 && i / SIDES >= 3 && i / SIDES < 7 ? 200 : 0;
+    }
+    assert_int_equal(cp_localise(map, SIDES, SIDES, &whole, &box, &of_box), CP_OK);
+    assert_int_equal(cp_localise_mask(map, SIDES, SIDES, &whole, mask, &of_mask), CP_OK);
+    assert_true(of_box.energy > 0 && of_box.energy < 1);
+    assert_true(of_mask.energy == of_box.energy && of_mask.lift == of_box.lift && of_mask.pointing == of_box.pointing);
+    assert_true(of_mask.ranking == of_box.ranking && of_mask.compactness == of_box.compactness);
+
+    /* Planted: the mask is an L that no box is. All of the map on it, all beside it, the same everywhere. */
+    memset(mask, 0, sizeof mask);
+    for (int k = 1; k < 6; k++)
+        mask[k * SIDES + 1] = mask[5 * SIDES + k] = 1;
+    for (int kind = 0; kind < 3; kind++) {
+        for (int i = 0; i < SIDES * SIDES; i++)
+            map[i] = kind == 2 ? 3 : (float)(kind ? !mask[i] : mask[i]);
+        assert_int_equal(cp_localise_mask(map, SIDES, SIDES, &whole, mask, &of_mask), CP_OK);
+        const double energy[] = {1, 0, 9. / 64};
+        near(of_mask.energy, energy[kind], 1e-9);
+        near(of_mask.ranking, energy[kind], 1e-9);
+        near(of_mask.lift, energy[kind] * 64 / 9, 1e-9);
+        assert_true(of_mask.pointing == (kind == 0));
+    }
+    memset(mask, 0, sizeof mask);
+    for (int below = 0; below < 2; below++) { /* empty; and where the photo is not */
+        mask[7 * SIDES] = below != 0;
+        assert_int_equal(cp_localise_mask(map, SIDES, SIDES, below ? &upper : &whole, mask, &of_mask), CP_OK);
+        assert_true(isnan(of_mask.energy) && isnan(of_mask.lift) && isnan(of_mask.ranking) && isnan(of_mask.compactness));
+        assert_false(of_mask.pointing);
+    }
+    mask[0] = 1;
+    map[9] = NAN;
+    assert_int_equal(cp_localise_mask(map, SIDES, SIDES, &whole, mask, &of_mask), CP_EINPUT);
+    assert_int_equal(cp_localise_mask(map, 3, SIDES, &whole, mask, &of_mask), CP_EINPUT);
+}
+
+/* Photos that are stretched, lie between bars, or reach beyond the input: each pixel takes what its middle lies in. */
+static void masks_in_the_input(void **state)
+{
+    (void)state;
+    const uint8_t photo[2 * 4] = {1, 2, 3, 4, 5, 6, 7, 8};
+    uint8_t mask[16];
+    const cp_placement stretched = {4, 2, 0, 0, 4, 4}, bars = {4, 2, 0, 1, 4, 2}, cropped = {4, 2, -2, 0, 8, 4};
+    const uint8_t as_stretched[] = {1, 2, 3, 4, 1, 2, 3, 4, 5, 6, 7, 8, 5, 6, 7, 8},
+                  as_bars[] = {0, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8, 0, 0, 0, 0},
+                  as_cropped[] = {2, 2, 3, 3, 2, 2, 3, 3, 6, 6, 7, 7, 6, 6, 7, 7};
+    cp_mask_to_map(photo, &stretched, 4, 4, mask);
+    assert_memory_equal(mask, as_stretched, 16);
+    cp_mask_to_map(photo, &bars, 4, 4, mask);
+    assert_memory_equal(mask, as_bars, 16);
+    cp_mask_to_map(photo, &cropped, 4, 4, mask);
+    assert_memory_equal(mask, as_cropped, 16);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(localisation_in_masks),
+        cmocka_unit_test(masks_in_the_input),
         cmocka_unit_test(curves_of_planted_maps), cmocka_unit_test(only_the_photo_is_changed), cmocka_unit_test(areas),
         cmocka_unit_test(imputation_solves_the_system), cmocka_unit_test(localisation_of_planted_maps),
         cmocka_unit_test(confusion_with_other_objects), cmocka_unit_test(complexity_of_planted_maps),

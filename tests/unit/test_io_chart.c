@@ -155,9 +155,72 @@ static void refused(void **state)
     assert_null(p.rgb);
 }
 
+/* Colours come again after eight series, and then with gaps: by the pieces of a straight line. */
+static void later_series_are_dashed(void **state)
+{
+    (void)state;
+    double y[26][2];
+    cp_series series[26];
+    int pieces[26];
+    for (int s = 0; s < 26; s++) { /* alone, where others would be in the way */
+        cp_picture p;
+        for (int k = 0; k < 26; k++) {
+            y[k][0] = y[k][1] = k == s ? .5 : NAN;
+            series[k] = (cp_series){NULL, y[k], NULL};
+        }
+        cp_chart chart = {.n_points = 2, .n_series = 26, .series = series, .y_min = 0, .y_max = 1};
+        assert_ok(cp_chart_draw(&chart, &p));
+        pieces[s] = 0;
+        for (int row = 0; row < p.h; row++) {
+            int n = 0;
+            for (int x = 1; x < p.w; x++)
+                n += is_colour(&p, x, row, cp_colour_series((size_t)s)) && !is_colour(&p, x - 1, row, cp_colour_series((size_t)s));
+            if (n > pieces[s]) pieces[s] = n;
+        }
+        cp_picture_free(&p);
+    }
+    for (int s = 0; s < 26; s++)
+        for (int k = s + 8; k < 26; k += 8)
+            assert_true(abs(pieces[s] - pieces[k]) > 8);
+    for (int s = 0; s < 8; s++)
+        assert_true(pieces[s] <= 2); /* one, with the discs of the points at its ends */
+}
+
+/* Words stand at their own axis: the picture changes there, and nowhere else, when one of them does. */
+static void words_at_their_axes(void **state)
+{
+    (void)state;
+    double y[2] = {0, 1}, x[2] = {0, 1};
+    cp_picture plain, other;
+    for (int word = 0; word < 4; word++) {
+        cp_series series = {"first", y, NULL};
+        cp_chart chart = {.title = "title", .x_label = "across", .y_label = "upwards", .n_points = 2, .n_series = 1, .x = x,
+                          .series = &series, .w = 960, .h = 540};
+        assert_ok(cp_chart_draw(&chart, &plain));
+        if (word == 0) chart.title = "tilte";
+        if (word == 1) chart.x_label = "acorss";
+        if (word == 2) chart.y_label = "upwrads";
+        if (word == 3) series.name = "frist";
+        assert_ok(cp_chart_draw(&chart, &other));
+        int changed = 0;
+        for (int row = 0; row < 540; row++)
+            for (int column = 0; column < 960; column++) {
+                if (!memcmp(at(&plain, column, row), at(&other, column, row), 3)) continue;
+                bool right = word == 0 ? row < 45 : word == 1 ? row > 500 : word == 2 ? column < 40 : column > 800 && row < 100;
+                assert_true(right);
+                changed++;
+            }
+        assert_true(changed > 5);
+        cp_picture_free(&plain);
+        cp_picture_free(&other);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(later_series_are_dashed),
+        cmocka_unit_test(words_at_their_axes),
         cmocka_unit_test(curves),   cmocka_unit_test(positions_along_a_logarithmic_axis),
         cmocka_unit_test(odd_data), cmocka_unit_test(matrix_cells),
         cmocka_unit_test(refused),

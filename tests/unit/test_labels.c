@@ -12,6 +12,7 @@
 #include <cmocka.h>
 
 #include "io/error.h"
+#include "io/image.h"
 #include "model/labels.h"
 
 static void names(void **state)
@@ -74,8 +75,61 @@ static void overlaps(void **state)
     assert_true(cp_box_overlap(.2, .2, .2, .2, .8, .8, .2, .2) == 0);
 }
 
+static void masks_lie_beside(void **state)
+{
+    (void)state;
+    const char *const pairs[][2] = {{"a/images/b.jpg", "a/masks/b.png"}, {"VOC/JPEGImages/1.2.jpeg", "VOC/masks/1.2.png"},
+                                    {"no.ending/x", "no.ending/x.png"}};
+    for (size_t k = 0; k < sizeof pairs / sizeof *pairs; k++) {
+        char *path = cp_masks_path(pairs[k][0]);
+        assert_string_equal(path, pairs[k][1]);
+        cp_free(path);
+    }
+}
+
+static void masks_are_read(void **state)
+{
+    (void)state;
+    cp_picture picture;
+    char path[] = "/tmp/critpath-mask-XXXXXX";
+    uint8_t *mask;
+    size_t pixels;
+    int file = mkstemp(path);
+    assert_true(file >= 0);
+    close(file);
+    assert_int_equal(cp_picture_new(3, 2, &picture), CP_OK);
+    const unsigned char levels[] = {0, 1, 2, 2, 255, 0};
+    for (int i = 0; i < 18; i++)
+        picture.rgb[i] = levels[i / 3];
+    assert_int_equal(cp_picture_write_png(&picture, path), CP_OK);
+    const struct {
+        size_t object, pixels;
+        uint8_t mask[6];
+    } rows[] = {{0, 4, {0, 1, 1, 1, 1, 0}}, {2, 2, {0, 0, 1, 1, 0, 0}}, {3, 0, {0}}, {256, 0, {0}}};
+    for (size_t k = 0; k < sizeof rows / sizeof *rows; k++) {
+        assert_int_equal(cp_mask_read(path, 3, 2, rows[k].object, &mask, &pixels), CP_OK);
+        assert_int_equal(pixels, rows[k].pixels);
+        assert_memory_equal(mask, rows[k].mask, 6);
+        cp_free(mask);
+    }
+    assert_int_equal(cp_mask_read(path, 2, 3, 0, &mask, &pixels), CP_EINPUT);
+    assert_null(mask);
+    assert_non_null(strstr(cp_error(), "a mask of 3x2, its photo has 2x3"));
+    picture.rgb[4] = 9; /* blue and red are 1 */
+    assert_int_equal(cp_picture_write_png(&picture, path), CP_OK);
+    assert_int_equal(cp_mask_read(path, 3, 2, 0, &mask, &pixels), CP_OK);
+    cp_free(mask);
+    assert_int_equal(cp_mask_read(path, 3, 2, 1, &mask, &pixels), CP_EINPUT);
+    assert_non_null(strstr(cp_error(), "x 1, y 0 has the colour 1,9,1"));
+    assert_int_equal(cp_mask_read("tests/no-such.png", 3, 2, 0, &mask, &pixels), CP_EINPUT);
+    cp_picture_free(&picture);
+    unlink(path);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(names), cmocka_unit_test(contents), cmocka_unit_test(overlaps)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(masks_lie_beside),
+        cmocka_unit_test(masks_are_read),cmocka_unit_test(names), cmocka_unit_test(contents), cmocka_unit_test(overlaps)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
