@@ -1,6 +1,5 @@
 /* The engine part of a model: one prepared op per layer, made at first use. */
 #include <stdlib.h>
-#include <string.h>
 #ifdef __GLIBC__
 #include <malloc.h>
 #endif
@@ -19,11 +18,6 @@ static void engine_free(void *memory)
     if (engine->part) engine->part_free(engine->part);
     cp_free(engine->op);
     cp_free(engine);
-}
-
-bool cp_op_is(LAYER_TYPE type, const char *name, const layer *l, const cp_cfg_layer *cfg)
-{
-    return type == (LAYER_TYPE)CP_HOST_OTHER ? !strcmp(name, cp_layer_type_name(cfg->type)) : type == l->type;
 }
 
 static cp_status prepare_op(const cp_model *model, int i, cp_op *op)

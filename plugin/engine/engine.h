@@ -2,6 +2,8 @@
 #ifndef CP_ENGINE_ENGINE_H
 #define CP_ENGINE_ENGINE_H
 
+#include <string.h>
+
 #include "critpath.h"
 #include "io/clones.h"
 #include "model/model.h"
@@ -106,7 +108,10 @@ cp_status cp_engine_get(const cp_model *model, const cp_engine **engine);
 static inline bool cp_joins(const cp_op *op) { return op->type && op->type->type == ROUTE && op->n_sources > 1; }
 
 /* Whether a row of a backend's table, with this type and name, is that of the layer. */
-bool cp_op_is(LAYER_TYPE type, const char *name, const layer *l, const cp_cfg_layer *cfg);
+static inline bool cp_op_is(LAYER_TYPE type, const char *name, const layer *l, const cp_cfg_layer *cfg)
+{
+    return type == (LAYER_TYPE)CP_HOST_OTHER ? !strcmp(name, cp_layer_type_name(cfg->type)) : type == l->type;
+}
 const cp_op_type *cp_op_type_find(const layer *l, const cp_cfg_layer *cfg); /* NULL for heads and the unsupported */
 
 /* The number that cp_set_threads gave, at least 1. */

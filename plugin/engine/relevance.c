@@ -35,41 +35,10 @@ CP_CLONES static size_t scale_by_ratio(const float *restrict a, const float *res
     return count;
 }
 
-/* The slope below 0 of an activation whose slope above is 1 and whose output tells its input; 0: another. */
-static float slope_below(ACTIVATION activation)
-{
-    return activation == LEAKY ? .1f : activation == RELIE ? .01f : 0;
-}
-
 /* Straight on both sides of 0: a/z is the derivative there, and 0 is no case of its own. */
 static bool is_straight(ACTIVATION activation)
 {
-    return activation == LINEAR || activation == RELU || activation == RAMP || slope_below(activation) > 0;
-}
-
-CP_CLONES static void undo_slope(const float *restrict a, size_t n, float slope, float *restrict z)
-{
-    for (size_t i = 0; i < n; i++)
-        z[i] = a[i] < 0 ? a[i] / slope : a[i];
-}
-
-const float *cp_rule_before_activation(cp_relevance *r, int i)
-{
-    const cp_op *op = &r->frame->engine->op[i];
-    const float *a = cp_at(cp_frame_batch(r->frame, i), r->image);
-    float slope = slope_below(op->activation);
-    size_t n = op->info->outputs;
-    if (op->activation == LINEAR || op->activation == RELU)
-        return a;
-    if (op->keeps_z)
-        return cp_frame_slope_values(r->frame, i, r->image);
-    if (slope > 0) {
-#pragma omp parallel for num_threads(cp_threads_for((double)n))
-        for (size_t first = 0; first < n; first += CP_RULE_PART)
-            undo_slope(a + first, cp_rule_part(n, first), slope, r->z + first);
-        return r->z;
-    }
-    return cp_frame_before_activation(r->frame, i, r->image, r->z) ? a : r->z;
+    return activation == LINEAR || activation == RELU || activation == RAMP || cp_rule_slope_below(activation) > 0;
 }
 
 /* f(0) = 0 and no jump there: a/z is bounded. */

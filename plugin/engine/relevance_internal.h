@@ -36,13 +36,15 @@ static inline size_t cp_rule_part(size_t count, size_t first)
     return count - first < CP_RULE_PART ? count - first : CP_RULE_PART;
 }
 
-/* relevance_layers.c: a layer's backward under the rule (cp_rule), a cp_relevance. */
+/* cpu/relevance_layers.c: a layer's backward under the rule (cp_rule), a cp_relevance. */
 void cp_relevance_backward(void *rule, int layer, const cp_backward *call);
 
+/* The slope below 0 of an activation whose slope above is 1 and whose output tells its input; 0: another. */
+float cp_rule_slope_below(ACTIVATION activation);
 /* z of a layer, from its output where that tells it. Of ReLU it is the output: where that is 0, rho_z is 0 too. */
 const float *cp_rule_before_activation(cp_relevance *relevance, int layer);
 
-/* relevance_twins.c: relevance->plain, magnitude and favoured, and the scratch that they need. */
+/* cpu/relevance_twins.c: relevance->plain, magnitude and favoured, and the scratch that they need. */
 cp_status cp_twins_make(cp_relevance *relevance);
 void cp_twins_free(cp_twin *twins, int n);
 

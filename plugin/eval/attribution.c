@@ -39,14 +39,3 @@ const cp_attribution *cp_attribution_find(const char *name)
             return a;
     return NULL;
 }
-
-int cp_attribution_layer(const cp_model *model, const cp_response *response)
-{
-    int n;
-    const cp_neuron_layer *layers = cp_model_neuron_layers(model, &n);
-    int own = cp_model_layer(model, response->unit[0].layer)->value;
-    for (int l = n - 1; l >= 0; l--)
-        if (layers[l].layer != own && layers[l].h * layers[l].w > 1 && cp_model_depends(model, own, layers[l].layer))
-            return layers[l].layer;
-    return -1;
-}

@@ -43,6 +43,17 @@ static cp_status view_layer(const cp_attribution_call *call, int layer, layer_vi
     return cp_frame_backward_to(call->frame, &entry, 1, layer, view->g);
 }
 
+int cp_attribution_layer(const cp_model *model, const cp_response *response)
+{
+    int n;
+    const cp_neuron_layer *layers = cp_model_neuron_layers(model, &n);
+    int own = cp_model_layer(model, response->unit[0].layer)->value;
+    for (int l = n - 1; l >= 0; l--)
+        if (layers[l].layer != own && layers[l].h * layers[l].w > 1 && cp_model_depends(model, own, layers[l].layer))
+            return layers[l].layer;
+    return -1;
+}
+
 /* The call's layer, or the one chosen. */
 static cp_status choose_layer(const cp_attribution_call *call, int *layer)
 {

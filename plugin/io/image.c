@@ -83,41 +83,13 @@ static int reader_eof(void *user)
 
 static const stbi_io_callbacks callbacks = {reader_read, reader_skip, reader_eof};
 
-static size_t memory_limit; /* 0: not set */
-
-/* Always allowed: a limit below it is for what grows with the network and the list. */
-#define SMALL ((size_t)16 << 20)
-
-void cp_picture_set_memory(size_t bytes) { memory_limit = bytes; }
-
-static size_t memory_allowed(void)
-{
-    const size_t least = (size_t)1 << 30;
-    long pages = sysconf(_SC_PHYS_PAGES), page = sysconf(_SC_PAGESIZE);
-    size_t quarter = pages > 0 && page > 0 ? (size_t)pages / 4 * (size_t)page : 0;
-    if (memory_limit) return memory_limit > SMALL ? memory_limit : SMALL;
-    return quarter > least ? quarter : least;
-}
-
 /* Of a file whose header says w x h: the working copies of 16-bit RGBA, or of 8 bits, turned, and as floats. */
 static cp_status check_memory(int w, int h, const char *name)
 {
-    size_t needed = 16 * (size_t)w * (size_t)h, allowed = memory_allowed();
+    size_t needed = 16 * (size_t)w * (size_t)h, allowed = cp_picture_memory();
     if (needed <= allowed) return CP_OK;
     return cp_fail(CP_EINPUT, "picture: %s has %d x %d pixels, which take about %zu MB, %zu MB are allowed for one picture: "
                    "make it smaller, or raise -mem", name, w, h, (needed >> 20) + 1, allowed >> 20);
-}
-
-static cp_status check_size(int w, int h, const char *name)
-{
-    size_t pixels;
-    if (w < 1 || h < 1 || w > CP_PICTURE_MAX_SIDE || h > CP_PICTURE_MAX_SIDE)
-        return cp_fail(CP_EINPUT, "picture: %s is %d x %d pixels, sides of 1 to %d are allowed", name, w, h,
-                       CP_PICTURE_MAX_SIDE);
-    if (!cp_mul((size_t)w, (size_t)h, &pixels) || pixels > CP_PICTURE_MAX_PIXELS)
-        return cp_fail(CP_EINPUT, "picture: %s has %d x %d pixels, at most %zu in all are allowed", name, w, h,
-                       CP_PICTURE_MAX_PIXELS);
-    return CP_OK;
 }
 
 static int big_endian(const unsigned char *b)
@@ -170,23 +142,6 @@ static bool jpeg_tables_fit(const unsigned char *data, size_t bytes)
     }
 }
 
-cp_status cp_picture_new(int w, int h, cp_picture *out)
-{
-    *out = (cp_picture){0};
-    cp_status status = check_size(w, h, "the one asked for");
-    if (status != CP_OK) return status;
-    unsigned char *rgb = cp_alloc((size_t)w * (size_t)h, 3, "picture");
-    if (!rgb) return CP_ERESOURCE;
-    *out = (cp_picture){.w = w, .h = h, .rgb = rgb, .orientation = 1};
-    return CP_OK;
-}
-
-void cp_picture_free(cp_picture *picture)
-{
-    cp_free(picture->rgb);
-    *picture = (cp_picture){0};
-}
-
 /* The upper bytes of w * h pixels with 16 bits a channel, of all that stb_image reads; NULL as from stb_image. */
 static unsigned char *load_deep(struct reader *reader, int *w, int *h, int *largest)
 {
@@ -207,7 +162,7 @@ static cp_status decode_by_stb(const unsigned char *data, size_t bytes, const ch
 {
     int w = 0, h = 0, channels = 0;
     if (png_size(data, bytes, &w, &h)) { /* stb_image says only that the type is unknown when a PNG is too large */
-        cp_status status = check_size(w, h, name);
+        cp_status status = cp_picture_check_size(w, h, name);
         if (status == CP_OK) status = check_memory(w, h, name);
         if (status != CP_OK) return status;
     }
@@ -219,7 +174,7 @@ static cp_status decode_by_stb(const unsigned char *data, size_t bytes, const ch
     if (!stbi_info_from_callbacks(&callbacks, &reader, &w, &h, &channels))
         return cp_fail(CP_EINPUT, "picture: %s (%zu bytes) is no JPEG, PNG, BMP, TGA, GIF, PSD or PNM, or damaged: %s",
                        name, bytes, stbi_failure_reason());
-    cp_status status = check_size(w, h, name);
+    cp_status status = cp_picture_check_size(w, h, name);
     if (status == CP_OK) status = check_memory(w, h, name);
     if (status != CP_OK) return status;
     reader = (struct reader){data, bytes, 0, false};
@@ -287,27 +242,4 @@ cp_status cp_picture_read(const char *path, cp_picture *out)
     status = cp_picture_decode(data, bytes, path, out);
     cp_free(data);
     return status;
-}
-
-void cp_picture_to_float(const cp_picture *picture, float *chw)
-{
-    size_t plane = (size_t)picture->w * (size_t)picture->h;
-    float table[256];
-    for (int i = 0; i < 256; i++) table[i] = (float)(i / 255.);
-    for (size_t i = 0; i < plane; i++)
-        for (size_t c = 0; c < 3; c++) chw[c * plane + i] = table[picture->rgb[3 * i + c]];
-}
-
-cp_status cp_picture_from_float(const float *chw, int w, int h, cp_picture *out)
-{
-    cp_status status = cp_picture_new(w, h, out);
-    if (status != CP_OK) return status;
-    size_t plane = (size_t)w * (size_t)h;
-    for (size_t i = 0; i < plane; i++)
-        for (size_t c = 0; c < 3; c++) {
-            float v = chw[c * plane + i];
-            v = v > 0 ? (v < 1 ? v : 1) : 0; /* NaN is not > 0 */
-            out->rgb[3 * i + c] = (unsigned char)lrintf(255 * v);
-        }
-    return CP_OK;
 }

@@ -31,6 +31,9 @@ cp_status cp_picture_read(const char *path, cp_picture *out);
 /* The memory that one picture may take while it is decoded; 0: a quarter of the machine's, at least 1 GB. Headers decide
  * before anything is decoded: about 16 bytes a pixel are needed. For the whole process. */
 void cp_picture_set_memory(size_t bytes);
+size_t cp_picture_memory(void);
+/* CP_EINPUT for sides or a number of pixels that are not allowed; `name` is used in the message. */
+cp_status cp_picture_check_size(int w, int h, const char *name);
 
 /* Whether photos are turned: true at first, as Darknet does that was built with OpenCV; false: they stay as stored, as in
  * builds with stb_image. For the whole process. */

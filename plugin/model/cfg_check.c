@@ -15,40 +15,6 @@
 
 /* ---- small helpers ---- */
 
-cp_status cp_cfg_ranged(const cp_cfg *cfg, size_t section, const char *key, int fallback, int min, int max, int *value)
-{
-    cp_status status = cp_cfg_int(cfg, section, key, fallback, value);
-    if (status != CP_OK || (*value >= min && *value <= max)) return status;
-    char allowed[48];
-    if (max == min) snprintf(allowed, sizeof allowed, "only %d is allowed", min);
-    else if (max == INT_MAX) snprintf(allowed, sizeof allowed, "at least %d is needed", min);
-    else snprintf(allowed, sizeof allowed, "%d to %d is allowed", min, max);
-    return cp_cfg_refuse(cfg, section, cp_cfg_key_line(cfg, section, key), "%s=%d, %s", key, *value, allowed);
-}
-
-cp_status cp_cfg_volume(const cp_cfg_walk *walk, const char *what, long a, long b, long c, long d, size_t *product)
-{
-    long p = 0;
-    if (!__builtin_mul_overflow(a, b, &p) && !__builtin_mul_overflow(p, c, &p) && !__builtin_mul_overflow(p, d, &p) &&
-        p <= INT_MAX) {
-        *product = (size_t)p;
-        return CP_OK;
-    }
-    char text[100];
-    int n = snprintf(text, sizeof text, "%ldx%ldx%ld", a, b, c);
-    if (d != 1) snprintf(text + n, sizeof text - (size_t)n, "x%ld", d);
-    return cp_cfg_refuse(walk->cfg, walk->section, cp_cfg_line(walk->cfg, walk->section),
-                         "%s of %s, more than the %d that Darknet can count", what, text, INT_MAX);
-}
-
-cp_status cp_cfg_flag(const cp_cfg_walk *walk, const char *key, bool *value)
-{
-    int n;
-    TRY(cp_cfg_int(walk->cfg, walk->section, key, 0, &n));
-    *value = n != 0;
-    return CP_OK;
-}
-
 cp_status cp_cfg_add_warning(cp_cfg_net *net, const char *text)
 {
     /* Powers of two are where the array is full. */
@@ -101,14 +67,14 @@ static void note_modern(cp_cfg_walk *walk, size_t section, int line, const char 
     else snprintf(text, sizeof walk->net->modern, "%.40s of [net], line %d", what, line);
 }
 
-/* Type NULL: [net]. */
-static cp_status check_keys(cp_cfg_walk *walk, size_t section, const cp_layer_type *type)
+/* Row NULL: [net]. */
+static cp_status check_keys(cp_cfg_walk *walk, size_t section, const cp_layer_row *row)
 {
     const cp_cfg_section *s = &walk->cfg->sections[section];
     for (size_t i = 0; i < s->n; i++) {
         char text[300];
-        TRY(blame(walk, section, cp_cfg_check_key(walk->cfg, section, type, i, text, sizeof text)));
-        if (cp_cfg_is_modern(type, &s->pairs[i])) note_modern(walk, section, s->pairs[i].line, s->pairs[i].key);
+        TRY(blame(walk, section, cp_cfg_check_key(walk->cfg, section, row, i, text, sizeof text)));
+        if (cp_cfg_is_modern(row, &s->pairs[i])) note_modern(walk, section, s->pairs[i].line, s->pairs[i].key);
         if (*text) TRY(warn(walk->net, walk->cfg, section, s->pairs[i].line, "%s", text));
     }
     return CP_OK;
@@ -274,7 +240,7 @@ static cp_status shape_layer(cp_cfg_walk *walk)
     if (!layer->sources) return CP_ERESOURCE;
     layer->sources[0] = walk->index - 1;
     layer->n_sources = 1;
-    TRY(cp_layer_row_of(layer->type)->shape(walk));
+    TRY(walk->row->shape(walk));
     TRY(check_sources(walk));
     return check_loading(walk);
 }
@@ -296,10 +262,10 @@ static cp_status walk_layer(cp_cfg_walk *walk)
         walk->lost = true;
         return CP_OK;
     }
-    if (cp_layer_row_of(layer->type)->modern)
-        note_modern(walk, walk->section, layer->line, cp_layer_type_name(layer->type));
+    walk->row = cp_layer_row_of(layer->type);
+    if (walk->row->modern) note_modern(walk, walk->section, layer->line, walk->row->name);
     /* What a key means comes first: a wrong shape is often but its consequence. */
-    TRY(check_keys(walk, walk->section, &layer->type));
+    TRY(check_keys(walk, walk->section, walk->row));
     if (walk->lost) return CP_OK;
     blames = walk->net->n_blames;
     TRY(blame(walk, walk->section, shape_layer(walk)));

@@ -1,5 +1,5 @@
 /* The layer table: one row per layer type, with everything that the type means for the plugin except how the engine
- * computes it. A row stands in the layer_*.c file of its family, beside the functions that it names; layer_table.c
+ * computes it. A row stands in the layer_*.c file of its family, beside the functions that it names; layer_rows.c
  * collects them. */
 #ifndef CP_MODEL_LAYER_ROW_H
 #define CP_MODEL_LAYER_ROW_H
@@ -59,7 +59,7 @@ typedef struct {
     int first, last; /* both included, before clipping to the plane */
 } cp_interval;
 
-typedef struct {
+struct cp_layer_row {
     cp_layer_type type;           /* left out where no code asks for it: then the row's place gives its number */
     const char *name;             /* Darknet's long name */
     const char *aliases[2];       /* its other names */
@@ -77,7 +77,7 @@ typedef struct {
     /* What the outputs at out.first..out.last of an axis read of a source; NULL: everything. */
     cp_interval (*reads)(const cp_cfg_layer *layer, cp_axis axis, cp_interval out);
     cp_ties ties;
-} cp_layer_row;
+};
 
 /* The rows of each family, up to NULL, at the end of its file. */
 extern const cp_layer_row *const cp_layer_filters[], *const cp_layer_planes[], *const cp_layer_joins[],

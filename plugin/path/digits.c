@@ -4,6 +4,8 @@
 
 #define INFINITE_DIGIT 0x7f8u /* first digit of inf and NaN */
 
+int cp_select_threads(size_t neurons) { return neurons < 1 << 19 ? 1 : cp_threads(); }
+
 static double mass_of(uint64_t fraction, uint32_t bits)
 {
     int exponent = (int)(bits >> 23);

@@ -47,8 +47,6 @@ static block *make_blocks(cp_path *path, const float *score, int from, int to, u
     return blocks;
 }
 
-int cp_select_threads(size_t neurons) { return neurons < 1 << 19 ? 1 : cp_threads(); }
-
 static size_t neurons_of(const block *blocks, size_t n)
 {
     size_t neurons = 0;

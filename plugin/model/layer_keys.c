@@ -1,95 +1,13 @@
-/* The layer table: all rows, the keys of every layer and of [net], and the check of a section's keys. */
+/* Keys: those of [net] and of every layer, the check of a section's keys and activation, and what the shape functions of
+ * layer_*.c share. */
 #include "model/layer_row.h"
 
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "io/error.h"
 #include "io/suggest.h"
-
-static const cp_layer_row *const *const families[] = {cp_layer_filters, cp_layer_planes, cp_layer_joins, cp_layer_values,
-                                                      cp_layer_heads};
-enum { FAMILIES = sizeof families / sizeof *families };
-
-/* Types that some Darknet has and that are not supported. Their keys are not looked at. */
-static const cp_layer_row refused_rows[] = {
-    {.name = "lrn", .aliases = {"normalization"},
-     .refused = "Darknet's own forward is wrong here: its window drifts and norms turn negative"},
-    {.name = "l2norm", .refused = "Darknet divides by zero in it and its gradient is wrong"},
-    {.name = "pathmask",
-     .refused = "masks are for Darknet's own verbs; `darknet critpath strip` writes the cfg without them"},
-    {.name = "iseg", .refused = "Darknet's forward reads the ground truth, which a prediction does not have"},
-    {.name = "rnn", .refused = "recurrent layers have no image input"},
-    {.name = "gru", .refused = "recurrent layers have no image input"},
-    {.name = "lstm", .refused = "recurrent layers have no image input"},
-    {.name = "crnn", .refused = "recurrent layers keep a state between images"},
-    {.name = "conv_lstm", .refused = "recurrent layers keep a state between images"},
-    {.name = "history", .refused = "recurrent layers keep a state between images"},
-};
-
-/* `place` counts the rows of all families. */
-static cp_layer_type type_at(const cp_layer_row *row, int place)
-{
-    return row->type ? row->type : (cp_layer_type)(CP_LAYER_TYPES + place);
-}
-
-const cp_layer_row *cp_layer_row_of(cp_layer_type type)
-{
-    static const cp_layer_row unknown = {.name = "unknown"};
-    for (int f = 0, place = 0; f < FAMILIES; f++)
-        for (const cp_layer_row *const *row = families[f]; *row; row++)
-            if (type_at(*row, place++) == type) return *row;
-    return &unknown;
-}
-
-const char *cp_layer_type_name(cp_layer_type type) { return cp_layer_row_of(type)->name; }
-
-bool cp_layer_type_is_head(cp_layer_type type) { return cp_layer_row_of(type)->head; }
-
-bool cp_layer_is_neuron_layer(const cp_cfg_layer *layer)
-{
-    return cp_layer_row_of(layer->type)->neuron && !layer->logit && layer->activation && strcmp(layer->activation, "linear");
-}
-
-bool cp_layer_has_filters(const cp_cfg_layer *layer) { return cp_layer_row_of(layer->type)->filters; }
-
-double cp_layer_macs(const cp_cfg_layer *layer)
-{
-    const cp_layer_row *row = cp_layer_row_of(layer->type);
-    return row->macs ? row->macs(layer) : 0;
-}
-
-const char *cp_array_name(cp_array_kind kind)
-{
-    static const char *const names[] = {"biases", "scales", "rolling_mean", "rolling_variance", "weights"};
-    return (unsigned)kind < 5 ? names[kind] : "unknown";
-}
-
-static bool is_named(const cp_layer_row *row, const char *name)
-{
-    for (size_t a = 0; a < sizeof row->aliases / sizeof *row->aliases; a++)
-        if (row->aliases[a] && !strcmp(name, row->aliases[a])) return true;
-    return !strcmp(name, row->name);
-}
-
-cp_status cp_cfg_find_type(const cp_cfg_walk *walk, cp_layer_type *type)
-{
-    const char *name = cp_cfg_type(walk->cfg, walk->section);
-    int line = cp_cfg_line(walk->cfg, walk->section);
-    *type = CP_LAYER_UNKNOWN;
-    for (int f = 0, place = 0; f < FAMILIES; f++)
-        for (const cp_layer_row *const *row = families[f]; *row; row++, place++)
-            if (is_named(*row, name)) {
-                *type = type_at(*row, place);
-                return CP_OK;
-            }
-    for (size_t i = 0; i < sizeof refused_rows / sizeof *refused_rows; i++)
-        if (is_named(&refused_rows[i], name))
-            return cp_cfg_refuse(walk->cfg, walk->section, line, "not supported: %s", refused_rows[i].refused);
-    if (cp_cfg_is_net(name))
-        return cp_cfg_refuse(walk->cfg, walk->section, line, "only the first section may be [net]");
-    return cp_cfg_refuse(walk->cfg, walk->section, line, "Darknet has no layer of this type");
-}
 
 /* ---- keys ---- */
 
@@ -129,11 +47,11 @@ static const cp_cfg_key *find_in(const cp_cfg_key *keys, const char *name)
     return NULL;
 }
 
-/* NULL type: of [net]. NULL: no Darknet has it there. */
-static const cp_cfg_key *find_key(const cp_layer_type *type, const char *name)
+/* NULL row: of [net]. NULL: no Darknet has it there. */
+static const cp_cfg_key *find_key(const cp_layer_row *row, const char *name)
 {
-    if (!type) return find_in(net_keys, name);
-    const cp_cfg_key *key = find_in(cp_layer_row_of(*type)->keys, name);
+    if (!row) return find_in(net_keys, name);
+    const cp_cfg_key *key = find_in(row->keys, name);
     return key ? key : find_in(common_keys, name);
 }
 
@@ -145,10 +63,10 @@ static int count_keys(const cp_cfg_key *keys)
 }
 
 /* The key that is most like `name`; NULL: none is. */
-static const char *suggest(const cp_layer_type *type, const char *name)
+static const char *suggest(const cp_layer_row *row, const char *name)
 {
     enum { MOST = 128 };
-    const cp_cfg_key *lists[2] = {type ? cp_layer_row_of(*type)->keys : net_keys, type ? common_keys : NULL};
+    const cp_cfg_key *lists[2] = {row ? row->keys : net_keys, row ? common_keys : NULL};
     const char *names[MOST];
     int n = 0;
     for (int k = 0; k < 2 && lists[k]; k++)
@@ -191,7 +109,7 @@ static int find_activation(const char *name)
     return -1;
 }
 
-static cp_status check_activation(const cp_cfg *cfg, size_t section, const cp_layer_type *type, const cp_cfg_pair *pair)
+static cp_status check_activation(const cp_cfg *cfg, size_t section, const cp_layer_row *row, const cp_cfg_pair *pair)
 {
     const char *names[ACTIVATIONS];
     int i = find_activation(pair->value);
@@ -204,7 +122,7 @@ static cp_status check_activation(const cp_cfg *cfg, size_t section, const cp_la
     if (activations[i].refused)
         return cp_cfg_refuse(cfg, section, pair->line, "activation=%s is not supported: %s", pair->value,
                              activations[i].refused);
-    if (activations[i].curved > cp_layer_row_of(*type)->curved)
+    if (activations[i].curved > row->curved)
         return cp_cfg_refuse(cfg, section, pair->line, "activation=%s is not supported here: Darknet has it for "
                              "convolutions%s only", pair->value, activations[i].curved == 1 ? " and shortcuts" : "");
     return CP_OK;
@@ -214,9 +132,9 @@ static bool lenient_keys;
 
 void cp_cfg_set_lenient(bool lenient) { lenient_keys = lenient; }
 
-bool cp_cfg_is_modern(const cp_layer_type *type, const cp_cfg_pair *pair)
+bool cp_cfg_is_modern(const cp_layer_row *row, const cp_cfg_pair *pair)
 {
-    const cp_cfg_key *key = find_key(type, pair->key);
+    const cp_cfg_key *key = find_key(row, pair->key);
     if (key && !strcmp(key->name, "activation")) {
         int i = find_activation(pair->value);
         return i >= 0 && activations[i].modern;
@@ -224,16 +142,16 @@ bool cp_cfg_is_modern(const cp_layer_type *type, const cp_cfg_pair *pair)
     return key && key->modern;
 }
 
-cp_status cp_cfg_check_key(const cp_cfg *cfg, size_t section, const cp_layer_type *type, size_t index, char *warning,
+cp_status cp_cfg_check_key(const cp_cfg *cfg, size_t section, const cp_layer_row *row, size_t index, char *warning,
                            size_t size)
 {
     const cp_cfg_pair *pair = &cfg->sections[section].pairs[index];
-    const cp_cfg_key *key = find_key(type, pair->key);
+    const cp_cfg_key *key = find_key(row, pair->key);
     *warning = 0;
     if (!key && lenient_keys) {
         snprintf(warning, size, "Darknet does not use '%.40s=%.40s' here", pair->key, pair->value);
     } else if (!key) {
-        const char *near = suggest(type, pair->key);
+        const char *near = suggest(row, pair->key);
         return cp_cfg_refuse(cfg, section, pair->line, "%.40s is no key of it%s%s%s", pair->key,
                              near ? ", did you mean " : "", near ? near : "", near ? "?" : "; -keys lenient ignores it");
     } else if (cp_cfg_find(cfg, section, pair->key) != pair) {
@@ -241,39 +159,60 @@ cp_status cp_cfg_check_key(const cp_cfg *cfg, size_t section, const cp_layer_typ
     } else if (key->kind == CP_KEY_REFUSED) {
         return check_refused(cfg, section, pair, key);
     } else if (!strcmp(key->name, "activation")) {
-        return check_activation(cfg, section, type, pair);
+        return check_activation(cfg, section, row, pair);
     }
     return CP_OK;
 }
 
 /* The host has AlexeyAB's activations too (patches/), but for one; where the gradient needs their input, which it keeps in
  * convolutions alone. */
-static bool is_foreign_activation(const cp_cfg_layer *l)
+bool cp_cfg_is_foreign_activation(const cp_cfg_layer *l)
 {
     int i = l->activation ? find_activation(l->activation) : -1;
     if (i < 0 || !activations[i].modern || !strcmp(l->activation, "relu6")) return false;
     return l->type != CP_LAYER_CONVOLUTIONAL || activations[i].refused || !strcmp(l->activation, "revleaky");
 }
 
-bool cp_layer_is_foreign(const cp_cfg_layer *l)
+/* ---- what the shape functions share ---- */
+
+cp_status cp_cfg_ranged(const cp_cfg *cfg, size_t section, const char *key, int fallback, int min, int max, int *value)
 {
-    if (cp_layer_row_of(l->type)->head) return false;
-    if (cp_layer_row_of(l->type)->modern || is_foreign_activation(l)) return true;
-    switch (l->type) {
-    case CP_LAYER_CONVOLUTIONAL:
-        return l->share >= 0 || l->dilation > 1 || l->stride != l->stride_y || (l->size == 1 && l->stride > 1);
-    case CP_LAYER_MAXPOOL: return l->depth || l->stride != l->stride_y;
-    case CP_LAYER_SHORTCUT: return l->n_sources > 2 || l->sum_weights;
-    default: return false;
-    }
+    cp_status status = cp_cfg_int(cfg, section, key, fallback, value);
+    if (status != CP_OK || (*value >= min && *value <= max)) return status;
+    char allowed[48];
+    if (max == min) snprintf(allowed, sizeof allowed, "only %d is allowed", min);
+    else if (max == INT_MAX) snprintf(allowed, sizeof allowed, "at least %d is needed", min);
+    else snprintf(allowed, sizeof allowed, "%d to %d is allowed", min, max);
+    return cp_cfg_refuse(cfg, section, cp_cfg_key_line(cfg, section, key), "%s=%d, %s", key, *value, allowed);
 }
 
-/* ---- what the shape functions share ---- */
+cp_status cp_cfg_volume(const cp_cfg_walk *walk, const char *what, long a, long b, long c, long d, size_t *product)
+{
+    long p = 0;
+    if (!__builtin_mul_overflow(a, b, &p) && !__builtin_mul_overflow(p, c, &p) && !__builtin_mul_overflow(p, d, &p) &&
+        p <= INT_MAX) {
+        *product = (size_t)p;
+        return CP_OK;
+    }
+    char text[100];
+    int n = snprintf(text, sizeof text, "%ldx%ldx%ld", a, b, c);
+    if (d != 1) snprintf(text + n, sizeof text - (size_t)n, "x%ld", d);
+    return cp_cfg_refuse(walk->cfg, walk->section, cp_cfg_line(walk->cfg, walk->section),
+                         "%s of %s, more than the %d that Darknet can count", what, text, INT_MAX);
+}
+
+cp_status cp_cfg_flag(const cp_cfg_walk *walk, const char *key, bool *value)
+{
+    int n;
+    TRY(cp_cfg_int(walk->cfg, walk->section, key, 0, &n));
+    *value = n != 0;
+    return CP_OK;
+}
 
 cp_status cp_layer_number(const cp_cfg_walk *walk, const char *key, int fallback, int *value)
 {
-    const cp_cfg_key *k = find_key(&walk->layer->type, key);
-    if (!k) return cp_fail(CP_EINTERNAL, "[%s]: the table has no key %s", cp_layer_row_of(walk->layer->type)->name, key);
+    const cp_cfg_key *k = find_key(walk->row, key);
+    if (!k) return cp_fail(CP_EINTERNAL, "[%s]: the table has no key %s", walk->row->name, key);
     return cp_cfg_ranged(walk->cfg, walk->section, key, fallback, k->min, k->max, value);
 }
 

@@ -4,6 +4,36 @@
 #include <math.h>
 #include <string.h>
 
+float cp_rule_slope_below(ACTIVATION activation)
+{
+    return activation == LEAKY ? .1f : activation == RELIE ? .01f : 0;
+}
+
+CP_CLONES static void undo_slope(const float *restrict a, size_t n, float slope, float *restrict z)
+{
+    for (size_t i = 0; i < n; i++)
+        z[i] = a[i] < 0 ? a[i] / slope : a[i];
+}
+
+const float *cp_rule_before_activation(cp_relevance *r, int i)
+{
+    const cp_op *op = &r->frame->engine->op[i];
+    const float *a = cp_at(cp_frame_batch(r->frame, i), r->image);
+    float slope = cp_rule_slope_below(op->activation);
+    size_t n = op->info->outputs;
+    if (op->activation == LINEAR || op->activation == RELU)
+        return a;
+    if (op->keeps_z)
+        return cp_frame_slope_values(r->frame, i, r->image);
+    if (slope > 0) {
+#pragma omp parallel for num_threads(cp_threads_for((double)n))
+        for (size_t first = 0; first < n; first += CP_RULE_PART)
+            undo_slope(a + first, cp_rule_part(n, first), slope, r->z + first);
+        return r->z;
+    }
+    return cp_frame_before_activation(r->frame, i, r->image, r->z) ? a : r->z;
+}
+
 /* d = rho_z * factor, in place. */
 CP_CLONES static void apply_factor(const float *restrict z, const float *restrict t, size_t n, float half_gamma,
                                    float *restrict d)
