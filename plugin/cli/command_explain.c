@@ -1,8 +1,6 @@
 /* The main job: predict, score, select, map; write picture, map, path and summary. */
 #include "cli/commands.h"
-#include "cli/list.h"
 #include "cli/no_detection.h"
-#include "cli/output_path.h"
 #include "cli/prediction_text.h"
 #include "cli/results.h"
 #include "cli/run_images.h"
@@ -70,11 +68,13 @@ static void print_pathway(const cp_explanation *e, const cp_pathway *pathway, co
         cp_summary_print(summary, (double)selection->threshold, to);
 }
 
+/* `files`, whose keys are those of the table of results, is taken over. */
 static cp_status pathway_object(const cp_explanation *e, const cp_pathway *pathway, const cp_heat_region *where,
-                                const cp_summary *summary, const cp_drawn *drawn, const char *npy, const char *heat,
-                                const char *png, const char *npz)
+                                const cp_summary *summary, const cp_drawn *drawn, json_t *files)
 {
-    json_t *object = json_object(), *map = json_object(), *files = json_object();
+    json_t *object = json_object(), *map = json_object();
+    const char *const arrays[] = {json_string_value(json_object_get(files, cp_result_key(CP_RESULT_MAP))),
+                                  json_string_value(json_object_get(files, cp_result_key(CP_RESULT_HEAT)))};
     char reason[300];
     const char *zero = cp_zero_map_reason(e->session, pathway->map, e->subject, pathway, reason);
     int bad = cp_json_set(map, "offpath", cp_json_text(cp_choice_name("offpath", e->session->options->offpath)));
@@ -82,19 +82,31 @@ static cp_status pathway_object(const cp_explanation *e, const cp_pathway *pathw
     bad |= cp_json_set(map, "planes", cp_json_text(cp_choice_name("planes", 1 + (int)pathway->planes)));
     bad |= cp_json_set(map, "restricted", json_boolean(e->session->options->restricted));
     bad |= cp_json_set(map, "zeroed_response", cp_json_real(pathway->zeroed_response));
-    bad |= cp_json_set(files, "map", cp_json_text(npy));
-    bad |= cp_json_set(files, "heat", cp_json_text(heat));
-    bad |= cp_json_set(files, "picture", *png ? cp_json_text(png) : json_null());
-    bad |= cp_json_set(files, "path", cp_json_text(npz));
     bad |= cp_pathway_json(e->session, pathway, object);
     bad |= cp_json_set(map, "where", cp_where_json(where));
     bad |= cp_json_set(object, "map", map);
     bad |= cp_json_set(object, "files", files);
-    bad |= cp_json_set(object, "drawn", cp_drawn_json(drawn, (const char *[]){npy, heat}, 2));
+    bad |= cp_json_set(object, "drawn", cp_drawn_json(drawn, arrays, 2));
     bad |= cp_summary_json(summary, object);
     json_t *response = json_array_get(e->responses, json_array_size(e->responses) - 1);
     bad |= cp_json_append(json_object_get(response, "paths"), object);
     return bad ? CP_ERESOURCE : CP_OK;
+}
+
+/* All files of a pathway; their names go into e->files too, the picture's first. */
+static cp_status write_files(const cp_explanation *e, const cp_result *result, json_t *files)
+{
+    static const cp_result_kind kinds[] = {CP_RESULT_PICTURE, CP_RESULT_MAP, CP_RESULT_HEAT, CP_RESULT_PATH};
+    cp_status status = CP_OK;
+    char path[4096];
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds && !status; i++) {
+        status = cp_result_write(e->session, kinds[i], result, path);
+        if (!status)
+            status = cp_json_set(files, cp_result_key(kinds[i]), *path ? cp_json_text(path) : json_null());
+        if (!status && *path)
+            fprintf(e->files, " %s", path);
+    }
+    return status;
 }
 
 static cp_status write_pathway(const cp_explanation *e, const cp_pathway *pathway)
@@ -102,26 +114,22 @@ static cp_status write_pathway(const cp_explanation *e, const cp_pathway *pathwa
     cp_session *s = e->session;
     cp_summary summary;
     cp_drawn drawn;
-    char npy[4096], heat[4096], png[4096], npz[4096], tag[64];
+    char tag[64];
     snprintf(tag, sizeof tag, "%s%s", e->subject->tag, pathway->tag);
     cp_heat_region where;
     cp_status status = cp_summary_make(s, e->item, pathway->path, e->pathways->scores, &summary);
     fill_drawn(e, pathway, &drawn);
     if (!status)
         status = cp_where_find(s, e->item, e->subject, pathway, &where);
+    const cp_result result = {.item = e->item, .subject = e->subject, .pathway = pathway, .map = pathway->map,
+                              .planes = s->c, .heat = pathway->heat, .where = &where, .drawn = &drawn, .tag = tag};
+    json_t *files = json_object();
     if (!status)
-        status = cp_write_picture(s, e->item, pathway->map,
-                                  s->options->map == CP_MAP_GRADIENT ? NULL : pathway->heat, &where, &drawn, tag, png);
+        status = write_files(e, &result, files);
     if (!status)
-        status = cp_write_map(s, e->item, pathway->map, tag, npy);
-    if (!status)
-        status = cp_write_planes(s, e->item, pathway->heat, 2, tag, ".heat.npy", heat);
-    if (!status)
-        status = cp_write_path(s, e->item, e->subject, NULL, pathway, tag, npz);
-    if (!status)
-        status = pathway_object(e, pathway, &where, &summary, &drawn, npy, heat, png, npz);
-    if (!status)
-        fprintf(e->files, "%s%s %s %s %s", *png ? " " : "", png, npy, heat, npz);
+        status = pathway_object(e, pathway, &where, &summary, &drawn, files);
+    else
+        json_decref(files);
     if (!status && !s->options->json)
         print_pathway(e, pathway, &where, &summary);
     cp_summary_free(&summary);
@@ -202,20 +210,14 @@ static cp_status explain_subject(cp_explanation *e)
 static cp_status finish(cp_session *s, cp_item *item, const cp_times *times, const char *files, json_t *object)
 {
     char path[4096];
-    cp_status status = cp_output_path(s, item, "", ".json", path);
     json_t *seconds =
         json_pack("{s:f,s:f,s:f,s:f,s:f,s:f}", "read", item->read, "forward", item->forward, "score", times->scoring,
                   "select", times->selecting, "map", times->mapping, "write", times->writing);
-    if (!status)
-        status = cp_json_set(object, "seconds", seconds);
-    else
-        json_decref(seconds);
+    cp_status status = cp_json_set(object, "seconds", seconds);
     if (!status)
         status = cp_json_set(object, "memory_peak_bytes", json_integer((json_int_t)cp_peak_memory()));
-    cp_list_pause(s);
     if (!status)
-        status = cp_json_write_file(object, path);
-    cp_list_resume(s);
+        status = cp_result_write(s, CP_RESULT_JSON, &(cp_result){.item = item, .object = object}, path);
     if (!status && s->options->json)
         status = cp_json_write_stream(object, s->out);
     if (!status && !s->options->json) {

@@ -397,7 +397,8 @@ static cp_status write_files(report *r)
     cp_pathway pathway = {.path = r->sparsest.path, .asked = sparsity, .selection.kept = r->sparsest.kept};
     char name[64];
     snprintf(name, sizeof name, "%s.sparsest", tag);
-    return cp_write_path(s, r->item, r->subject, NULL, &pathway, name, r->npz);
+    const cp_result result = {.item = r->item, .subject = r->subject, .pathway = &pathway, .tag = name};
+    return cp_result_write(s, CP_RESULT_PATH, &result, r->npz);
 }
 
 /* ---------------------------------------------------------------- run */

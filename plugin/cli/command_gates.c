@@ -200,7 +200,8 @@ static cp_status write_path(const outcome *o, const cp_pathway *pathway, json_t 
 {
     const cp_selection *selection = &pathway->selection;
     char file[4096], kept[32], all[32], reached[120];
-    cp_status status = cp_write_path(o->s, &o->item, NULL, &o->meta, pathway, pathway->tag, file);
+    const cp_result result = {.item = &o->item, .from = &o->meta, .pathway = pathway, .tag = pathway->tag};
+    cp_status status = cp_result_write(o->s, CP_RESULT_PATH, &result, file);
     if (status)
         return status;
     if (!paths) {

@@ -34,9 +34,10 @@ static cp_status write_one(cp_session *s, const cp_item *item, const cp_subject 
     else
         snprintf(about, sizeof about, "gradient of the whole network");
     cp_drawn_make(s, item, subject, about, zero, &drawn);
-    cp_status status = cp_write_picture(s, item, map, NULL, NULL, &drawn, tag, png);
+    const cp_result result = {.item = item, .map = map, .planes = s->c, .drawn = &drawn, .tag = tag};
+    cp_status status = cp_result_write(s, CP_RESULT_PICTURE, &result, png);
     if (!status)
-        status = cp_write_map(s, item, map, tag, npy);
+        status = cp_result_write(s, CP_RESULT_MAP, &result, npy);
     if (status)
         return status;
     if (!s->options->json) {

@@ -47,7 +47,8 @@ static cp_status write_one(const cp_session *s, const cp_item *item, const cp_su
     const cp_response *response = from ? &from->response : &subject->response;
     char file[4096], tag[64], kept[32], all[32], why[200], advice[80], reached[120];
     snprintf(tag, sizeof tag, "%s%s", subject ? subject->tag : "", pathway->tag);
-    cp_status status = cp_write_path(s, named, subject, from, pathway, tag, file);
+    const cp_result result = {.item = named, .subject = subject, .from = from, .pathway = pathway, .tag = tag};
+    cp_status status = cp_result_write(s, CP_RESULT_PATH, &result, file);
     if (status)
         return status;
     if (!s->options->json) {

@@ -58,8 +58,9 @@ static cp_status score_subject(cp_session *s, cp_item *item, const cp_subject *s
     double began = cp_seconds();
     cp_status status = cp_method_score(s, cp_method_find(s->options->method), &subject->response, score, &scoring);
     double scored = cp_seconds() - began;
+    const cp_result result = {.item = item, .subject = subject, .score = score, .tag = subject->tag};
     if (!status)
-        status = cp_write_score(s, item, subject, score, subject->tag, file);
+        status = cp_result_write(s, CP_RESULT_SCORE, &result, file);
     if (!status)
         status = s->options->edges ? cp_write_edges(s, item, subject, subject->tag, edges) : CP_OK;
     if (!status)

@@ -103,7 +103,7 @@ static cp_status run_one(cp_session *s, const cp_item *item, const cp_subject *s
     cp_drawn_make(s, item, subject, about, is_zero(map, s->h * s->w) ? "nothing speaks for the response" : NULL, &drawn);
     status = draw_plane(s, item, method, map, &drawn, tag, png);
     if (!status)
-        status = cp_write_planes(s, item, map, 1, tag, ".npy", npy);
+        status = cp_result_write(s, CP_RESULT_MAP, &(cp_result){.item = item, .map = map, .planes = 1, .tag = tag}, npy);
     return status ? status : report(s, item, subject, &drawn, npy, png);
 }
 
