@@ -142,14 +142,15 @@ $(YOLO)/coco.data: tools/fetch-yolov3-tiny tools/yolov3-tiny.sha256
 	@touch $@
 
 # Ratios against Darknet as Debian ships it and against PyTorch, where that is installed; TORCH_PYTHON names the Python of a
-# virtual environment with another PyTorch. BENCH="--threads 1 --networks vgg-16" and the like go to bench.py.
+# virtual environment with another PyTorch, EVAL_PYTHON one with captum, grad-cam and quantus. BENCH="--threads 1 --networks vgg-16" and the like go to bench.py.
 BENCH =
 bench:
 	$(INSTALL) test oracle
 	$(MAKE) all $(BUILD)/stock/bench_stock
-	@$(MAKE) -s -C $(CMAKE) bench_engine bench_intgrad
+	@$(MAKE) -s -C $(CMAKE) bench_engine bench_intgrad oracle_dump
 	@python=python3; [ ! -x /usr/bin/python3 ] || python=/usr/bin/python3; \
 	$$python tests/bench/bench.py --engine $(CMAKE)/tests/bench/bench_engine --intgrad $(CMAKE)/tests/bench/bench_intgrad \
+	    --dump $(CMAKE)/tests/oracle/oracle_dump \
 	    --darknet $(BUILD)/darknet --stock $(BUILD)/stock/bench_stock --cfg-dir $(TREE)/cfg \
 	    --data $(or $(CRITPATH_DATA),../shared/data)/weights --work $(BUILD)/bench $(BENCH)
 

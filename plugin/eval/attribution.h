@@ -61,6 +61,11 @@ cp_status cp_attribute_edges(const cp_attribution_call *call, float *map);
 cp_status cp_attribute_box(const cp_attribution_call *call, float *map);
 cp_status cp_attribute_cell(const cp_attribution_call *call, float *map);
 
+/* Mask k of RISE (Petsiuk et al. 2018; with D-RISE's grid, 2021), (h,w): a grid of 16 x 16 cells and one more, each shown (1) with
+ * probability .5 and else hidden (0), is enlarged bilinearly and shifted by up to a cell. Each pixel's mean over k is .5; away from
+ * the edge its variance is 1/9. */
+void cp_rise_mask(uint64_t seed, int k, size_t h, size_t w, float *mask);
+
 /* A plane (h,w) enlarged bilinearly to (H,W), corners not aligned, as PyTorch's interpolate does. */
 void cp_plane_enlarge(const float *plane, size_t h, size_t w, float *map, size_t big_h, size_t big_w);
 

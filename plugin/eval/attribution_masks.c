@@ -123,30 +123,31 @@ cp_status cp_attribute_occlusion(const cp_attribution_call *call, float *map)
 
 /* ---------------------------------------------------------------- RISE */
 
-/* A grid of shown and hidden cells, one cell larger than the input, shifted by up to a cell and enlarged bilinearly. */
-static void make_grid(const job *j, int k, float *mask)
+void cp_rise_mask(uint64_t seed, int k, size_t h, size_t w, float *mask)
 {
     float cell[(GRID + 1) * (GRID + 1)];
-    uint64_t state = j->call->seed;
+    uint64_t state = seed;
     state = cp_random_next(&state) + (uint64_t)k;
     for (size_t i = 0; i < sizeof cell / sizeof *cell; i++)
         cell[i] = cp_random_uniform(&state) < KEPT;
-    double step_x = (double)j->w / GRID, step_y = (double)j->h / GRID;
+    double step_x = (double)w / GRID, step_y = (double)h / GRID;
     double shift_x = (double)cp_random_below(&state, 1024) / 1024, shift_y = (double)cp_random_below(&state, 1024) / 1024;
-    for (size_t y = 0; y < j->h; y++) {
+    for (size_t y = 0; y < h; y++) {
         double v = fmin(((double)y + .5) / step_y + shift_y - .5, GRID - 1e-6);
         size_t row = v > 0 ? (size_t)v : 0;
         float fy = v > 0 ? (float)(v - (double)row) : 0;
-        for (size_t x = 0; x < j->w; x++) {
+        for (size_t x = 0; x < w; x++) {
             double u = fmin(((double)x + .5) / step_x + shift_x - .5, GRID - 1e-6);
             size_t column = u > 0 ? (size_t)u : 0;
             float fx = u > 0 ? (float)(u - (double)column) : 0;
             const float *at = cell + row * (GRID + 1) + column;
-            mask[y * j->w + x] = (at[0] * (1 - fx) + at[1] * fx) * (1 - fy) +
+            mask[y * w + x] = (at[0] * (1 - fx) + at[1] * fx) * (1 - fy) +
                                  (at[GRID + 1] * (1 - fx) + at[GRID + 2] * fx) * fy;
         }
     }
 }
+
+static void make_grid(const job *j, int k, float *mask) { cp_rise_mask(j->call->seed, k, j->h, j->w, mask); }
 
 static void gather_shown(job *j, const float *mask, double probability)
 {

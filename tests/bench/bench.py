@@ -1,17 +1,15 @@
 """make bench: one table of ratios from one run. Peers load once and then take turns, so that a machine whose speed
 drifts drifts for all of them; each figure is the least of several turns. Then images per second over a list, and NeuronIntGrad
-(bench_intgrad.py). All of it as JSON too, in bench.json of the work folder."""
+(bench_intgrad.py), and eval (bench_eval.py). All of it as JSON too, in bench.json of the work folder."""
 import argparse
 import json
 import os
 import platform
 import shutil
-import struct
 import subprocess
 import sys
 import tempfile
 import time
-import zlib
 
 from networks import CFGS
 
@@ -152,23 +150,6 @@ def network_files(args, name):
     return cfg, weights
 
 
-def chunk(kind, content):
-    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
-
-
-def write_picture(path, seed, w=500, h=375):
-    """A PNG with waves and grain, as large as the pictures of ImageNet mostly are."""
-    import numpy as np
-    y, x = np.mgrid[0:h, 0:w]
-    waves = np.stack([np.sin(x / (9 + seed + c)) + np.cos(y / (11 + 2 * c)) for c in range(3)], -1)
-    grain = np.random.default_rng(seed).integers(0, 24, (h, w, 3))
-    pixels = (116 + 50 * waves + grain).astype(np.uint8)
-    rows = np.concatenate([np.zeros((h, 1), np.uint8), pixels.reshape(h, -1)], 1).tobytes()
-    with open(path, "wb") as file:
-        file.write(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", w, h, 8, 2, 0, 0, 0)) +
-                   chunk(b"IDAT", zlib.compress(rows, 1)) + chunk(b"IEND", b""))
-
-
 def run_list(args, cfg, weights, images, threads, out):
     env = environment(threads)
     del env["OMP_NUM_THREADS"]
@@ -186,6 +167,7 @@ def measure_list(args):
         return []
     rows, folder = [], tempfile.mkdtemp(prefix="list-", dir=args.work)
     try:
+        from bench_pictures import write_picture  # wants NumPy
         for i in range(8):
             write_picture(os.path.join(folder, "picture%d.png" % i), i)
         images = []
@@ -218,6 +200,24 @@ def measure_intgrad(args):
         return json.load(file)
 
 
+def measure_eval(args):
+    """`eval` against captum, pytorch-grad-cam and Quantus, with the threads of the last row."""
+    files = args.darknet and args.dump and network_files(args, "squeezenet")
+    if not files:
+        return None
+    result = os.path.join(args.work, "eval.json")
+    if os.path.exists(result):
+        os.remove(result)
+    status = subprocess.call([sys.executable, os.path.join(HERE, "bench_eval.py"), "--darknet", args.darknet, "--dump", args.dump,
+                              *files, "--images", str(args.eval_images), "--threads", str(args.threads[-1]), "--json", result])
+    if status:
+        print("eval: failed, or less than 2 times as fast as the others")
+    if not os.path.exists(result):
+        return None
+    with open(result) as file:
+        return json.load(file)
+
+
 def has_torch(python):
     return not subprocess.call([python, "-c", "import torch, numpy"], stderr=subprocess.DEVNULL)
 
@@ -235,6 +235,8 @@ def arguments():
     parser.add_argument("--engine", required=True)
     parser.add_argument("--intgrad", help="bench_intgrad, the program; without it that table is left out")
     parser.add_argument("--darknet", help="darknet with critpath; without it the list is left out")
+    parser.add_argument("--dump", help="oracle_dump; without it eval is not compared")
+    parser.add_argument("--eval-images", type=int, default=100, help="photos that eval and its peer measure")
     parser.add_argument("--stock")
     parser.add_argument("--cfg-dir", required=True, help="Darknet's stock cfgs")
     parser.add_argument("--data", help="folder with squeezenet.cfg and the other real weights")
@@ -290,6 +292,7 @@ def main():
         result["intgrad"] = measure_intgrad(args)
     elif args.intgrad:
         print("NeuronIntGrad: its table needs PyTorch")
+    result["eval"] = measure_eval(args)
     with open(os.path.join(args.work, "bench.json"), "w") as file:
         json.dump(result, file, indent=1)
     print("%.0f s; as JSON: %s" % (time.time() - began, os.path.join(args.work, "bench.json")))

@@ -6,6 +6,8 @@
  *     oracle_dump lrp CFG WEIGHTS INPUT.npy LAYER:INDEX OUT.npz GAMMA
  *     oracle_dump dgr CFG WEIGHTS INPUT.npy STEPS SEED OUT.npz       gates of one round; SEED -: they start at 1
  *     oracle_dump gates ...                                          the same, trained by Darknet
+ *     oracle_dump similarity A.npy B.npy                             ssim, rank, rank_abs, hog of two maps; of A gini and
+ *                                                                    entropy of its positive part, entropy of its histogram
  *
  * OUT.npz, float32 unless bits: value; logits.NNN per head; a.LAYER, g.LAYER, score.LAYER of every neuron layer;
  * gradient; for each sparsity as text, path_S.LAYER, frozen_S, zeroed_S, zeroed_value_S, and of the contribution map
@@ -17,6 +19,8 @@
 
 #include "critpath.h"
 #include "eval/attribution.h"
+#include "eval/complexity.h"
+#include "eval/similarity.h"
 #include "io/error.h"
 #include "io/image.h"
 #include "io/npz.h"
@@ -319,12 +323,36 @@ static int run_maps(char **argument)
     return 0;
 }
 
+static int print_similarity(char **argument)
+{
+    cp_array_type type[2];
+    void *map[2];
+    cp_similarity similarity;
+    cp_complexity complexity;
+    double entropy;
+    for (int i = 0; i < 2; i++)
+        need(cp_npy_read(argument[i], i ? &type[0] : NULL, &type[i], &map[i]));
+    if (type[0].dtype != CP_FLOAT32 || type[0].rank != 2)
+        need(cp_fail(CP_EINPUT, "%s: no float32 map of two axes", argument[0]));
+    size_t h = type[0].shape[0], w = type[0].shape[1];
+    need(cp_similarity_of(map[0], map[1], h, w, true, &similarity));
+    need(cp_complexity_of(map[0], w, &(cp_placement){w, h, 0, 0, w, h}, &complexity));
+    need(cp_map_entropy(map[0], h * w, &entropy));
+    printf("%.12g %.12g %.12g %.12g %.12g %.12g %.12g\n", similarity.ssim, similarity.rank, similarity.rank_abs, similarity.hog,
+           complexity.gini, complexity.entropy, entropy);
+    cp_free(map[0]);
+    cp_free(map[1]);
+    return 0;
+}
+
 int main(int argc, char **argv)
 {
     /* darknet_torch.py computes what Debian's Darknet does, whatever keys a cfg has. */
     cp_set_lineage(CP_LINEAGE_DEBIAN);
     if (argc == 7 && !strcmp(argv[1], "prepare"))
         return prepare(argv + 2);
+    if (argc == 4 && !strcmp(argv[1], "similarity"))
+        return print_similarity(argv + 2);
     if (argc > 7 && !strcmp(argv[1], "run"))
         return run_network(argv + 2);
     if (argc == 8 && (!strcmp(argv[1], "dgr") || !strcmp(argv[1], "gates")))
@@ -338,6 +366,7 @@ int main(int argc, char **argv)
     fprintf(stderr, "usage: oracle_dump prepare CFG WEIGHTS PHOTO LETTERBOX OUT.npy\n"
                     "       oracle_dump run CFG WEIGHTS INPUT.npy LAYER:INDEX OUT.npz SPARSITY...\n"
                     "       oracle_dump maps CFG WEIGHTS INPUT.npy LAYER:INDEX OUT.npz LAYER SAMPLES METHOD...\n"
+                    "       oracle_dump similarity A.npy B.npy\n"
                     "       oracle_dump intgrad CFG WEIGHTS INPUT.npy LAYER:INDEX OUT.npz STEPS\n"
                     "       oracle_dump lrp CFG WEIGHTS INPUT.npy LAYER:INDEX OUT.npz GAMMA\n"
                     "       oracle_dump dgr|gates CFG WEIGHTS INPUT.npy STEPS SEED|- OUT.npz\n");

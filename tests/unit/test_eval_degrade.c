@@ -259,6 +259,19 @@ static void complexity_of_planted_maps(void **state)
     assert_true(isnan(found.gini) && isnan(found.entropy));
 }
 
+/* SciPy 1.17's entropy and mean difference of pairs (pdist), by tests/oracle/similarity_scipy.py -golden. */
+static void complexity_as_the_library(void **state)
+{
+    (void)state;
+    float map[12 * 14];
+    cp_complexity found;
+    for (int i = 0; i < 12 * 14; i++)
+        map[i] = (float)(sin(.7 * i + 1) * (1 + i % 7));
+    assert_int_equal(cp_complexity_of(map, 14, &(cp_placement){14, 12, 0, 0, 14, 12}, &found), CP_OK);
+    near(found.gini, .708389563, 1e-7);
+    near(found.entropy, 5.958928382, 1e-6);
+}
+
 /* Logit 0 is 2 a0 - 3 a1 + 5 a2 + 1/4 with a = (1, 2, 0): 1/4 without neurons, -3.75 with all. */
 static void sufficiency_by_hand(void **state)
 {
@@ -447,7 +460,7 @@ int main(void)
         cmocka_unit_test(masks_in_the_input),
         cmocka_unit_test(curves_of_planted_maps), cmocka_unit_test(only_the_photo_is_changed), cmocka_unit_test(areas),
         cmocka_unit_test(imputation_solves_the_system), cmocka_unit_test(localisation_of_planted_maps),
-        cmocka_unit_test(confusion_with_other_objects), cmocka_unit_test(complexity_of_planted_maps),
+        cmocka_unit_test(confusion_with_other_objects), cmocka_unit_test(complexity_of_planted_maps), cmocka_unit_test(complexity_as_the_library),
         cmocka_unit_test(sufficiency_by_hand), cmocka_unit_test(random_maps_give_chance), cmocka_unit_test(curves_of_random_maps_give_chance),
         cmocka_unit_test(paired_tests),
     };

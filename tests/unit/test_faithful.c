@@ -297,7 +297,8 @@ static void a_detection_is_kept_where_it_is_decoded(void **state)
     int n;
     assert_int_equal(cp_model_open("cfg/tiny-yolo-signs.cfg", "weights/tiny-yolo-signs.weights", &model), CP_OK);
     assert_int_equal(cp_picture_read("examples/signs-two.png", &photo), CP_OK);
-    assert_int_equal(cp_model_prepare(model, photo.rgb, (size_t)photo.w, (size_t)photo.h, CP_FIT_LETTERBOX, input, &placement), CP_OK);
+    assert_int_equal(cp_model_prepare(model, photo.rgb, (size_t)photo.w, (size_t)photo.h, CP_FIT_LETTERBOX, input,
+                                      &placement), CP_OK);
     assert_int_equal(cp_frame_create(model, 1, &frame), CP_OK);
     assert_int_equal(cp_frame_forward(frame, input, 1, NULL), CP_OK);
     assert_int_equal(cp_model_heads(model, &heads), 2);
