@@ -72,6 +72,13 @@ static const cp_option_change roar_changes[] = {
     {.option = "resume", .meaning = "go on with what FOLDER holds already"},
     {.option = "out", .value = "FOLDER", .meaning = "the folder of all results, which is made", .otherwise = "roar"},
     {0}};
+static const cp_option_change errors_changes[] = {
+    {.option = "thresh", .meaning = "detector: least probability of a detection that is explained; AP goes down to .005"},
+    {.option = "mass", .meaning = "share of the sum of all scores that a path holds, of neurons for the map, of channels to compare"},
+    {.option = "list", .meaning = "the images, one path per line, instead of valid= of the .data file"},
+    {.option = "out", .meaning = "PREFIX.jsonl (a line per image), .csv, .json, .results.json, .truth.json, .manifest.json and pictures",
+     .otherwise = "errors"},
+    {0}};
 static const cp_option_change faithful_changes[] = {
     {.option = "sparsity", .value = "S[,S...]", .meaning = "the sizes measured: shares of neurons off the path",
      .otherwise = "sizes from a few neurons to all that score"},
@@ -151,6 +158,13 @@ const cp_command cp_commands[] = {
      "box's place: of a classifier all that is not black, of a detector grey level k for line k of the labels. Each image is a line of "
      "PREFIX.jsonl; a run that was stopped goes on with -resume.",
      SIGNS "-methods contribution,pathway@.99,gradient,gradcam -points 10 -out maps", cp_run_eval, .changes = eval_changes},
+    {"errors", "[data|names] <cfg> <weights> [image ...]",
+     "Why a network errs on a whole list: types of errors, average precision, the paths that errors share, pictures.",
+     "list examples mass resume shard seed thresh nms letterbox names " PICTURE "no-picture out",
+     "Images are those of valid= of the .data file, with Darknet's label files (images/ -> labels/); a classifier's classes are found by "
+     "the labels in the photos' paths. Types are TIDE's: Cls, Loc, Both, Dupe, Bkg, Missed. Each image is a line of PREFIX.jsonl; a "
+     "run that was stopped goes on with -resume.",
+     SIGNS "-no-picture -out signs", cp_run_errors, .changes = errors_changes},
     {"sanity", IMAGES, "Does a map depend on the network at all: what is left of it when layers get random weights.",
      "methods order initialiser stages noisy hog layer mass blur layers seed " RESPONSE "no-picture out",
      "The weights change in a copy in memory. A map that stays as it is without any trained weight is named. Beside it: the map of "

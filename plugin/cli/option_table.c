@@ -167,6 +167,11 @@ const cp_option cp_option_table[] = {
     INT("layer", CP_GROUP_COMMAND, layer, "L", -1, 100000, "the layer that class activation maps read; -1: the last with more "
         "than one position that leads to the response", .initial = "-1"),
     FLAG("resume", CP_GROUP_COMMAND, resume, "go on with the lines that PREFIX.jsonl has already"),
+    TEXT("shard", CP_GROUP_COMMAND, shard, "I/N|auto[/N]",
+         "every Nth line of the list, from the Ith on, for N processes on any machines, whose results `merge` puts together; auto: as "
+         "Slurm, MPI or GNU parallel number them"),
+    INT("examples", CP_GROUP_COMMAND, examples, "N", 0, 50, "pictures of the worst and as many of the most typical errors of each type",
+        .initial = "2"),
     NUMBER("fractions", CP_GROUP_COMMAND, fractions, CP_OPTION_LIST, "F[,F...]", 0, 1,
            "shares of the pixels that are removed, ascending", .initial = ".1,.3,.5,.7,.9"),
     INT("repeats", CP_GROUP_COMMAND, repeats, "N", 1, 100, "trainings of each kind, from other seeds", .initial = "3"),

@@ -66,6 +66,8 @@ typedef struct {
     const char *metrics; /* NULL: those that are measured unasked */
     int points, layer; /* of curves; a CAM's layer, -1: chosen */
     bool resume;
+    const char *shard; /* "2/7", "auto"; NULL: everything */
+    int examples;      /* of `errors`: pictures of each type */
     cp_number_list fractions; /* of `roar`: shares of the pixels removed */
     int repeats, road;
     bool kar;
