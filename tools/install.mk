@@ -18,7 +18,7 @@ VERSION := $(shell sed -n 's/^\#define CP_VERSION "\(.*\)"/\1/p' plugin/critpath
 MAJOR := $(firstword $(subst ., ,$(VERSION)))
 SHARED = $(CMAKE)/libcritpath.so.$(VERSION)
 INSTALLED_STATIC = $(BUILD)/installed/libcritpath.a
-EXAMPLES = $(wildcard cfg/* weights/* examples/*.png examples/*.list)
+EXAMPLES = $(wildcard cfg/* weights/* examples/*.png examples/*.txt examples/*.list)
 
 # Every file of an installation but those in OUR_DATA, which is removed as a whole.
 INSTALLED = $(BINDIR)/darknet-critpath $(BINDIR)/critpath $(LIBDIR)/libcritpath.a $(LIBDIR)/libcritpath.so.$(VERSION) \

@@ -122,23 +122,16 @@ static cp_status make_manifest(const cp_errors *e, json_t *m)
     return bad ? CP_ERESOURCE : hash_list(e, m);
 }
 
-/* PREFIX.jsonl, of a shard PREFIX.2-of-7.jsonl. */
-static cp_status ledger_path(const cp_errors *e, cp_item *whole, char path[4096])
-{
-    char ending[64];
-    snprintf(ending, sizeof ending, e->shard.count > 1 ? ".%zu-of-%zu.jsonl" : ".jsonl", e->shard.number, e->shard.count);
-    return cp_output_path(e->session, whole, "", ending, path);
-}
-
 /* A shard grows under the name of a part and takes its own when it is complete: what has that name is done. */
 static cp_status open_ledger(cp_errors *e, cp_item *whole, char path[4096], char part[4096])
 {
     cp_session *s = e->session;
     json_t *manifest = json_object();
+    char ending[64];
     bool shard = e->shard.count > 1;
     cp_status status = manifest ? make_manifest(e, manifest) : CP_ERESOURCE;
     if (!status)
-        status = ledger_path(e, whole, path);
+        status = cp_output_path(s, whole, "", cp_shard_ending(&e->shard, ".jsonl", ending), path);
     if (!status && snprintf(part, 4096, "%.4000s%s", path, shard ? ".part" : "") >= 4096)
         status = cp_fail(CP_EINPUT, "-out: too long");
     if (status) {
@@ -237,8 +230,6 @@ static cp_status prepare(cp_errors *e, cp_item *whole, char path[4096], char par
     if (cp_model_get_kind(s->model) == CP_OTHER)
         status = cp_fail(CP_EINPUT, "errors: %s is neither a classifier nor a detector", s->cfg_path);
     if (!status)
-        status = cp_shard_read(s->options->shard, &e->shard);
-    if (!status)
         status = read_images(e);
     if (!status)
         status = read_names(e);
@@ -246,6 +237,8 @@ static cp_status prepare(cp_errors *e, cp_item *whole, char path[4096], char par
         return status;
     lower_threshold(e);
     s->list = false; /* one result for all images */
+    e->shard = s->shard;
+    s->shard = (cp_shard){1, 1, ""}; /* the walk is over this shard's images alone */
     status = cp_choose_prefix(s, whole);
     if (!status)
         status = open_ledger(e, whole, path, part);

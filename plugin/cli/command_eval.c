@@ -87,6 +87,8 @@ static json_t *manifest_of(const cp_session *s, const cp_eval_plan *plan)
     bad |= cp_json_set(m, "layer", json_integer(o->layer));
     bad |= cp_json_set(m, "letterbox", json_integer(o->letterbox));
     bad |= cp_json_set(m, "seed", json_integer(o->seed));
+    if (s->shard.count > 1)
+        bad |= cp_json_set(m, "shard", cp_json_text(s->shard.text));
     if (!bad)
         return m;
     json_decref(m);
@@ -95,15 +97,15 @@ static json_t *manifest_of(const cp_session *s, const cp_eval_plan *plan)
 
 static cp_status open_ledger(cp_session *s, job *j, cp_item *whole)
 {
-    char path[4096];
+    char path[4096], ending[64];
     bool list = s->list;
     s->list = false; /* one result for all images */
     cp_status status = cp_choose_prefix(s, whole);
     if (!status)
-        status = cp_output_path(s, whole, "", ".jsonl", path);
+        status = cp_output_path(s, whole, "", cp_shard_ending(&s->shard, ".jsonl", ending), path);
     s->list = list;
     if (!status)
-        status = cp_ledger_open(path, manifest_of(s, &j->plan), s->options->resume, &j->ledger);
+        status = cp_ledger_open(path, manifest_of(s, &j->plan), s->options->resume || s->shard.count > 1, &j->ledger);
     if (!status && cp_ledger_count(j->ledger))
         cp_note(s, "%s: goes on after %zu images", path, cp_ledger_count(j->ledger));
     return status;
@@ -125,7 +127,7 @@ cp_status cp_run_eval(const cp_command *command, const cp_options *options)
     if (!status)
         images = cp_session_each(&session, eval_image, &j);
     /* Images that could not be read have been said; the others count. */
-    if (!status && (!images || (images == CP_EINPUT && session.list)))
+    if (!status && session.shard.count == 1 && (!images || (images == CP_EINPUT && session.list)))
         status = cp_eval_report(&session, &j.plan, j.ledger, whole.prefix);
     cp_ledger_close(j.ledger);
     cp_session_close(&session);

@@ -79,6 +79,8 @@ static const cp_option_change errors_changes[] = {
     {.option = "out", .meaning = "PREFIX.jsonl (a line per image), .csv, .json, .results.json, .truth.json, .manifest.json and pictures",
      .otherwise = "errors"},
     {0}};
+static const cp_option_change merge_changes[] = {
+    {.option = "out", .meaning = "PREFIX.jsonl", .otherwise = "", .required = true}, {0}};
 static const cp_option_change faithful_changes[] = {
     {.option = "sparsity", .value = "S[,S...]", .meaning = "the sizes measured: shares of neurons off the path",
      .otherwise = "sizes from a few neurons to all that score"},
@@ -117,7 +119,7 @@ static const cp_option_change gates_changes[] = {
 /* A new command is a row here and a file beside this one. */
 const cp_command cp_commands[] = {
     {"explain", IMAGES, "Predict, score the neurons, select the critical path, draw the pixels it read.",
-     SELECTION RESPONSE "offpath map planes restricted top layers " PICTURE "no-picture out gpus",
+     SELECTION RESPONSE "offpath map planes restricted top layers " PICTURE "no-picture shard out gpus",
      "Writes PREFIX.png (photo beside the map), PREFIX.npy (the map: float32, C,H,W of the network input), "
      "PREFIX.path.npz (the path) and PREFIX.json (summary). No image: one path per line on stdin.",
      SIGNS "-class cross -out cross", cp_run_explain, .changes = explain_changes},
@@ -126,15 +128,15 @@ const cp_command cp_commands[] = {
      "Lists a cfg that is refused as well, with the reason at each layer.", "cfg/tiny-yolo-signs.cfg", cp_run_layers,
      .changes = NULL},
     {"score", IMAGES, "Score every neuron's contribution to the response.",
-     "method sparsity sample edges " SCORING RESPONSE "out gpus",
+     "method sparsity sample edges " SCORING RESPONSE "shard out gpus",
      "Writes PREFIX.score.npz: one float32 array (C,H,W) per neuron layer, and meta.json. Edges are activation times gradient, "
      "whatever the method; those that leave a channel sum to its signed mct score.", SIGNS "-out cross",
      cp_run_score, .changes = score_changes},
-    {"path", IMAGES, "Select the critical path of the response.", SELECTION RESPONSE "score out gpus",
+    {"path", IMAGES, "Select the critical path of the response.", SELECTION RESPONSE "score shard out gpus",
      "Writes PREFIX.path.npz: one bool array (C,H,W) per neuron layer, and meta.json. With -score no image is needed.",
      SIGNS "-sparsity .9,.99 -out cross", cp_run_path, .changes = path_changes},
     {"grad", IMAGES, "The pathway gradient: how the response changes with each pixel through the path alone.",
-     SELECTION RESPONSE "path offpath layer " PICTURE "no-picture out gpus",
+     SELECTION RESPONSE "path offpath layer " PICTURE "no-picture shard out gpus",
      "Writes PREFIX.npy (float32, C,H,W of the network input) and PREFIX.png. -method gradient is the plain gradient "
      "of the whole network; -method gradcam and other maps give PREFIX.npy one plane, (1,H,W). A path file brings its "
      "response along, unless -class, -versus, -box or -unit names one.",
@@ -153,7 +155,7 @@ const cp_command cp_commands[] = {
      "pq/(p+q-pq).",
      SIGNS "-methods mct,active,random -out paths", cp_run_compare, .changes = compare_changes},
     {"eval", IMAGES, "Which map is right: every map on the same photos, by deletion, insertion, place and more, with errors.",
-     "methods metrics points layer mass blur resume seed " RESPONSE "picture no-picture out",
+     "methods metrics points layer mass blur resume shard seed " RESPONSE "picture no-picture out",
      "Boxes are true ones where Darknet's label file lies (images/ -> labels/), else the predicted ones; masks/NAME.png takes a "
      "box's place: of a classifier all that is not black, of a detector grey level k for line k of the labels. Each image is a line of "
      "PREFIX.jsonl; a run that was stopped goes on with -resume.",
@@ -165,6 +167,11 @@ const cp_command cp_commands[] = {
      "the labels in the photos' paths. Types are TIDE's: Cls, Loc, Both, Dupe, Bkg, Missed. Each image is a line of PREFIX.jsonl; a "
      "run that was stopped goes on with -resume.",
      SIGNS "-no-picture -out signs", cp_run_errors, .changes = errors_changes},
+    {"merge", "<shard.jsonl ...>", "Put the lines that the shards of a run wrote together, as one process would have written them.",
+     "out",
+     "Shards are written by `errors` and `eval` with -shard I/N. Missing, unfinished and foreign ones are refused, by name. Writes "
+     "PREFIX.jsonl; the command of the shards, without -shard and with -resume and that -out, makes tables and pictures of it.",
+     "signs.jsonl -out whole", cp_run_merge, .changes = merge_changes},
     {"sanity", IMAGES, "Does a map depend on the network at all: what is left of it when layers get random weights.",
      "methods order initialiser stages noisy hog layer mass blur layers seed " RESPONSE "no-picture out",
      "The weights change in a copy in memory. A map that stays as it is without any trained weight is named. Beside it: the map of "
@@ -179,14 +186,14 @@ const cp_command cp_commands[] = {
      "cfg/cifar10.data cfg/resnet8-cifar.cfg weights/resnet8-cifar.weights -methods contribution,gradient -resume -out roar",
      cp_run_roar, .changes = roar_changes},
     {"faithful", IMAGES, "How far the path alone carries the answer, over path size, against random paths.",
-     "method sparsity rank offpath eps checks draws " DRAWN RESPONSE "no-picture out",
+     "method sparsity rank offpath eps checks draws " DRAWN RESPONSE "no-picture shard out",
      "Runs the zeroed network with the path kept and with it removed; its max-pools look at the path alone, or "
      "(-offpath zeroed) at zeros too, which in leaky networks win where the winner is below zero, so that even all neurons "
      "that score may lose the answer. Writes PREFIX.faithful.csv, PREFIX.faithful.png and PREFIX.sparsest.path.npz, the "
      "sparsest path that keeps the prediction.",
      PHOTO "-draws 2 -out signs", cp_run_faithful, .changes = faithful_changes},
     {"linearity", IMAGES, "How far the image is from the border of its linear region: frozen path and full network.",
-     SELECTION RESPONSE "norms maxpool probes refine",
+     SELECTION RESPONSE "norms maxpool probes refine shard",
      "The l2 radius within which no neuron on the path (in the full network: none at all) and no max-pool winner "
      "changes. An estimate is the distance of the nearest border found: the radius can only be smaller.",
      PHOTO "-sparsity .9", cp_run_linearity, .changes = NULL},

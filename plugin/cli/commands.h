@@ -16,6 +16,7 @@ cp_status cp_run_grad(const cp_command *command, const cp_options *options);
 cp_status cp_run_picture(const cp_command *command, const cp_options *options);
 cp_status cp_run_compare(const cp_command *command, const cp_options *options);
 cp_status cp_run_eval(const cp_command *command, const cp_options *options);
+cp_status cp_run_merge(const cp_command *command, const cp_options *options);
 cp_status cp_run_errors(const cp_command *command, const cp_options *options);
 cp_status cp_run_sanity(const cp_command *command, const cp_options *options);
 cp_status cp_run_roar(const cp_command *command, const cp_options *options);

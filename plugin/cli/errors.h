@@ -89,7 +89,7 @@ typedef struct {
 } cp_errors_enriched;
 
 typedef struct {
-    size_t images, unreadable;
+    size_t images, unreadable, unlabelled; /* unlabelled: detectors, without a label file */
     cp_precision_report precision; /* detectors: of all detections of at least CP_ERRORS_LEAST */
     cp_errors_row *row;
     size_t n_rows;

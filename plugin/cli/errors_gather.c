@@ -199,6 +199,7 @@ static cp_status add_boxes(gather *g, size_t line, const json_t *record)
 {
     const json_t *objects = json_object_get(record, "objects"), *detections = json_object_get(record, "detections");
     cp_status status = json_is_array(objects) && json_is_array(detections) ? CP_OK : broken(g, line);
+    g->found->unlabelled += !json_is_true(json_object_get(record, "labelled"));
     for (size_t i = 0; i < json_array_size(objects) && !status; i++)
         status = add_object(g, line, json_array_get(objects, i), (int)i);
     for (size_t i = 0; i < json_array_size(detections) && !status; i++)
@@ -449,6 +450,15 @@ static void end(gather *g)
     cp_precision_free(g->precision);
 }
 
+static cp_status no_labels(const cp_errors *e)
+{
+    char *path = cp_labels_path(e->images[0]);
+    cp_status status = cp_fail(CP_EINPUT, "errors: none of the images has a label file; of %.200s it would be %.200s", e->images[0],
+                               path ? path : "?");
+    cp_free(path);
+    return status;
+}
+
 cp_status cp_errors_gather(cp_errors *e, cp_errors_found *found)
 {
     gather g = {.e = e, .found = found, .classes = cp_model_classes(e->session->model),
@@ -457,6 +467,10 @@ cp_status cp_errors_gather(cp_errors *e, cp_errors_found *found)
     cp_status status = start(&g);
     if (!status)
         status = first_reading(&g);
+    if (!status && found->unreadable == found->images)
+        status = cp_fail(CP_EINPUT, "errors: none of the %zu images could be read", found->images);
+    if (!status && found->unlabelled && found->unlabelled == found->images - found->unreadable)
+        status = no_labels(e);
     if (!status)
         status = second_reading(&g);
     if (!status && !found->confusion)

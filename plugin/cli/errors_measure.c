@@ -2,6 +2,7 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "cli/errors.h"
 #include "cli/eval.h"
@@ -121,6 +122,7 @@ typedef struct {
     cp_found *found;
     cp_label *label;
     size_t n, n_shown, n_labels;
+    bool labelled;         /* there is a label file */
     cp_verdict *verdict, *shown_verdict;
     cp_object *object, *shown_object;
 } scene;
@@ -136,12 +138,16 @@ static void free_scene(scene *a)
     cp_free(a->shown_object);
 }
 
+/* A photo without a label file has no objects, as in `detector map`: COCO has such photos. */
 static cp_status read_labels(const cp_errors *e, const cp_item *item, scene *a)
 {
     char *path = cp_labels_path(item->path);
+    cp_status status = CP_OK;
     if (!path)
         return CP_ERESOURCE;
-    cp_status status = cp_labels_read(path, cp_model_classes(e->session->model), &a->label, &a->n_labels);
+    a->labelled = !access(path, F_OK);
+    if (a->labelled)
+        status = cp_labels_read(path, cp_model_classes(e->session->model), &a->label, &a->n_labels);
     cp_free(path);
     return status;
 }
@@ -271,6 +277,8 @@ static cp_status measure_boxes(cp_errors *e, const cp_item *item, json_t *record
     int bad = cp_json_set(record, "objects", objects);
     bad |= cp_json_set(record, "detections", detections);
     cp_status status = bad ? CP_ERESOURCE : make_scene(e, item, &a);
+    if (!status)
+        status = cp_json_set(record, "labelled", json_boolean(a.labelled));
     for (size_t j = 0; j < a.n_labels && !status; j++)
         status = object_json(e, item, &a, j, objects);
     for (size_t i = 0; i < a.n && !status; i++)

@@ -146,7 +146,9 @@ static cp_status draw_subject(cp_errors *e, cp_item *item, const cp_errors_row *
             drawn.has_box = true;
             drawn.box = (cp_photo_box){row->box[0], row->box[1], row->box[2], row->box[3]};
         }
-        status = cp_write_picture(s, item, one->map, one->heat, NULL, &drawn, tag, png);
+        const cp_result result = {.item = item, .subject = subject, .map = one->map, .planes = s->c, .heat = one->heat, .drawn = &drawn,
+                                  .tag = tag};
+        status = cp_result_write(s, CP_RESULT_PICTURE, &result, png);
     }
     cp_pathways_free(&paths);
     return status;

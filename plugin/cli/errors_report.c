@@ -12,6 +12,8 @@ static const cp_found_type order[] = {CP_FOUND_RIGHT, CP_FOUND_CLS, CP_FOUND_LOC
                                       CP_FOUND_DUPE, CP_FOUND_BKG, CP_FOUND_MISSED};
 enum { TYPES = sizeof order / sizeof *order, SHOWN_CLUSTERS = 8, SHOWN_CHANNELS = 3, SHOWN_CLASSES = 12 };
 
+static const double TELLING = .2; /* a channel that so many more hold than of the right answers is named */
+
 static const char *const meanings[CP_FOUND_TYPES] = {
     [CP_FOUND_RIGHT] = "right", [CP_FOUND_CLS] = "wrong class", [CP_FOUND_LOC] = "wrong place",
     [CP_FOUND_BOTH] = "wrong class and place", [CP_FOUND_DUPE] = "found twice", [CP_FOUND_BKG] = "nothing is there",
@@ -196,6 +198,7 @@ json_t *cp_errors_json(const cp_errors *e, const cp_errors_found *f, const cp_er
     bad |= cp_json_set(object, "kind", cp_json_text(f->confusion ? "classifier" : "detector"));
     bad |= cp_json_set(object, "images", integer(f->images));
     bad |= cp_json_set(object, "unreadable", integer(f->unreadable));
+    bad |= cp_json_set(object, "unlabelled", integer(f->unlabelled));
     bad |= cp_json_set(object, "thresh", f->confusion ? json_null() : cp_json_real(e->shown));
     bad |= cp_json_set(object, "precision", precision_json(e, boxes_of(f)));
     bad |= cp_json_set(object, "types", types);
@@ -278,7 +281,7 @@ static void print_clusters(const cp_errors *e, const cp_errors_found *f, FILE *t
             if (c->classes[k] && classes++ < 4)
                 fprintf(to, " %d %s", c->classes[k], name_of(e, k, text));
         fprintf(to, "%s", classes > 4 ? " ..." : "");
-        for (size_t k = 0; k < c->n_shared && k < SHOWN_CHANNELS; k++) {
+        for (size_t k = 0; k < c->n_shared && k < SHOWN_CHANNELS && c->held[k] - c->held_right[k] >= TELLING; k++) {
             fprintf(to, "%s", k ? ", " : "; ");
             print_channel(e, c->shared[k], to);
             fprintf(to, " (in %.0f%%, of right answers in %.0f%%)", 100 * c->held[k], 100 * c->held_right[k]);
@@ -340,6 +343,8 @@ void cp_errors_print(const cp_errors *e, const cp_errors_found *f, FILE *to)
         fprintf(to, ", %zu objects, %zu detections of at least %g", p->all.objects, p->all.found, CP_ERRORS_LEAST);
     if (f->unreadable)
         fprintf(to, "; %zu could not be read", f->unreadable);
+    if (f->unlabelled)
+        fprintf(to, "; %zu have no label file and count as empty", f->unlabelled);
     fprintf(to, "\n");
     if (p)
         print_precision(e, p, to);

@@ -1,11 +1,13 @@
 /* The thread that reads the images of a list, from the command line or from stdin, ahead of the visits. */
 #include "cli/list_internal.h"
 
+#include "cli/output_path.h"
 #include "io/error.h"
 #include "io/lines.h"
 
 #include <errno.h>
 #include <poll.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -60,12 +62,30 @@ static char *next_line(cp_list *l, cp_status *status)
     return NULL;
 }
 
-static char *next_path(cp_list *l, int k, cp_status *status)
+static char *path_of(cp_list *l, size_t line, cp_status *status)
 {
     const cp_session *s = l->session;
     if (s->n_images == 0)
         return next_line(l, status);
-    return k < s->n_images ? strdup(s->images[k]) : NULL;
+    return line < (size_t)s->n_images ? strdup(s->images[line]) : NULL;
+}
+
+/* The next line of this shard, from line *line on. Those of the others are not read, but take their names of results away as if they
+ * were. */
+static char *next_path(cp_list *l, size_t *line, cp_status *status)
+{
+    cp_session *s = l->session;
+    char *path;
+    while ((path = path_of(l, *line, status)) && !*status && !cp_shard_has(&s->shard, *line)) {
+        cp_item item = {.path = path};
+        if (s->list && cp_choose_prefix(s, &item) == CP_ERESOURCE)
+            *status = CP_ERESOURCE;
+        ++*line;
+        if (*status)
+            break;
+        free(path);
+    }
+    return path;
 }
 
 static void read_job(cp_list *l, cp_list_job *j)
@@ -81,6 +101,7 @@ static void read_job(cp_list *l, cp_list_job *j)
 void *cp_list_read(void *user)
 {
     cp_list *l = user;
+    size_t line = 0;
     for (int k = 0;; k++) {
         cp_list_lock(l);
         while (!l->stopped && (k >= l->shown + l->slots || l->photo_bytes > CP_LIST_PHOTO_BYTES))
@@ -88,7 +109,7 @@ void *cp_list_read(void *user)
         bool stopped = l->stopped;
         cp_list_unlock(l);
         cp_status status = CP_OK;
-        char *path = stopped ? NULL : next_path(l, k, &status);
+        char *path = stopped ? NULL : next_path(l, &line, &status);
         if (!path)
             break;
         cp_list_job *j = cp_list_job_of(l, k);
@@ -97,7 +118,7 @@ void *cp_list_read(void *user)
             cp_list_fail(j, status);
         else
             read_job(l, j);
-        j->item.index = (size_t)k;
+        j->item.index = line++;
         cp_list_lock(l);
         l->photo_bytes += cp_list_photo_bytes(j);
         l->read = k + 1;

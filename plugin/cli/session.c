@@ -173,6 +173,8 @@ cp_status cp_session_open(const cp_command *command, const cp_options *options, 
     cp_picture_set_memory(options->mem / 2);
     cp_status status = cp_blas_reserve(cp_threads());
     if (!status)
+        status = cp_shard_read(options->shard, &s->shard);
+    if (!status)
         status = cp_session_arguments(s, needs_weights, &data);
     if (!status)
         status = remember_arguments(s);

@@ -4,6 +4,7 @@
 
 #include "cli/notes.h"
 #include "cli/options.h"
+#include "cli/shard.h"
 #include "io/json.h"
 #include "model/cfg.h"
 #include "model/names.h"
@@ -29,6 +30,7 @@ struct cp_session {
     size_t c, h, w;   /* of the network input */
     cp_frame *frame;  /* batch 1, all images go through it */
     float *input;     /* (c,h,w) of the current image */
+    cp_shard shard;   /* of -shard: which lines of the list are visited */
     char **images;    /* of the command line */
     int n_images;
     json_t *prefixes; /* in use already, so that two photos of one name do not overwrite each other; NULL: none yet */

@@ -122,3 +122,12 @@ cp_status cp_shard_read(const char *text, cp_shard *shard)
     status = cp_parse_int("-shard", first, 1, count, &number);
     return status ? status : set(number, count, text, shard);
 }
+
+const char *cp_shard_ending(const cp_shard *shard, const char *ending, char text[64])
+{
+    if (shard->count > 1)
+        snprintf(text, 64, ".%zu-of-%zu%s", shard->number, shard->count, ending);
+    else
+        snprintf(text, 64, "%s", ending);
+    return text;
+}

@@ -17,6 +17,9 @@ typedef struct {
  * NULL: everything. CP_EINPUT: none is there, two that are there disagree, or a number is out of range. */
 cp_status cp_shard_read(const char *text, cp_shard *shard);
 
+/* ".jsonl", of a shard ".2-of-7.jsonl", into text. */
+const char *cp_shard_ending(const cp_shard *shard, const char *ending, char text[64]);
+
 static inline bool cp_shard_has(const cp_shard *shard, size_t line) { return line % shard->count == shard->number - 1; }
 
 #endif

@@ -21,14 +21,14 @@ static cp_status each(cp_session *s, bool together, cp_visit visit, void *user)
 {
     int seen;
     bool from_stdin = s->n_images == 0;
-    if (s->n_images == 1)
+    if (s->n_images == 1 && s->shard.count == 1)
         return run_image(s, s->images[0], visit, user);
     if (from_stdin && isatty(STDIN_FILENO))
         cp_note(s, "one image path per line; end with Ctrl-D");
     cp_status first = cp_list_run(s, together, visit, user, &seen);
     if (first == CP_EINPUT)
         return cp_fail(first, "%s", ""); /* said already */
-    if (from_stdin && !seen && !first)
+    if (from_stdin && !seen && !first && s->shard.count == 1)
         return cp_fail(CP_EINPUT, "%s: no image on the command line and no path on stdin", s->command->name);
     return first;
 }
