@@ -72,6 +72,14 @@ static const cp_option_change roar_changes[] = {
     {.option = "resume", .meaning = "go on with what FOLDER holds already"},
     {.option = "out", .value = "FOLDER", .meaning = "the folder of all results, which is made", .otherwise = "roar"},
     {0}};
+static const cp_option_change decode_changes[] = {
+    {.option = "rate", .meaning = "step of the ascent", .otherwise = ".05, of maco 1", .methods = ""},
+    {.option = "layer", .meaning = "-samples: channels of this layer alone; -1: the best of every layer, from the response back"},
+    {.option = "resume", .meaning = "-samples: go on with the lines that PREFIX.samples.jsonl has already, of another photo too"},
+    {.option = "out",
+     .meaning = "PREFIX-synthesis.png, PREFIX-accentuation.png, PREFIX-neuron.png, PREFIX.samples.png, PREFIX.json, and each image as "
+                ".png and .npy"},
+    {0}};
 static const cp_option_change faithful_changes[] = {
     {.option = "sparsity", .value = "S[,S...]", .meaning = "the sizes measured: shares of neurons off the path",
      .otherwise = "sizes from a few neurons to all that score"},
@@ -164,6 +172,14 @@ const cp_command cp_commands[] = {
      "run that was stopped goes on with -resume. Writes FOLDER/roar.csv, FOLDER/roar.png and FOLDER/maps, the maps as floats.",
      "cfg/cifar10.data cfg/resnet8-cifar.cfg weights/resnet8-cifar.weights -methods contribution,gradient -resume -out roar",
      cp_run_roar, .changes = roar_changes},
+    {"decode", "[data|names] <cfg> <weights> <image>",
+     "What a path stands for: pictures its channels contribute to, images it answers strongly, what it wants more of.",
+     "synthesis neuron accentuate samples same layer selectors parameters spectrum iters rate near channels crops path method sparsity mass "
+     "floor rank granularity resume seed " RESPONSE "out",
+     "Images are made by gradient ascent in the network zeroed off the path; which are made depends on how they are parameterised "
+     "and on the seed, and they are no photos of what the network knows. Samples are ranked by what a channel gave to the answer, "
+     "not by how active it was.",
+     SIGNS "-class cross -iters 64 -out stands", cp_run_decode, .changes = decode_changes},
     {"faithful", IMAGES, "How far the path alone carries the answer, over path size, against random paths.",
      "method sparsity rank offpath eps checks draws " DRAWN RESPONSE "no-picture out",
      "Runs the zeroed network with the path kept and with it removed; its max-pools look at the path alone, or "
