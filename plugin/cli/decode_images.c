@@ -75,6 +75,14 @@ static cp_status write_picture(const cp_decoding *d, const float *image, const c
     return status ? status : cp_picture_write_png(picture, png);
 }
 
+static cp_status write_array(const cp_decoding *d, const float *values, size_t planes, const char *tag, const char *kind)
+{
+    char npy[4096], whole[120];
+    snprintf(whole, sizeof whole, "%s%s", tag, kind);
+    const cp_result result = {.item = d->item, .map = values, .planes = planes, .tag = whole};
+    return cp_result_write(d->session, CP_RESULT_MAP, &result, npy);
+}
+
 /* The picture so far, for whoever waits. */
 static cp_status show_image(void *user, int step, const float *image)
 {
@@ -94,7 +102,7 @@ static cp_status maximise(gallery *g, made *m, const cp_decode_options *options)
 {
     cp_decoding *d = g->decoding;
     cp_session *s = d->session;
-    char tag[80], npy[4096];
+    char tag[80];
     watcher w = {.decoding = d, .shown = cp_seconds()};
     cp_decode_options mine = *options;
     float *image = cp_alloc(s->c * s->h * s->w, sizeof *image, "image");
@@ -115,9 +123,9 @@ static cp_status maximise(gallery *g, made *m, const cp_decode_options *options)
     if (!status)
         status = write_picture(d, image, w.png, &m->picture);
     if (!status)
-        status = cp_write_planes(s, d->item, image, s->c, tag, ".npy", npy);
+        status = write_array(d, image, s->c, tag, "");
     if (!status)
-        status = cp_write_planes(s, d->item, clear, 1, tag, ".transparency.npy", npy);
+        status = write_array(d, clear, 1, tag, ".transparency");
     status = cp_files_end(status);
     cp_free(image);
     cp_free(clear);
