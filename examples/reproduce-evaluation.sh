@@ -17,7 +17,7 @@ data=${1:-${CRITPATH_DATA:-../shared/data}}
 darknet=${CRITPATH_DARKNET:-build/darknet}
 out=${OUT:-build/reproduce-evaluation}
 yolo=${YOLOV3_TINY:-build/yolov3-tiny}
-methods=gradient,gbp,gradcam,inputmct,inputintgrad,smoothgrad,pathway@.9,pathway@.99,contribution
+methods=gradient,gbp,gradcam,inputmct,inputintgrad,smoothgrad,pathway@.9,pathway@.99,pathway:intgrad@.9,contribution
 metrics=${METRICS:-lerf,morf,energy}
 me=reproduce-evaluation
 . examples/study.sh

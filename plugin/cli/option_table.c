@@ -204,7 +204,7 @@ const cp_option cp_option_table[] = {
     INT("channels", CP_GROUP_COMMAND, channels, "N", 1, 64, "channels of the path that -samples shows", .initial = "8"),
     INT("crops", CP_GROUP_COMMAND, crops, "N", 1, 64, "pictures of each channel that -samples shows", .initial = "6"),
     REAL("eps", CP_GROUP_COMMAND, eps, "E", 0, 1,
-         "sparsest path: probability at least (1-E) times the original's; 1: the arg-max alone", .initial = ".5"),
+         "sparsest path: probability, of a detection its box's, at least (1-E) times the original's; 1: the arg-max (-thresh) alone", .initial = ".5"),
     INT("checks", CP_GROUP_COMMAND, checks, "N", 0, 4096, "sparsest path: smaller sizes tried after the bisection",
         .initial = "32"),
     INT("draws", CP_GROUP_COMMAND, draws, "N", 0, 1000, "random paths per size, of which the mean is taken",
