@@ -44,7 +44,7 @@ nm -A -P "$@" | awk '
 # GPUs; the list only shrinks.
 cd "$(dirname "$0")/../.."
 if grep -rnE '\b(cuda|cublas|cudnn)[A-Za-z_]*\(|\bcp_(kernel|cuda)_|#if.*\b(GPU|CUDNN)\b' plugin --include='*.[ch]' |
-    grep -vE '^plugin/(engine/cuda/|engine/backend\.c:|model/(device|host|reload)\.c:|train/(gates|pathmask|observe)\.c:)'; then
+    grep -vE '^plugin/(engine/cuda/|engine/backend\.c:|model/(device|host|reload)\.c:|train/(gates|pathmask|recording)\.c:)'; then
     echo "a device is named outside engine/cuda"
     exit 1
 fi
