@@ -29,6 +29,10 @@ static const cp_option_change path_changes[] = {
     {.option = "out", .meaning = "PREFIX.path.npz; several images: PREFIX-STEM; a folder: PREFIX/STEM",
      .otherwise = "STEM.critpath; with -score the stem of that file"},
     {0}};
+static const cp_option_change graph_changes[] = {
+    {.option = "restricted", .meaning = "edges in the network that the path leaves (frozen), between its neurons alone"},
+    {.option = "out", .meaning = "PREFIX.graph.png, .svg, .dot and .json; several images: PREFIX-STEM; a folder: PREFIX/STEM"},
+    {0}};
 static const cp_option_change grad_changes[] = {
     {.option = "method", .value = "METHOD", .meaning = "how neurons are scored, or which map; listed below"},
     {.option = "layer", .methods = "gradcam layercam odam eigencam"},
@@ -140,6 +144,12 @@ const cp_command cp_commands[] = {
      "of the whole network; -method gradcam and other maps give PREFIX.npy one plane, (1,H,W). A path file brings its "
      "response along, unless -class, -versus, -box or -unit names one.",
      SIGNS "-path cross.path.npz -out map", cp_run_grad, .plain = true, .changes = grad_changes},
+    {"graph", IMAGES, "Draw the pathway as a graph: the channels that carry the answer, and what they contribute to each other.",
+     SELECTION RESPONSE "nodes restricted out",
+     "Writes PREFIX.graph.png and .svg (layers from the photo to the answer; the channels that score most, all others of a layer as "
+     "one grey node, so that shares add up to 100%), .graph.dot for Graphviz and .graph.json (node-link data, NetworkX). Edges are "
+     "activation times gradient, whatever the method.",
+     SIGNS "-class cross -out cross", cp_run_graph, .changes = graph_changes},
     {"picture", "<map.npy> <photo>", "Draw the picture of a map again, from files, without a network.",
      PICTURE "letterbox out",
      "Takes PREFIX.heat.npy, PREFIX.npy, or any float32 array over a network input: (H,W) is heat, (2,H,W) heat and "

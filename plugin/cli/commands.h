@@ -12,6 +12,7 @@ cp_status cp_run_explain(const cp_command *command, const cp_options *options);
 cp_status cp_run_layers(const cp_command *command, const cp_options *options);
 cp_status cp_run_score(const cp_command *command, const cp_options *options);
 cp_status cp_run_path(const cp_command *command, const cp_options *options);
+cp_status cp_run_graph(const cp_command *command, const cp_options *options);
 cp_status cp_run_grad(const cp_command *command, const cp_options *options);
 cp_status cp_run_picture(const cp_command *command, const cp_options *options);
 cp_status cp_run_compare(const cp_command *command, const cp_options *options);

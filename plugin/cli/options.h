@@ -68,6 +68,7 @@ typedef struct {
     int points, layer; /* of curves; a CAM's layer, -1: chosen */
     bool resume;
     cp_number_list fractions; /* of `roar`: shares of the pixels removed */
+    int nodes; /* of `graph` */
     int repeats, road;
     bool kar;
     int order, initialiser, stages, noisy; /* of `sanity` */
