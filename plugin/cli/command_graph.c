@@ -136,8 +136,8 @@ static void fill_texts(cp_graph_view *v, const cp_pathway *pathway)
     snprintf(v->title, sizeof v->title, "%s: the pathway of %s", v->subject->label, v->subject->response.text);
     snprintf(v->answer, sizeof v->answer, "%s (%.4g)", v->subject->label, value);
     snprintf(v->caption, sizeof v->caption,
-             "Path: %s, %s of %s neurons, %s. Below a picture: channel, share of the network's score; all add up to 100%%. Pictures: "
-             "what the channel's best neuron reads. Edges: activation times gradient%s.",
+             "Path: %s, %s of %s neurons, %s. Below a picture: channel, share of the network's score; all add up to 100%%. Pictures: what "
+             "the channel's best neuron reads, lit where the channel scores. Edges: activation times gradient%s.",
              s->options->method, cp_grouped(pathway->selection.kept, kept), cp_grouped(cp_model_neuron_count(s->model), all),
              cp_reached_text(s, pathway, reached), s->options->restricted ? ", along the path" : "");
 }

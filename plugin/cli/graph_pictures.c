@@ -10,9 +10,11 @@
 
 enum { SIDE_MOST = 68, SIDE_LEAST = 36, PHOTO = 220, ANSWER = 150 };
 
-static const double WIDE = .5;     /* of the photo: a field that covers more is shown with light where the channel scores */
-static const double SHADE = .22;   /* of the light where it does not */
-static const double AROUND = 1/18.; /* of the photo's longer side, the least that is shown of it */
+static const double WIDE = .3;      /* of the photo: of a field that covers more the part is shown in which the channel scores */
+static const double SHADE = .45;    /* of the light there where it does not */
+static const double MUCH = .3;      /* of the channel's best neuron: what scores less does not widen that part */
+static const double PART = .3;      /* of the photo's longer side, the least that is shown of such a field */
+static const double AROUND = 1/18.; /* and of any other */
 
 const char *cp_graph_layers(const cp_graph_view *v, int column, char text[32])
 {
@@ -76,13 +78,35 @@ static size_t best_neuron(const cp_neuron_layer *layer, size_t channel, const fl
     return best - first;
 }
 
-/* What is shown: the field, or more where that is tiny, within the photo. */
-static cp_photo_box crop_of(const cp_picture *photo, const double field[4])
+/* What is shown: the field, or more where that is small, within the photo. */
+static cp_photo_box crop_of(const cp_picture *photo, const double field[4], double around)
 {
-    double least = AROUND * (photo->w > photo->h ? photo->w : photo->h);
+    double least = around * (photo->w > photo->h ? photo->w : photo->h);
     double w = fmin(photo->w, fmax(field[2], least)), h = fmin(photo->h, fmax(field[3], least));
     double x = field[0] + field[2] / 2 - w / 2, y = field[1] + field[3] / 2 - h / 2;
     return (cp_photo_box){fmax(0, fmin(x, photo->w - w)), fmax(0, fmin(y, photo->h - h)), w, h};
+}
+
+/* The part of the photo over which the cells of a channel score much. */
+static void widen_to_scores(const cp_graph_view *v, const cp_neuron_layer *layer, const float *plane, const cp_grid *grid,
+                            double part[4])
+{
+    const cp_placement *at = &v->item->placement;
+    double most = 0, x0 = INFINITY, y0 = INFINITY, x1 = -INFINITY, y1 = -INFINITY;
+    double sx = (double)at->photo_w / (double)at->w, sy = (double)at->photo_h / (double)at->h;
+    for (size_t i = 0; i < layer->h * layer->w; i++)
+        most = fmax(most, fabs(plane[i]));
+    for (size_t i = 0; i < layer->h * layer->w; i++) {
+        double x = grid->start_x + (double)(i % layer->w) * grid->step_x, y = grid->start_y + (double)(i / layer->w) * grid->step_y;
+        if (fabs(plane[i]) < MUCH * most)
+            continue;
+        x0 = fmin(x0, x - grid->step_x), x1 = fmax(x1, x + grid->step_x);
+        y0 = fmin(y0, y - grid->step_y), y1 = fmax(y1, y + grid->step_y);
+    }
+    part[0] = (x0 + .5 - (double)at->x) * sx;
+    part[1] = (y0 + .5 - (double)at->y) * sy;
+    part[2] = (x1 - x0) * sx;
+    part[3] = (y1 - y0) * sy;
 }
 
 /* A plane of magnitudes at a place between its cells. */
@@ -148,14 +172,19 @@ static cp_status picture_channel(cp_graph_view *v, int i, const float *score, co
                                       view->field);
     if (status || !view->has_field)
         return status;
-    cp_photo_box crop = crop_of(photo, view->field);
+    bool wide = view->field[2] * view->field[3] > WIDE * photo->w * photo->h;
+    bool lit = wide && plane > 1 && grids[layer->layer + 1].plane;
+    double part[4];
+    memcpy(part, view->field, sizeof part);
+    if (lit)
+        widen_to_scores(v, layer, score + layer->offset + node->channel * plane, &grids[layer->layer + 1], part);
+    cp_photo_box crop = crop_of(photo, part, lit ? PART : AROUND);
     status = scaled(photo, &crop, side_of(v, node), &view->picture);
     if (status)
         return status;
-    bool wide = view->field[2] * view->field[3] > WIDE * photo->w * photo->h;
-    if (wide && plane > 1 && grids[layer->layer + 1].plane)
+    if (lit)
         shade(v, layer, score + layer->offset + node->channel * plane, &grids[layer->layer + 1], &crop, &view->picture);
-    if (crop.w > view->field[2] * 1.5 || crop.h > view->field[3] * 1.5) { /* only a part of what is shown */
+    if (!lit && (crop.w > view->field[2] * 1.5 || crop.h > view->field[3] * 1.5)) { /* only a part of what is shown */
         double scale = view->picture.w / crop.w;
         int w = (int)ceil(view->field[2] * scale) + 2, h = (int)ceil(view->field[3] * scale) + 2;
         cp_draw_box(&view->picture, (int)((view->field[0] - crop.x) * scale) - 1, (int)((view->field[1] - crop.y) * scale) - 1,

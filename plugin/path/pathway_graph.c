@@ -101,24 +101,19 @@ static void take(const cp_model *model, const candidate *from, const size_t *kep
 
 static const double LITTLE = .01; /* of its column: a channel that holds less is one of the rest */
 
-/* First one of each column, then whichever hold most of theirs. */
+/* The best of each column, then the second of each, as long as there is room. */
 static void take_channels(const cp_model *model, const candidate *list, size_t n, const size_t *kept, double total, int room,
                           cp_graph *g)
 {
-    int taken[CP_GRAPH_COLUMNS] = {0};
-    for (int round = 0; round < 2; round++)
+    for (int round = 0; round < CP_GRAPH_PER_COLUMN; round++) {
+        int rank[CP_GRAPH_COLUMNS] = {0}; /* of the candidates of each column, those seen */
         for (size_t i = 0; i < n && room > 0; i++) {
-            int *of_column = &taken[list[i].column];
-            bool first = *of_column == 0, done = false;
-            for (int k = 0; k < g->n && round; k++)
-                done |= g->node[k].kind == CP_NODE_CHANNEL && g->node[k].position == list[i].position &&
-                        g->node[k].channel == list[i].channel;
-            if (done || (round ? *of_column == CP_GRAPH_PER_COLUMN || list[i].share < LITTLE : !first))
+            if (rank[list[i].column]++ != round || (round && list[i].share < LITTLE))
                 continue;
             take(model, &list[i], kept, total, g);
-            ++*of_column;
             room--;
         }
+    }
 }
 
 /* What a column has besides its nodes, unless that is nothing. */

@@ -6,7 +6,7 @@
 #include "critpath.h"
 #include "score/edges.h"
 
-enum { CP_GRAPH_NODES = 60, CP_GRAPH_COLUMNS = 20, CP_GRAPH_PER_COLUMN = 6 };
+enum { CP_GRAPH_NODES = 60, CP_GRAPH_COLUMNS = 14, CP_GRAPH_PER_COLUMN = 6 };
 
 typedef enum { CP_NODE_PHOTO, CP_NODE_CHANNEL, CP_NODE_REST, CP_NODE_ANSWER } cp_node_kind;
 
