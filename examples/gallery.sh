@@ -42,6 +42,16 @@ picture() {
     shrink "$1"
 }
 
+# graph NAME ARGUMENTS...: the picture of a graph
+graph() {
+    case " ${wanted:-$1} " in *" $1 "*) ;; *) return 0 ;; esac
+    name=$1
+    shift
+    run "$name" graph "$@"
+    mv "$out/$name.graph.png" "$out/$name.png"
+    shrink "$name"
+}
+
 # pair NAME LEFT RIGHT: two pictures of $out, one above the other
 pair() {
     case " ${wanted:-$1} " in *" $1 "*) ;; *) return 0 ;; esac
@@ -52,6 +62,7 @@ pair() {
 # shellcheck disable=SC2086
 {
     picture dog explain $tiny build/data/dog.jpg -class dog
+    graph pathway $tiny build/data/dog.jpg -class dog
     picture horses explain $tiny build/data/horses.jpg -class horse
     picture giraffe explain $tiny build/data/giraffe.jpg -class giraffe
     picture person explain $tiny build/data/person.jpg -class person

@@ -17,7 +17,7 @@ data=${1:-${CRITPATH_DATA:-../shared/data}}
 darknet=${CRITPATH_DARKNET:-build/darknet}
 out=${OUT:-build/reproduce-evaluation}
 yolo=${YOLOV3_TINY:-build/yolov3-tiny}
-methods=gradient,gbp,gradcam,inputmct,inputintgrad,smoothgrad,pathway@.9,pathway@.99,contribution
+maps=gradient,gbp,gradcam,inputmct,inputintgrad,smoothgrad,pathway@.9,pathway@.99,contribution
 metrics=${METRICS:-lerf,morf,energy}
 me=reproduce-evaluation
 . examples/study.sh
@@ -25,6 +25,7 @@ me=reproduce-evaluation
 [ -x "$darknet" ] || { echo "$me: no $darknet; run make first" >&2; exit 2; }
 pick_all
 w=$data/weights
+methods=$maps,pathway:intgrad@.9,pathway-zeroed:intgrad@.9 # on the larger networks NeuronIntGrad takes a minute a photo
 study resnet8 "ResNet-8, CIFAR-10" cfg/resnet8-cifar.cfg weights/resnet8-cifar.weights cfg/cifar10.names $cifar
 study resnet20 "ResNet-20, CIFAR-10" "$w/resnet20-cifar10.cfg" "$w/resnet20-cifar10.weights" "$w/cifar10.names" $cifar
 
@@ -35,6 +36,7 @@ if [ -x "$draw" ]; then
     scenes=$(find "$out/photos/signs/images" -name '*.png' | sort | head -n "${SIGNS:-20}")
 fi
 study signs "Drawn signs" cfg/tiny-yolo-signs.cfg weights/tiny-yolo-signs.weights cfg/tiny-yolo-signs.names $scenes
+methods=$maps
 study squeezenet "SqueezeNet, ImageNet" "$w/squeezenet.cfg" "$w/squeezenet.weights" "$w/imagenet1k.names" $imagenet
 study yolov3-tiny "YOLOv3-tiny, COCO" "$yolo/yolov3-tiny.cfg" "$yolo/yolov3-tiny.weights" "$yolo/coco.names" $coco
 study yolo-fastest "YOLO-Fastest 1.1 XL, COCO" "$w/yolo-fastest-1.1-xl.cfg" "$w/yolo-fastest-1.1-xl.weights" "$w/coco.names" $coco

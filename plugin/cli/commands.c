@@ -29,6 +29,10 @@ static const cp_option_change path_changes[] = {
     {.option = "out", .meaning = "PREFIX.path.npz; several images: PREFIX-STEM; a folder: PREFIX/STEM",
      .otherwise = "STEM.critpath; with -score the stem of that file"},
     {0}};
+static const cp_option_change graph_changes[] = {
+    {.option = "restricted", .meaning = "edges in the network that the path leaves (frozen), between its neurons alone"},
+    {.option = "out", .meaning = "PREFIX.graph.png, .svg, .dot and .json; several images: PREFIX-STEM; a folder: PREFIX/STEM"},
+    {0}};
 static const cp_option_change grad_changes[] = {
     {.option = "method", .value = "METHOD", .meaning = "how neurons are scored, or which map; listed below"},
     {.option = "layer", .methods = "gradcam layercam odam eigencam"},
@@ -81,6 +85,14 @@ static const cp_option_change errors_changes[] = {
     {0}};
 static const cp_option_change merge_changes[] = {
     {.option = "out", .meaning = "PREFIX.jsonl", .otherwise = "", .required = true}, {0}};
+static const cp_option_change decode_changes[] = {
+    {.option = "rate", .meaning = "step of the ascent", .otherwise = ".05, of maco 1", .methods = ""},
+    {.option = "layer", .meaning = "-samples: channels of this layer alone; -1: the best of every layer, from the response back"},
+    {.option = "resume", .meaning = "-samples: go on with the lines that PREFIX.samples.jsonl has already, of another photo too"},
+    {.option = "out",
+     .meaning = "PREFIX-synthesis.png, PREFIX-accentuation.png, PREFIX-neuron.png, PREFIX.samples.png, PREFIX.json, and each image as "
+                ".png and .npy"},
+    {0}};
 static const cp_option_change faithful_changes[] = {
     {.option = "sparsity", .value = "S[,S...]", .meaning = "the sizes measured: shares of neurons off the path",
      .otherwise = "sizes from a few neurons to all that score"},
@@ -141,6 +153,12 @@ const cp_command cp_commands[] = {
      "of the whole network; -method gradcam and other maps give PREFIX.npy one plane, (1,H,W). A path file brings its "
      "response along, unless -class, -versus, -box or -unit names one.",
      SIGNS "-path cross.path.npz -out map", cp_run_grad, .plain = true, .changes = grad_changes},
+    {"graph", IMAGES, "Draw the pathway as a graph: the channels that carry the answer, and what they contribute to each other.",
+     SELECTION RESPONSE "nodes restricted out",
+     "Writes PREFIX.graph.png and .svg (layers from the photo to the answer; the channels that score most, all others of a layer as "
+     "one grey node, so that shares add up to 100%), .graph.dot for Graphviz and .graph.json (node-link data, NetworkX). Edges are "
+     "activation times gradient, whatever the method.",
+     SIGNS "-class cross -out cross", cp_run_graph, .changes = graph_changes},
     {"picture", "<map.npy> <photo>", "Draw the picture of a map again, from files, without a network.",
      PICTURE "letterbox out",
      "Takes PREFIX.heat.npy, PREFIX.npy, or any float32 array over a network input: (H,W) is heat, (2,H,W) heat and "
@@ -185,6 +203,14 @@ const cp_command cp_commands[] = {
      "run that was stopped goes on with -resume. Writes FOLDER/roar.csv, FOLDER/roar.png and FOLDER/maps, the maps as floats.",
      "cfg/cifar10.data cfg/resnet8-cifar.cfg weights/resnet8-cifar.weights -methods contribution,gradient -resume -out roar",
      cp_run_roar, .changes = roar_changes},
+    {"decode", "[data|names] <cfg> <weights> <image>",
+     "What a path stands for: pictures its channels contribute to, images it answers strongly, what it wants more of.",
+     "synthesis neuron accentuate samples same layer selectors parameters spectrum iters rate near channels crops path method sparsity mass "
+     "floor rank granularity resume seed " RESPONSE "out",
+     "Images are made by gradient ascent in the network zeroed off the path; which are made depends on how they are parameterised "
+     "and on the seed, and they are no photos of what the network knows. Samples are ranked by what a channel gave to the answer, "
+     "not by how active it was.",
+     SIGNS "-class cross -iters 64 -out stands", cp_run_decode, .changes = decode_changes},
     {"faithful", IMAGES, "How far the path alone carries the answer, over path size, against random paths.",
      "method sparsity rank offpath eps checks draws " DRAWN RESPONSE "no-picture shard out",
      "Runs the zeroed network with the path kept and with it removed; its max-pools look at the path alone, or "

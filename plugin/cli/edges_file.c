@@ -134,7 +134,8 @@ static cp_status add_channels(const cp_session *s, cp_edges *edges, arrays *all)
 
 static cp_status add_neuron(const cp_session *s, cp_edges *edges, int layer_number, size_t index, arrays *all)
 {
-    int reader = cp_model_neuron_position(s->model, layer_number), n, layers;
+    bool there = layer_number < cp_model_layer_count(s->model);
+    int reader = there ? cp_model_neuron_position(s->model, layer_number) : -1, n, layers;
     const cp_neuron_layer *layer = cp_model_neuron_layers(s->model, &layers);
     if (reader < 0)
         return cp_fail(CP_EINPUT, "-edges: layer %d is no neuron layer", layer_number);

@@ -6,6 +6,12 @@
 
 cp_status cp_item_read(cp_session *s, const char *path, cp_item *item, float *input)
 {
+    cp_status status = cp_item_load(s, path, item, input);
+    return status ? status : cp_choose_prefix(s, item);
+}
+
+cp_status cp_item_load(const cp_session *s, const char *path, cp_item *item, float *input)
+{
     unsigned char *bytes = NULL;
     size_t n_bytes;
     *item = (cp_item){.path = path, .started = cp_seconds()};
@@ -15,8 +21,6 @@ cp_status cp_item_read(cp_session *s, const char *path, cp_item *item, float *in
     if (!status)
         status = cp_sha256_memory(bytes, n_bytes, item->sha256);
     cp_free(bytes);
-    if (!status)
-        status = cp_choose_prefix(s, item);
     if (!status && (status = cp_model_prepare(s->model, item->photo.rgb, (size_t)item->photo.w, (size_t)item->photo.h,
                                               (cp_fit)s->options->letterbox, input, &item->placement)))
         cp_fail_prefix(status, "%s", path);

@@ -19,6 +19,8 @@ typedef struct {
 
 /* Reads and decodes the photo and makes the network input of it, (c,h,w). One thread reads all images of a session. */
 cp_status cp_item_read(cp_session *session, const char *path, cp_item *item, float *input);
+/* The same without a prefix, of a picture that gets no results of its own. */
+cp_status cp_item_load(const cp_session *session, const char *path, cp_item *item, float *input);
 /* Runs session->input through session->frame. */
 cp_status cp_item_forward(cp_session *session, cp_item *item);
 

@@ -55,6 +55,7 @@ static const char *const colours[] = {"inferno", "viridis", "cividis", "grey", N
 static const char *const orders[] = {"top-down", "bottom-up", "independent", NULL};
 static const char *const initialisers[] = {"normal", "darknet", NULL};
 static const char *const keeps[] = {"share", "absolute", "forward", NULL};
+static const char *const parameterisations[] = {"pixels", "fourier", "maco", NULL};
 static const char *const norms[] = {"auto", "estimate", "exact", NULL};
 
 static void describe_preset(const char *name, const cp_dgr_options *o, char *text, size_t size)
@@ -150,6 +151,7 @@ const cp_option cp_option_table[] = {
         .otherwise = "all of -list, " CP_TEXT(CP_DATA_PICTURES) " of -data"),
     TEXT("edges", CP_GROUP_COMMAND, edges, "channels|LAYER:INDEX",
          "write PREFIX.edges.npz too: what channels contribute to those of the layers that read them, or every neuron to this one"),
+    INT("nodes", CP_GROUP_COMMAND, nodes, "N", 4, 60, "most nodes of the graph, the grey ones among them", .initial = "60"),
     REAL("keep", CP_GROUP_COMMAND, keep, "SHARE", 1e-6, 1,
          "share of the channels that stay, of those that can be cut; the best of the network",
          .otherwise = "all with any score"),
@@ -187,8 +189,28 @@ const cp_option cp_option_table[] = {
     INT("noisy", CP_GROUP_COMMAND, noisy, "N", 0, 10000,
         "smooth MPRT: maps are means over N noisy copies of the photo (50 in the paper); 0: plain", .initial = "0"),
     FLAG("hog", CP_GROUP_COMMAND, hog, "compare histograms of oriented gradients too"),
+    FLAG("synthesis", CP_GROUP_COMMAND, synthesis,
+         "make images that the whole network, its active subnet and each selector's path answer strongly; what is done unasked"),
+    FLAG("neuron", CP_GROUP_COMMAND, neuron, "make images of the channels of each path's top neuron, in the last layer with a plane"),
+    FLAG("accentuate", CP_GROUP_COMMAND, accentuate, "change the photo into what the path wants more of"),
+    FILENAME("samples", CP_GROUP_COMMAND, samples, "LIST",
+             "crops of this list's pictures in which the path's top channels contribute most"),
+    FLAG("same", CP_GROUP_COMMAND, same, "-samples: only answers of the explained class in the list's pictures, not every answer"),
+    TEXT("selectors", CP_GROUP_COMMAND, selectors, "M,M...", "methods whose paths are decoded beside each other",
+         .otherwise = "-method alone"),
+    CHOICE("parameters", CP_GROUP_COMMAND, parameters, parameterisations,
+           "of images that are made: raw pixels, as the paper; frequencies in colours without correlation; their phases alone, with "
+           "the spectrum of -spectrum's pictures",
+           .initial = "fourier"),
+    FILENAME("spectrum", CP_GROUP_COMMAND, spectrum, "LIST", "maco: pictures whose mean spectrum images get", .otherwise = "that of -samples"),
+    INT("iters", CP_GROUP_COMMAND, iters, "N", 1, 1000000, "steps of the ascent",
+        .otherwise = "512; maco 256, -accentuate 100"),
+    REAL("near", CP_GROUP_COMMAND, near, "R", 0, 1e6,
+         "-accentuate: weight of the mean squared distance from the photo, in units of the response at the start", .initial = "10"),
+    INT("channels", CP_GROUP_COMMAND, channels, "N", 1, 64, "channels of the path that -samples shows", .initial = "8"),
+    INT("crops", CP_GROUP_COMMAND, crops, "N", 1, 64, "pictures of each channel that -samples shows", .initial = "6"),
     REAL("eps", CP_GROUP_COMMAND, eps, "E", 0, 1,
-         "sparsest path: probability at least (1-E) times the original's; 1: the arg-max alone", .initial = ".5"),
+         "sparsest path: probability, of a detection its box's, at least (1-E) times the original's; 1: the arg-max (-thresh) alone", .initial = ".5"),
     INT("checks", CP_GROUP_COMMAND, checks, "N", 0, 4096, "sparsest path: smaller sizes tried after the bisection",
         .initial = "32"),
     INT("draws", CP_GROUP_COMMAND, draws, "N", 0, 1000, "random paths per size, of which the mean is taken",

@@ -34,6 +34,7 @@ enum { CP_REMOVED_ZERO, CP_REMOVED_MEAN };
 enum { CP_ORDER_TOP_DOWN, CP_ORDER_BOTTOM_UP, CP_ORDER_INDEPENDENT };
 enum { CP_INITIALISER_NORMAL, CP_INITIALISER_DARKNET };
 enum { CP_KEYS_STRICT, CP_KEYS_LENIENT };
+enum { CP_PARAMETERS_OF_PIXELS, CP_PARAMETERS_OF_FOURIER, CP_PARAMETERS_OF_MACO };
 enum { CP_PICTURE_SHEET, CP_PICTURE_HEAT, CP_PICTURE_ZOOM, CP_PICTURE_SIGNED, CP_PICTURE_NONE };
 
 /* A list of numbers, `-sparsity .9,.99`. */
@@ -69,10 +70,15 @@ typedef struct {
     const char *shard; /* "2/7", "auto"; NULL: everything */
     int examples;      /* of `errors`: pictures of each type */
     cp_number_list fractions; /* of `roar`: shares of the pixels removed */
+    int nodes; /* of `graph` */
     int repeats, road;
     bool kar;
     int order, initialiser, stages, noisy; /* of `sanity` */
     bool hog;
+    const char *samples, *selectors, *spectrum; /* of `decode` */
+    int parameters, iters, channels, crops; /* iters 0: the parameterisation's */
+    double near;
+    bool synthesis, accentuate, neuron, same;
     int images; /* 0: all (with -data CP_DATA_PICTURES) */
     int random; /* a seed; 0: not given */
     size_t mem; /* bytes; 0: no cap */

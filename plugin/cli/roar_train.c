@@ -275,6 +275,10 @@ static cp_status train_cut(cp_roar *r, const cut *c, cp_progress *progress)
     bool made = false;
     cp_status status = CP_OK;
     for (int repeat = 0; repeat < r->repeats && !status; repeat++) {
+        char text[120];
+        snprintf(text, sizeof text, "%s, %g %s removed, training %d of %d", c->map < 0 ? "no map" : r->plan.map[c->map].name,
+                 r->fraction[c->fraction], c->direction == CP_ROAR_LOWEST ? "lowest" : "highest", repeat + 1, r->repeats);
+        cp_progress_say(progress, text);
         if (!cp_ledger_has(r->ledger, cp_roar_step(r, c->map < 0 ? 0 : c->map, c->direction, c->fraction, repeat))) {
             for (int part = 0; part < CP_ROAR_PARTS && !made && !status; part++)
                 status = make_pictures(r, part, c);

@@ -51,12 +51,12 @@ static void add_neuron(cp_summary *m, const cp_neuron_layer *layers, const cp_sc
         .score = top->score, .activation = top->activation};
 }
 
-/* The part of the photo that a neuron can read, clipped; false when its layer is no image or it reads bars alone. */
-static cp_status photo_field(const cp_session *s, const cp_item *item, cp_neuron_summary *neuron)
+cp_status cp_photo_field(const cp_session *s, const cp_item *item, int layer, size_t x, size_t y, bool *has_field,
+                         double rectangle[4])
 {
     const cp_placement *at = &item->placement;
     cp_rectangle field;
-    cp_status status = cp_receptive_field(s->net, neuron->layer, (int)neuron->x, (int)neuron->y, &field);
+    cp_status status = cp_receptive_field(s->net, layer, (int)x, (int)y, &field);
     if (status)
         return status;
     double sx = (double)at->photo_w / (double)at->w, sy = (double)at->photo_h / (double)at->h;
@@ -64,9 +64,9 @@ static cp_status photo_field(const cp_session *s, const cp_item *item, cp_neuron
            x1 = fmin((double)at->photo_w, (field.x1 + 1. - (double)at->x) * sx);
     double y0 = fmax(0, (field.y0 - (double)at->y) * sy),
            y1 = fmin((double)at->photo_h, (field.y1 + 1. - (double)at->y) * sy);
-    neuron->has_field = x1 > x0 && y1 > y0;
-    double rectangle[] = {x0, y0, x1 - x0, y1 - y0};
-    memcpy(neuron->field, rectangle, sizeof rectangle);
+    const double found[] = {x0, y0, x1 - x0, y1 - y0};
+    *has_field = x1 > x0 && y1 > y0;
+    memcpy(rectangle, found, sizeof found);
     return CP_OK;
 }
 
@@ -85,7 +85,8 @@ cp_status cp_summary_make(const cp_session *s, const cp_item *item, const cp_pat
         add_layer(m, &layers[l], channel + cp_model_channel_offset(s->model, l));
     for (int i = 0; !status && i < n_top; i++) {
         add_neuron(m, layers, &top[i]);
-        status = photo_field(s, item, &m->neuron[i]);
+        status = cp_photo_field(s, item, m->neuron[i].layer, m->neuron[i].x, m->neuron[i].y, &m->neuron[i].has_field,
+                                m->neuron[i].field);
     }
     cp_free(channel);
     return status;

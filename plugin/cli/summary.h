@@ -40,6 +40,11 @@ typedef struct {
     int n_channels, n_neurons;
 } cp_summary;
 
+/* The part of the photo that a neuron can read: x, y, w, h in photo pixels, clipped to the photo; has_field false where that is
+ * nothing, since it reads letterbox bars alone. */
+cp_status cp_photo_field(const cp_session *session, const cp_item *item, int layer, size_t x, size_t y, bool *has_field,
+                         double rectangle[4]);
+
 /* The path was selected from the scores, of the run that the frame holds. */
 cp_status cp_summary_make(const cp_session *session, const cp_item *item, const cp_path *path, cp_scores *scores,
                           cp_summary *summary);

@@ -51,5 +51,7 @@ cp_status cp_picture_from_float(const float *chw, int w, int h, cp_picture *out)
 
 /* 8-bit RGB PNG; the same picture always gives the same bytes. Written atomically, errors as io/atomic.h. */
 cp_status cp_picture_write_png(const cp_picture *picture, const char *path);
+/* The same bytes in memory, to be freed with free; `name` is used in messages. */
+cp_status cp_picture_encode_png(const cp_picture *picture, const char *name, unsigned char **png, size_t *bytes);
 
 #endif

@@ -1,6 +1,8 @@
 /* Pictures out: PNG through libpng. */
 #include <png.h>
 #include <setjmp.h>
+#include <stdio.h>
+#include <stdlib.h>
 
 #include "io/atomic.h"
 #include "io/error.h"
@@ -20,16 +22,16 @@ static void on_warning(png_structp png, png_const_charp text)
     (void)text;
 }
 
-/* Errors are kept in the stream and reported by cp_file_commit. */
+/* Errors are kept in the stream, whose owner reports them. */
 static void write_bytes(png_structp png, png_bytep data, size_t bytes)
 {
-    cp_file *file = png_get_io_ptr(png);
-    (void)cp_file_write(file, data, bytes);
+    FILE *to = png_get_io_ptr(png);
+    (void)fwrite(data, 1, bytes, to);
 }
 
 static void flush_bytes(png_structp png) { (void)png; }
 
-static cp_status encode(const cp_picture *picture, const char *path, cp_file *file)
+static cp_status encode(const cp_picture *picture, const char *path, FILE *to)
 {
     png_structp png = png_create_write_struct(PNG_LIBPNG_VER_STRING, (png_voidp)path, on_error, on_warning);
     if (!png) return cp_fail(CP_ERESOURCE, "%s: out of memory for libpng", path);
@@ -42,7 +44,7 @@ static cp_status encode(const cp_picture *picture, const char *path, cp_file *fi
         png_destroy_write_struct(&png, &info);
         return CP_ERESOURCE;
     }
-    png_set_write_fn(png, file, write_bytes, flush_bytes);
+    png_set_write_fn(png, to, write_bytes, flush_bytes);
     png_set_user_limits(png, CP_PICTURE_MAX_SIDE, CP_PICTURE_MAX_SIDE);
     png_set_compression_level(png, 1); /* 4: 5% fewer bytes, the whole picture half as long again */
     png_set_IHDR(png, info, (png_uint_32)picture->w, (png_uint_32)picture->h, 8, PNG_COLOR_TYPE_RGB, PNG_INTERLACE_NONE,
@@ -54,14 +56,37 @@ static cp_status encode(const cp_picture *picture, const char *path, cp_file *fi
     return CP_OK;
 }
 
-cp_status cp_picture_write_png(const cp_picture *picture, const char *path)
+static cp_status check(const cp_picture *picture, const char *path)
 {
     if (!picture->rgb) return cp_fail(CP_EINTERNAL, "%s: no picture to write", path);
     if (picture->failed) return cp_fail(CP_ERESOURCE, "%s: out of memory for the text in the picture", path);
-    cp_file *file;
-    cp_status status = cp_file_begin(path, &file);
+    return CP_OK;
+}
+
+cp_status cp_picture_encode_png(const cp_picture *picture, const char *name, unsigned char **png, size_t *bytes)
+{
+    char *text = NULL;
+    cp_status status = check(picture, name);
+    *png = NULL;
     if (status != CP_OK) return status;
-    status = encode(picture, path, file);
+    FILE *to = open_memstream(&text, bytes);
+    if (!to) return cp_fail(CP_ERESOURCE, "%s: out of memory for a picture", name);
+    status = encode(picture, name, to);
+    if (fclose(to) && status == CP_OK) status = cp_fail(CP_ERESOURCE, "%s: out of memory for a picture", name);
+    if (status == CP_OK)
+        *png = (unsigned char *)text;
+    else
+        free(text);
+    return status;
+}
+
+cp_status cp_picture_write_png(const cp_picture *picture, const char *path)
+{
+    cp_file *file;
+    cp_status status = check(picture, path);
+    if (status == CP_OK) status = cp_file_begin(path, &file);
+    if (status != CP_OK) return status;
+    status = encode(picture, path, cp_file_stream(file));
     if (status == CP_OK)
         status = cp_file_commit(&file);
     else

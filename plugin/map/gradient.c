@@ -9,13 +9,11 @@
 #include "engine/branch.h"
 #include "engine/memory.h"
 #include "io/error.h"
+#include "map/map.h"
 
 enum { ZEROED_BATCH = 8, MOST_ZEROED = CP_DEVICE_BATCH }; /* forward runs at a time, fewer where memory is short */
 
-/* The response's own units are explained, not restricted: where they are neurons they count as on the path. *opened is
- * a copy of the path with them on, or NULL where the path will do as it is. */
-static cp_status open_response(const cp_model *model, const cp_response *response, const cp_path *path,
-                               cp_path **opened)
+cp_status cp_path_with_response(const cp_model *model, const cp_response *response, const cp_path *path, cp_path **opened)
 {
     int n;
     const cp_neuron_layer *layers = cp_model_neuron_layers(model, &n);
@@ -37,13 +35,13 @@ static cp_status open_response(const cp_model *model, const cp_response *respons
     return CP_OK;
 }
 
-/* As open_response for n paths; use[i] is what to run with, opened[i] what to free. */
+/* As cp_path_with_response for n paths; use[i] is what to run with, opened[i] what to free. */
 static cp_status open_all(const cp_model *model, const cp_response *response, const cp_path *const *paths, int n,
                           const cp_path **use, cp_path **opened)
 {
     cp_status status = CP_OK;
     for (int i = 0; !status && i < n; i++) {
-        status = open_response(model, response, paths[i], &opened[i]);
+        status = cp_path_with_response(model, response, paths[i], &opened[i]);
         use[i] = opened[i] ? opened[i] : paths[i];
     }
     return status;

@@ -4,6 +4,10 @@
 
 #include "critpath.h"
 
+/* The response's own units are explained, not restricted: where they are neurons they count as on the path. *opened is
+ * a copy of the path with them on, to be freed, or NULL where the path will do as it is. */
+cp_status cp_path_with_response(const cp_model *model, const cp_response *response, const cp_path *path, cp_path **opened);
+
 /* Why a map is all zero, in one line; false, and text empty, when it is not all zero. map: `count` floats. frame,
  * image: the original run. path: NULL for the plain gradient. cut: of that path, or NULL. */
 bool cp_map_zero_reason(const float *map, size_t count, const cp_frame *frame, int image, const cp_response *response,

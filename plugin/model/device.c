@@ -16,8 +16,8 @@ int cp_device(void)
 {
     if (thread_device != UNASKED) return thread_device;
     if (process_device == UNASKED) {
-        const char *wish = getenv("CRITPATH_GPU"); /* not there: no frame can be made */
-        cp_device_choose(cp_device_builds() && wish && *wish ? atoi(wish) : -1, false);
+        const char *wanted = getenv("CRITPATH_GPU"); /* not there: no frame can be made */
+        cp_device_choose(cp_device_builds() && wanted && *wanted ? atoi(wanted) : -1, false);
     }
     return process_device;
 }

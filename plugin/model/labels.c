@@ -99,10 +99,10 @@ cp_status cp_labels_read(const char *path, int classes, cp_label **labels, size_
 {
     unsigned char *data = NULL;
     size_t bytes = 0, lines = 1, number = 0, at = 0;
-    struct stat there;
+    struct stat info;
     cp_line line;
     *labels = NULL, *n = 0;
-    bool empty = !stat(path, &there) && S_ISREG(there.st_mode) && there.st_size == 0;
+    bool empty = !stat(path, &info) && S_ISREG(info.st_mode) && info.st_size == 0;
     cp_status status = empty ? CP_OK : cp_file_read(path, "label file", CP_LABELS_MAX_BYTES, &data, &bytes);
     if (!status)
         status = cp_text_begin("label file", path, data, bytes, &at);

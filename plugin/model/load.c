@@ -30,9 +30,9 @@ static cp_status compare_arrays(const network *net, const cp_cfg_net *shapes)
         size_t weights, biases;
         cp_host_array_sizes(&net->layers[i], &weights, &biases);
         for (size_t a = 0; a < layer->n_arrays; ++a) {
-            size_t there = layer->arrays[a].kind == CP_WEIGHTS ? weights : biases;
-            if (there != layer->arrays[a].n)
-                return cp_fail(CP_EINTERNAL, "layer %zu: Darknet gives it %zu %s, the check %zu", i, there,
+            size_t found = layer->arrays[a].kind == CP_WEIGHTS ? weights : biases;
+            if (found != layer->arrays[a].n)
+                return cp_fail(CP_EINTERNAL, "layer %zu: Darknet gives it %zu %s, the check %zu", i, found,
                                cp_array_name(layer->arrays[a].kind), layer->arrays[a].n);
         }
     }

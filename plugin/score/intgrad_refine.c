@@ -21,7 +21,7 @@ enum { SKETCH = 64, MOST_PER_ROUND = 8, TOP_SHARE = 10, SCORE_BITS = 16 };
 
 static const double TOLERANCE = .01;
 static const double SPREAD = 5;            /* error of the score vector allowed, relative to its norm, in tolerances */
-static const double LUCK = .1;             /* alpha = 1 alone is believed at this share of the tolerance */
+static const double END_SHARE = .1;             /* alpha = 1 alone is believed at this share of the tolerance */
 static const double FIRST_PANEL_CUT = .25; /* .25 needs a fifth fewer evaluations than .5 */
 static const double DISAGREEMENT = 4;      /* 1 - Jaccard allowed of the best tenths of two refinements, in tolerances */
 static const double WORST_SHARE = .5;      /* of the worst panel's error: those above it are halved in one round */
@@ -115,7 +115,7 @@ static bool is_good(rule *r, double tolerance, double response)
         r->error[i] = fmax(fabs(wrong) / allowed, allowed_spread > 0 ? wide / allowed_spread : 0);
     }
     if (r->n == 2)
-        return fabs(residual) <= LUCK * allowed;
+        return fabs(residual) <= END_SHARE * allowed;
     return fabs(residual) <= allowed && sqrt(square) <= allowed_spread;
 }
 

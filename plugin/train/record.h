@@ -1,6 +1,6 @@
 /* What a network is like at one moment of its training: which neurons are dead, how the activation patterns and the
  * critical paths of a few pictures have moved since the last record. The recorder in Darknet's training
- * (train/observe.h) and `critpath watch` both write these. */
+ * (train/recording.h) and `critpath watch` both write these. */
 #ifndef CP_TRAIN_RECORD_H
 #define CP_TRAIN_RECORD_H
 

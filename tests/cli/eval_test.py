@@ -191,6 +191,19 @@ class Eval(FolderTest):
                                                        "pathway:random@.5")}), 4)
         self.assertAlmostEqual(maps["pathway:random@0"]["sufficiency"], 1, 4)
         self.assertEqual(maps["pathway:active"], maps["pathway:active@.5"]) # all that is active, whatever the sparsity
+        # They are the maps that explain writes of the same paths: Gini's index of these, computed here.
+        def gini(plane):
+            value = numpy.sort(numpy.maximum(plane.astype(float).ravel(), 0))
+            return 1 - 2 * ((value.size - numpy.arange(value.size) - .5) * value / value.sum()).sum() / value.size
+        for score in ("intgrad", "lrp", "eapig"):
+            self.done("explain", *RESNET, self.photos[2], "-no-picture", "-method", score, "-sparsity", ".5", "-out", "e")
+            self.done("eval", *RESNET, self.photos[2], "-no-picture", "-metrics", "gini", "-out", "g",
+                      "-methods", f"contribution:{score}@.5,pathway:{score}@.5")
+            found = lines(self.path("g.jsonl"))[1]["responses"][0]["maps"]
+            whole = numpy.load(self.path("e.npy"))
+            gradient = numpy.abs(whole).max(0)
+            self.assertAlmostEqual(found[f"contribution:{score}@.5"]["gini"], gini(numpy.load(self.path("e.heat.npy"))[0]), 5)
+            self.assertAlmostEqual(found[f"pathway:{score}@.5"]["gini"], gini(gradient), 5)
         self.done("sanity", *RESNET, self.photos[0], "-methods", "pathway:intgrad@.5,contribution:eapig", "-stages", "1",
                   "-no-picture", "-out", "s")
 

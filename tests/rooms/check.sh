@@ -4,7 +4,7 @@ set -eu
 twice=$(find ../plugin -name '*.[ch]' -o -name '*.cu' | sed 's|.*/||' | sort | uniq -d)
 [ -z "$twice" ] || { echo "file names that are there twice: $twice"; exit 1; }
 nm -A -P "$@" | awk '
-    BEGIN { n = split("io model engine score path map eval train cli", rooms); for (i = 1; i <= n; i++) order[rooms[i]] = i }
+    BEGIN { n = split("io model engine score path map eval decode train cli", rooms); for (i = 1; i <= n; i++) order[rooms[i]] = i }
     {
         room = file = $0
         sub(/\.o: .*/, "", file); sub(/.*\/plugin\//, "", file)
@@ -44,7 +44,7 @@ nm -A -P "$@" | awk '
 # GPUs; the list only shrinks.
 cd "$(dirname "$0")/../.."
 if grep -rnE '\b(cuda|cublas|cudnn)[A-Za-z_]*\(|\bcp_(kernel|cuda)_|#if.*\b(GPU|CUDNN)\b' plugin --include='*.[ch]' |
-    grep -vE '^plugin/(engine/cuda/|engine/backend\.c:|model/(device|host|reload)\.c:|train/(gates|pathmask|observe)\.c:)'; then
+    grep -vE '^plugin/(engine/cuda/|engine/backend\.c:|model/(device|host|reload)\.c:|train/(gates|pathmask|recording)\.c:)'; then
     echo "a device is named outside engine/cuda"
     exit 1
 fi

@@ -66,20 +66,20 @@ cp_status cp_dnn_create(cudnnHandle_t handle, const cp_window *window, struct cp
     return CP_OK;
 }
 
-cudnnStatus_t cp_dnn_forward(const struct cp_dnn *dnn, const cp_arm *arm, const float *weights, const float *x,
+cudnnStatus_t cp_dnn_forward(const struct cp_dnn *dnn, const cp_queue *queue, const float *weights, const float *x,
                              float *y)
 {
     const float one = 1, zero = 0;
-    return cudnnConvolutionForward(arm->dnn, &one, dnn->x, x, dnn->weights, weights, dnn->convolution,
-                                   forward_algorithm, arm->work, dnn->forward_bytes, &zero, dnn->y, y);
+    return cudnnConvolutionForward(queue->dnn, &one, dnn->x, x, dnn->weights, weights, dnn->convolution,
+                                   forward_algorithm, queue->work, dnn->forward_bytes, &zero, dnn->y, y);
 }
 
-cudnnStatus_t cp_dnn_backward(const struct cp_dnn *dnn, const cp_arm *arm, const float *weights, const float *y,
+cudnnStatus_t cp_dnn_backward(const struct cp_dnn *dnn, const cp_queue *queue, const float *weights, const float *y,
                               float *x, bool fresh)
 {
     const float one = 1, beta = fresh ? 0 : 1;
-    return cudnnConvolutionBackwardData(arm->dnn, &one, dnn->weights, weights, dnn->y, y, dnn->convolution,
-                                        backward_algorithm, arm->work, dnn->backward_bytes, &beta, dnn->x, x);
+    return cudnnConvolutionBackwardData(queue->dnn, &one, dnn->weights, weights, dnn->y, y, dnn->convolution,
+                                        backward_algorithm, queue->work, dnn->backward_bytes, &beta, dnn->x, x);
 }
 
 #endif

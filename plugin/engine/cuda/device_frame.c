@@ -1,12 +1,12 @@
-/* Devices, the lanes that runs take turns in, and the buffers of a frame with their copies on the host. */
+/* Devices, the contexts that runs take turns in, and the buffers of a frame with their copies on the host. */
 #include <string.h>
 
 #include "engine/cuda/device_internal.h"
 #include "io/error.h"
 #include "model/path_bits.h"
 
-static pthread_mutex_t lanes_lock = PTHREAD_MUTEX_INITIALIZER;
-static cp_lane *idle_lanes;
+static pthread_mutex_t contexts_lock = PTHREAD_MUTEX_INITIALIZER;
+static cp_context *idle_contexts;
 static _Thread_local bool was_short;
 
 cp_status cp_cuda_fail(cudaError_t error, const char *what)
@@ -18,27 +18,27 @@ cp_status cp_cuda_fail(cudaError_t error, const char *what)
                    cudaGetErrorString(error));
 }
 
-/* What lanes that nobody runs on hold besides their handles; true when it was anything. */
-static bool empty_idle_lanes(void)
+/* What contexts that nobody runs on hold besides their handles; true when it was anything. */
+static bool empty_idle_contexts(void)
 {
     bool any = false;
     int device;
     if (cudaGetDevice(&device)) return false;
-    pthread_mutex_lock(&lanes_lock);
-    for (cp_lane *lane = idle_lanes; lane; lane = lane->next) {
-        if (lane->device != device) continue;
-        for (int k = 0; k < lane->arms; ++k) {
-            any |= lane->arm[k].work_bytes > 0;
-            cudaFree(lane->arm[k].work);
-            lane->arm[k].work = NULL;
-            lane->arm[k].work_bytes = 0;
+    pthread_mutex_lock(&contexts_lock);
+    for (cp_context *context = idle_contexts; context; context = context->next) {
+        if (context->device != device) continue;
+        for (int k = 0; k < context->queues; ++k) {
+            any |= context->queue[k].work_bytes > 0;
+            cudaFree(context->queue[k].work);
+            context->queue[k].work = NULL;
+            context->queue[k].work_bytes = 0;
         }
-        any |= lane->side_bytes > 0 || lane->bits_bytes > 0;
-        cudaFree(lane->side), cudaFree(lane->bits);
-        lane->side = lane->bits = NULL;
-        lane->side_bytes = lane->bits_bytes = 0;
+        any |= context->staging_bytes > 0 || context->bits_bytes > 0;
+        cudaFree(context->staging), cudaFree(context->bits);
+        context->staging = context->bits = NULL;
+        context->staging_bytes = context->bits_bytes = 0;
     }
-    pthread_mutex_unlock(&lanes_lock);
+    pthread_mutex_unlock(&contexts_lock);
     return any;
 }
 
@@ -46,7 +46,7 @@ cp_status cp_device_malloc(void **memory, size_t bytes, const char *what)
 {
     *memory = NULL;
     cudaError_t error = cudaMalloc(memory, bytes ? bytes : 1);
-    if (error == cudaErrorMemoryAllocation && empty_idle_lanes()) {
+    if (error == cudaErrorMemoryAllocation && empty_idle_contexts()) {
         cudaGetLastError();
         error = cudaMalloc(memory, bytes ? bytes : 1);
     }
@@ -111,86 +111,86 @@ cp_status cp_device_describe(int index, char name[300])
     return CP_OK;
 }
 
-/* ---------------------------------------------------------------- lanes */
+/* ---------------------------------------------------------------- contexts */
 
-static void arm_free(cp_arm *arm)
+static void queue_free(cp_queue *queue)
 {
 #ifdef CUDNN
-    if (arm->dnn) cudnnDestroy(arm->dnn);
+    if (queue->dnn) cudnnDestroy(queue->dnn);
 #endif
-    if (arm->blas) cublasDestroy(arm->blas);
-    if (arm->done) cudaEventDestroy(arm->done);
-    if (arm->stream) cudaStreamDestroy(arm->stream);
-    cudaFree(arm->work);
-    *arm = (cp_arm){0};
+    if (queue->blas) cublasDestroy(queue->blas);
+    if (queue->done) cudaEventDestroy(queue->done);
+    if (queue->stream) cudaStreamDestroy(queue->stream);
+    cudaFree(queue->work);
+    *queue = (cp_queue){0};
 }
 
-static void lane_free(cp_lane *lane)
+static void context_free(cp_context *context)
 {
-    if (!lane) return;
-    for (int k = 0; k < lane->arms; ++k) arm_free(&lane->arm[k]);
-    if (lane->ready) cudaEventDestroy(lane->ready);
-    cp_free(lane);
+    if (!context) return;
+    for (int k = 0; k < context->queues; ++k) queue_free(&context->queue[k]);
+    if (context->ready) cudaEventDestroy(context->ready);
+    cp_free(context);
 }
 
-static cp_status arm_create(cp_arm *arm)
+static cp_status queue_create(cp_queue *queue)
 {
-    cudaError_t error = cudaStreamCreateWithFlags(&arm->stream, cudaStreamNonBlocking);
-    if (!error) error = cudaEventCreateWithFlags(&arm->done, cudaEventDisableTiming);
+    cudaError_t error = cudaStreamCreateWithFlags(&queue->stream, cudaStreamNonBlocking);
+    if (!error) error = cudaEventCreateWithFlags(&queue->done, cudaEventDisableTiming);
     cp_status status = error ? cp_cuda_fail(error, "stream") : CP_OK;
     cublasStatus_t blas = CUBLAS_STATUS_SUCCESS;
-    if (!status) blas = cublasCreate(&arm->blas);
-    if (!status && !blas) blas = cublasSetStream(arm->blas, arm->stream);
+    if (!status) blas = cublasCreate(&queue->blas);
+    if (!status && !blas) blas = cublasSetStream(queue->blas, queue->stream);
     /* Full precision: the default keeps TF32 out of it, unless NVIDIA_TF32_OVERRIDE is set. */
-    if (!status && !blas) blas = cublasSetMathMode(arm->blas, CUBLAS_DEFAULT_MATH);
+    if (!status && !blas) blas = cublasSetMathMode(queue->blas, CUBLAS_DEFAULT_MATH);
     if (blas) status = cp_fail(CP_ERESOURCE, "GPU: cuBLAS does not start: status %d", (int)blas);
 #ifdef CUDNN
     cudnnStatus_t dnn = CUDNN_STATUS_SUCCESS;
-    if (!status) dnn = cudnnCreate(&arm->dnn);
-    if (!status && !dnn) dnn = cudnnSetStream(arm->dnn, arm->stream);
+    if (!status) dnn = cudnnCreate(&queue->dnn);
+    if (!status && !dnn) dnn = cudnnSetStream(queue->dnn, queue->stream);
     if (dnn) status = cp_fail(CP_ERESOURCE, "GPU: cuDNN does not start: %s", cudnnGetErrorString(dnn));
 #endif
     if (status) {
-        arm_free(arm);
+        queue_free(queue);
         cudaGetLastError(); /* it would be taken for the next launch's */
     }
     return status;
 }
 
-static cp_status lane_create(int device, cp_lane **out)
+static cp_status context_create(int device, cp_context **out)
 {
-    cp_lane *lane = cp_alloc(1, sizeof *lane, "GPU");
-    if (!lane) return CP_ERESOURCE;
-    lane->device = device;
-    cudaError_t error = cudaEventCreateWithFlags(&lane->ready, cudaEventDisableTiming);
-    cp_status status = error ? cp_cuda_fail(error, "stream") : arm_create(lane->arm);
-    if (!status) lane->arms = 1;
+    cp_context *context = cp_alloc(1, sizeof *context, "GPU");
+    if (!context) return CP_ERESOURCE;
+    context->device = device;
+    cudaError_t error = cudaEventCreateWithFlags(&context->ready, cudaEventDisableTiming);
+    cp_status status = error ? cp_cuda_fail(error, "stream") : queue_create(context->queue);
+    if (!status) context->queues = 1;
     if (status)
-        lane_free(lane);
+        context_free(context);
     else
-        *out = lane;
+        *out = context;
     return status;
 }
 
-/* Lanes are as many as there have been runs at a time, and live as long as the process. */
-static cp_status lane_take(int device, cp_lane **out)
+/* Contexts are as many as there have been runs at a time, and live as long as the process. */
+static cp_status context_take(int device, cp_context **out)
 {
-    pthread_mutex_lock(&lanes_lock);
-    cp_lane **link = &idle_lanes;
+    pthread_mutex_lock(&contexts_lock);
+    cp_context **link = &idle_contexts;
     while (*link && (*link)->device != device) link = &(*link)->next;
-    cp_lane *lane = *link;
-    if (lane) *link = lane->next;
-    pthread_mutex_unlock(&lanes_lock);
-    *out = lane;
-    return lane ? CP_OK : lane_create(device, out);
+    cp_context *context = *link;
+    if (context) *link = context->next;
+    pthread_mutex_unlock(&contexts_lock);
+    *out = context;
+    return context ? CP_OK : context_create(device, out);
 }
 
-static void lane_give_back(cp_lane *lane)
+static void context_give_back(cp_context *context)
 {
-    pthread_mutex_lock(&lanes_lock);
-    lane->next = idle_lanes;
-    idle_lanes = lane;
-    pthread_mutex_unlock(&lanes_lock);
+    pthread_mutex_lock(&contexts_lock);
+    context->next = idle_contexts;
+    idle_contexts = context;
+    pthread_mutex_unlock(&contexts_lock);
 }
 
 static cp_status grow(void **memory, size_t *bytes, size_t needed, const char *what)
@@ -203,28 +203,28 @@ static cp_status grow(void **memory, size_t *bytes, size_t needed, const char *w
     return status;
 }
 
-enum { LEAST_SHARE = 16 }; /* one more arm takes no more than that part of what is free */
+enum { LEAST_SHARE = 16 }; /* one more queue takes no more than that part of what is free */
 
-static bool can_help(cp_lane *lane, int k, size_t work_bytes)
+static bool can_help(cp_context *context, int k, size_t work_bytes)
 {
     size_t free, total;
-    if (lane->arms == k) {
-        if (arm_create(&lane->arm[k])) return false;
-        lane->arms++;
+    if (context->queues == k) {
+        if (queue_create(&context->queue[k])) return false;
+        context->queues++;
     }
-    cp_arm *arm = &lane->arm[k];
-    if (arm->work_bytes >= work_bytes) return true;
+    cp_queue *queue = &context->queue[k];
+    if (queue->work_bytes >= work_bytes) return true;
     if (cudaMemGetInfo(&free, &total) != cudaSuccess || work_bytes > free / LEAST_SHARE) return false;
-    return !grow(&arm->work, &arm->work_bytes, work_bytes, "work memory");
+    return !grow(&queue->work, &queue->work_bytes, work_bytes, "work memory");
 }
 
-int cp_lane_arms(cp_frame *frame, int n)
+int cp_context_queues(cp_frame *frame, int n)
 {
-    cp_lane *lane = frame->own->lane;
-    int arms = 1;
+    cp_context *context = frame->own->context;
+    int queues = 1;
     if (frame->own->status) return 1;
-    while (arms < n && arms < CP_ARMS && can_help(lane, arms, frame->own->model->work_bytes)) ++arms;
-    return arms;
+    while (queues < n && queues < CP_QUEUES && can_help(context, queues, frame->own->model->work_bytes)) ++queues;
+    return queues;
 }
 
 /* ---------------------------------------------------------------- frames */
@@ -351,11 +351,11 @@ cp_status cp_device_begin(cp_frame *frame)
     device->paths = 0;
     cudaError_t error = cudaSetDevice(device->device);
     if (error) return cp_cuda_fail(error, "run");
-    cp_status status = lane_take(device->device, &device->lane);
+    cp_status status = context_take(device->device, &device->context);
     if (status) return status;
-    cp_arm *arm = device->lane->arm;
-    status = grow(&arm->work, &arm->work_bytes, device->model->work_bytes, "work memory");
-    if (status) lane_give_back(device->lane), device->lane = NULL;
+    cp_queue *queue = device->context->queue;
+    status = grow(&queue->work, &queue->work_bytes, device->model->work_bytes, "work memory");
+    if (status) context_give_back(device->context), device->context = NULL;
     return status;
 }
 
@@ -363,11 +363,11 @@ cp_status cp_device_end(cp_frame *frame)
 {
     cp_backend_frame *device = frame->own;
     /* The others' work comes before the first's end, unless a fault came between. */
-    for (int k = 0; k < (device->status ? device->lane->arms : 1); ++k)
-        cp_device_failed(frame, cudaStreamSynchronize(device->lane->arm[k].stream), "run");
+    for (int k = 0; k < (device->status ? device->context->queues : 1); ++k)
+        cp_device_failed(frame, cudaStreamSynchronize(device->context->queue[k].stream), "run");
     cp_device_failed(frame, cudaGetLastError(), "launch");
-    lane_give_back(device->lane);
-    device->lane = NULL;
+    context_give_back(device->context);
+    device->context = NULL;
     cp_free(device->shown);
     device->shown = NULL;
     device->shown_floats = 0;
@@ -389,40 +389,41 @@ float *cp_device_shown(cp_frame *frame, size_t floats)
 
 /* Room for `bytes` of what a step brings along; steps follow one another on the stream, so that one piece serves all.
  */
-void *cp_device_side(cp_frame *frame, size_t bytes)
+void *cp_device_staging(cp_frame *frame, size_t bytes)
 {
-    cp_lane *lane = frame->own->lane;
+    cp_context *context = frame->own->context;
     if (frame->own->status) return NULL;
-    if (lane->side_bytes < bytes) { /* nothing may still read the old piece */
-        if (cp_device_failed(frame, cudaStreamSynchronize(lane->arm->stream), "run")) return NULL;
-        cp_status status = grow(&lane->side, &lane->side_bytes, bytes, "work memory");
+    if (context->staging_bytes < bytes) { /* nothing may still read the old piece */
+        if (cp_device_failed(frame, cudaStreamSynchronize(context->queue->stream), "run")) return NULL;
+        cp_status status = grow(&context->staging, &context->staging_bytes, bytes, "work memory");
         if (status) {
             frame->own->status = status;
             return NULL;
         }
     }
-    return lane->side;
+    return context->staging;
 }
 
-void *cp_device_to_side(cp_frame *frame, const void *from, size_t bytes)
+void *cp_device_stage(cp_frame *frame, const void *from, size_t bytes)
 {
-    void *side = cp_device_side(frame, bytes);
-    if (!side) return NULL;
-    cudaError_t error = cudaMemcpyAsync(side, from, bytes, cudaMemcpyHostToDevice, frame->own->lane->arm->stream);
-    return cp_device_failed(frame, error, "copy to the device") ? NULL : side;
+    void *staging = cp_device_staging(frame, bytes);
+    if (!staging) return NULL;
+    cudaStream_t stream = frame->own->context->queue->stream;
+    cudaError_t error = cudaMemcpyAsync(staging, from, bytes, cudaMemcpyHostToDevice, stream);
+    return cp_device_failed(frame, error, "copy to the device") ? NULL : staging;
 }
 
 void cp_device_upload(cp_frame *frame, const float *from, float *to, size_t count)
 {
     if (frame->own->status) return;
-    cudaStream_t stream = frame->own->lane->arm->stream;
+    cudaStream_t stream = frame->own->context->queue->stream;
     cp_device_failed(frame, cudaMemcpyAsync(to, from, count * sizeof *to, cudaMemcpyHostToDevice, stream),
                      "copy to the device");
 }
 
 void cp_device_download(cp_frame *frame, const float *from, float *to, size_t count)
 {
-    cudaStream_t stream = frame->own->lane->arm->stream;
+    cudaStream_t stream = frame->own->context->queue->stream;
     if (frame->own->status) return;
     if (!cp_device_failed(frame, cudaMemcpyAsync(to, from, count * sizeof *to, cudaMemcpyDeviceToHost, stream),
                           "copy to the host"))
@@ -432,18 +433,18 @@ void cp_device_download(cp_frame *frame, const float *from, float *to, size_t co
 void cp_device_clear(cp_frame *frame, float *x, size_t count)
 {
     if (!frame->own->status)
-        cp_device_failed(frame, cudaMemsetAsync(x, 0, count * sizeof *x, frame->own->lane->arm->stream), "clear");
+        cp_device_failed(frame, cudaMemsetAsync(x, 0, count * sizeof *x, frame->own->context->queue->stream), "clear");
 }
 
 void cp_device_add(cp_frame *frame, const float *host, float *x, size_t count)
 {
-    float *from = cp_device_to_side(frame, host, count * sizeof *host);
-    if (from) cp_kernel_copy(1, count, (cp_batch){from, 0}, (cp_batch){x, 0}, true, frame->own->lane->arm->stream);
+    float *from = cp_device_stage(frame, host, count * sizeof *host);
+    if (from) cp_kernel_copy(1, count, (cp_batch){from, 0}, (cp_batch){x, 0}, true, frame->own->context->queue->stream);
 }
 
 void cp_device_add_at(cp_frame *frame, float *x, float value)
 {
-    if (!frame->own->status) cp_kernel_add_at(x, value, frame->own->lane->arm->stream);
+    if (!frame->own->status) cp_kernel_add_at(x, value, frame->own->context->queue->stream);
 }
 
 static size_t bytes_of(const cp_path *path) { return path->first[path->n_layers] * sizeof *path->words; }
@@ -453,16 +454,16 @@ static size_t bytes_of(const cp_path *path) { return path->first[path->n_layers]
 static bool make_slots(cp_frame *frame, size_t bytes, int n)
 {
     cp_backend_frame *device = frame->own;
-    cp_lane *lane = device->lane;
-    size_t slots = lane->bits_bytes / bytes, wanted = (size_t)device->paths + n;
+    cp_context *context = device->context;
+    size_t slots = context->bits_bytes / bytes, wanted = (size_t)device->paths + n;
     if (slots > CP_DEVICE_PATHS) slots = CP_DEVICE_PATHS;
     if (wanted <= slots) return true;
     device->paths = 0;
     if (slots == CP_DEVICE_PATHS) return true;
-    if (cp_device_failed(frame, cudaStreamSynchronize(lane->arm->stream), "run")) return false;
+    if (cp_device_failed(frame, cudaStreamSynchronize(context->queue->stream), "run")) return false;
     slots = wanted > 2 * slots ? wanted : 2 * slots;
     if (slots > CP_DEVICE_PATHS) slots = CP_DEVICE_PATHS;
-    device->status = grow(&lane->bits, &lane->bits_bytes, slots * bytes, "paths");
+    device->status = grow(&context->bits, &context->bits_bytes, slots * bytes, "paths");
     return !device->status;
 }
 
@@ -478,7 +479,7 @@ static int slot_of(const cp_backend_frame *device, const cp_path *path)
 static const uint64_t *bring(cp_frame *frame, const cp_path *path, int position)
 {
     cp_backend_frame *device = frame->own;
-    cp_lane *lane = device->lane;
+    cp_context *context = device->context;
     size_t bytes = bytes_of(path);
     if (device->status) return NULL;
     int k = slot_of(device, path);
@@ -486,33 +487,33 @@ static const uint64_t *bring(cp_frame *frame, const cp_path *path, int position)
         if (!make_slots(frame, bytes, 1)) return NULL;
         k = device->paths++;
         device->path[k] = path;
-        if (cp_device_failed(frame, cudaMemcpyAsync((char *)lane->bits + k * bytes, path->words, bytes,
-                                                    cudaMemcpyHostToDevice, lane->arm->stream), "copy to the device"))
-            return NULL;
+        cudaError_t error = cudaMemcpyAsync((char *)context->bits + k * bytes, path->words, bytes,
+                                            cudaMemcpyHostToDevice, context->queue->stream);
+        if (cp_device_failed(frame, error, "copy to the device")) return NULL;
     }
-    return (uint64_t *)((char *)lane->bits + k * bytes) + path->first[position];
+    return (uint64_t *)((char *)context->bits + k * bytes) + path->first[position];
 }
 
 void cp_device_restrict(cp_frame *frame, int position, const cp_path *path, const float *constant, float *a)
 {
     const uint64_t *words = bring(frame, path, position);
     size_t count = frame->model->neuron[position].count;
-    if (words) cp_kernel_restrict(count, words, constant, a, frame->own->lane->arm->stream);
+    if (words) cp_kernel_restrict(count, words, constant, a, frame->own->context->queue->stream);
 }
 
 void cp_device_gate(cp_frame *frame, size_t count, const float *gates, float *before, float *a)
 {
-    const float *factors = cp_device_to_side(frame, gates, count * sizeof *gates);
-    if (factors) cp_kernel_gate(count, factors, before, a, frame->own->lane->arm->stream);
+    const float *factors = cp_device_stage(frame, gates, count * sizeof *gates);
+    if (factors) cp_kernel_gate(count, factors, before, a, frame->own->context->queue->stream);
 }
 
 void cp_device_through(cp_frame *frame, int position, const float *a, const cp_path *path, const float *gates,
                        ACTIVATION activation, float *g)
 {
-    cudaStream_t stream = frame->own->lane->arm->stream;
+    cudaStream_t stream = frame->own->context->queue->stream;
     size_t count = frame->model->neuron[position].count;
     const uint64_t *words = path ? bring(frame, path, position) : NULL;
-    if ((path && !words) || (gates && !(gates = cp_device_to_side(frame, gates, count * sizeof *gates)))) return;
+    if ((path && !words) || (gates && !(gates = cp_device_stage(frame, gates, count * sizeof *gates)))) return;
     if (!frame->own->status && (words || gates || activation != LINEAR))
         cp_kernel_through_neurons(count, a, words, gates, activation, g, stream);
 }
@@ -536,5 +537,5 @@ void cp_device_through_all(cp_frame *frame, int position, int n, const float *co
     }
     if (any && !device->status)
         cp_kernel_through_all(n, frame->model->neuron[position].count, &listed, activation, g,
-                              device->lane->arm->stream);
+                              device->context->queue->stream);
 }

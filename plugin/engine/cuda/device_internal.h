@@ -16,22 +16,22 @@ typedef struct {
 #endif
     void *work; /* im2col of one image; cuDNN's workspace; only grows */
     size_t work_bytes;
-} cp_arm;
+} cp_queue;
 
 enum { CP_DEVICE_PATHS = CP_DEVICE_ENTRIES }; /* on the device at a time */
-enum { CP_ARMS = 8 }; /* as many queues as a card has unless CUDA_DEVICE_MAX_CONNECTIONS says otherwise */
+enum { CP_QUEUES = 8 }; /* as many as a card has unless CUDA_DEVICE_MAX_CONNECTIONS says otherwise */
 
 /* What one run at a time uses. */
-typedef struct cp_lane {
-    struct cp_lane *next;
-    int device, arms;     /* that are there, at least 1 */
-    cp_arm arm[CP_ARMS];  /* the first is the run's stream, the others help with the images of a batch */
-    cudaEvent_t ready;    /* recorded on that stream for them */
-    void *side;           /* what a step brings from the host: words, gates, a seed */
-    size_t side_bytes;
-    void *bits;           /* words of the paths that a run uses */
+typedef struct cp_context {
+    struct cp_context *next;
+    int device, queues;        /* so many of them are made, at least 1 */
+    cp_queue queue[CP_QUEUES]; /* the first is the run's stream, the others help with the images of a batch */
+    cudaEvent_t ready;         /* recorded on that stream for them */
+    void *staging;             /* what a step brings from the host: words, gates, a seed */
+    size_t staging_bytes;
+    void *bits;                /* words of the paths that a run uses */
     size_t bits_bytes;
-} cp_lane;
+} cp_context;
 
 /* One layer's constants in the device's memory. */
 typedef struct {
@@ -66,8 +66,8 @@ struct cp_backend_frame {
     uint8_t *start;       /* of a branch, by entry: what its layer begins with in the next run */
     cp_edit *edit;        /* and what is put there then; two edits of one place do not meet */
     size_t edits, room_for_edits;
-    cp_lane *lane;        /* during a run */
-    const cp_path *path[CP_DEVICE_PATHS]; /* those whose words are in lane->bits, `paths` of them */
+    cp_context *context;        /* during a run */
+    const cp_path *path[CP_DEVICE_PATHS]; /* those whose words are in context->bits, `paths` of them */
     int paths;
     cp_status status;     /* of the run: the first fault */
 };
@@ -78,13 +78,13 @@ cp_status cp_device_malloc(void **memory, size_t bytes, const char *what);
 
 /* Keeps the first fault of a run; true once there is one. */
 bool cp_device_failed(cp_frame *frame, cudaError_t error, const char *what);
-/* How many arms of the run's lane can share n images, at least 1; made at the first use, fewer where memory is short.
- */
-int cp_lane_arms(cp_frame *frame, int n);
-/* Memory that one step uses, of a run's lane; NULL after a fault. */
-void *cp_device_side(cp_frame *frame, size_t bytes);
+/* How many queues of the run's context can share n images, at least 1; made at the first use, fewer where memory is
+ * short. */
+int cp_context_queues(cp_frame *frame, int n);
+/* Memory that one step uses, of a run's context; NULL after a fault. */
+void *cp_device_staging(cp_frame *frame, size_t bytes);
 /* It, holding a copy of what the host has at `from`. */
-void *cp_device_to_side(cp_frame *frame, const void *from, size_t bytes);
+void *cp_device_stage(cp_frame *frame, const void *from, size_t bytes);
 
 /* device_model.c: the model's constants on that device, made at first use. */
 cp_status cp_device_model_get(const cp_model *model, const cp_engine *engine, int device, const cp_device_model **out);
@@ -94,9 +94,9 @@ cp_status cp_device_model_get(const cp_model *model, const cp_engine *engine, in
  * the shape. */
 cp_status cp_dnn_create(cudnnHandle_t handle, const cp_window *window, struct cp_dnn **dnn, size_t *work_bytes);
 void cp_dnn_free(struct cp_dnn *dnn);
-cudnnStatus_t cp_dnn_forward(const struct cp_dnn *dnn, const cp_arm *arm, const float *weights, const float *x,
+cudnnStatus_t cp_dnn_forward(const struct cp_dnn *dnn, const cp_queue *queue, const float *weights, const float *x,
                              float *y);
-cudnnStatus_t cp_dnn_backward(const struct cp_dnn *dnn, const cp_arm *arm, const float *weights, const float *y,
+cudnnStatus_t cp_dnn_backward(const struct cp_dnn *dnn, const cp_queue *queue, const float *weights, const float *y,
                               float *x, bool fresh);
 #endif
 

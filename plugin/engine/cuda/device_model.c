@@ -109,7 +109,7 @@ static cp_status create(const cp_engine *engine, int device, cp_device_model **o
     m->op = cp_alloc(m->n, sizeof *m->op, "GPU");
     cp_status status = m->op ? CP_OK : CP_ERESOURCE;
     for (int i = 0; i < m->n && !status; ++i) status = prepare(&engine->op[i], &m->op[i]);
-    /* cudaMemcpy() ends when the host's memory is read; a lane's stream would not wait for the rest. */
+    /* cudaMemcpy() ends when the host's memory is read; a context's stream would not wait for the rest. */
     cudaError_t error = status ? cudaSuccess : cudaDeviceSynchronize();
     if (error) status = cp_cuda_fail(error, "weights");
 #ifdef CUDNN

@@ -1,7 +1,7 @@
 /* One row per layer type on a device. Our kernels take a whole batch. A library's matrix product or convolution may
  * choose another kernel for another batch, and so other sums: it gets one image at a time, always by the same call, and
- * the images of a batch run side by side on the arms of the lane. So an image's bytes do not depend on the batch that
- * it is in. */
+ * the images of a batch run side by side on the queues of the context. So an image's bytes do not depend on the batch
+ * that it is in. */
 #include <stdio.h>
 
 #include "engine/cuda/device_internal.h"
@@ -12,9 +12,9 @@ typedef struct {
     cp_frame *frame;
     const cp_op *op;
     const cp_device_op *device;
-    cp_lane *lane;
-    cudaStream_t stream; /* of the lane: what takes the whole batch */
-    cp_arm *arm;         /* what takes one image */
+    cp_context *context;
+    cudaStream_t stream; /* of the context: what takes the whole batch */
+    cp_queue *queue;         /* what takes one image */
 } call;
 
 static void blas_failed(const call *c, cublasStatus_t error)
@@ -26,23 +26,24 @@ static void blas_failed(const call *c, cublasStatus_t error)
 
 /* ---------------------------------------------------------------- image by image */
 
-/* What the images of a batch do side by side: the arms wait for what the stream has been given so far, it waits for
+/* What the images of a batch do side by side: the queues wait for what the stream has been given so far, it waits for
  * them. */
 static int spread(const call *c, int n)
 {
-    int arms = cp_lane_arms(c->frame, n);
-    if (arms < 2) return 1;
-    cudaError_t error = cudaEventRecord(c->lane->ready, c->stream);
-    for (int k = 1; k < arms && !error; ++k) error = cudaStreamWaitEvent(c->lane->arm[k].stream, c->lane->ready, 0);
+    int queues = cp_context_queues(c->frame, n);
+    if (queues < 2) return 1;
+    cudaError_t error = cudaEventRecord(c->context->ready, c->stream);
+    for (int k = 1; k < queues && !error; ++k)
+        error = cudaStreamWaitEvent(c->context->queue[k].stream, c->context->ready, 0);
     cp_device_failed(c->frame, error, "run");
-    return arms;
+    return queues;
 }
 
-static void gather_arms(const call *c, int arms)
+static void gather_arms(const call *c, int queues)
 {
-    for (int k = 1; k < arms; ++k) {
-        cudaError_t error = cudaEventRecord(c->lane->arm[k].done, c->lane->arm[k].stream);
-        if (!error) error = cudaStreamWaitEvent(c->stream, c->lane->arm[k].done, 0);
+    for (int k = 1; k < queues; ++k) {
+        cudaError_t error = cudaEventRecord(c->context->queue[k].done, c->context->queue[k].stream);
+        if (!error) error = cudaStreamWaitEvent(c->stream, c->context->queue[k].done, 0);
         cp_device_failed(c->frame, error, "run");
     }
 }
@@ -59,9 +60,9 @@ static void product(const call *c, bool transposed, int groups, int m, int n, in
     int lda = transposed ? m : k;
     if (c->frame->own->status) return;
     if (groups == 1)
-        blas_failed(c, cublasSgemm(c->arm->blas, CUBLAS_OP_N, op, n, m, k, &one, b, n, a, lda, &beta, out, n));
+        blas_failed(c, cublasSgemm(c->queue->blas, CUBLAS_OP_N, op, n, m, k, &one, b, n, a, lda, &beta, out, n));
     else
-        blas_failed(c, cublasSgemmStridedBatched(c->arm->blas, CUBLAS_OP_N, op, n, m, k, &one, b, n, (long long)k * n,
+        blas_failed(c, cublasSgemmStridedBatched(c->queue->blas, CUBLAS_OP_N, op, n, m, k, &one, b, n, (long long)k * n,
                                                  a, lda, (long long)m * k, &beta, out, n, (long long)m * n, groups));
 }
 
@@ -71,8 +72,8 @@ static void gather(const call *c, const float *x, float *y, bool fresh)
     const cp_window *g = &c->device->window;
     const float *col = x;
     if (!cp_is_pointwise(g)) {
-        cp_kernel_im2col(g, x, c->arm->work, c->arm->stream);
-        col = c->arm->work;
+        cp_kernel_im2col(g, x, c->queue->work, c->queue->stream);
+        col = c->queue->work;
     }
     product(c, false, g->groups, g->m, g->out_h * g->out_w, g->c * g->size * g->size, c->device->weights, col,
             fresh ? 0 : 1, y);
@@ -84,8 +85,8 @@ static void scatter(const call *c, const float *y, float *x, bool fresh)
     const cp_window *g = &c->device->window;
     bool direct = cp_is_pointwise(g);
     product(c, true, g->groups, g->c * g->size * g->size, g->out_h * g->out_w, g->m, c->device->weights, y,
-            direct && !fresh ? 1 : 0, direct ? x : c->arm->work);
-    if (!direct) cp_kernel_col2im(g, c->arm->work, x, fresh, c->arm->stream);
+            direct && !fresh ? 1 : 0, direct ? x : c->queue->work);
+    if (!direct) cp_kernel_col2im(g, c->queue->work, x, fresh, c->queue->stream);
 }
 
 #ifdef CUDNN
@@ -108,7 +109,7 @@ static void convolve(const call *c, const float *x, float *y)
 {
 #ifdef CUDNN
     if (c->device->dnn) {
-        dnn_failed(c, cp_dnn_forward(c->device->dnn, c->arm, c->device->weights, x, y));
+        dnn_failed(c, cp_dnn_forward(c->device->dnn, c->queue, c->device->weights, x, y));
         return;
     }
 #endif
@@ -119,7 +120,7 @@ static void convolve_back(const call *c, const float *y, float *x, bool fresh)
 {
 #ifdef CUDNN
     if (c->device->dnn) {
-        dnn_failed(c, cp_dnn_backward(c->device->dnn, c->arm, c->device->weights, y, x, fresh));
+        dnn_failed(c, cp_dnn_backward(c->device->dnn, c->queue, c->device->weights, y, x, fresh));
         return;
     }
 #endif
@@ -130,15 +131,15 @@ static void convolve_back(const call *c, const float *y, float *x, bool fresh)
 static void forward_each(const call *c, int n, cp_batch in, cp_batch out)
 {
     call one = *c;
-    int arms = spread(c, n);
+    int queues = spread(c, n);
     for (int b = 0; b < n; ++b) {
-        one.arm = &c->lane->arm[b % arms];
+        one.queue = &c->context->queue[b % queues];
         if (c->op->l->type == DECONVOLUTIONAL)
             scatter(&one, cp_at(in, b), cp_at(out, b), true);
         else
             convolve(&one, cp_at(in, b), cp_at(out, b));
     }
-    gather_arms(c, arms);
+    gather_arms(c, queues);
 }
 
 static void forward_convolutional(const call *c, int n, const cp_batch *in, cp_batch out, uint16_t *index, bool linear,
@@ -162,15 +163,15 @@ static void backward_convolutional(const call *c, const cp_backward *run)
                                      c->stream);
         return;
     }
-    int arms = spread(c, run->n);
+    int queues = spread(c, run->n);
     for (int b = 0; b < run->n; ++b) {
-        one.arm = &c->lane->arm[b % arms];
+        one.queue = &c->context->queue[b % queues];
         if (c->op->l->type == DECONVOLUTIONAL)
             gather(&one, cp_at(run->delta, b), cp_at(x, b), run->fresh);
         else
             convolve_back(&one, cp_at(run->delta, b), cp_at(x, b), run->fresh);
     }
-    gather_arms(c, arms);
+    gather_arms(c, queues);
 }
 
 /* ---------------------------------------------------------------- connected, local */
@@ -583,8 +584,9 @@ static const row *find(const cp_op *op)
 static call call_of(cp_frame *frame, int layer)
 {
     const cp_backend_frame *device = frame->own;
-    cp_lane *lane = device->lane;
-    return (call){frame, &frame->engine->op[layer], &device->model->op[layer], lane, lane->arm->stream, lane->arm};
+    cp_context *context = device->context;
+    return (call){frame,   &frame->engine->op[layer], &device->model->op[layer],
+                  context, context->queue->stream,    context->queue};
 }
 
 enum { MOST_ENTRIES = 65535 }; /* rows of a grid */

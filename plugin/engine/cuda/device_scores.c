@@ -11,18 +11,18 @@ void cp_device_product(cp_frame *frame, const cp_neuron_layer *neuron, const flo
 {
     if (!frame->own->status)
         cp_kernel_product(neuron->count, a, g, to->magnitude, to->product + neuron->offset, to->not_finite,
-                          frame->own->lane->arm->stream);
+                          frame->own->context->queue->stream);
 }
 
 static void clear(cp_frame *frame, void *x, size_t bytes)
 {
     if (!frame->own->status)
-        cp_device_failed(frame, cudaMemsetAsync(x, 0, bytes, frame->own->lane->arm->stream), "clear");
+        cp_device_failed(frame, cudaMemsetAsync(x, 0, bytes, frame->own->context->queue->stream), "clear");
 }
 
 static void fetch(cp_frame *frame, const void *from, void *to, size_t bytes)
 {
-    cudaStream_t stream = frame->own->lane->arm->stream;
+    cudaStream_t stream = frame->own->context->queue->stream;
     if (frame->own->status) return;
     if (!cp_device_failed(frame, cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToHost, stream), "copy to the host"))
         cp_device_failed(frame, cudaStreamSynchronize(stream), "run");
@@ -73,17 +73,18 @@ static cp_status count(cp_frame *frame, uint32_t prefix, int shift, size_t digit
     size_t n = 2 * digits + 1, bytes = n * sizeof(unsigned long long);
     cp_status status = cp_device_begin(frame);
     if (status) return status;
-    unsigned long long *there = cp_device_side(frame, bytes);
-    unsigned long long *here = cp_alloc(n, sizeof *here, "selection");
-    if (!here && !frame->own->status) frame->own->status = CP_ERESOURCE;
-    if (there) clear(frame, there, bytes);
+    unsigned long long *on_device = cp_device_staging(frame, bytes);
+    unsigned long long *on_host = cp_alloc(n, sizeof *on_host, "selection");
+    if (!on_host && !frame->own->status) frame->own->status = CP_ERESOURCE;
+    if (on_device) clear(frame, on_device, bytes);
     if (!frame->own->status)
-        cp_kernel_count_digits(frame->model->neurons, frame->own->scores, prefix, shift, there,
-                               frame->own->lane->arm->stream);
-    if (here) fetch(frame, there, here, bytes);
-    for (size_t d = 0; here && d < digits; ++d) table->count[d] = here[d], table->fraction[d] = here[digits + d];
-    if (here && zeros) *zeros = here[2 * digits];
-    cp_free(here);
+        cp_kernel_count_digits(frame->model->neurons, frame->own->scores, prefix, shift, on_device,
+                               frame->own->context->queue->stream);
+    if (on_host) fetch(frame, on_device, on_host, bytes);
+    for (size_t d = 0; on_host && d < digits; ++d)
+        table->count[d] = on_host[d], table->fraction[d] = on_host[digits + d];
+    if (on_host && zeros) *zeros = on_host[2 * digits];
+    cp_free(on_host);
     return cp_device_end(frame);
 }
 
@@ -111,34 +112,34 @@ static cp_span *open_table(cp_frame *frame, int image, const size_t *first, cons
     const cp_model *model = frame->model;
     int n = model->neuron_layers;
     size_t table = aligned(n * sizeof(cp_span)), channel = 0;
-    cp_span *here = cp_alloc(n, sizeof *here, "selection"), *there = cp_device_side(frame, table + bytes);
-    if (!here && !frame->own->status) frame->own->status = CP_ERESOURCE;
-    for (int l = 0; here && l < n; ++l) {
+    cp_span *on_host = cp_alloc(n, sizeof *on_host, "selection"), *on_device = cp_device_staging(frame, table + bytes);
+    if (!on_host && !frame->own->status) frame->own->status = CP_ERESOURCE;
+    for (int l = 0; on_host && l < n; ++l) {
         const cp_neuron_layer *neuron = &model->neuron[l];
-        here[l] = (cp_span){.offset = neuron->offset, .count = neuron->count, .word = first ? first[l] : 0,
+        on_host[l] = (cp_span){.offset = neuron->offset, .count = neuron->count, .word = first ? first[l] : 0,
                             .channel = channel, .plane = neuron->h * neuron->w, .dead = dead ? dead[l] : 0};
-        if (image >= 0) here[l].a = cp_at(cp_frame_batch(frame, neuron->layer), image);
+        if (image >= 0) on_host[l].a = cp_at(cp_frame_batch(frame, neuron->layer), image);
         channel += neuron->c;
     }
     if (!frame->own->status)
-        cp_device_failed(frame, cudaMemcpyAsync(there, here, n * sizeof *here, cudaMemcpyHostToDevice,
-                                                frame->own->lane->arm->stream), "copy to the device");
-    cp_free(here);
-    *room = (char *)there + table;
-    return frame->own->status ? NULL : there;
+        cp_device_failed(frame, cudaMemcpyAsync(on_device, on_host, n * sizeof *on_host, cudaMemcpyHostToDevice,
+                                                frame->own->context->queue->stream), "copy to the device");
+    cp_free(on_host);
+    *room = (char *)on_device + table;
+    return frame->own->status ? NULL : on_device;
 }
 
 static cp_status scores_bits(cp_frame *frame, uint32_t lowest, const size_t *first, uint64_t *words)
 {
     int n = frame->model->neuron_layers;
     size_t bytes = first[n] * sizeof *words;
-    void *there;
+    void *on_device;
     cp_status status = cp_device_begin(frame);
     if (status) return status;
-    const cp_span *span = open_table(frame, -1, first, NULL, bytes, &there);
+    const cp_span *span = open_table(frame, -1, first, NULL, bytes, &on_device);
     if (span)
-        cp_kernel_select(n, span, first[n], frame->own->scores, lowest, there, frame->own->lane->arm->stream);
-    fetch(frame, there, words, bytes);
+        cp_kernel_select(n, span, first[n], frame->own->scores, lowest, on_device, frame->own->context->queue->stream);
+    fetch(frame, on_device, words, bytes);
     return cp_device_end(frame);
 }
 
@@ -146,15 +147,15 @@ static cp_status scores_best(cp_frame *frame, uint32_t *score, size_t *neuron)
 {
     const cp_model *model = frame->model;
     int n = model->neuron_layers;
-    void *there;
+    void *on_device;
     unsigned long long *key = cp_alloc(n, sizeof *key, "cut");
     if (!key) return CP_ERESOURCE;
     cp_status status = cp_device_begin(frame);
     if (status) goto done;
-    const cp_span *span = open_table(frame, -1, NULL, NULL, n * sizeof *key, &there);
-    if (span) clear(frame, there, n * sizeof *key);
-    if (span && n) cp_kernel_best(n, span, frame->own->scores, there, frame->own->lane->arm->stream);
-    fetch(frame, there, key, n * sizeof *key);
+    const cp_span *span = open_table(frame, -1, NULL, NULL, n * sizeof *key, &on_device);
+    if (span) clear(frame, on_device, n * sizeof *key);
+    if (span && n) cp_kernel_best(n, span, frame->own->scores, on_device, frame->own->context->queue->stream);
+    fetch(frame, on_device, key, n * sizeof *key);
     status = cp_device_end(frame);
     for (int l = 0; l < n && !status; ++l) {
         score[l] = (uint32_t)(key[l] >> 32);
@@ -170,12 +171,12 @@ static cp_status scores_rank(cp_frame *frame, uint32_t score, size_t neuron, siz
     unsigned long long total = 0;
     cp_status status = cp_device_begin(frame);
     if (status) return status;
-    unsigned long long *there = cp_device_side(frame, sizeof *there);
-    if (there) clear(frame, there, sizeof *there);
+    unsigned long long *on_device = cp_device_staging(frame, sizeof *on_device);
+    if (on_device) clear(frame, on_device, sizeof *on_device);
     if (!frame->own->status)
-        cp_kernel_rank(frame->model->neurons, frame->own->scores, score, neuron, there,
-                       frame->own->lane->arm->stream);
-    fetch(frame, there, &total, sizeof total);
+        cp_kernel_rank(frame->model->neurons, frame->own->scores, score, neuron, on_device,
+                       frame->own->context->queue->stream);
+    fetch(frame, on_device, &total, sizeof total);
     *before = total;
     return cp_device_end(frame);
 }
@@ -185,19 +186,19 @@ static cp_status scores_channels(cp_frame *frame, int image, const uint64_t *wor
 {
     int layers = frame->model->neuron_layers;
     size_t n = cp_model_channel_count(frame->model), bytes = aligned(n * sizeof(cp_channel_part));
-    void *there;
+    void *on_device;
     cp_channel_part *part = cp_alloc(n, sizeof *part, "channels");
     if (!part) return CP_ERESOURCE;
     cp_status status = cp_device_begin(frame);
     if (status) goto done;
-    const cp_span *span = open_table(frame, image, first, dead, bytes + first[layers] * sizeof *words, &there);
-    uint64_t *bits = (uint64_t *)((char *)there + bytes);
+    const cp_span *span = open_table(frame, image, first, dead, bytes + first[layers] * sizeof *words, &on_device);
+    uint64_t *bits = (uint64_t *)((char *)on_device + bytes);
     if (span)
         cp_device_failed(frame, cudaMemcpyAsync(bits, words, first[layers] * sizeof *words, cudaMemcpyHostToDevice,
-                                                frame->own->lane->arm->stream), "copy to the device");
+                                                frame->own->context->queue->stream), "copy to the device");
     if (!frame->own->status)
-        cp_kernel_parts(n, layers, span, frame->own->scores, bits, there, frame->own->lane->arm->stream);
-    fetch(frame, there, part, n * sizeof *part);
+        cp_kernel_parts(n, layers, span, frame->own->scores, bits, on_device, frame->own->context->queue->stream);
+    fetch(frame, on_device, part, n * sizeof *part);
     status = cp_device_end(frame);
     for (size_t c = 0; c < n && !status; ++c)
         channel[c] = (cp_channel_sum){part[c].score, part[c].kept, part[c].dead};
@@ -209,17 +210,17 @@ done:
 static cp_status scores_look(cp_frame *frame, int image, const uint32_t *neuron, int n, float *seen)
 {
     size_t bytes = aligned(n * sizeof *neuron);
-    void *there;
+    void *on_device;
     cp_status status = cp_device_begin(frame);
     if (status) return status;
-    const cp_span *span = open_table(frame, image, NULL, NULL, bytes + 2 * n * sizeof *seen, &there);
-    float *values = (float *)((char *)there + bytes);
+    const cp_span *span = open_table(frame, image, NULL, NULL, bytes + 2 * n * sizeof *seen, &on_device);
+    float *values = (float *)((char *)on_device + bytes);
     if (span)
-        cp_device_failed(frame, cudaMemcpyAsync(there, neuron, n * sizeof *neuron, cudaMemcpyHostToDevice,
-                                                frame->own->lane->arm->stream), "copy to the device");
+        cp_device_failed(frame, cudaMemcpyAsync(on_device, neuron, n * sizeof *neuron, cudaMemcpyHostToDevice,
+                                                frame->own->context->queue->stream), "copy to the device");
     if (!frame->own->status)
-        cp_kernel_look(n, there, frame->model->neuron_layers, span, frame->own->scores, values,
-                       frame->own->lane->arm->stream);
+        cp_kernel_look(n, on_device, frame->model->neuron_layers, span, frame->own->scores, values,
+                       frame->own->context->queue->stream);
     fetch(frame, values, seen, 2 * n * sizeof *seen);
     return cp_device_end(frame);
 }
@@ -238,13 +239,14 @@ static cp_status scores_find(cp_frame *frame, uint32_t lowest, uint32_t highest,
                        UINT32_MAX);
     cp_status status = cp_device_begin(frame);
     if (status) return status;
-    uint32_t *there = cp_device_side(frame, (n + 1) * sizeof *there); /* the counter first */
-    if (there) clear(frame, there, sizeof *there);
+    uint32_t *on_device = cp_device_staging(frame, (n + 1) * sizeof *on_device); /* the counter first */
+    if (on_device) clear(frame, on_device, sizeof *on_device);
     if (!frame->own->status)
-        cp_kernel_find(frame->model->neurons, frame->own->scores, lowest, highest, there + 1, (uint32_t)n, there,
-                       frame->own->lane->arm->stream);
-    fetch(frame, there, &found, sizeof found);
-    fetch(frame, there + 1, neuron, n * sizeof *neuron);
+        cp_kernel_find(frame->model->neurons, frame->own->scores, lowest, highest, on_device + 1, (uint32_t)n,
+                       on_device,
+                       frame->own->context->queue->stream);
+    fetch(frame, on_device, &found, sizeof found);
+    fetch(frame, on_device + 1, neuron, n * sizeof *neuron);
     status = cp_device_end(frame);
     if (!status && found != n)
         status = cp_fail(CP_EINTERNAL, "GPU: found %u of %zu scores", found, n);

@@ -88,7 +88,7 @@ cp_status cp_device_branch_put(cp_frame *branch, int entry, size_t first, size_t
 static void edit_branch(cp_frame *branch)
 {
     cp_backend_frame *device = branch->own;
-    cudaStream_t stream = device->lane->arm->stream;
+    cudaStream_t stream = device->context->queue->stream;
     size_t outputs = cp_outputs(branch->model, branch->branch_layer), most = 0;
     const float *base = cp_at(cp_frame_batch(branch->base, branch->branch_layer), branch->base_image);
     float *to = branch->value[branch->branch_layer + 1];
@@ -102,8 +102,9 @@ static void edit_branch(cp_frame *branch)
     }
     for (size_t k = 0; k < device->edits; ++k)
         if (device->edit[k].count > most) most = device->edit[k].count;
-    cp_edit *there = device->edits ? cp_device_to_side(branch, device->edit, device->edits * sizeof *there) : NULL;
-    if (there) cp_kernel_edit(device->edits, most, there, base, to, stream);
+    size_t bytes = device->edits * sizeof *device->edit;
+    cp_edit *on_device = device->edits ? cp_device_stage(branch, device->edit, bytes) : NULL;
+    if (on_device) cp_kernel_edit(device->edits, most, on_device, base, to, stream);
     device->edits = 0;
 }
 
@@ -141,11 +142,11 @@ void cp_device_scale(cp_frame *branch, int n, const double *factor)
         int some = n - first < CP_DEVICE_ENTRIES ? n - first : CP_DEVICE_ENTRIES;
         for (int e = 0; e < some; ++e) factors.of[e] = (float)factor[first + e];
         cp_kernel_scale(some, count, &factors, from, branch->value[layer + 1] + first * count,
-                        device->lane->arm->stream);
+                        device->context->queue->stream);
     }
 }
 
 void cp_device_add_deltas(cp_frame *frame, const float *delta, size_t outputs, int n, double weight, double *sum)
 {
-    if (!frame->own->status) cp_kernel_add_deltas(outputs, n, delta, weight, sum, frame->own->lane->arm->stream);
+    if (!frame->own->status) cp_kernel_add_deltas(outputs, n, delta, weight, sum, frame->own->context->queue->stream);
 }

@@ -123,7 +123,7 @@ until [ -e killed.jsonl ] && [ "$(wc -l <killed.jsonl)" -ge 3 ]; do
 done
 kill -9 $training
 wait $training 2>/dev/null || true
-run 0 'files:' critpath watch killed.jsonl -out killed -no-picture
+run 0 'file: killed.csv' critpath watch killed.jsonl -out killed -no-picture
 printf '{"critpath": "0.1' >>killed.jsonl
 run 0 'is not complete and is left out' critpath watch killed.jsonl -out killed -no-picture
 cp net.cfg again.cfg

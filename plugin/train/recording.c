@@ -1,4 +1,4 @@
-#include "train/observe.h"
+#include "train/recording.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -31,7 +31,7 @@ typedef struct {
 
 /* One per process, as Darknet trains one network in it; of several GPUs' copies the first that trains is watched. */
 static struct {
-    cp_observe_options options;
+    cp_recording_options options;
     cp_model *model;
     cp_recorder *recorder;
     cp_log *log;
@@ -46,12 +46,12 @@ static struct {
 
 /* ---------------------------------------------------------------- the option */
 
-cp_status cp_observe_parse(const char *text, cp_observe_options *o)
+cp_status cp_recording_parse(const char *text, cp_recording_options *o)
 {
     static const char usage[] = "needed is log.jsonl[,every=100][,probe=list]";
     size_t length = strcspn(text, ",");
     bool every = false;
-    *o = (cp_observe_options){.every = EVERY};
+    *o = (cp_recording_options){.every = EVERY};
     if (!length || memchr(text, '=', length))
         return cp_fail(CP_EINPUT, "-critpath: \"%.80s\" names no log first, %s", text, usage);
     if (length >= sizeof o->log)
@@ -88,9 +88,9 @@ cp_status cp_observe_parse(const char *text, cp_observe_options *o)
     return CP_OK;
 }
 
-void cp_observe_stop(void)
+void cp_recording_stop(void)
 {
-    observe_training = NULL;
+    record_training = NULL;
     for (int l = 0; l < observer.n && observer.layer; l++)
         cp_free(observer.layer[l].before);
     cp_free(observer.layer), cp_free(observer.position);
@@ -102,11 +102,11 @@ void cp_observe_stop(void)
     observer.model = NULL, observer.net = NULL, observer.n = 0, observer.over = false;
 }
 
-cp_status cp_observe_start(const char *text, const char *cfg)
+cp_status cp_recording_start(const char *text, const char *cfg)
 {
     if (observer.model)
         return cp_fail(CP_EINTERNAL, "-critpath: a training is recorded already");
-    cp_status status = cp_observe_parse(text, &observer.options);
+    cp_status status = cp_recording_parse(text, &observer.options);
     if (!status && !cfg)
         status = cp_fail(CP_EINPUT, "-critpath: the cfg is missing");
     if (!status)
@@ -127,16 +127,16 @@ cp_status cp_observe_start(const char *text, const char *cfg)
     if (!status)
         status = cp_log_open(observer.options.log, observer.model, &observer.log);
     if (status) {
-        cp_observe_stop();
+        cp_recording_stop();
         return status;
     }
     for (int i = 0; i < cp_model_layer_count(observer.model); i++)
         observer.position[i] = cp_model_neuron_position(observer.model, i);
-    observe_training = cp_observe;
+    record_training = cp_recording_train;
     return CP_OK;
 }
 
-void cp_observe_arguments(int argc, char **argv)
+void cp_recording_arguments(int argc, char **argv)
 {
     while (argc > 1 && !argv[argc - 1])
         argc--;
@@ -149,12 +149,12 @@ void cp_observe_arguments(int argc, char **argv)
         status = cp_fail(CP_EINPUT, "-critpath: `%.40s %.40s` trains nothing, only train is recorded", argv[1],
                          argv[2]);
     else if (text && *text && !strcmp(argv[2], "train"))
-        status = cp_observe_start(text, argc > 4 ? argv[4] : NULL);
+        status = cp_recording_start(text, argc > 4 ? argv[4] : NULL);
     if (status) {
         fprintf(cp_stderr(), "critpath: %s\n", cp_error());
         exit(status);
     }
-    if (observe_training)
+    if (record_training)
         fprintf(cp_stderr(), "critpath: a record every %d iterations in %s\n", observer.options.every,
                 observer.options.log);
 }
@@ -355,7 +355,7 @@ static bool is_time(const network *net, const data *d)
     return (*net->seen + d->X.rows) / batch > *net->seen / batch;
 }
 
-float cp_observe(network *net, data d, float (*train)(network *net, data d))
+float cp_recording_train(network *net, data d, float (*train)(network *net, data d))
 {
     pthread_mutex_lock(&observer.lock); /* several GPUs train in as many threads */
     if (!observer.net)

@@ -13,7 +13,7 @@
 #include "io/error.h"
 #include "io_temp.h"
 #include "train/log.h"
-#include "train/observe.h"
+#include "train/recording.h"
 
 enum { SIDE = 16, INPUTS = 3 * SIDE * SIDE, PROBES = 5, BATCH = 4, CLASSES = 3 };
 
@@ -127,7 +127,7 @@ static void release(network *net)
 /* The same, recorded. */
 static network *start(setting *s)
 {
-    if (cp_observe_start(s->option, s->cfg)) fail_msg("%s", cp_error());
+    if (cp_recording_start(s->option, s->cfg)) fail_msg("%s", cp_error());
     return parse(s);
 }
 
@@ -177,7 +177,7 @@ static void training_is_the_same(void **state)
         drawn[k] = rand(); /* dropout has drawn too */
         n[k] = collect(net, &all[k]);
         for (int i = 0; i < net->n; i++) assert_true(net->layers[i].backward != NULL);
-        cp_observe_stop();
+        cp_recording_stop();
         if (options[k]) {
             cp_records records = read_log(s);
             assert_int_equal(records.n, k == 1 ? 7 : 3);
@@ -243,7 +243,7 @@ static void counts_are_those_of_darknets_predictions(void **state)
         train_network(net, s->d);
         for (int l = 0; l < 3; l++) found[i][l] = predict_layer(net, s, index[l]);
     }
-    cp_observe_stop();
+    cp_recording_stop();
     cp_records records = read_log(s);
     assert_int_equal(records.n, 6);
     size_t flips = 0;
@@ -288,7 +288,7 @@ static void a_dead_channel_and_a_rate_of_zero(void **state)
     first->biases[0] = -1; /* leaky: never above zero */
     first->biases[1] = 1;
     for (int i = 0; i < 6; i++) train_network(net, s->d);
-    cp_observe_stop();
+    cp_recording_stop();
     cp_records records = read_log(s);
     assert_int_equal(records.n, 3);
     for (size_t i = 0; i < 3; i++) {
@@ -351,7 +351,7 @@ static void gradients_by_hand(void **state)
     assert_true(on > 0 && on < BATCH * HIDDEN);
 
     for (int i = 0; i < 3; i++) train_network(net, s->d); /* momentum goes into Darknet's sums from the second on */
-    cp_observe_stop();
+    cp_recording_stop();
     cp_records records = read_log(s);
     assert_int_equal(records.n, 3);
     for (int i = 0; i < 3; i++) {
@@ -386,7 +386,7 @@ static void a_resized_network(void **state)
                 train_network(net, s->d);
             }
         }
-        cp_observe_stop();
+        cp_recording_stop();
         cp_records records = read_log(s);
         assert_int_equal(records.n, 3);
         for (size_t i = 0; i < 3; i++) {
@@ -425,7 +425,7 @@ static void weights_that_are_not_finite(void **state)
     }
     train_network(net, s->d);
     train_network(net, s->d);
-    cp_observe_stop();
+    cp_recording_stop();
     cp_records records = read_log(s);
     assert_int_equal(records.n, 4);
     assert_string_equal(records.record[0].fault, "");
@@ -453,13 +453,13 @@ static void a_network_of_another_cfg(void **state)
 {
     (void)state;
     setting *s = open_setting(".1", with_batch_norm, ",every=1,probe=");
-    if (cp_observe_start(s->option, s->cfg)) fail_msg("%s", cp_error());
+    if (cp_recording_start(s->option, s->cfg)) fail_msg("%s", cp_error());
     write_text(s->cfg, head, ".1", without);
     network *net = parse(s);
     float before = net->layers[0].weights[0];
     for (int i = 0; i < 3; i++) train_network(net, s->d);
     assert_true(net->layers[0].weights[0] != before);
-    cp_observe_stop();
+    cp_recording_stop();
     assert_int_equal(size_of(s->log), 0);
     release(net);
     close_setting(s);
@@ -472,7 +472,7 @@ static void a_log_that_was_cut_goes_on(void **state)
     for (int turn = 0; turn < 2; turn++) {
         network *net = start(s);
         for (int i = 0; i < 2; i++) train_network(net, s->d);
-        cp_observe_stop();
+        cp_recording_stop();
         release(net);
         if (turn == 0) { /* as if the second line had not been finished */
             assert_int_equal(truncate(s->log, size_of(s->log) - 40), 0);
@@ -491,12 +491,12 @@ static void a_log_that_was_cut_goes_on(void **state)
     /* Another cfg, and a file that is no log: refused, and left as it is. */
     long before = size_of(s->log);
     write_text(s->cfg, head, ".1", with_batch_norm);
-    assert_int_equal(cp_observe_start(s->option, s->cfg), CP_EINPUT);
+    assert_int_equal(cp_recording_start(s->option, s->cfg), CP_EINPUT);
     assert_non_null(strstr(cp_error(), "another network"));
     assert_int_equal(size_of(s->log), before);
-    assert_int_equal(cp_observe_start(s->cfg, s->cfg), CP_EINPUT);
-    assert_int_equal(cp_observe_start(".", s->cfg), CP_EINPUT);
-    assert_null(observe_training);
+    assert_int_equal(cp_recording_start(s->cfg, s->cfg), CP_EINPUT);
+    assert_int_equal(cp_recording_start(".", s->cfg), CP_EINPUT);
+    assert_null(record_training);
     close_setting(s);
 }
 
@@ -505,12 +505,12 @@ static void a_log_that_was_cut_goes_on(void **state)
 static void options(void **state)
 {
     (void)state;
-    cp_observe_options o;
-    assert_int_equal(cp_observe_parse("log.jsonl", &o), CP_OK);
+    cp_recording_options o;
+    assert_int_equal(cp_recording_parse("log.jsonl", &o), CP_OK);
     assert_string_equal(o.log, "log.jsonl");
     assert_string_equal(o.probe, "");
     assert_int_equal(o.every, 100);
-    assert_int_equal(cp_observe_parse("a/b c.jsonl,probe=x=y.txt,every=7", &o), CP_OK);
+    assert_int_equal(cp_recording_parse("a/b c.jsonl,probe=x=y.txt,every=7", &o), CP_OK);
     assert_string_equal(o.log, "a/b c.jsonl");
     assert_string_equal(o.probe, "x=y.txt");
     assert_int_equal(o.every, 7);
@@ -522,15 +522,15 @@ static void options(void **state)
         {"log,probe=a,probe=b", "there twice"}, {"log,ever=3", "unknown"}, {"log,every=3,", "no key=value"},
     };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
-        if (cp_observe_parse(bad[i][0], &o) != CP_EINPUT || !strstr(cp_error(), bad[i][1]) || strchr(cp_error(), '\n'))
+        if (cp_recording_parse(bad[i][0], &o) != CP_EINPUT || !strstr(cp_error(), bad[i][1]) || strchr(cp_error(), '\n'))
             fail_msg("\"%s\": %s", bad[i][0], cp_error());
     }
     char *text = malloc(5000);
     memset(text, 'a', 4999);
     text[4999] = 0;
-    assert_int_equal(cp_observe_parse(text, &o), CP_EINPUT);
+    assert_int_equal(cp_recording_parse(text, &o), CP_EINPUT);
     memcpy(text, "log,probe=", 10);
-    assert_int_equal(cp_observe_parse(text, &o), CP_EINPUT);
+    assert_int_equal(cp_recording_parse(text, &o), CP_EINPUT);
     free(text);
 }
 

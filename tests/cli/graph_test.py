@@ -1,0 +1,222 @@
+"""Edges, graphs, effective paths; how -rank and -baseline change what neurons score."""
+import itertools
+import json
+import os
+import re
+import shutil
+import subprocess
+import xml.etree.ElementTree
+
+import numpy
+
+from harness import FolderTest, main, network, write
+
+RESNET, YOLO = network("resnet"), network("yolov3-tiny")
+ANSWER = {"yolov3-tiny": ("-thresh", ".05"), "yolov2": ("-thresh", ".05")}
+FIVE = ("resnet", "vgg", "yolov3-tiny", "densenet", "yolov2")
+
+
+def layers(npz):
+    return [name for name in npz.files if name.startswith("layer")]
+
+
+class Edges(FolderTest):
+    def test_sums_are_scores(self):
+        """Over everything that reads a channel its edges sum to what it contributes: mct's a * g, read from -json of nothing else
+        than the scores' magnitudes, which bound the sums, and equal them where no sign changes within a channel."""
+        for net, options in ((RESNET, ()), (YOLO, ANSWER["yolov3-tiny"])):
+            self.done("score", *net, "photo.png", "-edges", "channels", "-out", "s", *options)
+            edges, score = numpy.load(self.path("s.edges.npz")), numpy.load(self.path("s.score.npz"))
+            equal = 0
+            for name in layers(score):
+                into = [edges[e] for e in edges.files if e.endswith("." + name)]
+                sums = sum((e.sum(axis=0) for e in into), numpy.zeros(score[name].shape[0]))
+                bound = score[name].sum(axis=(1, 2))
+                self.assertTrue((abs(sums) <= bound * 1.0001 + 1e-6).all(), name)
+                single = (score[name] > 0).sum(axis=(1, 2)) == 1
+                equal += int(single.sum())
+                numpy.testing.assert_allclose(abs(sums[single]), bound[single], rtol=1e-3, atol=1e-6)
+                for e in into:
+                    self.assertEqual(e.dtype, numpy.float32)
+            self.assertTrue(any(name.endswith(".input") for name in edges.files))
+            self.assertTrue(any(name.startswith("response.") for name in edges.files))
+
+    def test_of_a_neuron(self):
+        self.done("score", *RESNET, "photo.png", "-edges", "channels", "-out", "s")
+        edges = numpy.load(self.path("s.edges.npz"))
+        reader, source = next(n for n in edges.files if not n.startswith("response") and not n.endswith("input")).split(".")
+        layer, shape = int(reader[6:9]), edges[f"{reader}.{source}"].shape
+        score = numpy.load(self.path("s.score.npz"))[reader]
+        plane, q = score[0].size, int(score.sum(axis=(1, 2)).argmax())
+        total = numpy.zeros(shape[1])
+        for k in range(plane):
+            self.done("score", *RESNET, "photo.png", "-edges", f"{layer}:{q * plane + k}", "-out", "n")
+            total += numpy.load(self.path("n.edges.npz"))[source].sum(axis=(1, 2))
+        numpy.testing.assert_allclose(total, edges[f"{reader}.{source}"][q], rtol=1e-3, atol=1e-5)
+        for bad, word in (("99:0", "layer 99"), ("x", "LAYER:INDEX"), (f"{layer}:999999", "has no unit")):
+            result = self.critpath("score", *RESNET, "photo.png", "-edges", bad, "-out", "n")
+            self.assertEqual(result.code, 2)
+            self.assertIn(word, result.err)
+
+
+class Graph(FolderTest):
+    def graph(self, name, *options):
+        self.done("graph", *network(name), "photo.png", "-out", "g", *ANSWER.get(name, ()), *options)
+        with open(self.path("g.graph.json")) as file:
+            return json.load(file)
+
+    def labels(self):
+        """Rectangles of all texts of the SVG, as it says them itself."""
+        root = xml.etree.ElementTree.parse(self.path("g.graph.svg")).getroot()
+        boxes = []
+        for text in root.iter("{http://www.w3.org/2000/svg}text"):
+            size, x, y = (float(text.get(k)) for k in ("font-size", "x", "y"))
+            boxes.append((x, y - .8 * size, x + float(text.get("textLength")), y + .2 * size, text.text))
+        return root, boxes
+
+    def test_no_labels_overlap_on_five_networks(self):
+        write(self.path("n.names"), "".join(f"a class with a rather long name number {k}\n" for k in range(40)))
+        for name in FIVE:
+            for more in ((), ("-names", "n.names"), ("-nodes", "12")):
+                self.graph(name, *more)
+                root, boxes = self.labels()
+                width, height = float(root.get("width")), float(root.get("height"))
+                self.assertGreater(len(boxes), 12)
+                for a in boxes:
+                    self.assertTrue(0 <= a[0] and a[2] <= width and 0 <= a[1] and a[3] <= height, (name, a, width, height))
+                for a, b in itertools.combinations(boxes, 2):
+                    apart = a[2] <= b[0] or b[2] <= a[0] or a[3] <= b[1] or b[3] <= a[1]
+                    self.assertTrue(apart, (name, a, b))
+
+    def test_shares_add_to_one(self):
+        for name in FIVE:
+            graph = self.graph(name)
+            self.assertAlmostEqual(sum(n["share"] for n in graph["nodes"]), 1, places=6)
+            self.assertLessEqual(len(graph["nodes"]), 60)
+            ids = [n["id"] for n in graph["nodes"]]
+            self.assertEqual(len(set(ids)), len(ids))
+            self.assertEqual((ids[0], ids[-1]), ("photo", "answer"))
+            for link in graph["links"]:
+                self.assertIn(link["source"], ids)
+                self.assertIn(link["target"], ids)
+            arrives = {n: 0 for n in ids}
+            leaves = dict(arrives)
+            for link in graph["links"]:
+                leaves[link["source"]] += link["contribution"]
+                arrives[link["target"]] += link["contribution"]
+            for node in graph["nodes"]:
+                self.assertAlmostEqual(leaves[node["id"]], node["effect"], places=4)
+            self.assertNotEqual(arrives["answer"], 0)
+
+    def test_channels_are_the_best_of_the_path(self):
+        graph = self.graph("resnet", "-sparsity", ".9")
+        self.done("score", *RESNET, "photo.png", "-out", "s")
+        self.done("path", *RESNET, "photo.png", "-out", "p", "-sparsity", ".9")
+        score, path = numpy.load(self.path("s.score.npz")), numpy.load(self.path("p.path.npz"))
+        total = sum(score[name].sum() for name in layers(score))
+        for node in (n for n in graph["nodes"] if n["kind"] == "channel"):
+            name = next(n for n in layers(score) if int(n[6:9]) == node["layer"])
+            on = score[name][node["channel"]][path[name][node["channel"]]]
+            self.assertAlmostEqual(node["share"], on.sum() / total, places=5)
+            self.assertEqual(node["kept"], on.size)
+
+    def test_files_are_valid(self):
+        """The SVG by xmllint, the DOT by dot, where they are installed; the same picture twice is the same bytes."""
+        self.graph("resnet", "-names", write(self.path("n.names"), "a<b>&\"c\"\n" * 10))
+        if shutil.which("xmllint"):
+            subprocess.run(["xmllint", "--noout", self.path("g.graph.svg")], check=True)
+        if shutil.which("dot"):
+            subprocess.run(["dot", "-Tsvg", "-o", os.devnull, self.path("g.graph.dot")], check=True)
+        root, boxes = self.labels()
+        self.assertTrue(any('a<b>&"c"' in (box[4] or "") for box in boxes))
+        with open(self.path("g.graph.dot")) as file:
+            dot = file.read()
+        self.assertRegex(dot, r'^digraph pathway \{')
+        self.assertRegex(dot, r'"photo" -> "\d+:')
+        with open(self.path("g.graph.png"), "rb") as file:
+            png = file.read()
+        self.graph("resnet", "-names", "n.names", "-threads", "3")
+        with open(self.path("g.graph.png"), "rb") as file:
+            self.assertEqual(file.read(), png)
+
+    def test_edges_along_the_path(self):
+        whole, along = self.graph("resnet", "-sparsity", ".9"), self.graph("resnet", "-sparsity", ".9", "-restricted")
+        self.assertEqual([n["id"] for n in whole["nodes"]], [n["id"] for n in along["nodes"]])
+        self.assertNotEqual(whole["links"], along["links"])
+
+    def test_json(self):
+        result = self.done("graph", *RESNET, "photo.png", "-out", "g", "-json")
+        line = json.loads(result.out)
+        with open(self.path("g.graph.json")) as file:
+            self.assertEqual(line["graph"], json.load(file))
+
+
+class Effective(FolderTest):
+    def path(self, *parts):
+        return super().path(*parts)
+
+    def kept(self, *options):
+        self.done("path", *RESNET, "photo.png", "-method", "effective", "-out", "p", *options)
+        npz = numpy.load(self.path("p.path.npz"))
+        return {name: npz[name] for name in layers(npz)}
+
+    def test_theta(self):
+        sizes = [sum(int(v.sum()) for v in self.kept("-theta", t).values()) for t in (".1", ".5", ".9")]
+        self.assertTrue(0 < sizes[0] < sizes[1] < sizes[2], sizes)
+
+    def test_rules(self):
+        share, absolute, forward = (self.kept("-keeps", k, "-theta", ".1") for k in ("share", "absolute", "forward"))
+        for other in (absolute, forward):
+            self.assertTrue(any((share[name] != other[name]).any() for name in share))
+        result = self.critpath("path", *RESNET, "photo.png", "-method", "mct", "-theta", ".1", "-out", "p")
+        self.assertEqual(result.code, 2)
+        self.assertIn("effective", result.err)
+
+
+class RankAndBaseline(FolderTest):
+    def score(self, *options):
+        self.done("score", *RESNET, "photo.png", "-out", "s", *options)
+        npz = numpy.load(self.path("s.score.npz"))
+        return {name: npz[name].astype(float) for name in layers(npz)}
+
+    def path_of(self, *options):
+        self.done("path", *RESNET, "photo.png", "-sparsity", ".95", "-out", "p", *options)
+        npz = numpy.load(self.path("p.path.npz"))
+        return {name: npz[name] for name in layers(npz)}
+
+    def test_rank_layer_selects_by_shares_of_the_layers(self):
+        for method in ("mct", "lrp"):
+            score, path = self.score("-method", method), self.path_of("-method", method, "-rank", "layer")
+            share = {name: score[name] / max(score[name].sum(), 1e-30) for name in score}
+            on = numpy.concatenate([share[n][path[n]] for n in share])
+            off = numpy.concatenate([share[n][~path[n]] for n in share])
+            self.assertGreaterEqual(on.min() * (1 + 1e-5), off.max())
+            self.assertEqual(on.size, round(.05 * (on.size + off.size)))
+
+    def test_rank_changes_what_layers_keep(self):
+        network_wide, by_layer = self.path_of(), self.path_of("-rank", "layer")
+        self.assertNotEqual([int(v.sum()) for v in network_wide.values()], [int(v.sum()) for v in by_layer.values()])
+
+    def test_baseline_of_the_photo_itself_leaves_nothing(self):
+        for method in ("mct", "lrp"):
+            same = self.score("-method", method, "-baseline", "image=photo.png")
+            self.assertEqual(sum(v.sum() for v in same.values()), 0)
+
+    def test_baselines(self):
+        zero = self.score("-baseline", "zero")
+        plain = self.score()
+        for name in plain:
+            numpy.testing.assert_array_equal(zero[name], plain[name])
+        from harness import png
+        write(self.path("other.png"), png(30, 40))
+        write(self.path("list.txt"), "other.png\nphoto.png\n")
+        mean = self.score("-baseline", "mean=list.txt")
+        image = self.score("-baseline", "image=other.png")
+        for name in mean: # half way between the photo and the other picture
+            numpy.testing.assert_allclose(mean[name], image[name] / 2, rtol=1e-3, atol=1e-5)
+        for bad in ("mean=missing.txt", "image=missing.png", "grey"):
+            self.assertEqual(self.critpath("score", *RESNET, "photo.png", "-out", "s", "-baseline", bad).code, 2, bad)
+
+
+if __name__ == "__main__":
+    main()
