@@ -69,6 +69,7 @@ typedef struct {
     bool resume;
     cp_number_list fractions; /* of `roar`: shares of the pixels removed */
     int nodes; /* of `graph` */
+    bool compare;
     int repeats, road;
     bool kar;
     int order, initialiser, stages, noisy; /* of `sanity` */
