@@ -13,11 +13,13 @@
 
 enum {
     LINE = 16, LINE_EVERY = 64,         /* scores of a line; of so many lines one is sampled */
+    LINES_AHEAD = 16,
     BIN_SHIFT = 16, BINS = 1 << 15,     /* of the sample: as fine as 1 part in 128 */
     CANDIDATES_PER = 8, CANDIDATES = 4096, /* of so many scores one may lie in the bracket, and as many more per block:
                                               a small layer near the response may lie in it as a whole */
     DIGIT = 11,                         /* bits by which candidates are told apart at a time */
-    LANES = 16
+    LANES = 16,
+    AHEAD = 8                           /* pieces between fetching one and looking at it */
 };
 
 /* A score inside the bracket. */
@@ -34,10 +36,18 @@ typedef struct {
     uint32_t largest;
 } scan;
 
-/* Histogram of the sample; returns its size. */
+static size_t count_line(const float *line, uint32_t *bin)
+{
+    for (size_t i = 0; i < LINE; i++)
+        bin[cp_score_bits(&line[i]) >> BIN_SHIFT]++;
+    return LINE;
+}
+
+/* Histogram of the sample; returns its size. A line is counted when LINES_AHEAD others have been asked for. */
 static size_t sample(const cp_select_block *blocks, size_t n, uint32_t *bin)
 {
-    size_t taken = 0;
+    const float *line[LINES_AHEAD];
+    size_t taken = 0, asked = 0;
     uint32_t random = 1;
     for (size_t b = 0; b < n; b++)
         for (size_t first = 0; first + LINE <= blocks[b].count; first += LINE * LINE_EVERY) {
@@ -45,10 +55,13 @@ static size_t sample(const cp_select_block *blocks, size_t n, uint32_t *bin)
             size_t at = first + (random >> 26) * LINE;
             if (at + LINE > blocks[b].count)
                 at = first;
-            for (size_t i = 0; i < LINE; i++)
-                bin[cp_score_bits(&blocks[b].score[at + i]) >> BIN_SHIFT]++;
-            taken += LINE;
+            if (asked >= LINES_AHEAD)
+                taken += count_line(line[asked % LINES_AHEAD], bin);
+            line[asked++ % LINES_AHEAD] = blocks[b].score + at;
+            __builtin_prefetch(blocks[b].score + at);
         }
+    for (size_t k = asked < LINES_AHEAD ? 0 : asked - LINES_AHEAD; k < asked; k++)
+        taken += count_line(line[k % LINES_AHEAD], bin);
     return taken;
 }
 
@@ -121,6 +134,13 @@ _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "pack reads the first 
 
 typedef int32_t integers __attribute__((vector_size(LANES * sizeof(int32_t)), aligned(sizeof(float)), may_alias));
 
+/* The pieces that are looked at lie here and there, where the processor does not expect them. */
+static inline __attribute__((always_inline)) void fetch_piece(const float *score)
+{
+    for (int i = 0; i < CP_SCORE_PIECE; i += LINE)
+        __builtin_prefetch(score + i);
+}
+
 /* Bits of the 64 scores that are at least `low`. */
 static inline __attribute__((always_inline)) uint64_t scores_from(const float *score, int32_t low)
 {
@@ -157,10 +177,13 @@ static void collect(uint64_t inside, const float *score, size_t first, scan *fou
 CP_CLONES static void scan_block(const cp_select_block *block, uint32_t low, uint32_t high, scan *found)
 {
     double held[LANES] = {0};
-    for (size_t w = 0; w * 64 < block->count; w++) {
+    size_t words = (block->count + 63) / 64;
+    for (size_t w = 0; w < words; w++) {
         const float *score = block->score + w * 64;
         float tail[64] = {0};
         cp_score_piece piece = block->pieces[w];
+        if (w + AHEAD < words && block->pieces[w + AHEAD].largest >= low)
+            fetch_piece(score + AHEAD * CP_SCORE_PIECE);
         found->total += piece.sum;
         found->largest = piece.largest > found->largest ? piece.largest : found->largest;
         block->words[w] = 0;
