@@ -7,6 +7,9 @@
 
 #include <math.h>
 #include <string.h>
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
 
 #include "io/clones.h"
 #include "io/error.h"
@@ -119,6 +122,23 @@ static bool find_bracket(const cp_select_block *blocks, size_t n, size_t neurons
     return found;
 }
 
+#ifdef __SSE2__
+typedef int32_t four __attribute__((vector_size(16), aligned(4), may_alias));
+
+/* Bits of the 64 scores that are at least `low`. */
+static inline __attribute__((always_inline)) uint64_t scores_from(const float *score, int32_t low)
+{
+    uint64_t word = 0;
+    for (int i = 0; i < 64; i += 16) {
+        const four *s = (const four *)(score + i);
+        four a = (s[0] & 0x7fffffff) >= low, b = (s[1] & 0x7fffffff) >= low;
+        four c = (s[2] & 0x7fffffff) >= low, d = (s[3] & 0x7fffffff) >= low;
+        __m128i lower = _mm_packs_epi32((__m128i)a, (__m128i)b), upper = _mm_packs_epi32((__m128i)c, (__m128i)d);
+        word |= (uint64_t)(uint32_t)_mm_movemask_epi8(_mm_packs_epi16(lower, upper)) << i;
+    }
+    return word;
+}
+#else
 /* Eight bytes of 0 or 1 as the bits of one: the product moves byte i to bit 56 + i. */
 static inline uint64_t pack(const uint8_t *flag)
 {
@@ -132,6 +152,15 @@ static inline uint64_t pack(const uint8_t *flag)
 }
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "pack reads the first flag as the lowest byte");
 
+static inline __attribute__((always_inline)) uint64_t scores_from(const float *score, int32_t low)
+{
+    uint8_t flag[64];
+    for (size_t i = 0; i < 64; i++)
+        flag[i] = (int32_t)cp_score_bits(&score[i]) >= low;
+    return pack(flag);
+}
+#endif
+
 typedef int32_t integers __attribute__((vector_size(LANES * sizeof(int32_t)), aligned(sizeof(float)), may_alias));
 
 /* The pieces that are looked at lie here and there, where the processor does not expect them. */
@@ -139,15 +168,6 @@ static inline __attribute__((always_inline)) void fetch_piece(const float *score
 {
     for (int i = 0; i < CP_SCORE_PIECE; i += LINE)
         __builtin_prefetch(score + i);
-}
-
-/* Bits of the 64 scores that are at least `low`. */
-static inline __attribute__((always_inline)) uint64_t scores_from(const float *score, int32_t low)
-{
-    uint8_t flag[64];
-    for (size_t i = 0; i < 64; i++)
-        flag[i] = (int32_t)cp_score_bits(&score[i]) >= low;
-    return pack(flag);
 }
 
 /* held += the sum of the 64 scores' magnitudes that are at least `high`, lane by lane. */

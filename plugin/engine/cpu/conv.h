@@ -56,6 +56,8 @@ int cp_conv_points_blocks(const cp_window *window);
 bool cp_pointwise_fits(const cp_window *window, int columns, ACTIVATION activation);
 void cp_pointwise(const float *a, int rows, int k, const float *x, size_t stride, int columns, const float *bias,
                   ACTIVATION activation, float *y);
+/* y += a x, where that fits with LINEAR. */
+void cp_pointwise_add(const float *a, int rows, int k, const float *x, size_t stride, int columns, float *y);
 
 /* One input channel per group, computed without im2col. */
 void cp_depthwise_forward(const cp_window *window, const float *weights, int n, cp_batch x, cp_batch y, const float *bias,
