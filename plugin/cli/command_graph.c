@@ -1,5 +1,6 @@
 /* `graph`: the pathway drawn, layers from the photo to the answer. */
 #include "cli/commands.h"
+#include "cli/graph_compare.h"
 #include "cli/graph_view.h"
 #include "cli/output_path.h"
 #include "cli/prediction_text.h"
@@ -54,40 +55,7 @@ static cp_status join_nodes(const cp_session *s, const cp_response *response, co
     return status;
 }
 
-typedef struct {
-    char png[4096], svg[4096], dot[4096], json[4096];
-} names;
-
-static cp_status write_files(const cp_session *s, const cp_item *item, cp_graph_view *view, const char *tag, names *n)
-{
-    cp_picture picture = {0};
-    cp_status status = CP_OK;
-    char *to[] = {n->png, n->svg, n->dot, n->json};
-    static const char *const ending[] = {".graph.png", ".graph.svg", ".graph.dot", ".graph.json"};
-    for (int k = 0; k < 4 && !status; k++)
-        status = cp_output_path(s, item, tag, ending[k], to[k]);
-    cp_svg *svg = status ? NULL : cp_graph_draw(view);
-    if (!status && !svg)
-        status = CP_ERESOURCE;
-    if (!status)
-        status = cp_svg_paint(svg, &picture);
-    if (!status)
-        status = cp_picture_write_png(&picture, n->png);
-    if (!status)
-        status = cp_svg_write(svg, n->svg);
-    if (!status)
-        status = cp_graph_write_dot(view, n->dot);
-    json_t *json = status ? NULL : cp_graph_json(view);
-    if (!status)
-        status = json ? cp_json_write_file(json, n->json) : CP_ERESOURCE;
-    json_decref(json);
-    cp_picture_free(&picture);
-    cp_svg_free(svg);
-    return status;
-}
-
-/* The strongest ways into the answer, for a terminal. */
-static void print_graph(const cp_graph_view *v, const names *n)
+static void print_graph(const cp_graph_view *v, const cp_graph_names *n)
 {
     FILE *to = v->session->out;
     const cp_graph *g = &v->graph;
@@ -113,7 +81,7 @@ static void print_graph(const cp_graph_view *v, const names *n)
     fputc('\n', to);
 }
 
-static cp_status report(const cp_session *s, const cp_item *item, const cp_graph_view *view, const names *n)
+static cp_status report(const cp_session *s, const cp_item *item, const cp_graph_view *view, const cp_graph_names *n)
 {
     if (!s->options->json) {
         print_graph(view, n);
@@ -147,22 +115,24 @@ static cp_status graph_pathway(cp_session *s, const cp_item *item, const cp_subj
 {
     const float *score;
     char tag[64];
-    names n;
+    cp_graph_names n;
     cp_graph_view *view = cp_alloc(1, sizeof *view, "graph");
     if (!view)
         return CP_ERESOURCE;
-    *view = (cp_graph_view){.session = s, .item = item, .subject = subject};
+    *view = (cp_graph_view){.session = s, .source = {{item, NULL, pathway->path}}, .subject = subject};
     snprintf(tag, sizeof tag, "%s%s", subject->tag, pathway->tag);
     fill_texts(view, pathway);
     cp_status status = cp_scores_array(pathways->scores, &score);
+    if (!status)
+        view->source[0].score = score;
     if (!status)
         status = choose_nodes(s, score, pathway->path, &view->graph);
     if (!status)
         status = join_nodes(s, &subject->response, pathway->path, &view->graph);
     if (!status)
-        status = cp_graph_view_make(view, score, pathway->path);
+        status = cp_graph_view_make(view);
     if (!status)
-        status = write_files(s, item, view, tag, &n);
+        status = cp_graph_write(view, item, tag, &n);
     if (!status)
         status = report(s, item, view, &n);
     cp_graph_view_free(view);
@@ -189,5 +159,5 @@ static cp_status graph_image(cp_session *s, cp_item *item, void *user)
 
 cp_status cp_run_graph(const cp_command *command, const cp_options *options)
 {
-    return cp_run_on_images(command, options, graph_image);
+    return options->compare ? cp_graph_compare(command, options) : cp_run_on_images(command, options, graph_image);
 }

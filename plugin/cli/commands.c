@@ -153,8 +153,8 @@ const cp_command cp_commands[] = {
      "of the whole network; -method gradcam and other maps give PREFIX.npy one plane, (1,H,W). A path file brings its "
      "response along, unless -class, -versus, -box or -unit names one.",
      SIGNS "-path cross.path.npz -out map", cp_run_grad, .plain = true, .changes = grad_changes},
-    {"graph", IMAGES, "Draw the pathway as a graph: the channels that carry the answer, and what they contribute to each other.",
-     SELECTION RESPONSE "nodes restricted out",
+    {"graph", "[data|names] <cfg> <weights> [image ...] [a.path.npz b.path.npz]", "Draw the pathway as a graph: the channels that carry the answer, and what they contribute to each other.",
+     SELECTION RESPONSE "nodes compare restricted out",
      "Writes PREFIX.graph.png and .svg (layers from the photo to the answer; the channels that score most, all others of a layer as "
      "one grey node, so that shares add up to 100%), .graph.dot for Graphviz and .graph.json (node-link data, NetworkX). Edges are "
      "activation times gradient, whatever the method.",

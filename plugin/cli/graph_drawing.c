@@ -157,7 +157,7 @@ static void lay_out(layout *l)
         column *c = &l->column[v->graph.node[i].column];
         c->node[c->n++] = i;
     }
-    if (!v->item) { /* no photo: nothing to show there */
+    if (!v->source[0].item) { /* no photo: nothing to show there */
         l->column[0].n = 0;
         v->node[0].w = v->node[0].h = 0;
     }
@@ -211,6 +211,26 @@ static size_t choose_edges(const layout *l, edge *edges)
     return drawn;
 }
 
+/* In the middle: of both paths. */
+static cp_colour colour_of_side(double side)
+{
+    static const cp_colour both = {70, 70, 70};
+    return fabs(side) < .34 ? both : cp_colour_signed(side > 0 ? .85 : -.85);
+}
+
+/* Of -compare: how much more of its path an edge is in the second than in the first, from -1 to 1. */
+static double side_of_edge(const cp_graph_view *v, int from, int to)
+{
+    double share[2], most[2] = {0, 0};
+    for (int k = 0; k < 2; k++) {
+        for (int i = 0; i < v->graph.n; i++)
+            for (int j = 0; j < v->graph.n; j++)
+                most[k] = fmax(most[k], fabs(v->edge[k][i][j]));
+        share[k] = most[k] > 0 ? fabs(v->edge[k][from][to]) / most[k] : 0;
+    }
+    return share[0] + share[1] > 0 ? (share[1] - share[0]) / (share[1] + share[0]) : 0;
+}
+
 static void draw_edges(const layout *l, cp_svg *svg)
 {
     const cp_graph_view *v = l->view;
@@ -222,19 +242,15 @@ static void draw_edges(const layout *l, cp_svg *svg)
         const edge *e = &edges[i];
         const cp_graph_node_view *from = &v->node[e->from], *to = &v->node[e->to];
         bool rest = v->graph.node[e->from].kind == CP_NODE_REST || v->graph.node[e->to].kind == CP_NODE_REST;
-        double size = e->size / edges[0].size, sign = v->graph.edge[e->from][e->to] > 0 ? 1 : -1;
+        double size = e->size / edges[0].size;
+        cp_colour colour = v->compares ? colour_of_side(side_of_edge(v, e->from, e->to))
+                                       : cp_colour_signed(v->graph.edge[e->from][e->to] > 0 ? .85 : -.85);
         bool answer = v->graph.node[e->to].kind == CP_NODE_ANSWER && !to->w; /* text alone begins at its column's left */
         double end = answer ? l->column[l->n - 1].x - 6 : to->x, down = answer ? 6 + (double)l->answer_lines * LINE / 2 : to->h / 2;
         cp_svg_curve(svg, from->x + from->w, from->y + from->h / 2, end, to->y + down, .8 + 9 * size,
-                     cp_colour_signed(.85 * sign), (rest ? .18 : .35) + .4 * size);
+                     colour, (rest ? .18 : .35) + .4 * size);
     }
     cp_free(edges);
-}
-
-static cp_colour tint_of(double tint)
-{
-    static const cp_colour both = {60, 60, 60};
-    return fabs(tint) < .34 ? both : cp_colour_signed(tint > 0 ? .85 : -.85);
 }
 
 static void draw_node(const layout *l, int i, cp_svg *svg)
@@ -245,7 +261,8 @@ static void draw_node(const layout *l, int i, cp_svg *svg)
     if (kind == CP_NODE_REST)
         cp_svg_rectangle(svg, node->x, node->y, node->w, node->h, &light, &rule, 1);
     else if (kind == CP_NODE_CHANNEL) {
-        cp_colour frame = isnan(node->tint) ? cp_colour_signed(node->effect >= 0 ? .85 : -.85) : tint_of(node->tint);
+        cp_colour frame = l->view->compares ? colour_of_side(node->side)
+                                            : cp_colour_signed(node->effect >= 0 ? .85 : -.85);
         cp_svg_rectangle(svg, node->x - 2, node->y - 2, node->w + 4, node->h + 4, &frame, NULL, 0);
     }
     if (node->picture.rgb)
@@ -265,13 +282,20 @@ static void draw_legend(const layout *l, double y, double width, cp_svg *svg)
     cp_graph_view *v = l->view;
     char text[900], lines[3][CP_TEXT_LINE];
     size_t n = 0;
-    const char *names[2] = {v->compares ? "first path alone" : "speaks for", v->compares ? "second path alone" : "speaks against"};
+    const char *names[2] = {v->compares ? "of the first path" : "speaks for",
+                            v->compares ? "of the second path" : "speaks against"};
     double x = MARGIN, sign = v->compares ? -1 : 1;
     for (int k = 0; k < 2; k++) {
         cp_colour colour = cp_colour_signed(k ? -.85 * sign : .85 * sign);
         cp_svg_rectangle(svg, x, y + 2, 22, 10, &colour, NULL, 0);
         cp_svg_text(svg, x + 28, y - 1, TEXT, black, names[k]);
         x += 28 + cp_text_width(TEXT, names[k]) + 20;
+    }
+    if (v->compares) {
+        cp_colour colour = colour_of_side(0);
+        cp_svg_rectangle(svg, x, y + 2, 22, 10, &colour, NULL, 0);
+        cp_svg_text(svg, x + 28, y - 1, TEXT, black, "of both");
+        x += 28 + cp_text_width(TEXT, "of both") + 20;
     }
     cp_svg_rectangle(svg, x, y + 2, 22, 10, &light, &rule, 1);
     cp_svg_text(svg, x + 28, y - 1, TEXT, black, "the layer's other channels together");

@@ -1,5 +1,6 @@
 /* A graph for other programs: Graphviz's language, and node-link data as JSON. */
 #include "cli/graph_view.h"
+#include "cli/output_path.h"
 #include "io/atomic.h"
 #include "io/error.h"
 
@@ -19,7 +20,7 @@ static void write_quoted(FILE *to, const char *text)
     fputc('"', to);
 }
 
-cp_status cp_graph_write_dot(const cp_graph_view *v, const char *path)
+static cp_status write_dot(const cp_graph_view *v, const char *path)
 {
     const cp_graph *g = &v->graph;
     cp_file *file;
@@ -95,12 +96,22 @@ static json_t *node_json(const cp_graph_view *v, int i)
     bad |= cp_json_set(object, "score", cp_json_real(node->score));
     bad |= cp_json_set(object, "share", cp_json_real(node->share));
     bad |= cp_json_set(object, "effect", cp_json_real(view->effect));
-    if (!isnan(view->tint))
-        bad |= cp_json_set(object, "side", cp_json_real(view->tint));
+    if (v->compares && node->kind == CP_NODE_CHANNEL)
+        bad |= cp_json_set(object, "paths", json_pack("{s:I,s:I,s:I}", "first", (json_int_t)view->kept[0], "second",
+                                                      (json_int_t)view->kept[1], "both", (json_int_t)view->both));
     if (!bad)
         return object;
     json_decref(object);
     return NULL;
+}
+
+static json_t *link_json(const cp_graph_view *v, int from, int to)
+{
+    if (!v->compares)
+        return json_pack("{s:s,s:s,s:f}", "source", v->node[from].id, "target", v->node[to].id, "contribution",
+                         v->graph.edge[from][to]);
+    return json_pack("{s:s,s:s,s:f,s:f}", "source", v->node[from].id, "target", v->node[to].id, "first",
+                     v->edge[0][from][to], "second", v->edge[1][from][to]);
 }
 
 json_t *cp_graph_json(const cp_graph_view *v)
@@ -117,8 +128,7 @@ json_t *cp_graph_json(const cp_graph_view *v)
     for (int i = 0; i < g->n; i++)
         for (int k = 0; k < g->n; k++)
             if (g->edge[i][k] != 0)
-                bad |= cp_json_append(links, json_pack("{s:s,s:s,s:f}", "source", v->node[i].id, "target", v->node[k].id,
-                                                       "contribution", g->edge[i][k]));
+                bad |= cp_json_append(links, link_json(v, i, k));
     bad |= cp_json_set(object, "directed", json_true());
     bad |= cp_json_set(object, "multigraph", json_false());
     bad |= cp_json_set(object, "graph", about);
@@ -128,4 +138,32 @@ json_t *cp_graph_json(const cp_graph_view *v)
         return object;
     json_decref(object);
     return NULL;
+}
+
+cp_status cp_graph_write(cp_graph_view *v, const cp_item *item, const char *tag, cp_graph_names *n)
+{
+    static const char *const ending[] = {".graph.png", ".graph.svg", ".graph.dot", ".graph.json"};
+    char *to[] = {n->png, n->svg, n->dot, n->json};
+    cp_picture picture = {0};
+    cp_status status = CP_OK;
+    for (int k = 0; k < 4 && !status; k++)
+        status = cp_output_path(v->session, item, tag, ending[k], to[k]);
+    cp_svg *svg = status ? NULL : cp_graph_draw(v);
+    if (!status && !svg)
+        status = CP_ERESOURCE;
+    if (!status)
+        status = cp_svg_paint(svg, &picture);
+    if (!status)
+        status = cp_picture_write_png(&picture, n->png);
+    if (!status)
+        status = cp_svg_write(svg, n->svg);
+    if (!status)
+        status = write_dot(v, n->dot);
+    json_t *json = status ? NULL : cp_graph_json(v);
+    if (!status)
+        status = json ? cp_json_write_file(json, n->json) : CP_ERESOURCE;
+    json_decref(json);
+    cp_picture_free(&picture);
+    cp_svg_free(svg);
+    return status;
 }

@@ -88,10 +88,10 @@ static cp_photo_box crop_of(const cp_picture *photo, const double field[4], doub
 }
 
 /* The part of the photo over which the cells of a channel score much. */
-static void widen_to_scores(const cp_graph_view *v, const cp_neuron_layer *layer, const float *plane, const cp_grid *grid,
+static void widen_to_scores(const cp_item *item, const cp_neuron_layer *layer, const float *plane, const cp_grid *grid,
                             double part[4])
 {
-    const cp_placement *at = &v->item->placement;
+    const cp_placement *at = &item->placement;
     double most = 0, x0 = INFINITY, y0 = INFINITY, x1 = -INFINITY, y1 = -INFINITY;
     double sx = (double)at->photo_w / (double)at->w, sy = (double)at->photo_h / (double)at->h;
     for (size_t i = 0; i < layer->h * layer->w; i++)
@@ -121,10 +121,10 @@ static double sample(const float *plane, size_t h, size_t w, double y, double x)
 }
 
 /* Darkens the picture of a crop where the channel does not score. */
-static void shade(const cp_graph_view *v, const cp_neuron_layer *layer, const float *plane, const cp_grid *grid,
+static void shade(const cp_item *item, const cp_neuron_layer *layer, const float *plane, const cp_grid *grid,
                   const cp_photo_box *crop, cp_picture *picture)
 {
-    const cp_placement *at = &v->item->placement;
+    const cp_placement *at = &item->placement;
     double most = 0, sx = (double)at->w / (double)at->photo_w, sy = (double)at->h / (double)at->photo_h;
     for (size_t i = 0; i < layer->h * layer->w; i++)
         most = fmax(most, fabs(plane[i]));
@@ -160,15 +160,17 @@ static double side_of(const cp_graph_view *v, const cp_graph_node *node)
     return fmin(SIDE_MOST, fmax(SIDE_LEAST, side));
 }
 
-static cp_status picture_channel(cp_graph_view *v, int i, const float *score, const cp_path *path, const cp_grid *grids)
+static cp_status picture_channel(cp_graph_view *v, int i, const cp_graph_source *from, const cp_grid *grids)
 {
     int n;
+    const cp_item *item = from->item;
+    const float *score = from->score;
     const cp_graph_node *node = &v->graph.node[i];
     const cp_neuron_layer *layer = &cp_model_neuron_layers(v->session->model, &n)[node->position];
     cp_graph_node_view *view = &v->node[i];
-    size_t best = best_neuron(layer, node->channel, score, path), plane = layer->h * layer->w;
-    const cp_picture *photo = &v->item->photo;
-    cp_status status = cp_photo_field(v->session, v->item, layer->layer, best % layer->w, best / layer->w, &view->has_field,
+    size_t best = best_neuron(layer, node->channel, score, from->path), plane = layer->h * layer->w;
+    const cp_picture *photo = &item->photo;
+    cp_status status = cp_photo_field(v->session, item, layer->layer, best % layer->w, best / layer->w, &view->has_field,
                                       view->field);
     if (status || !view->has_field)
         return status;
@@ -177,13 +179,13 @@ static cp_status picture_channel(cp_graph_view *v, int i, const float *score, co
     double part[4];
     memcpy(part, view->field, sizeof part);
     if (lit)
-        widen_to_scores(v, layer, score + layer->offset + node->channel * plane, &grids[layer->layer + 1], part);
+        widen_to_scores(item, layer, score + layer->offset + node->channel * plane, &grids[layer->layer + 1], part);
     cp_photo_box crop = crop_of(photo, part, lit ? PART : AROUND);
     status = scaled(photo, &crop, side_of(v, node), &view->picture);
     if (status)
         return status;
     if (lit)
-        shade(v, layer, score + layer->offset + node->channel * plane, &grids[layer->layer + 1], &crop, &view->picture);
+        shade(item, layer, score + layer->offset + node->channel * plane, &grids[layer->layer + 1], &crop, &view->picture);
     if (!lit && (crop.w > view->field[2] * 1.5 || crop.h > view->field[3] * 1.5)) { /* only a part of what is shown */
         double scale = view->picture.w / crop.w;
         int w = (int)ceil(view->field[2] * scale) + 2, h = (int)ceil(view->field[3] * scale) + 2;
@@ -196,13 +198,14 @@ static cp_status picture_channel(cp_graph_view *v, int i, const float *score, co
 /* The photo with the box of the detection; the answer is what is in it. */
 static cp_status picture_ends(cp_graph_view *v)
 {
-    const cp_picture *photo = &v->item->photo;
+    const cp_item *item = v->source[0].item;
+    const cp_picture *photo = &item->photo;
     cp_photo_box all = {0, 0, photo->w, photo->h}, box;
     cp_picture *picture = &v->node[0].picture;
     cp_status status = scaled(photo, &all, PHOTO, picture);
     if (status || !v->subject || !v->subject->detection)
         return status;
-    cp_detection_rectangle(v->session, v->item, v->subject->detection, &box.x, &box.y, &box.w, &box.h);
+    cp_detection_rectangle(v->session, item, v->subject->detection, &box.x, &box.y, &box.w, &box.h);
     double scale = picture->w / (double)photo->w;
     cp_draw_detection(picture, box.x * scale, box.y * scale, (box.x + box.w) * scale, (box.y + box.h) * scale, 2, NULL);
     double x1 = fmin(photo->w, box.x + box.w), y1 = fmin(photo->h, box.y + box.h);
@@ -213,21 +216,21 @@ static cp_status picture_ends(cp_graph_view *v)
     return box.w >= 1 && box.h >= 1 ? scaled(photo, &box, ANSWER, &v->node[v->graph.n - 1].picture) : CP_OK;
 }
 
-cp_status cp_graph_view_make(cp_graph_view *v, const float *score, const cp_path *path)
+cp_status cp_graph_view_make(cp_graph_view *v)
 {
-    cp_grid *grids = v->item ? cp_grids_find(v->session->model) : NULL;
-    cp_status status = v->item && !grids ? CP_ERESOURCE : CP_OK;
+    bool pictures = v->source[0].item;
+    cp_grid *grids = pictures ? cp_grids_find(v->session->model) : NULL;
+    cp_status status = pictures && !grids ? CP_ERESOURCE : CP_OK;
     for (int i = 0; i < v->graph.n && !status; i++) {
+        const cp_graph_source *from = &v->source[v->compares && v->node[i].side > 0];
         name_node(v, i);
-        v->node[i].tint = NAN;
         for (int k = 0; k < v->graph.n; k++)
             v->node[i].effect += v->graph.edge[i][k];
-        double side = side_of(v, &v->graph.node[i]);
-        v->node[i].w = v->node[i].h = side;
-        if (v->item && v->graph.node[i].kind == CP_NODE_CHANNEL)
-            status = picture_channel(v, i, score, path, grids);
+        v->node[i].w = v->node[i].h = side_of(v, &v->graph.node[i]);
+        if (pictures && v->graph.node[i].kind == CP_NODE_CHANNEL)
+            status = picture_channel(v, i, from, grids);
     }
-    if (!status && v->item)
+    if (!status && pictures)
         status = picture_ends(v);
     for (int i = 0; i < v->graph.n && !status; i++)
         if (v->node[i].picture.rgb) {

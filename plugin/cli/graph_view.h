@@ -14,25 +14,35 @@ typedef struct {
     double field[4];      /* CHANNEL: what its best neuron can read, x, y, w, h in photo pixels */
     double effect;        /* sum of the edges that leave it */
     cp_picture picture;   /* rgb NULL: none */
-    double tint;          /* of `compare`: -1 the first path's alone, 1 the second's; NAN otherwise */
+    double side;          /* of -compare: -1 the first path's alone to 1 the second's alone */
+    size_t kept[2], both; /* of -compare: neurons on each path, on both */
     double x, y, w, h;    /* of the picture or the grey box, in the drawing */
 } cp_graph_node_view;
 
+/* What pictures are taken from. */
+typedef struct {
+    const cp_item *item;          /* NULL: there is no photo */
+    const float *score;           /* (N), with or without signs */
+    const cp_path *path;
+} cp_graph_source;
+
 typedef struct {
     const cp_session *session;
-    const cp_item *item;          /* NULL: without a photo */
-    const cp_subject *subject;    /* NULL: without an answer */
+    cp_graph_source source[2];    /* the second of -compare */
+    const cp_subject *subject;    /* whose box is drawn; NULL: none */
     cp_graph graph;
     cp_graph_node_view node[CP_GRAPH_NODES];
     char title[700], caption[700];
     char answer[200];             /* below the answer's picture */
-    bool compares;                /* two paths: colours say whose a node is */
+    bool compares;                /* two paths: colours say whose a node or an edge is */
+    double edge[2][CP_GRAPH_NODES][CP_GRAPH_NODES]; /* of -compare: of each path; graph.edge then holds the sum of both, each as
+                                     a share of its largest, without signs */
     double cutoff;                /* edges whose size is below it are not drawn */
     int drawn, edges;             /* edges drawn; edges there are */
 } cp_graph_view;
 
-/* Ids, labels, fields and pictures of the graph's nodes. score[N]: with or without signs. path: NULL or the path that nodes are of. */
-cp_status cp_graph_view_make(cp_graph_view *view, const float *score, const cp_path *path);
+/* Ids, labels, fields and pictures of the graph's nodes. */
+cp_status cp_graph_view_make(cp_graph_view *view);
 void cp_graph_view_free(cp_graph_view *view);
 
 /* Places the nodes and draws. NULL with the message set: out of memory. */
@@ -41,8 +51,11 @@ cp_svg *cp_graph_draw(cp_graph_view *view);
 /* The node's layer, "8" or "4-7"; the column counts from 0. */
 const char *cp_graph_layers(const cp_graph_view *view, int column, char text[32]);
 
-/* Graphviz's language; atomic. */
-cp_status cp_graph_write_dot(const cp_graph_view *view, const char *path);
+/* PREFIX.graph.png, .svg, .dot, .json. */
+typedef struct {
+    char png[4096], svg[4096], dot[4096], json[4096];
+} cp_graph_names;
+cp_status cp_graph_write(cp_graph_view *view, const cp_item *item, const char *tag, cp_graph_names *names);
 /* Node-link data as NetworkX reads it; NULL: out of memory. */
 json_t *cp_graph_json(const cp_graph_view *view);
 

@@ -151,6 +151,8 @@ const cp_option cp_option_table[] = {
         .otherwise = "all of -list, " CP_TEXT(CP_DATA_PICTURES) " of -data"),
     TEXT("edges", CP_GROUP_COMMAND, edges, "channels|LAYER:INDEX",
          "write PREFIX.edges.npz too: what channels contribute to those of the layers that read them, or every neuron to this one"),
+    FLAG("compare", CP_GROUP_COMMAND, compare,
+         "two path files among the arguments: what they share and where they part; with a photo for both, or one for each, edges too"),
     INT("nodes", CP_GROUP_COMMAND, nodes, "N", 4, 60, "most nodes of the graph, the grey ones among them", .initial = "60"),
     REAL("keep", CP_GROUP_COMMAND, keep, "SHARE", 1e-6, 1,
          "share of the channels that stay, of those that can be cut; the best of the network",

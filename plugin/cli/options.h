@@ -71,6 +71,7 @@ typedef struct {
     int examples;      /* of `errors`: pictures of each type */
     cp_number_list fractions; /* of `roar`: shares of the pixels removed */
     int nodes; /* of `graph` */
+    bool compare;
     int repeats, road;
     bool kar;
     int order, initialiser, stages, noisy; /* of `sanity` */

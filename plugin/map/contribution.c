@@ -7,6 +7,7 @@
 
 #include "critpath.h"
 #include "engine/frame_scores.h"
+#include "io/clones.h"
 #include "io/error.h"
 #include "map/grid.h"
 #include "path/path.h"
@@ -60,18 +61,52 @@ static cp_status choose_parts(const cp_model *model, cp_planes planes, part **ou
 
 /* ---------------------------------------------------------------- sums over the channels */
 
-/* sum[i - first] += score[i] for the bits i of `words` in [first, end). */
-static void add_bits(const uint64_t *words, const float *score, size_t first, size_t end, double *sum)
+/* sum (64) += the scores whose bits are on. Without a branch per bit, which would be predicted wrongly all the time. */
+static inline __attribute__((always_inline)) void add_word(uint64_t bits, const float *score, double *sum)
 {
-    for (size_t w = first / 64; w * 64 < end; w++) {
+    for (int half = 0; half < 64; half += 32) {
+        uint32_t on = (uint32_t)(bits >> half);
+        for (int i = 0; i < 32; i++) {
+            uint32_t value;
+            float kept;
+            memcpy(&value, &score[half + i], sizeof value);
+            value &= -(on >> i & 1);
+            memcpy(&kept, &value, sizeof kept);
+            sum[half + i] += (double)kept;
+        }
+    }
+}
+
+static inline __attribute__((always_inline)) void add_some(uint64_t bits, const float *score, double *sum)
+{
+    for (; bits; bits &= bits - 1) {
+        int i = __builtin_ctzll(bits);
+        sum[i] += (double)score[i];
+    }
+}
+
+/* sum[i - first] += score[i] for the bits i of `words` in [first, end). */
+CP_CLONES static void add_bits(const uint64_t *words, const float *score, size_t first, size_t end, double *sum)
+{
+    enum { AHEAD = 8, MANY = 6 };
+    size_t last = (end + 63) / 64;
+    for (size_t w = first / 64; w < last; w++) {
         uint64_t bits = words[w];
-        if (w * 64 < first)
-            bits &= UINT64_MAX << (first - w * 64);
-        if (end - w * 64 < 64)
-            bits &= UINT64_MAX >> (64 - (end - w * 64));
-        for (; bits; bits &= bits - 1) {
-            size_t i = w * 64 + (size_t)__builtin_ctzll(bits);
-            sum[i - first] += (double)score[i];
+        if (w + AHEAD < last && words[w + AHEAD]) /* words with bits lie here and there */
+            for (int line = 0; line < 64; line += 16)
+                __builtin_prefetch(score + (w + AHEAD) * 64 + line);
+        if (!bits)
+            continue;
+        if (w * 64 < first || end - w * 64 < 64) {
+            for (; bits; bits &= bits - 1) {
+                size_t i = w * 64 + (size_t)__builtin_ctzll(bits);
+                if (i >= first && i < end)
+                    sum[i - first] += (double)score[i];
+            }
+        } else if (__builtin_popcountll(bits) > MANY) {
+            add_word(bits, score + w * 64, sum + (w * 64 - first));
+        } else {
+            add_some(bits, score + w * 64, sum + (w * 64 - first));
         }
     }
 }
@@ -119,21 +154,54 @@ static bool same_grid(const part *a, const part *b)
            a->grid.start_y == b->grid.start_y && a->grid.step_x == b->grid.step_x && a->grid.step_y == b->grid.step_y;
 }
 
+enum { LANES = 8 };
+
+/* total: the sums of what is positive and of what is negative, lane by lane, so that they do not wait for each other. */
+CP_CLONES static void sum_sides(const double *sum, size_t cells, double total[2])
+{
+    double lane[2][LANES] = {{0}};
+    size_t i = 0;
+    for (; i + LANES <= cells; i += LANES)
+        for (int k = 0; k < LANES; k++) {
+            lane[0][k] += sum[i + k] > 0 ? sum[i + k] : 0;
+            lane[1][k] += sum[i + k] < 0 ? -sum[i + k] : 0;
+        }
+    total[0] = total[1] = 0;
+    for (; i < cells; i++)
+        total[sum[i] < 0] += fabs(sum[i]);
+    for (int k = 0; k < LANES; k++) {
+        total[0] += lane[0][k];
+        total[1] += lane[1][k];
+    }
+}
+
+CP_CLONES static void divide_sides(const double *sum, size_t cells, const double total[2], float *restrict heat,
+                                   float *restrict against)
+{
+    double share[2] = {total[0] > 0 ? 1 / total[0] : 0, total[1] > 0 ? 1 / total[1] : 0};
+    size_t i = 0;
+    for (; i + LANES <= cells; i += LANES)
+        for (int k = 0; k < LANES; k++) {
+            double m = sum[i + k];
+            heat[i + k] += (float)(m > 0 ? m * share[0] : 0);
+            against[i + k] += (float)(m < 0 ? -m * share[1] : 0);
+        }
+    for (; i < cells; i++) {
+        heat[i] += (float)(sum[i] > 0 ? sum[i] * share[0] : 0);
+        against[i] += (float)(sum[i] < 0 ? -sum[i] * share[1] : 0);
+    }
+}
+
 /* Divides heat and counter-evidence of one layer by their sums and adds them to the sides of its grid. */
 static void add_sides(const part *p, part *to, cp_contribution *report)
 {
-    double total[2] = {0, 0};
-    for (size_t i = 0; i < p->cells; i++)
-        total[p->sum[i] < 0] += fabs(p->sum[i]);
+    double total[2];
+    sum_sides(p->sum, p->cells, total);
     if (!(total[0] > 0) && !(total[1] > 0))
         return;
     report->layers++;
     report->against += total[1] / (total[0] + total[1]);
-    for (size_t i = 0; i < p->cells; i++) {
-        int side = p->sum[i] < 0;
-        if (p->sum[i] != 0)
-            to->side[side][i] += (float)(fabs(p->sum[i]) / total[side]);
-    }
+    divide_sides(p->sum, p->cells, total, to->side[0], to->side[1]);
 }
 
 /* map (H,W) += the plane, a row at a time. row: W floats. */
@@ -222,7 +290,7 @@ cp_status cp_map_contribution(cp_frame *frame, int image, const cp_response *res
         goto done;
     if (!score || options->restricted) {
         own = cp_alloc_dirty(cp_model_neuron_count(model), sizeof *own, "scores");
-        status = own ? cp_score_signed(frame, image, response, options->restricted ? path : NULL, own, NULL) : CP_ERESOURCE;
+        status = own ? cp_score_signed(frame, image, response, options->restricted ? path : NULL, own, NULL, NULL) : CP_ERESOURCE;
         score = own;
     }
     if (status)

@@ -32,20 +32,10 @@ static bool is_narrower(width a, width b)
     return a.score != b.score ? a.score < b.score : a.neuron > b.neuron;
 }
 
-CP_CLONES static uint32_t largest_bits(const float *score, size_t n)
-{
-    uint32_t largest = 0;
-    for (size_t i = 0; i < n; i++) {
-        uint32_t bits = cp_score_bits(&score[i]);
-        largest = bits > largest ? bits : largest;
-    }
-    return largest;
-}
-
 /* Neurons [i, end) of the layer are a piece. */
 static size_t piece_end(const cp_neuron_layer *layer, size_t i)
 {
-    return layer->count - i < CP_SELECT_PIECE ? layer->count : i + CP_SELECT_PIECE;
+    return layer->count - i < CP_SCORE_PIECE ? layer->count : i + CP_SCORE_PIECE;
 }
 
 /* How many scores are at least `bits`. */
@@ -57,26 +47,15 @@ CP_CLONES static size_t count_in_piece(const float *score, size_t n, uint32_t bi
     return count;
 }
 
-void cp_find_largest(const cp_path *path, const float *score, uint32_t *largest)
-{
-#pragma omp parallel for schedule(dynamic) num_threads(cp_select_threads(path->neurons))
-    for (int l = 0; l < path->n_layers; l++) {
-        const cp_neuron_layer *layer = &path->layers[l];
-        uint32_t *of_layer = largest + cp_first_piece(path, l);
-        for (size_t i = 0; i < layer->count; i += CP_SELECT_PIECE)
-            of_layer[i / CP_SELECT_PIECE] = largest_bits(score + layer->offset + i, piece_end(layer, i) - i);
-    }
-}
-
-/* The first of the largest scores. largest: of the layer's pieces. */
-static width best_of_layer(const cp_neuron_layer *layer, const float *score, const uint32_t *largest)
+/* The first of the largest scores. pieces: the layer's. */
+static width best_of_layer(const cp_neuron_layer *layer, const float *score, const cp_score_piece *pieces)
 {
     const float *s = score + layer->offset;
     width best = {.gated = true};
     size_t first = 0;
-    for (size_t i = 0; i < layer->count; i += CP_SELECT_PIECE)
-        if (largest[i / CP_SELECT_PIECE] > best.score) {
-            best.score = largest[i / CP_SELECT_PIECE];
+    for (size_t i = 0; i < layer->count; i += CP_SCORE_PIECE)
+        if (pieces[i / CP_SCORE_PIECE].largest > best.score) {
+            best.score = pieces[i / CP_SCORE_PIECE].largest;
             first = i;
         }
     best.blocked = best.score == 0;
@@ -87,12 +66,12 @@ static width best_of_layer(const cp_neuron_layer *layer, const float *score, con
 }
 
 /* How many of the layer's neurons selection takes before the one in score[N] that opens the widest way. */
-static size_t count_before(const cp_neuron_layer *layer, const float *score, const uint32_t *largest, width widest)
+static size_t count_before(const cp_neuron_layer *layer, const float *score, const cp_score_piece *pieces, width widest)
 {
     size_t count = 0, end = layer->offset + layer->count;
     size_t from = widest.neuron < layer->offset ? 0 : widest.neuron < end ? widest.neuron - layer->offset : layer->count;
-    for (size_t i = 0; i < layer->count; i += CP_SELECT_PIECE) {
-        if (largest[i / CP_SELECT_PIECE] < widest.score)
+    for (size_t i = 0; i < layer->count; i += CP_SCORE_PIECE) {
+        if (pieces[i / CP_SCORE_PIECE].largest < widest.score)
             continue;
         size_t last = piece_end(layer, i), middle = from < i ? i : from < last ? from : last;
         count += count_in_piece(score + layer->offset + i, middle - i, widest.score) +
@@ -101,10 +80,10 @@ static size_t count_before(const cp_neuron_layer *layer, const float *score, con
     return count;
 }
 
-/* One of the two: an array and its largest scores by piece, or what a frame's device holds. */
+/* One of the two: an array and its pieces, or what a frame's device holds. */
 typedef struct {
     const float *score;
-    const uint32_t *largest;
+    const cp_score_piece *pieces;
     cp_frame *frame;
 } source;
 
@@ -126,7 +105,7 @@ static cp_status best_of_layers(const cp_path *path, source scores, width *best)
     if (scores.frame && cp_frame_held_scores(scores.frame))
         return best_there(scores.frame, path->n_layers, best);
     for (int l = 0; l < path->n_layers; l++)
-        best[l] = best_of_layer(&path->layers[l], scores.score, scores.largest + cp_first_piece(path, l));
+        best[l] = best_of_layer(&path->layers[l], scores.score, scores.pieces + path->first[l]);
     for (int l = 0; !status && l < path->n_layers; l++)
         if (best[l].score > CP_LARGEST_SCORE)
             status = cp_path_check_scores(&path->layers[l], scores.score);
@@ -141,7 +120,7 @@ static cp_status rank_of(const cp_path *path, source scores, width widest, size_
     if (widest.gated && scores.frame && cp_frame_held_scores(scores.frame))
         status = cp_frame_held_scores(scores.frame)->rank(scores.frame, widest.score, widest.neuron, rank);
     for (int l = 0; widest.gated && scores.score && l < path->n_layers; l++)
-        *rank += count_before(&path->layers[l], scores.score, scores.largest + cp_first_piece(path, l), widest);
+        *rank += count_before(&path->layers[l], scores.score, scores.pieces + path->first[l], widest);
     ++*rank;
     return status;
 }
@@ -212,7 +191,7 @@ static cp_status find_cut_in(const cp_cut_layer *layers, int n_layers, const cp_
 {
     cp_status status = CP_ERESOURCE;
     size_t n = (size_t)n_layers, n_gates = (size_t)path->n_layers;
-    uint32_t *largest = NULL;
+    cp_score_piece *pieces = NULL;
     width *below = cp_alloc(n, sizeof *below, "cut"), *above = cp_alloc(n, sizeof *above, "cut");
     width *gate = cp_alloc(n_gates, sizeof *gate, "cut"), *alone = cp_alloc(n_gates, sizeof *alone, "cut");
     bool *reached = cp_alloc(n, sizeof *reached, "cut");
@@ -241,13 +220,9 @@ static cp_status find_cut_in(const cp_cut_layer *layers, int n_layers, const cp_
     }
     if ((!scores.score && !scores.frame) || !path->neurons)
         goto done;
-    if (scores.score && !scores.largest) {
-        if (!(largest = cp_alloc_dirty(cp_piece_count(path), sizeof *largest, "cut"))) {
-            status = CP_ERESOURCE;
-            goto done;
-        }
-        cp_find_largest(path, scores.score, largest);
-        scores.largest = largest;
+    if (scores.score && !scores.pieces && !(scores.pieces = pieces = cp_find_pieces(path, scores.score))) {
+        status = CP_ERESOURCE;
+        goto done;
     }
     if ((status = best_of_layers(path, scores, gate)))
         goto done;
@@ -257,7 +232,7 @@ static cp_status find_cut_in(const cp_cut_layer *layers, int n_layers, const cp_
         goto done;
     cut->sparsest_uncut = sparsity_that_keeps(path->neurons, rank);
 done:
-    cp_free(largest);
+    cp_free(pieces);
     cp_free(below);
     cp_free(above);
     cp_free(gate);
@@ -299,10 +274,10 @@ cp_status cp_path_find_cut(const cp_path *path, const float *score, const cp_res
     return find_cut(path, (source){.score = score}, response, cut);
 }
 
-cp_status cp_path_find_cut_by_pieces(const cp_path *path, const float *score, const uint32_t *largest,
+cp_status cp_path_find_cut_by_pieces(const cp_path *path, const float *score, const cp_score_piece *pieces,
                                      const cp_response *response, cp_cut *cut)
 {
-    return find_cut(path, (source){.score = score, .largest = largest}, response, cut);
+    return find_cut(path, (source){.score = score, .pieces = pieces}, response, cut);
 }
 
 cp_status cp_path_find_cut_there(const cp_path *path, cp_frame *frame, const cp_response *response, cp_cut *cut)

@@ -22,7 +22,7 @@ struct cp_scores {
     bool borrowed;  /* the array */
     bool is_signed; /* scores are contributions with their signs */
     histogram *all; /* of what is there */
-    uint32_t *largest; /* of an array, by piece: what the first selection found and the cut asks for; or NULL */
+    cp_score_piece *pieces; /* of an array; NULL: not yet asked for */
 };
 
 /* Of equal scores the first `ties`, in the order of the neurons. */
@@ -113,7 +113,7 @@ void cp_scores_free(cp_scores *scores)
     if (!scores->borrowed)
         cp_free(scores->array);
     cp_free(scores->all);
-    cp_free(scores->largest);
+    cp_free(scores->pieces);
     cp_free(scores);
 }
 
@@ -123,6 +123,16 @@ cp_status cp_scores_borrow(const float *array, cp_scores **out)
     if (scores)
         *scores = (cp_scores){.array = (float *)array, .borrowed = true};
     return scores ? CP_OK : CP_ERESOURCE;
+}
+
+static cp_score_piece *new_pieces(const cp_model *model)
+{
+    int n;
+    const cp_neuron_layer *layers = cp_model_neuron_layers(model, &n);
+    size_t count = 1;
+    for (int l = 0; l < n; l++)
+        count += (layers[l].count + CP_SCORE_PIECE - 1) / CP_SCORE_PIECE;
+    return cp_alloc_dirty(count, sizeof(cp_score_piece), "scores");
 }
 
 cp_status cp_scores_mct(cp_frame *frame, int image, const cp_response *response, float *gradient, cp_scores **out)
@@ -137,8 +147,8 @@ cp_status cp_scores_mct(cp_frame *frame, int image, const cp_response *response,
     if (cp_frame_held_scores(frame)) {
         if ((scores->all = cp_alloc(1, sizeof *scores->all, "selection")))
             status = mct_on_device(frame, image, response, gradient, scores->all);
-    } else if ((scores->array = cp_frame_scores(frame))) {
-        status = cp_score_signed(frame, image, response, NULL, scores->array, gradient);
+    } else if ((scores->array = cp_frame_scores(frame)) && (scores->pieces = new_pieces(cp_frame_model(frame)))) {
+        status = cp_score_signed(frame, image, response, NULL, scores->array, scores->pieces, gradient);
     }
     if (status)
         cp_scores_free(scores);
@@ -171,14 +181,9 @@ static cp_status select_here(cp_scores *scores, cp_select_goal *goal, double flo
     cp_status status = cp_scores_array(scores, &score);
     if (status)
         return status;
-    if (!scores->largest)
-        goal->largest = cp_alloc_dirty(cp_piece_count(path), sizeof *goal->largest, "selection");
-    status = goal->largest || scores->largest ? cp_select(path, score, floor, goal, selection) : CP_ERESOURCE;
-    if (!status && goal->has_largest)
-        scores->largest = goal->largest;
-    else
-        cp_free(goal->largest);
-    return status;
+    if (!scores->pieces && !(scores->pieces = cp_find_pieces(path, score)))
+        return CP_ERESOURCE;
+    return cp_select(path, score, scores->pieces, floor, goal, selection);
 }
 
 static cp_status select_goal(cp_scores *scores, cp_select_goal *goal, double floor, cp_path *path,
@@ -223,7 +228,7 @@ cp_status cp_scores_find_cut(cp_scores *scores, const cp_path *path, const cp_re
 {
     if (is_there(scores))
         return cp_path_find_cut_there(path, scores->frame, response, cut);
-    return cp_path_find_cut_by_pieces(path, scores->array, scores->largest, response, cut);
+    return cp_path_find_cut_by_pieces(path, scores->array, scores->pieces, response, cut);
 }
 
 /* ---------------------------------------------------------------- what a path consists of */

@@ -28,7 +28,7 @@ cp_status cp_path_check_scores(const cp_neuron_layer *layer, const float *score)
 }
 
 /* Blocks of layers [from, to); *n of them. */
-static block *make_blocks(cp_path *path, const float *score, int from, int to, uint32_t *largest, size_t *n)
+static block *make_blocks(cp_path *path, const float *score, const cp_score_piece *pieces, int from, int to, size_t *n)
 {
     *n = 0;
     for (int l = from; l < to; l++)
@@ -39,12 +39,23 @@ static block *make_blocks(cp_path *path, const float *score, int from, int to, u
         const cp_neuron_layer *layer = &path->layers[l];
         for (size_t i = 0; i < layer->count; i += CP_SELECT_BLOCK, k++) {
             size_t left = layer->count - i;
-            blocks[k] = (block){score + layer->offset + i, path->words + path->first[l] + i / 64,
-                                left < CP_SELECT_BLOCK ? left : CP_SELECT_BLOCK,
-                                largest ? largest + cp_first_piece(path, l) + i / CP_SELECT_PIECE : NULL};
+            size_t word = path->first[l] + i / CP_SCORE_PIECE;
+            blocks[k] = (block){score + layer->offset + i, path->words + word,
+                                left < CP_SELECT_BLOCK ? left : CP_SELECT_BLOCK, pieces + word};
         }
     }
     return blocks;
+}
+
+cp_score_piece *cp_find_pieces(const cp_path *path, const float *score)
+{
+    cp_score_piece *pieces = cp_alloc_dirty(path->first[path->n_layers] + 1, sizeof *pieces, "selection");
+    if (!pieces)
+        return NULL;
+#pragma omp parallel for schedule(dynamic) num_threads(cp_select_threads(path->neurons))
+    for (int l = 0; l < path->n_layers; l++)
+        cp_score_find_pieces(score + path->layers[l].offset, path->layers[l].count, pieces + path->first[l]);
+    return pieces;
 }
 
 static size_t neurons_of(const block *blocks, size_t n)
@@ -183,11 +194,12 @@ static cp_status select_by_digits(const cp_path *path, const float *score, int f
 }
 
 /* Overwrites the words of layers [from, to) with the largest positive scores that the goal asks for. */
-static cp_status select_layers(cp_path *path, const float *score, int from, int to, cp_select_goal *goal)
+static cp_status select_layers(cp_path *path, const float *score, const cp_score_piece *pieces, int from, int to,
+                               cp_select_goal *goal)
 {
     cp_status status = CP_OK;
     size_t n;
-    block *blocks = make_blocks(path, score, from, to, goal->largest, &n);
+    block *blocks = make_blocks(path, score, pieces, from, to, &n);
     if (!blocks)
         return CP_ERESOURCE;
     if ((!goal->k && !(goal->mass > 0)) || neurons_of(blocks, n) < SAMPLED_FROM ||
@@ -220,19 +232,20 @@ static double held_by(const cp_path *path, const float *score)
 
 /* Keeps the best of every layer first, then the best of what is left, until as many as the goal asks for are kept or the
  * floor alone is more. */
-static cp_status select_with_floor(cp_path *path, const float *score, double floor, cp_select_goal *goal,
-                                   cp_selection *selection)
+static cp_status select_with_floor(cp_path *path, const float *score, const cp_score_piece *pieces, double floor,
+                                   cp_select_goal *goal, cp_selection *selection)
 {
     cp_status status = CP_OK;
     size_t floor_kept = 0;
     float lowest = INFINITY;
     cp_path *best = NULL;
     float *rest = cp_alloc(path->neurons, sizeof *rest, "selection");
+    cp_score_piece *of_rest = NULL;
     if (!rest || cp_path_copy(path, &best)) {
         status = CP_ERESOURCE;
         goto done;
     }
-    if ((status = select_layers(path, score, 0, path->n_layers, goal))) /* how many that is, and the sum of all */
+    if ((status = select_layers(path, score, pieces, 0, path->n_layers, goal))) /* how many that is, and the sum of all */
         goto done;
     if (goal->mass > 0)
         selection->asked = goal->k;
@@ -240,7 +253,7 @@ static cp_status select_with_floor(cp_path *path, const float *score, double flo
     for (int l = 0; l < path->n_layers; l++) {
         const cp_neuron_layer *layer = &path->layers[l];
         cp_select_goal share = {.k = (size_t)ceil(floor * (double)layer->count * (1 - 1e-12))}; /* .1 of 30 is 3, not 4 */
-        if ((status = select_layers(best, score, l, l + 1, &share)))
+        if ((status = select_layers(best, score, pieces, l, l + 1, &share)))
             goto done;
         floor_kept += share.k;
         lowest = share.k ? fminf(lowest, threshold_of(&share)) : lowest;
@@ -251,7 +264,8 @@ static cp_status select_with_floor(cp_path *path, const float *score, double flo
     }
     selection->asked = selection->asked > floor_kept ? selection->asked : floor_kept;
     cp_select_goal others = {.k = selection->asked - floor_kept};
-    status = select_layers(path, rest, 0, path->n_layers, &others);
+    status = (of_rest = cp_find_pieces(path, rest)) ? select_layers(path, rest, of_rest, 0, path->n_layers, &others)
+                                                    : CP_ERESOURCE;
     if (!status)
         status = cp_path_or(path, best);
     lowest = others.k ? fminf(lowest, threshold_of(&others)) : lowest;
@@ -260,6 +274,7 @@ static cp_status select_with_floor(cp_path *path, const float *score, double flo
     goal->held = held_by(path, score);
 done:
     cp_free(rest);
+    cp_free(of_rest);
     cp_path_free(best);
     return status;
 }
@@ -272,19 +287,29 @@ void cp_selection_fill(const cp_path *path, const cp_select_goal *goal, cp_selec
     selection->mass = goal->total > 0 ? fmin(1, goal->held / goal->total) : NAN;
 }
 
-cp_status cp_select(cp_path *path, const float *score, double floor, cp_select_goal *goal, cp_selection *selection)
+cp_status cp_select(cp_path *path, const float *score, const cp_score_piece *pieces, double floor, cp_select_goal *goal,
+                    cp_selection *selection)
 {
     if (!(floor >= 0 && floor <= 1))
         return cp_fail(CP_EINPUT, "floor: %g found, 0 to 1 allowed", floor);
     if (floor > 0) {
-        cp_status status = select_with_floor(path, score, floor, goal, selection);
+        cp_status status = select_with_floor(path, score, pieces, floor, goal, selection);
         selection->sparsity = path->neurons ? 1 - (double)selection->kept / (double)path->neurons : 0;
         selection->mass = goal->total > 0 ? fmin(1, goal->held / goal->total) : NAN;
         return status;
     }
-    cp_status status = select_layers(path, score, 0, path->n_layers, goal);
+    cp_status status = select_layers(path, score, pieces, 0, path->n_layers, goal);
     if (!status)
         cp_selection_fill(path, goal, selection);
+    return status;
+}
+
+static cp_status select_from_array(cp_path *path, const float *score, double floor, cp_select_goal *goal,
+                                   cp_selection *selection)
+{
+    cp_score_piece *pieces = cp_find_pieces(path, score);
+    cp_status status = pieces ? cp_select(path, score, pieces, floor, goal, selection) : CP_ERESOURCE;
+    cp_free(pieces);
     return status;
 }
 
@@ -299,7 +324,7 @@ cp_status cp_path_select(cp_path *path, const float *score, double sparsity, dou
         return status;
     selection->asked = cp_path_keep_count(path->neurons, sparsity);
     cp_select_goal goal = {.k = selection->asked};
-    return cp_select(path, score, floor, &goal, selection);
+    return select_from_array(path, score, floor, &goal, selection);
 }
 
 cp_status cp_path_check_mass(double mass)
@@ -317,7 +342,7 @@ cp_status cp_path_select_mass(cp_path *path, const float *score, double mass, do
     if (status)
         return status;
     cp_select_goal goal = {.mass = mass};
-    status = cp_select(path, score, floor, &goal, selection);
+    status = select_from_array(path, score, floor, &goal, selection);
     if (!floor)
         selection->asked = selection->kept;
     return status;

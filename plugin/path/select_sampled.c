@@ -1,22 +1,28 @@
 /* Selection in one pass over the scores. 1 score in 64 is looked at first, whole cache lines at places that do not
  * follow any layer's rows. Their histogram gives two values between which the last score kept almost certainly lies. The
  * pass then sets the bits of all scores from the lower one on and collects the few below the upper one, which hold the
- * last one kept and are sorted out by their digits. Whether it does lie there is counted, so that the result is exact. */
+ * last one kept and are sorted out by their digits. Pieces without such a score are passed over. Whether the last one kept
+ * does lie there is counted, so that the result is exact. */
 #include "path/select.h"
 
 #include <math.h>
 #include <string.h>
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
 
 #include "io/clones.h"
 #include "io/error.h"
 
 enum {
     LINE = 16, LINE_EVERY = 64,         /* scores of a line; of so many lines one is sampled */
+    LINES_AHEAD = 16,
     BIN_SHIFT = 16, BINS = 1 << 15,     /* of the sample: as fine as 1 part in 128 */
     CANDIDATES_PER = 8, CANDIDATES = 4096, /* of so many scores one may lie in the bracket, and as many more per block:
                                               a small layer near the response may lie in it as a whole */
     DIGIT = 11,                         /* bits by which candidates are told apart at a time */
-    BLOCK_WORDS = CP_SELECT_BLOCK / 64, PIECE_WORDS = CP_SELECT_PIECE / 64
+    LANES = 16,
+    AHEAD = 8                           /* pieces between fetching one and looking at it */
 };
 
 /* A score inside the bracket. */
@@ -33,10 +39,18 @@ typedef struct {
     uint32_t largest;
 } scan;
 
-/* Histogram of the sample; returns its size. */
+static size_t count_line(const float *line, uint32_t *bin)
+{
+    for (size_t i = 0; i < LINE; i++)
+        bin[cp_score_bits(&line[i]) >> BIN_SHIFT]++;
+    return LINE;
+}
+
+/* Histogram of the sample; returns its size. A line is counted when LINES_AHEAD others have been asked for. */
 static size_t sample(const cp_select_block *blocks, size_t n, uint32_t *bin)
 {
-    size_t taken = 0;
+    const float *line[LINES_AHEAD];
+    size_t taken = 0, asked = 0;
     uint32_t random = 1;
     for (size_t b = 0; b < n; b++)
         for (size_t first = 0; first + LINE <= blocks[b].count; first += LINE * LINE_EVERY) {
@@ -44,10 +58,13 @@ static size_t sample(const cp_select_block *blocks, size_t n, uint32_t *bin)
             size_t at = first + (random >> 26) * LINE;
             if (at + LINE > blocks[b].count)
                 at = first;
-            for (size_t i = 0; i < LINE; i++)
-                bin[cp_score_bits(&blocks[b].score[at + i]) >> BIN_SHIFT]++;
-            taken += LINE;
+            if (asked >= LINES_AHEAD)
+                taken += count_line(line[asked % LINES_AHEAD], bin);
+            line[asked++ % LINES_AHEAD] = blocks[b].score + at;
+            __builtin_prefetch(blocks[b].score + at);
         }
+    for (size_t k = asked < LINES_AHEAD ? 0 : asked - LINES_AHEAD; k < asked; k++)
+        taken += count_line(line[k % LINES_AHEAD], bin);
     return taken;
 }
 
@@ -105,6 +122,23 @@ static bool find_bracket(const cp_select_block *blocks, size_t n, size_t neurons
     return found;
 }
 
+#ifdef __SSE2__
+typedef int32_t four __attribute__((vector_size(16), aligned(4), may_alias));
+
+/* Bits of the 64 scores that are at least `low`. */
+static inline __attribute__((always_inline)) uint64_t scores_from(const float *score, int32_t low)
+{
+    uint64_t word = 0;
+    for (int i = 0; i < 64; i += 16) {
+        const four *s = (const four *)(score + i);
+        four a = (s[0] & 0x7fffffff) >= low, b = (s[1] & 0x7fffffff) >= low;
+        four c = (s[2] & 0x7fffffff) >= low, d = (s[3] & 0x7fffffff) >= low;
+        __m128i lower = _mm_packs_epi32((__m128i)a, (__m128i)b), upper = _mm_packs_epi32((__m128i)c, (__m128i)d);
+        word |= (uint64_t)(uint32_t)_mm_movemask_epi8(_mm_packs_epi16(lower, upper)) << i;
+    }
+    return word;
+}
+#else
 /* Eight bytes of 0 or 1 as the bits of one: the product moves byte i to bit 56 + i. */
 static inline uint64_t pack(const uint8_t *flag)
 {
@@ -118,77 +152,75 @@ static inline uint64_t pack(const uint8_t *flag)
 }
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "pack reads the first flag as the lowest byte");
 
-enum { LANES = 16 };
-
-/* Words of the scores >= low and of those >= high; adds all and the latter to `total` and `held`, lane by lane. Returns the
- * largest. `count` is a multiple of 64. */
-CP_CLONES static uint32_t compare(const float *score, size_t count, int32_t low, int32_t high, uint64_t *from_low,
-                                  uint64_t *from_high, double total[LANES], double held[LANES])
+static inline __attribute__((always_inline)) uint64_t scores_from(const float *score, int32_t low)
 {
-    uint32_t largest = 0;
-    for (size_t w = 0; w < count / 64; w++) {
-        uint8_t lower[64], upper[64];
-        const float *s = score + w * 64;
-        for (size_t i = 0; i < 64; i++) {
-            uint32_t bits = cp_score_bits(&s[i]);
-            largest = bits > largest ? bits : largest;
-            lower[i] = (int32_t)bits >= low;
-            upper[i] = (int32_t)bits >= high;
-        }
-        for (size_t i = 0; i < 64; i += LANES)
-            for (size_t k = 0; k < LANES; k++)
-                total[k] += (double)fabsf(s[i + k]);
-        from_low[w] = pack(lower);
-        if (!(from_high[w] = pack(upper)))
-            continue;
-        for (uint64_t bits = from_high[w]; bits; bits &= bits - 1) {
-            size_t i = (size_t)__builtin_ctzll(bits);
-            held[i % LANES] += (double)fabsf(s[i]);
-        }
-    }
-    return largest;
+    uint8_t flag[64];
+    for (size_t i = 0; i < 64; i++)
+        flag[i] = (int32_t)cp_score_bits(&score[i]) >= low;
+    return pack(flag);
+}
+#endif
+
+typedef int32_t integers __attribute__((vector_size(LANES * sizeof(int32_t)), aligned(sizeof(float)), may_alias));
+
+/* The pieces that are looked at lie here and there, where the processor does not expect them. */
+static inline __attribute__((always_inline)) void fetch_piece(const float *score)
+{
+    for (int i = 0; i < CP_SCORE_PIECE; i += LINE)
+        __builtin_prefetch(score + i);
 }
 
-/* largest: of scores from word w on, all of one piece. */
-static void note_largest(const cp_select_block *block, size_t w, scan *found, uint32_t largest)
+/* held += the sum of the 64 scores' magnitudes that are at least `high`, lane by lane. */
+static inline __attribute__((always_inline)) void hold(const float *score, int32_t high, double held[LANES])
 {
-    found->largest = largest > found->largest ? largest : found->largest;
-    if (!block->largest)
-        return;
-    uint32_t *piece = &block->largest[w / PIECE_WORDS];
-    *piece = w % PIECE_WORDS && *piece > largest ? *piece : largest;
+    for (size_t i = 0; i < 64; i += LANES) {
+        union {
+            integers all;
+            float lane[LANES];
+        } kept = {*(const integers *)(score + i) & 0x7fffffff};
+        kept.all &= kept.all >= high;
+        for (size_t k = 0; k < LANES; k++)
+            held[k] += (double)kept.lane[k];
+    }
+}
+
+static void collect(uint64_t inside, const float *score, size_t first, scan *found)
+{
+    for (; inside; inside &= inside - 1) {
+        size_t i = (size_t)__builtin_ctzll(inside);
+        if (found->n < found->room)
+            found->candidates[found->n] = (candidate){cp_score_bits(&score[i]), (uint32_t)(first + i)};
+        found->n++;
+    }
 }
 
 CP_CLONES static void scan_block(const cp_select_block *block, uint32_t low, uint32_t high, scan *found)
 {
-    uint64_t from_high[BLOCK_WORDS];
-    float tail[64] = {0};
-    double total[LANES] = {0}, held[LANES] = {0};
-    size_t whole = block->count / 64, words = (block->count + 63) / 64;
-    for (size_t w = 0; w < whole; w += PIECE_WORDS) {
-        size_t some = whole - w < PIECE_WORDS ? whole - w : PIECE_WORDS;
-        note_largest(block, w, found,
-                     compare(block->score + w * 64, some * 64, (int32_t)low, (int32_t)high, block->words + w,
-                             from_high + w, total, held));
-    }
-    if (words > whole) {
-        memcpy(tail, block->score + whole * 64, (block->count - whole * 64) * sizeof *tail);
-        note_largest(block, whole, found,
-                     compare(tail, 64, (int32_t)low, (int32_t)high, block->words + whole, from_high + whole, total, held));
-    }
-    for (int k = 0; k < LANES; k++) {
-        found->total += total[k];
-        found->held += held[k];
-    }
+    double held[LANES] = {0};
+    size_t words = (block->count + 63) / 64;
     for (size_t w = 0; w < words; w++) {
-        found->above += (size_t)__builtin_popcountll(from_high[w]);
-        for (uint64_t inside = block->words[w] & ~from_high[w]; inside; inside &= inside - 1) {
-            uint32_t index = (uint32_t)(w * 64 + (size_t)__builtin_ctzll(inside));
-            if (found->n < found->room)
-                found->candidates[found->n] = (candidate){cp_score_bits(&block->score[index]), index};
-            found->n++;
+        const float *score = block->score + w * 64;
+        float tail[64] = {0};
+        cp_score_piece piece = block->pieces[w];
+        if (w + AHEAD < words && block->pieces[w + AHEAD].largest >= low)
+            fetch_piece(score + AHEAD * CP_SCORE_PIECE);
+        found->total += piece.sum;
+        found->largest = piece.largest > found->largest ? piece.largest : found->largest;
+        block->words[w] = 0;
+        if (piece.largest < low)
+            continue;
+        if (block->count - w * 64 < 64)
+            score = memcpy(tail, score, (block->count - w * 64) * sizeof *tail);
+        uint64_t from_low = block->words[w] = scores_from(score, (int32_t)low), from_high = 0;
+        if (piece.largest >= high) {
+            from_high = scores_from(score, (int32_t)high);
+            found->above += (size_t)__builtin_popcountll(from_high);
+            hold(score, (int32_t)high, held);
         }
+        collect(from_low & ~from_high, score, w * 64, found);
     }
+    for (int k = 0; k < LANES; k++)
+        found->held += held[k];
 }
 
 /* Numbers and sums of the candidates by a digit. */
@@ -197,17 +229,46 @@ typedef struct {
     double sum[1 << DIGIT];
 } digit_table;
 
-static void count_candidates(const scan *scans, size_t n, uint32_t low, int shift, uint32_t prefix, digit_table *table)
+static void add_candidate(digit_table *table, uint32_t bits, uint32_t digit)
 {
+    table->count[digit]++;
+    table->sum[digit] += cp_score_value(bits);
+}
+
+/* The digit, among those of the table, that holds the last score kept; -1: none does. Those above it are added to *above and
+ * goal->held. */
+static int pick(const digit_table *table, cp_select_goal *goal, size_t *above)
+{
+    double need = goal->mass * goal->total;
+    for (int d = (1 << DIGIT) - 1; d >= 0; d--) {
+        bool by_mass = goal->mass > 0;
+        if (table->count[d] && (by_mass ? goal->held + table->sum[d] >= need : *above + table->count[d] >= goal->k))
+            return d;
+        *above += table->count[d];
+        goal->held += table->sum[d];
+    }
+    return -1;
+}
+
+/* The next `width` bits of the last score kept, those above `shift`, are added to *prefix. offset: bits of the *n candidates
+ * that share the prefix with it, less `low`; those whose next bits are others are dropped. */
+static bool narrow(uint32_t *offset, size_t *n, uint32_t low, int shift, int width, uint32_t *prefix, digit_table *table,
+                   cp_select_goal *goal, size_t *above)
+{
+    size_t left = 0;
     memset(table, 0, sizeof *table);
-    for (size_t b = 0; b < n; b++)
-        for (size_t i = 0; i < scans[b].n; i++) {
-            uint32_t bits = scans[b].candidates[i].bits, above = (bits - low) >> shift;
-            if (above >> DIGIT != prefix)
-                continue;
-            table->count[above & ((1 << DIGIT) - 1)]++;
-            table->sum[above & ((1 << DIGIT) - 1)] += cp_score_value(bits);
-        }
+    for (size_t i = 0; i < *n; i++)
+        add_candidate(table, low + offset[i], (offset[i] >> shift) & ((1 << width) - 1));
+    int d = pick(table, goal, above);
+    if (d < 0) /* too few of them; or, below the first digit, rounding */
+        return false;
+    *prefix = *prefix << width | (uint32_t)d;
+    goal->equal = table->count[d];
+    for (size_t i = 0; i < *n; i++)
+        if (offset[i] >> shift == *prefix)
+            offset[left++] = offset[i];
+    *n = left;
+    return true;
 }
 
 /* The last score kept, among the candidates: `above` scores with a sum of goal->held are larger than all of these. false: it
@@ -215,36 +276,35 @@ static void count_candidates(const scan *scans, size_t n, uint32_t low, int shif
 static bool last_candidate(const scan *scans, size_t n, uint32_t low, uint32_t high, size_t above, cp_select_goal *goal)
 {
     uint32_t prefix = 0; /* digits found so far, of bits - low */
-    double need = goal->mass * goal->total;
-    bool by_mass = goal->mass > 0;
     int shift = 0;
+    bool found = false;
+    size_t left = 0, all = 0;
+    for (size_t b = 0; b < n; b++)
+        all += scans[b].n;
     digit_table *table = cp_alloc_dirty(1, sizeof *table, "selection");
-    if (!table)
-        return false;
-    while ((uint64_t)(high - low - 1) >> shift >> DIGIT)
-        shift += DIGIT;
-    for (;; shift -= DIGIT) {
-        int d = (1 << DIGIT) - 1;
-        count_candidates(scans, n, low, shift, prefix, table);
-        for (; d >= 0; d--) {
-            if (table->count[d] && (by_mass ? goal->held + table->sum[d] >= need : above + table->count[d] >= goal->k))
-                break;
-            above += table->count[d];
-            goal->held += table->sum[d];
-        }
-        if (d < 0) { /* too few of them; or, below the first digit, rounding */
-            cp_free(table);
-            return false;
-        }
-        prefix = prefix << DIGIT | (uint32_t)d;
-        goal->equal = table->count[d];
-        if (!shift)
-            break;
+    uint32_t *offset = cp_alloc_dirty(all + 1, sizeof *offset, "selection");
+    if (!table || !offset)
+        goto done;
+    for (size_t b = 0; b < n; b++)
+        for (size_t i = 0; i < scans[b].n; i++)
+            offset[left++] = scans[b].candidates[i].bits - low;
+    while ((high - low - 1) >> shift >> DIGIT)
+        shift++; /* the first digit is as fine as it can be, and tells most of them apart */
+    found = narrow(offset, &left, low, shift, DIGIT, &prefix, table, goal, &above);
+    while (found && shift) {
+        int width = shift < DIGIT ? shift : DIGIT;
+        shift -= width;
+        found = narrow(offset, &left, low, shift, width, &prefix, table, goal, &above);
     }
+done:
     cp_free(table);
+    cp_free(offset);
+    if (!found)
+        return false;
     goal->value = low + prefix;
-    double value = cp_score_value(goal->value), missing = ceil((need - goal->held) / value);
-    goal->ties = !by_mass ? goal->k - above : missing < 1 ? 1 : missing < (double)goal->equal ? (size_t)missing : goal->equal;
+    double value = cp_score_value(goal->value), missing = ceil((goal->mass * goal->total - goal->held) / value);
+    goal->ties = !(goal->mass > 0) ? goal->k - above : missing < 1 ? 1 : missing < (double)goal->equal ? (size_t)missing
+                                                                                                        : goal->equal;
     goal->k = above + goal->ties;
     goal->held += (double)goal->ties * value;
     return true;
@@ -272,7 +332,7 @@ static size_t room_for(const cp_select_block *block)
 cp_select_outcome cp_select_sampled(const cp_select_block *blocks, size_t n, cp_select_goal *goal)
 {
     cp_select_outcome outcome = CP_NOT_SELECTED;
-    cp_select_goal found = {.mass = goal->mass, .k = goal->k, .largest = goal->largest};
+    cp_select_goal found = {.mass = goal->mass, .k = goal->k};
     size_t neurons = 0, room = 0, all = 0, above = 0;
     uint32_t low, high, largest = 0;
     candidate *candidates = NULL;
@@ -308,7 +368,6 @@ cp_select_outcome cp_select_sampled(const cp_select_block *blocks, size_t n, cp_
     } else if (!lost && !passed && last_candidate(scans, n, low, high, above, &found)) {
         clear_losers(blocks, scans, n, found.value, found.ties);
         *goal = found;
-        goal->has_largest = found.largest != NULL;
         outcome = CP_SELECTED;
     }
 done:

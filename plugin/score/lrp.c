@@ -17,7 +17,7 @@ static void multiply(void *user, const cp_neuron_layer *layer, int entry, size_t
     const products *p = user;
     float *score = p->score + layer->offset + first;
     (void)entry;
-    cp_score_products(a, rho, count, p->signed_scores, score);
+    cp_score_products(a, rho, count, p->signed_scores, score, NULL);
 }
 
 cp_status cp_score_lrp(cp_frame *frame, int image, const cp_response *response, double gamma, bool signed_scores,

@@ -6,50 +6,30 @@
 
 #include "critpath.h"
 #include "engine/frame_scores.h"
-#include "io/clones.h"
 #include "io/error.h"
 #include "score/score.h"
 
 typedef struct {
     const cp_model *model;
     float *score;
+    cp_score_piece *pieces;  /* of all layers, or NULL */
+    size_t *first_piece;     /* by neuron layer */
     bool signed_scores;
     bool *visited;           /* by neuron layer; one entry only, so only the part from 0 on sets it */
     atomic_bool not_finite;  /* a product was */
 } products;
-
-/* out = a * g, with `drop` of its bits cleared; the largest magnitude's bits are returned. Denormals stay what they are
- * even where the processor would not read them. */
-CP_CLONES static uint32_t products_of(const float *restrict a, const float *restrict g, size_t count, uint32_t drop,
-                                      float *restrict out)
-{
-    uint32_t largest = 0;
-    for (size_t i = 0; i < count; i++) {
-        float product = a[i] * g[i];
-        uint32_t bits, magnitude;
-        memcpy(&bits, &product, sizeof bits);
-        magnitude = bits & 0x7fffffffu;
-        largest = magnitude > largest ? magnitude : largest;
-        bits &= ~drop;
-        memcpy(&out[i], &bits, sizeof bits);
-    }
-    return largest;
-}
-
-bool cp_score_products(const float *a, const float *g, size_t count, bool signed_scores, float *out)
-{
-    return products_of(a, g, count, signed_scores ? 0 : 0x80000000u, out) < 0x7f800000u;
-}
 
 static void multiply(void *user, const cp_neuron_layer *layer, int entry, size_t first, const float *a, const float *g,
                      size_t count)
 {
     (void)entry;
     products *p = user;
-    if (!cp_score_products(a, g, count, p->signed_scores, p->score + layer->offset + first))
+    int position = cp_model_neuron_position(p->model, layer->layer);
+    cp_score_piece *pieces = p->pieces ? p->pieces + p->first_piece[position] + first / CP_SCORE_PIECE : NULL;
+    if (!cp_score_products(a, g, count, p->signed_scores, p->score + layer->offset + first, pieces))
         atomic_store_explicit(&p->not_finite, true, memory_order_relaxed);
     if (!first)
-        p->visited[cp_model_neuron_position(p->model, layer->layer)] = true;
+        p->visited[position] = true;
 }
 
 cp_status cp_score_check_finite(const cp_model *model, const float *score)
@@ -86,38 +66,84 @@ static cp_status mct_on_device(cp_frame *frame, const cp_entry *entry, bool sign
     return status || finite ? status : cp_score_check_finite(cp_frame_model(frame), score);
 }
 
-/* As cp_score_mct, of any entry with a response. gradient (C,H,W): that of the input, from the same run; or NULL. */
-static cp_status score_entry(cp_frame *frame, const cp_entry *entry, bool signed_scores, float *score, float *gradient)
+static size_t pieces_of(const cp_neuron_layer *layer) { return (layer->count + CP_SCORE_PIECE - 1) / CP_SCORE_PIECE; }
+
+/* The scores of layers on which the response does not depend. */
+static void clear_others(const products *p, const cp_neuron_layer *layers, int n)
+{
+    for (int l = 0; l < n; l++) {
+        if (p->visited[l])
+            continue;
+        memset(p->score + layers[l].offset, 0, layers[l].count * sizeof *p->score);
+        if (p->pieces)
+            memset(p->pieces + p->first_piece[l], 0, pieces_of(&layers[l]) * sizeof *p->pieces);
+    }
+}
+
+static void clear_response(const products *p, const cp_neuron_layer *layers, const cp_response *response)
+{
+    cp_score_clear_response(p->model, response, p->score);
+    for (int u = 0; u < response->n && p->pieces; u++) {
+        int l = cp_model_neuron_position(p->model, cp_model_layer(p->model, response->unit[u].layer)->value);
+        size_t first = response->unit[u].index / CP_SCORE_PIECE * CP_SCORE_PIECE;
+        if (l >= 0)
+            cp_score_find_pieces(p->score + layers[l].offset + first,
+                                 layers[l].count - first < CP_SCORE_PIECE ? layers[l].count - first : CP_SCORE_PIECE,
+                                 p->pieces + p->first_piece[l] + first / CP_SCORE_PIECE);
+    }
+}
+
+static cp_status on_device(const products *p, cp_frame *frame, const cp_entry *entry, const cp_neuron_layer *layers, int n,
+                           float *gradient)
+{
+    cp_status status = mct_on_device(frame, entry, p->signed_scores, p->score, gradient);
+    for (int l = 0; l < n && p->pieces && !status; l++)
+        cp_score_find_pieces(p->score + layers[l].offset, layers[l].count, p->pieces + p->first_piece[l]);
+    return status;
+}
+
+static cp_status on_cpu(products *p, cp_frame *frame, const cp_entry *entry, const cp_neuron_layer *layers, int n,
+                        float *gradient)
+{
+    const cp_observer observer = {multiply, p};
+    cp_status status = cp_frame_backward(frame, entry, 1, &observer, gradient);
+    if (status)
+        return status;
+    clear_others(p, layers, n);
+    clear_response(p, layers, entry->response);
+    return p->not_finite ? cp_score_check_finite(p->model, p->score) : CP_OK;
+}
+
+/* As cp_score_mct, of any entry with a response. pieces, gradient: as cp_score_signed. */
+static cp_status score_entry(cp_frame *frame, const cp_entry *entry, bool signed_scores, float *score,
+                             cp_score_piece *pieces, float *gradient)
 {
     const cp_model *model = cp_frame_model(frame);
     int n;
-    if (cp_frame_held_scores(frame))
-        return mct_on_device(frame, entry, signed_scores, score, gradient);
     const cp_neuron_layer *layers = cp_model_neuron_layers(model, &n);
-    products p = {.model = model, .score = score, .signed_scores = signed_scores};
-    const cp_observer observer = {multiply, &p};
-    if (!(p.visited = cp_alloc((size_t)n, sizeof *p.visited, "scores")))
-        return CP_ERESOURCE;
-    cp_status status = cp_frame_backward(frame, entry, 1, &observer, gradient);
-    for (int l = 0; l < n && !status; l++) /* the response does not depend on the others */
-        if (!p.visited[l])
-            memset(score + layers[l].offset, 0, layers[l].count * sizeof *score);
+    products p = {.model = model, .score = score, .pieces = pieces, .signed_scores = signed_scores};
+    p.visited = cp_alloc((size_t)n, sizeof *p.visited, "scores");
+    p.first_piece = cp_alloc((size_t)n + 1, sizeof *p.first_piece, "scores");
+    cp_status status = p.visited && p.first_piece ? CP_OK : CP_ERESOURCE;
+    for (int l = 0; l < n && !status; l++)
+        p.first_piece[l + 1] = p.first_piece[l] + pieces_of(&layers[l]);
+    if (!status)
+        status = cp_frame_held_scores(frame) ? on_device(&p, frame, entry, layers, n, gradient)
+                                             : on_cpu(&p, frame, entry, layers, n, gradient);
     cp_free(p.visited);
-    if (status)
-        return status;
-    cp_score_clear_response(model, entry->response, score);
-    return p.not_finite ? cp_score_check_finite(model, score) : CP_OK;
+    cp_free(p.first_piece);
+    return status;
 }
 
 cp_status cp_score_mct(cp_frame *frame, int image, const cp_response *response, bool signed_scores, float *score)
 {
     const cp_entry entry = {.image = image, .response = response};
-    return score_entry(frame, &entry, signed_scores, score, NULL);
+    return score_entry(frame, &entry, signed_scores, score, NULL, NULL);
 }
 
 cp_status cp_score_signed(cp_frame *frame, int image, const cp_response *response, const cp_path *path, float *score,
-                          float *gradient)
+                          cp_score_piece *pieces, float *gradient)
 {
     const cp_entry entry = {.image = image, .response = response, .path = path};
-    return score_entry(frame, &entry, true, score, gradient);
+    return score_entry(frame, &entry, true, score, pieces, gradient);
 }

@@ -151,10 +151,52 @@ class Graph(FolderTest):
             self.assertEqual(line["graph"], json.load(file))
 
 
-class Effective(FolderTest):
-    def path(self, *parts):
-        return super().path(*parts)
+class Compare(FolderTest):
+    """Two heads of one detector, two classes of one photo."""
 
+    def compare(self, net, one, other, *options):
+        for name, choice in (("a", one), ("b", other)):
+            self.done("path", *net, "photo.png", "-out", name, *choice)
+        done = self.done("graph", *net, "a.path.npz", "b.path.npz", "-compare", "-out", "g", *options)
+        with open(self.path("g.graph.json")) as file:
+            graph = json.load(file)
+        paths = [numpy.load(self.path(f"{n}.path.npz")) for n in "ab"]
+        total = [sum(int(p[name].sum()) for name in layers(p)) for p in paths]
+        for node in (n for n in graph["nodes"] if n["kind"] == "channel"):
+            name = next(n for n in layers(paths[0]) if int(n[6:9]) == node["layer"])
+            a, b = (p[name][node["channel"]] for p in paths)
+            self.assertEqual(node["paths"], {"first": a.sum(), "second": b.sum(), "both": (a & b).sum()})
+            self.assertAlmostEqual(node["share"], a.sum() / total[0] / 2 + b.sum() / total[1] / 2, places=6)
+        self.assertAlmostEqual(sum(n["share"] for n in graph["nodes"]), 1, places=6)
+        return graph, done.out
+
+    def test_classes(self):
+        graph, text = self.compare(RESNET, ("-class", "0"), ("-class", "1"))
+        self.assertEqual(graph["links"], [])
+        self.assertRegex(text, r"network +\d+ +\d+ +\d+ +0\.\d+")
+        graph, _ = self.compare(RESNET, ("-class", "0"), ("-class", "1"), "photo.png")
+        self.assertTrue(any(link["first"] != link["second"] for link in graph["links"]))
+        both, _ = self.compare(RESNET, ("-class", "0"), ("-class", "1"), "photo.png", "photo.png")
+        self.assertEqual(graph, both)
+        if shutil.which("xmllint"):
+            subprocess.run(["xmllint", "--noout", self.path("g.graph.svg")], check=True)
+
+    def test_same_path_twice_is_shared(self):
+        graph, text = self.compare(RESNET, ("-class", "0"), ("-class", "0"), "photo.png")
+        self.assertRegex(text, r"network .* 1\.000\n")
+        for link in graph["links"]:
+            self.assertEqual(link["first"], link["second"])
+
+    def test_refuses(self):
+        self.done("path", *RESNET, "photo.png", "-out", "a")
+        for arguments, word in ((("a.path.npz",), "1 path file"), (("a.path.npz",) * 3, "more than two"),
+                                (("a.path.npz", "a.path.npz") + ("photo.png",) * 3, "3 photos")):
+            result = self.critpath("graph", *RESNET, *arguments, "-compare", "-out", "g")
+            self.assertEqual(result.code, 2, arguments)
+            self.assertIn(word, result.err)
+
+
+class Effective(FolderTest):
     def kept(self, *options):
         self.done("path", *RESNET, "photo.png", "-method", "effective", "-out", "p", *options)
         npz = numpy.load(self.path("p.path.npz"))

@@ -256,7 +256,7 @@ static void the_frozen_response_is_the_original_bit_for_bit(void **state)
         assert_int_equal(cp_frame_create(s.model, 3, &frozen), CP_OK);
         cp_restriction restrictions[3];
         for (int b = 0; b < 3; ++b)
-            restrictions[b] = (cp_restriction){CP_FROZEN, path, s.frame, b, NULL};
+            restrictions[b] = (cp_restriction){.kind = CP_FROZEN, .path = path, .original = s.frame, .original_image = b};
         assert_int_equal(cp_frame_forward(frozen, s.x, 3, restrictions), CP_OK);
         int layer = s.response.unit[0].layer;
         size_t bytes = cp_model_layer(s.model, layer)->outputs * sizeof(float);
@@ -265,7 +265,7 @@ static void the_frozen_response_is_the_original_bit_for_bit(void **state)
         /* Away from x, the off-path neurons hold still: with the empty path the response does not move at all. */
         cp_path_fill(path, false);
         for (size_t i = 0; i < s.inputs; ++i) s.x[i] = 1 - s.x[i];
-        restrictions[0] = (cp_restriction){CP_FROZEN, path, s.frame, 0, NULL};
+        restrictions[0] = (cp_restriction){.kind = CP_FROZEN, .path = path, .original = s.frame};
         assert_int_equal(cp_frame_forward(frozen, s.x, 1, restrictions), CP_OK);
         assert_memory_equal(cp_frame_output(frozen, layer, 0), cp_frame_output(s.frame, layer, 0), bytes);
         cp_frame_free(frozen);

@@ -219,7 +219,8 @@ static mover make_mover(ref_pair *pair, bool frozen)
     mover m = {.pair = pair, .x = malloc(BATCH * pair->inputs * sizeof *m.x)};
     ref_check(cp_frame_create(pair->model, BATCH, &m.frame));
     for (int b = 0; b < BATCH; ++b)
-        m.restriction[b] = (cp_restriction){frozen ? CP_FROZEN : CP_FULL, pair->path, pair->frame, REF_IMAGE, NULL};
+        m.restriction[b] = (cp_restriction){.kind = frozen ? CP_FROZEN : CP_FULL, .path = pair->path,
+                                             .original = pair->frame, .original_image = REF_IMAGE};
     return m;
 }
 

@@ -211,6 +211,13 @@ static void test_threads_do_not_matter(void **state)
     free(score);
 }
 
+static cp_select_outcome try_sampled(const cp_select_block *block, cp_select_goal *goal, cp_select_goal asked)
+{
+    *goal = asked;
+    cp_score_find_pieces(block->score, block->count, (cp_score_piece *)block->pieces);
+    return cp_select_sampled(block, 1, goal);
+}
+
 /* When the sample serves and when it must not. */
 static void test_sampled(void **state)
 {
@@ -218,34 +225,36 @@ static void test_sampled(void **state)
     enum { COUNT = 1 << 16 };
     float *score = malloc(COUNT * sizeof *score);
     uint64_t *words = malloc(COUNT / 8);
-    const cp_select_block block = {score, words, COUNT, NULL};
+    cp_score_piece *pieces = malloc(COUNT / CP_SCORE_PIECE * sizeof *pieces);
+    const cp_select_block block = {score, words, COUNT, pieces};
     cp_select_goal goal;
     float threshold;
     for (size_t i = 0; i < COUNT; i++)
         score[i] = 1 + (float)(i * 40503 % COUNT); /* a permutation of 1..COUNT */
-    assert_int_equal(cp_select_sampled(&block, 1, (goal = (cp_select_goal){.k = 1000}, &goal)), CP_SELECTED);
+    assert_int_equal(try_sampled(&block, &goal, (cp_select_goal){.k = 1000}), CP_SELECTED);
     memcpy(&threshold, &goal.value, sizeof threshold);
     assert_true(threshold == COUNT - 999);
     for (size_t i = 0; i < COUNT; i++)
         assert_int_equal(words[i / 64] >> i % 64 & 1, score[i] >= threshold);
     for (size_t i = 0; i < COUNT; i++)
         score[i] = i % 3 ? 0 : score[i];
-    assert_int_equal(cp_select_sampled(&block, 1, (goal = (cp_select_goal){.k = COUNT / 2}, &goal)), CP_NOT_SELECTED); /* so many are not positive */
-    assert_int_equal(cp_select_sampled(&block, 1, (goal = (cp_select_goal){.k = COUNT + 1}, &goal)), CP_NOT_SELECTED);
-    assert_int_equal(cp_select_sampled(&block, 1, (goal = (cp_select_goal){.k = 1000}, &goal)), CP_SELECTED);
+    assert_int_equal(try_sampled(&block, &goal, (cp_select_goal){.k = COUNT / 2}), CP_NOT_SELECTED); /* so many are not positive */
+    assert_int_equal(try_sampled(&block, &goal, (cp_select_goal){.k = COUNT + 1}), CP_NOT_SELECTED);
+    assert_int_equal(try_sampled(&block, &goal, (cp_select_goal){.k = 1000}), CP_SELECTED);
     /* By mass the sample serves too, and nothing falls back unseen. */
-    assert_int_equal(cp_select_sampled(&block, 1, (goal = (cp_select_goal){.mass = .8}, &goal)), CP_SELECTED);
+    assert_int_equal(try_sampled(&block, &goal, (cp_select_goal){.mass = .8}), CP_SELECTED);
     assert_true(goal.held >= .8 * goal.total && goal.held - COUNT < .8 * goal.total);
     static const float bad[] = {NAN, INFINITY, -INFINITY};
     for (size_t k = 0; k < sizeof bad / sizeof *bad; k++) {
         float saved = score[COUNT - 1];
         score[COUNT - 1] = bad[k];
-        assert_int_equal(cp_select_sampled(&block, 1, (goal = (cp_select_goal){.k = 1000}, &goal)), CP_SUSPICIOUS_SCORES);
+        assert_int_equal(try_sampled(&block, &goal, (cp_select_goal){.k = 1000}), CP_SUSPICIOUS_SCORES);
         score[COUNT - 1] = saved;
     }
     for (size_t i = 0; i < COUNT; i++)
         score[i] = .5f;
-    assert_int_equal(cp_select_sampled(&block, 1, (goal = (cp_select_goal){.k = 1000}, &goal)), CP_NOT_SELECTED);
+    assert_int_equal(try_sampled(&block, &goal, (cp_select_goal){.k = 1000}), CP_NOT_SELECTED);
+    free(pieces);
     free(words);
     free(score);
 }

@@ -51,12 +51,32 @@ static void check_shape(size_t i, const float *bias, ACTIVATION activation)
     free(a), free(x), free(y), free(before);
 }
 
+static void check_sum(size_t i)
+{
+    int rows = shapes[i].rows, k = shapes[i].k, columns = shapes[i].columns;
+    size_t stride = (size_t)shapes[i].stride;
+    float *a = drawn((size_t)rows * k), *x = drawn(k * stride), *y = drawn(rows * stride),
+        *before = malloc(rows * stride * 4);
+    assert_non_null(before);
+    memcpy(before, y, rows * stride * sizeof *y);
+    cp_pointwise_add(a, rows, k, x, stride, columns, y);
+    for (int m = 0; m < rows; ++m)
+        for (size_t p = 0; p < stride; ++p) {
+            double sum = before[m * stride + p];
+            for (int c = 0; c < k && p < (size_t)columns; ++c) sum += (double)a[m * k + c] * x[c * stride + p];
+            if (!(fabs(y[m * stride + p] - sum) <= (p < (size_t)columns ? 2e-5 * sqrt(k) : 0)))
+                fail_msg("shape %zu, row %d, column %zu: %g, expected %g", i, m, p, (double)y[m * stride + p], sum);
+        }
+    free(a), free(x), free(y), free(before);
+}
+
 static void test_products(void **unused)
 {
     (void)unused;
     static const ACTIVATION activations[] = {LINEAR, RELU, LEAKY, RELIE};
     float *bias = drawn(300);
     for (size_t i = 0; i < sizeof shapes / sizeof *shapes; ++i) {
+        check_sum(i);
         check_shape(i, NULL, LINEAR);
         check_shape(i, bias, activations[i % 4]);
     }

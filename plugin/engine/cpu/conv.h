@@ -35,6 +35,7 @@ struct cp_conv {
     double sparse_below;        /* the same among dense deltas, which have to be picked out */
     bool depthwise;
     bool evens_out;             /* the forward run ends with cp_equal_windows */
+    struct cp_stem *stem;       /* of few input channels: the data gradient, in place of a scatter; or NULL */
     struct cp_grouped *grouped; /* small groups, computed directly; NULL: not that */
 };
 
@@ -55,6 +56,8 @@ int cp_conv_points_blocks(const cp_window *window);
 bool cp_pointwise_fits(const cp_window *window, int columns, ACTIVATION activation);
 void cp_pointwise(const float *a, int rows, int k, const float *x, size_t stride, int columns, const float *bias,
                   ACTIVATION activation, float *y);
+/* y += a x, where that fits with LINEAR. */
+void cp_pointwise_add(const float *a, int rows, int k, const float *x, size_t stride, int columns, float *y);
 
 /* One input channel per group, computed without im2col. */
 void cp_depthwise_forward(const cp_window *window, const float *weights, int n, cp_batch x, cp_batch y, const float *bias,
@@ -75,6 +78,17 @@ void cp_grouped_forward(const cp_window *window, const cp_grouped *grouped, int 
                         ACTIVATION activation, const cp_scratch *scratch);
 void cp_grouped_backward(const cp_window *window, const cp_grouped *grouped, int n, cp_batch y, cp_batch x, bool fresh,
                          const cp_scratch *scratch);
+
+/* conv_stem.c: the data gradient where there are few input channels. After a failed prepare *stem is to be freed too. */
+typedef struct cp_stem cp_stem;
+bool cp_stem_fits(const cp_window *window);
+cp_status cp_stem_prepare(const cp_window *window, const float *weights, cp_stem **stem);
+void cp_stem_free(cp_stem *stem);
+size_t cp_stem_scratch(const cp_window *window, const cp_stem *stem); /* per thread */
+double cp_stem_time(const cp_window *window); /* ns, as conv_plan.c counts them */
+/* x (=, +=) the data gradient. */
+void cp_stem_backward(const cp_window *window, const cp_stem *stem, int n, cp_batch y, cp_batch x, bool fresh,
+                      const cp_scratch *scratch);
 
 /* conv_plan.c: which product computes what. Decided for the whole network at once, so that the memory which rearranged
  * weights take goes where it saves most time; by shapes alone, so that results do not depend on the thread count. */

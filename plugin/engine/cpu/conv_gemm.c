@@ -116,6 +116,10 @@ static void gather_strip(const cp_window *g, const float *a, const float *x, int
         cp_pointwise(a, g->m, k, x + p0, positions, columns, bias, activation, y + p0);
         return;
     }
+    if (accumulate && cp_pointwise_fits(g, columns, LINEAR)) {
+        cp_pointwise_add(a, g->m, k, x + p0, positions, columns, y + p0);
+        return;
+    }
     if (cp_is_pointwise(g)) {
         cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, g->m, columns, k, 1, a, k, x + p0, positions, accumulate,
                     y + p0, positions);
@@ -180,6 +184,10 @@ static void gather_small(const cp_window *g, const float *weights, int n, cp_bat
                     if (!accumulate && cp_pointwise_fits(g, positions, activation)) {
                         cp_pointwise(weights + (size_t)row * k, m, k, col, positions, positions, bias ? bias + row : NULL,
                                      activation, out);
+                        continue;
+                    }
+                    if (accumulate && cp_pointwise_fits(g, positions, LINEAR)) {
+                        cp_pointwise_add(weights + (size_t)row * k, m, k, col, positions, positions, out);
                         continue;
                     }
                     cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, m, positions, k, 1, weights + (size_t)row * k, k,

@@ -49,6 +49,10 @@ static void backward_dense(const cp_op *op, int n, cp_batch delta, cp_batch in_d
         cp_depthwise_backward(&conv->window, op->l->weights, n, delta, in_delta, call->fresh, call->scratch);
         return;
     }
+    if (conv->stem) {
+        cp_stem_backward(&conv->window, conv->stem, n, delta, in_delta, call->fresh, call->scratch);
+        return;
+    }
     if (call->fresh && !conv->back_gathers) cp_batch_clear(in_delta, n, op->source_outputs[0]);
     if (conv->backward)
         cp_onednn_gather(conv->backward, n, delta, in_delta, !call->fresh, NULL, LINEAR, call->scratch);

@@ -227,7 +227,8 @@ static cp_status load_sparse(cp_op *op)
     const cp_window *g = &conv->window;
     cp_onednn *o = conv->backward;
     conv->dense_time = o ? onednn_time(&conv->back_window, cp_onednn_kernel(o), cp_onednn_band_rows(o))
-                         : gemm_time(g) * g->groups;
+        : conv->stem  ? cp_stem_time(g)
+                      : gemm_time(g) * g->groups;
     double outputs = (double)op->info->outputs;
     conv->points_below = points_limit(g, conv->dense_time + pass_cost * outputs);
     double sparse = points_limit(g, conv->dense_time - pass_cost * (double)op->source_outputs[0]);
@@ -275,12 +276,20 @@ static cp_status load_forward(cp_op *op)
 static cp_status load_backward(cp_op *op)
 {
     cp_conv *conv = op->conv;
+    int wish;
+    cp_status status = wished_kernel(&wish);
+    if (status) return status;
+    if (!conv->back_gathers && wish == FREE && cp_stem_fits(&conv->window)) {
+        status = cp_stem_prepare(&conv->window, op->l->weights, &conv->stem);
+        if (!status) need_scratch(op, cp_stem_scratch(&conv->window, conv->stem), 0);
+        return status;
+    }
     if (!conv->back_gathers) {
         need_scratch(op, cp_scatter_scratch(&conv->window), 0);
         return CP_OK;
     }
     float *flipped = NULL;
-    cp_status status = flipped_weights(&conv->window, op->l->weights, &flipped);
+    status = flipped_weights(&conv->window, op->l->weights, &flipped);
     if (status) return status;
     if (conv->backward) {
         need_scratch(op, cp_onednn_scratch(conv->backward), 0);
@@ -352,6 +361,7 @@ void cp_conv_free(cp_conv *conv)
 {
     if (!conv) return;
     cp_free(conv->back_weights);
+    cp_stem_free(conv->stem);
     cp_grouped_free(conv->grouped);
     cp_onednn_free(conv->forward);
     cp_onednn_free(conv->backward);

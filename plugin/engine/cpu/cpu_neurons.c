@@ -1,7 +1,7 @@
 /* What a run does between layers on the CPU: to neurons, to their deltas and tangents. */
 #include "engine/cpu/cpu_backend.h"
 
-enum { CHUNK = 1 << 14 }; /* neurons of one part; a multiple of 64, so that parts share no word of a path */
+enum { CHUNK = 1 << 12 }; /* neurons of one part, which stay in the nearest cache; a multiple of 64: parts share no word of a path */
 enum { LINE_CHUNK = 1 << 13 }; /* elements that stay in the nearest cache between two passes */
 
 static int parts_of(size_t count, size_t chunk) { return (int)((count + chunk - 1) / chunk); }
