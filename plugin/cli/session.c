@@ -194,6 +194,7 @@ cp_status cp_session_open(const cp_command *command, const cp_options *options, 
         return status;
     s->list = s->n_images != 1;
     cp_model_input_shape(s->model, &s->c, &s->h, &s->w);
+    cp_picture_keep_alpha(s->c == 4);
     int entries;
     if ((status = cp_session_entries(s, 1, &entries)) || (status = cp_frame_create(s->model, 1, &s->frame)))
         return status;

@@ -56,6 +56,16 @@ static int file_close(thandle_t user)
     return 0;
 }
 
+/* libtiff gives colours multiplied by their alpha. */
+static void unmultiply(cp_picture *out, size_t pixel, unsigned alpha)
+{
+    out->alpha[pixel] = (unsigned char)alpha;
+    for (int c = 0; c < 3 && alpha; c++) {
+        unsigned value = (out->rgb[3 * pixel + c] * 255u + alpha / 2) / alpha;
+        out->rgb[3 * pixel + c] = (unsigned char)(value > 255 ? 255 : value);
+    }
+}
+
 /* The pixels in the order in which they are stored, 8 bits a channel. */
 static cp_status read_stored(TIFF *tiff, const char *name, cp_picture *out)
 {
@@ -80,6 +90,11 @@ static cp_status read_stored(TIFF *tiff, const char *name, cp_picture *out)
         goto done;
     }
     image.req_orientation = image.orientation;
+    bool alpha = image.alpha == EXTRASAMPLE_UNASSALPHA && cp_picture_keeps_alpha();
+    if (alpha && !(out->alpha = cp_alloc(pixels, 1, "picture"))) {
+        status = CP_ERESOURCE;
+        goto done;
+    }
     if (!TIFFRGBAImageGet(&image, raster, image.width, image.height))
         status = cp_fail(CP_EINPUT, "picture: %s (%u x %u pixels) is a damaged TIFF", name, (unsigned)image.width,
                          (unsigned)image.height);
@@ -87,6 +102,7 @@ static cp_status read_stored(TIFF *tiff, const char *name, cp_picture *out)
         out->rgb[3 * i] = (unsigned char)TIFFGetR(raster[i]);
         out->rgb[3 * i + 1] = (unsigned char)TIFFGetG(raster[i]);
         out->rgb[3 * i + 2] = (unsigned char)TIFFGetB(raster[i]);
+        if (alpha) unmultiply(out, i, TIFFGetA(raster[i]));
     }
 done:
     cp_free(raster);
@@ -114,6 +130,23 @@ static cp_status read_tiff(const unsigned char *data, size_t bytes, const char *
 #endif
 
 #ifdef CP_WEBP
+static cp_status read_webp_alpha(const unsigned char *data, size_t bytes, const char *name, cp_picture *out)
+{
+    size_t n = (size_t)out->w * (size_t)out->h;
+    unsigned char *rgba = cp_alloc(n, 4, "picture");
+    out->alpha = cp_alloc(n, 1, "picture");
+    cp_status status = rgba && out->alpha ? CP_OK : CP_ERESOURCE;
+    if (!status && !WebPDecodeRGBAInto(data, bytes, rgba, 4 * n, 4 * out->w))
+        status = cp_fail(CP_EINPUT, "picture: %s (%d x %d pixels) is a damaged WebP", name, out->w, out->h);
+    for (size_t i = 0; i < n && !status; i++) {
+        memcpy(out->rgb + 3 * i, rgba + 4 * i, 3);
+        out->alpha[i] = rgba[4 * i + 3];
+    }
+    cp_free(rgba);
+    if (status) cp_picture_free(out);
+    return status;
+}
+
 static cp_status read_webp(const unsigned char *data, size_t bytes, const char *name, cp_picture *out)
 {
     WebPBitstreamFeatures f;
@@ -122,6 +155,7 @@ static cp_status read_webp(const unsigned char *data, size_t bytes, const char *
     if (f.has_animation) return cp_fail(CP_EINPUT, "picture: %s is an animated WebP, a still one is needed", name);
     cp_status status = cp_picture_new(f.width, f.height, out);
     if (status) return cp_fail_prefix(status, "%s", name);
+    if (f.has_alpha && cp_picture_keeps_alpha()) return read_webp_alpha(data, bytes, name, out);
     if (WebPDecodeRGBInto(data, bytes, out->rgb, 3 * (size_t)f.width * (size_t)f.height, 3 * f.width)) return CP_OK;
     cp_picture_free(out);
     return cp_fail(CP_EINPUT, "picture: %s (%d x %d pixels) is a damaged WebP", name, f.width, f.height);

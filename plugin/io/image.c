@@ -143,20 +143,46 @@ static bool jpeg_tables_fit(const unsigned char *data, size_t bytes)
 }
 
 /* The upper bytes of w * h pixels with 16 bits a channel, of all that stb_image reads; NULL as from stb_image. */
-static unsigned char *load_deep(struct reader *reader, int *w, int *h, int *largest)
+static unsigned char *load_deep(struct reader *reader, int *w, int *h, int channels, int *largest)
 {
-    int channels, most = 0;
-    unsigned short *deep = stbi_load_16_from_callbacks(&callbacks, reader, w, h, &channels, 3);
-    unsigned char *rgb = deep ? malloc(3 * (size_t)*w * (size_t)*h) : NULL;
-    if (deep && !rgb) stbi__err("outofmem", "Out of memory");
-    for (size_t i = 0; rgb && i < 3 * (size_t)*w * (size_t)*h; i++) {
-        rgb[i] = (unsigned char)(deep[i] >> 8);
-        if (deep[i] > most) most = deep[i];
+    int stored, most = 0;
+    unsigned short *deep = stbi_load_16_from_callbacks(&callbacks, reader, w, h, &stored, channels);
+    size_t n = deep ? (size_t)channels * (size_t)*w * (size_t)*h : 0;
+    unsigned char *bytes = deep ? malloc(n) : NULL;
+    if (deep && !bytes) stbi__err("outofmem", "Out of memory");
+    for (size_t i = 0; bytes && i < n; i++) {
+        bytes[i] = (unsigned char)(deep[i] >> 8);
+        if (deep[i] > most && (channels == 3 || i % 4 != 3)) most = deep[i]; /* of the colours */
     }
     free(deep);
     *largest = most;
-    return rgb;
+    return bytes;
 }
+
+/* Interleaved RGB or RGBA into the picture. */
+static cp_status take_pixels(const unsigned char *bytes, int channels, cp_picture *out)
+{
+    size_t n = (size_t)out->w * (size_t)out->h;
+    if (channels == 3) {
+        memcpy(out->rgb, bytes, 3 * n);
+        return CP_OK;
+    }
+    if (!(out->alpha = cp_alloc(n, 1, "picture"))) {
+        cp_picture_free(out);
+        return CP_ERESOURCE;
+    }
+    for (size_t i = 0; i < n; i++) {
+        memcpy(out->rgb + 3 * i, bytes + 4 * i, 3);
+        out->alpha[i] = bytes[4 * i + 3];
+    }
+    return CP_OK;
+}
+
+static bool keeps_alpha;
+
+void cp_picture_keep_alpha(bool keep) { keeps_alpha = keep; }
+
+bool cp_picture_keeps_alpha(void) { return keeps_alpha; }
 
 static cp_status decode_by_stb(const unsigned char *data, size_t bytes, const char *name, cp_picture *out)
 {
@@ -186,9 +212,9 @@ static cp_status decode_by_stb(const unsigned char *data, size_t bytes, const ch
     /* 16 bytes a pixel cover 16-bit RGBA and every decoder's working copies; 64 is more than one JPEG block row. */
     piece_limit = 16 * ((size_t)w + 64) * ((size_t)h + 64) + ((size_t)1 << 20);
     reader = (struct reader){data, bytes, 0, false};
-    int w2 = 0, h2 = 0, largest = 0;
-    unsigned char *rgb = deep ? load_deep(&reader, &w2, &h2, &largest)
-                              : stbi_load_from_callbacks(&callbacks, &reader, &w2, &h2, &channels, 3);
+    int w2 = 0, h2 = 0, largest = 0, wanted = keeps_alpha && channels % 2 == 0 ? 4 : 3; /* of 2 and 4 the last is alpha */
+    unsigned char *rgb = deep ? load_deep(&reader, &w2, &h2, wanted, &largest)
+                              : stbi_load_from_callbacks(&callbacks, &reader, &w2, &h2, &channels, wanted);
     if (!rgb && piece_refused)
         status = cp_fail(CP_EINPUT, "picture: %s unpacks to more than its %d x %d pixels can hold", name, w, h);
     else if (!rgb && strcmp(stbi_failure_reason(), "outofmem") == 0)
@@ -201,8 +227,7 @@ static cp_status decode_by_stb(const unsigned char *data, size_t bytes, const ch
     else if (w2 != w || h2 != h)
         status = cp_fail(CP_EINPUT, "picture: %s is damaged: its header says %d x %d pixels, its data %d x %d", name, w,
                          h, w2, h2);
-    if (status == CP_OK && (status = cp_picture_new(w, h, out)) == CP_OK)
-        memcpy(out->rgb, rgb, (size_t)w * (size_t)h * 3);
+    if (status == CP_OK && (status = cp_picture_new(w, h, out)) == CP_OK) status = take_pixels(rgb, wanted, out);
     stbi_image_free(rgb);
     out->largest = status ? 0 : largest;
     return status;

@@ -47,6 +47,7 @@ cp_status cp_picture_new(int w, int h, cp_picture *out)
 void cp_picture_free(cp_picture *picture)
 {
     cp_free(picture->rgb);
+    cp_free(picture->alpha);
     *picture = (cp_picture){0};
 }
 

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "io/error.h"
+#include "model/class_tree.h"
 #include "model/layer_row.h"
 
 /* ---- small helpers ---- */
@@ -140,10 +141,19 @@ static cp_status check_net(cp_cfg_walk *walk)
                       "batch=%d is smaller than subdivisions=%d: Darknet itself cannot run this", batch, subdivisions);
     /* Debian's gives such a network the wrong planes. */
     if (net->c == 1) note_modern(walk, 0, cp_cfg_key_line(cfg, 0, "channels"), "channels=1");
+    if (net->c == 4) note_modern(walk, 0, cp_cfg_key_line(cfg, 0, "channels"), "channels=4");
     return status;
 }
 
 /* ---- what reads what ---- */
+
+/* What may stand behind a layer with antialiasing: what computes values of its own, from one layer at a time. */
+static bool reads_through_blur(const cp_cfg_layer *layer)
+{
+    bool product = layer->type == CP_LAYER_SCALE_CHANNELS || layer->type == CP_LAYER_SAM || cp_layer_ties_channels(layer);
+    bool nothing = layer->type == CP_LAYER_DROPOUT || layer->type == CP_LAYER_EMPTY;
+    return !product && !nothing && !cp_layer_type_is_head(layer->type);
+}
 
 /* A head ends the differentiable part: only [cost] may follow on it. */
 static cp_status check_sources(const cp_cfg_walk *walk)
@@ -156,6 +166,10 @@ static cp_status check_sources(const cp_cfg_walk *walk)
             return cp_cfg_refuse(walk->cfg, walk->section, layer->line, "a head as layer 0: it needs a layer before");
         }
         const cp_cfg_layer *read = &walk->net->layers[source];
+        if (cp_layer_is_blurred(read) && !reads_through_blur(layer))
+            return cp_cfg_refuse(walk->cfg, walk->section, layer->line,
+                                 "reads layer %d through its antialiasing, which is supported for layers with weights, pools and "
+                                 "shortcuts%s", source, cp_layer_ties_channels(layer) ? ", not with this activation" : "");
         if (cp_layer_type_is_head(read->type) && !(layer->type == CP_LAYER_COST && read->type != CP_LAYER_COST))
             return cp_cfg_refuse(walk->cfg, walk->section, layer->line,
                                  "reads layer %d [%s], a head, whose output only [cost] may read", source,
@@ -272,10 +286,11 @@ static cp_status walk_layer(cp_cfg_walk *walk)
     walk->lost = walk->net->n_blames > blames;
     if (layer->type == CP_LAYER_CONVOLUTIONAL && layer->size == 1 && layer->stride > 1)
         note_modern(walk, walk->section, layer->line, "stride of a 1x1 convolution");
+    bool blurred = cp_layer_is_blurred(layer);
     walk->c = layer->out_c;
-    walk->h = layer->out_h;
-    walk->w = layer->out_w;
-    walk->inputs = layer->outputs;
+    walk->h = blurred ? layer->blur.out_h : layer->out_h;
+    walk->w = blurred ? layer->blur.out_w : layer->out_w;
+    walk->inputs = blurred ? (size_t)walk->c * (size_t)walk->h * (size_t)walk->w : layer->outputs;
     return CP_OK;
 }
 
@@ -365,6 +380,7 @@ void cp_cfg_net_free(cp_cfg_net *net)
         cp_free(net->layers[i].sources);
         cp_free(net->layers[i].mask);
         cp_free(net->layers[i].anchors);
+        cp_class_tree_free(net->layers[i].tree);
     }
     cp_free(net->layers);
     for (size_t i = 0; i < net->n_warnings; i++) free(net->warnings[i]);

@@ -227,7 +227,9 @@ ACTIVATION cp_host_activation(const char *name)
         const char *name;
         int activation;
     } others[] = {{"mish", CP_MISH}, {"swish", CP_SWISH}, {"hard_mish", CP_HARD_MISH}, {"relu6", CP_RELU6},
-                  {"gelu", CP_GELU}, {"revleaky", LEAKY}};
+                  {"gelu", CP_GELU}, {"revleaky", LEAKY}, {"normalize_channels", CP_NORMALIZE_CHANNELS},
+                  {"normalize_channels_softmax", CP_NORMALIZE_CHANNELS_SOFTMAX},
+                  {"normalize_channels_softmax_maxval", CP_NORMALIZE_CHANNELS_SOFTMAX_MAXVAL}};
     for (size_t i = 0; i < sizeof others / sizeof *others; ++i)
         if (!strcmp(name, others[i].name)) return (ACTIVATION)others[i].activation;
     return get_activation((char *)name);
