@@ -178,12 +178,6 @@ static cp_status take_pixels(const unsigned char *bytes, int channels, cp_pictur
     return CP_OK;
 }
 
-static bool keeps_alpha;
-
-void cp_picture_keep_alpha(bool keep) { keeps_alpha = keep; }
-
-bool cp_picture_keeps_alpha(void) { return keeps_alpha; }
-
 static cp_status decode_by_stb(const unsigned char *data, size_t bytes, const char *name, cp_picture *out)
 {
     int w = 0, h = 0, channels = 0;
@@ -212,7 +206,7 @@ static cp_status decode_by_stb(const unsigned char *data, size_t bytes, const ch
     /* 16 bytes a pixel cover 16-bit RGBA and every decoder's working copies; 64 is more than one JPEG block row. */
     piece_limit = 16 * ((size_t)w + 64) * ((size_t)h + 64) + ((size_t)1 << 20);
     reader = (struct reader){data, bytes, 0, false};
-    int w2 = 0, h2 = 0, largest = 0, wanted = keeps_alpha && channels % 2 == 0 ? 4 : 3; /* of 2 and 4 the last is alpha */
+    int w2 = 0, h2 = 0, largest = 0, wanted = cp_picture_keeps_alpha() && channels % 2 == 0 ? 4 : 3; /* of 2 and 4 the last is alpha */
     unsigned char *rgb = deep ? load_deep(&reader, &w2, &h2, wanted, &largest)
                               : stbi_load_from_callbacks(&callbacks, &reader, &w2, &h2, &channels, wanted);
     if (!rgb && piece_refused)

@@ -44,6 +44,12 @@ cp_status cp_picture_new(int w, int h, cp_picture *out)
     return CP_OK;
 }
 
+static bool keeps_alpha;
+
+void cp_picture_keep_alpha(bool keep) { keeps_alpha = keep; }
+
+bool cp_picture_keeps_alpha(void) { return keeps_alpha; }
+
 void cp_picture_free(cp_picture *picture)
 {
     cp_free(picture->rgb);
