@@ -17,6 +17,7 @@
 # make check-emulated   runs the tests of GPU code so, in build/emulated; CUDNN=1: with cuDNN
 # BUILD=dir             another build folder, for another set of options
 # DEBUG=1               without optimisation, for a debugger: make BUILD=build/debug DEBUG=1
+# HARDENED=0            without the stack protector, FORTIFY and read-only relocations, which builds with neither DEBUG nor SANITIZE have
 # SANITIZE=address,undefined    builds Darknet, the plugin and the tests with these sanitizers
 DARKNET =
 GPU = 0
@@ -25,6 +26,7 @@ EMULATE = 0
 BUILD = build
 SANITIZE =
 DEBUG =
+HARDENED = 1
 ONEDNN =
 PACKAGES = 1
 T =
@@ -42,10 +44,18 @@ TREE = $(BUILD)/darknet-src
 CMAKE = $(BUILD)/cmake
 LIBRARY = $(CMAKE)/libcritpath.a
 PLUGIN = $(wildcard plugin/*.h plugin/*/*.[ch] plugin/*/*/*.[ch] plugin/*/*/*.cu cmake/*) CMakeLists.txt
-OPTIONS = DARKNET=$(DARKNET) GPU=$(GPU) CUDNN=$(CUDNN) EMULATE=$(EMULATE) SANITIZE=$(SANITIZE)$(if $(DEBUG), DEBUG=$(DEBUG))$(if $(ONEDNN), ONEDNN=$(ONEDNN))$(if $(ARCH), ARCH="$(ARCH)")
+OPTIONS = DARKNET=$(DARKNET) GPU=$(GPU) CUDNN=$(CUDNN) EMULATE=$(EMULATE) SANITIZE=$(SANITIZE) HARDENED=$(HARDENED)$(if $(DEBUG), DEBUG=$(DEBUG))$(if $(ONEDNN), ONEDNN=$(ONEDNN))$(if $(ARCH), ARCH="$(ARCH)")
+
+# What a hardened build is compiled and linked with. Level 3 of FORTIFY needs GCC 12 or clang 9 and glibc 2.34; elsewhere it is 2.
+FORTIFY = $(eval FORTIFY := $(shell printf '\043include <stdio.h>\n' | $(CC) -x c -O2 -Werror -U_FORTIFY_SOURCE \
+    -D_FORTIFY_SOURCE=3 -c -o /dev/null - 2>/dev/null && echo 3 || echo 2))$(FORTIFY)
+IS_HARDENED = $(if $(DEBUG:0=)$(SANITIZE),,$(filter 1,$(HARDENED)))
+HARDENING = $(if $(IS_HARDENED),-fstack-protector-strong -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=$(FORTIFY))
+HARDENED_LINK = $(if $(IS_HARDENED),-pie -Wl$(comma)-z$(comma)relro$(comma)-z$(comma)now)
+comma = ,
 
 # -w: Darknet's warnings are not ours to read.
-OPTS = $(if $(filter 1,$(DEBUG)),-O0 -g,$(if $(SANITIZE),-O1 -g -fno-omit-frame-pointer -fsanitize=$(SANITIZE),$(if $(filter 1,$(EMULATE)),-O1,-Ofast))) -w
+OPTS = $(if $(filter 1,$(DEBUG)),-O0 -g,$(if $(SANITIZE),-O1 -g -fno-omit-frame-pointer -fsanitize=$(SANITIZE),$(if $(filter 1,$(EMULATE)),-O1,-Ofast))) $(HARDENING) -w
 HOST = $(MAKE) -s -C $(TREE) CBLAS=1 GPU=$(GPU) CUDNN=$(CUDNN) OPTS='$(OPTS)'
 DEFINES = $(if $(filter 1,$(GPU)),GPU;)$(if $(filter 1,$(CUDNN)),CUDNN;)
 
@@ -93,7 +103,7 @@ $(TREE)/libdarknet.a: $(TREE)/.patched
 
 $(LIBRARY): $(TREE)/libdarknet.a $(PLUGIN) build/.packages
 	@cmake -S . -B $(CMAKE) -G 'Unix Makefiles' -DDARKNET_SRC=$(abspath $(TREE)) '-DHOST_DEFINES=$(DEFINES)' \
-	    $(if $(filter 1,$(GPU)),'-DARCH=$(ARCH)') -DSANITIZE=$(SANITIZE) -DONEDNN=$(ONEDNN) \
+	    $(if $(filter 1,$(GPU)),'-DARCH=$(ARCH)') -DSANITIZE=$(SANITIZE) '-DHARDENING=$(HARDENING)' -DONEDNN=$(ONEDNN) \
 	    $(if $(filter 1,$(DEBUG)),-DCMAKE_BUILD_TYPE=Debug) $(if $(CROSS),-DCMAKE_TOOLCHAIN_FILE=$(abspath cmake/$(CROSS).cmake)) \
 	    $(if $(WERROR),-DWERROR=$(WERROR)) >$(CMAKE).log || { cat $(CMAKE).log; exit 1; }
 	@$(MAKE) -s -C $(CMAKE) critpath
@@ -101,7 +111,7 @@ $(LIBRARY): $(TREE)/libdarknet.a $(PLUGIN) build/.packages
 
 # Darknet finds its label pictures beside the executable.
 $(BUILD)/darknet: $(LIBRARY)
-	+@$(HOST) darknet CRITPATH="$(abspath $(LIBRARY)) $$(cat $(CMAKE)/libraries)"
+	+@$(HOST) darknet CRITPATH="$(abspath $(LIBRARY)) $$(cat $(CMAKE)/libraries) $(HARDENED_LINK)"
 	@cp $(TREE)/darknet $@.new && mv $@.new $@
 	@ln -sfn darknet-src/data $(BUILD)/data
 
