@@ -10,7 +10,7 @@
 static void engine_free(void *memory)
 {
     cp_engine *engine = memory;
-    for (int i = 0; i < engine->n; ++i) {
+    for (int i = 0; engine->op && i < engine->n; ++i) {
         cp_free(engine->op[i].permutation);
         cp_free(engine->op[i].factor);
         cp_conv_free(engine->op[i].conv);

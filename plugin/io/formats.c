@@ -1,5 +1,6 @@
 #include "io/formats.h"
 
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -66,6 +67,16 @@ static void unmultiply(cp_picture *out, size_t pixel, unsigned alpha)
     }
 }
 
+/* A TIFF may say that one strip or tile is far larger than what its pixels need, and libtiff unpacks it as a whole. */
+static cp_status check_tiff(TIFF *tiff, int w, int h, const char *name)
+{
+    cp_status status = cp_picture_check_header(w, h, name);
+    uint64_t piece = TIFFIsTiled(tiff) ? TIFFTileSize64(tiff) : TIFFStripSize64(tiff);
+    if (status || piece <= cp_picture_memory()) return status;
+    return cp_fail(CP_EINPUT, "picture: %s has pieces of %llu bytes, %zu are allowed for one picture", name,
+                   (unsigned long long)piece, cp_picture_memory());
+}
+
 /* The pixels in the order in which they are stored, 8 bits a channel. */
 static cp_status read_stored(TIFF *tiff, const char *name, cp_picture *out)
 {
@@ -75,11 +86,8 @@ static cp_status read_stored(TIFF *tiff, const char *name, cp_picture *out)
         return cp_fail(CP_EINPUT, "picture: %s is a TIFF of a kind that is not read: %s", name, why);
     cp_status status = CP_EINPUT;
     uint32_t *raster = NULL;
-    if (image.width > CP_PICTURE_MAX_SIDE || image.height > CP_PICTURE_MAX_SIDE) {
-        cp_fail(CP_EINPUT, "picture: %s is %u x %u pixels, sides of 1 to %d are allowed", name, (unsigned)image.width,
-                (unsigned)image.height, CP_PICTURE_MAX_SIDE);
-        goto done;
-    }
+    int w = image.width > INT_MAX ? INT_MAX : (int)image.width, h = image.height > INT_MAX ? INT_MAX : (int)image.height;
+    if ((status = check_tiff(tiff, w, h, name))) goto done;
     size_t pixels = (size_t)image.width * image.height;
     if ((status = cp_picture_new((int)image.width, (int)image.height, out))) {
         cp_fail_prefix(status, "%s", name);
@@ -153,8 +161,9 @@ static cp_status read_webp(const unsigned char *data, size_t bytes, const char *
     if (WebPGetFeatures(data, bytes, &f) != VP8_STATUS_OK)
         return cp_fail(CP_EINPUT, "picture: %s (%zu bytes) is a damaged WebP", name, bytes);
     if (f.has_animation) return cp_fail(CP_EINPUT, "picture: %s is an animated WebP, a still one is needed", name);
-    cp_status status = cp_picture_new(f.width, f.height, out);
-    if (status) return cp_fail_prefix(status, "%s", name);
+    cp_status status = cp_picture_check_header(f.width, f.height, name);
+    if (status) return status;
+    if ((status = cp_picture_new(f.width, f.height, out))) return cp_fail_prefix(status, "%s", name);
     if (f.has_alpha && cp_picture_keeps_alpha()) return read_webp_alpha(data, bytes, name, out);
     if (WebPDecodeRGBInto(data, bytes, out->rgb, 3 * (size_t)f.width * (size_t)f.height, 3 * f.width)) return CP_OK;
     cp_picture_free(out);

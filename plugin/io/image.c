@@ -13,7 +13,7 @@
 /* What stb_image may take in one piece while it decodes this thread's picture; set from the picture's size, so that a
  * small file that unpacks without end is refused. */
 static _Thread_local size_t piece_limit;
-static _Thread_local bool piece_refused;
+static _Thread_local bool piece_refused, piece_failed;
 
 static bool piece_allowed(size_t bytes)
 {
@@ -22,8 +22,15 @@ static bool piece_allowed(size_t bytes)
     return false;
 }
 
-static void *stb_malloc(size_t bytes) { return piece_allowed(bytes) ? malloc(bytes) : NULL; }
-static void *stb_realloc(void *old, size_t bytes) { return piece_allowed(bytes) ? realloc(old, bytes) : NULL; }
+/* stb_image does not always say why it has failed. */
+static void *had(void *memory)
+{
+    if (!memory) piece_failed = true;
+    return memory;
+}
+
+static void *stb_malloc(size_t bytes) { return piece_allowed(bytes) ? had(malloc(bytes)) : NULL; }
+static void *stb_realloc(void *old, size_t bytes) { return piece_allowed(bytes) ? had(realloc(old, bytes)) : NULL; }
 
 /* Darknet carries its own copy of stb_image: static, or the linker would take one for the other. */
 #define STBI_MALLOC(bytes) stb_malloc(bytes)
@@ -83,15 +90,6 @@ static int reader_eof(void *user)
 
 static const stbi_io_callbacks callbacks = {reader_read, reader_skip, reader_eof};
 
-/* Of a file whose header says w x h: the working copies of 16-bit RGBA, or of 8 bits, turned, and as floats. */
-static cp_status check_memory(int w, int h, const char *name)
-{
-    size_t needed = 16 * (size_t)w * (size_t)h, allowed = cp_picture_memory();
-    if (needed <= allowed) return CP_OK;
-    return cp_fail(CP_EINPUT, "picture: %s has %d x %d pixels, which take about %zu MB, %zu MB are allowed for one picture: "
-                   "make it smaller, or raise -mem", name, w, h, (needed >> 20) + 1, allowed >> 20);
-}
-
 static int big_endian(const unsigned char *b)
 {
     uint32_t v = (uint32_t)b[0] << 24 | (uint32_t)b[1] << 16 | (uint32_t)b[2] << 8 | b[3];
@@ -149,7 +147,7 @@ static unsigned char *load_deep(struct reader *reader, int *w, int *h, int chann
     unsigned short *deep = stbi_load_16_from_callbacks(&callbacks, reader, w, h, &stored, channels);
     size_t n = deep ? (size_t)channels * (size_t)*w * (size_t)*h : 0;
     unsigned char *bytes = deep ? malloc(n) : NULL;
-    if (deep && !bytes) stbi__err("outofmem", "Out of memory");
+    if (deep) had(bytes);
     for (size_t i = 0; bytes && i < n; i++) {
         bytes[i] = (unsigned char)(deep[i] >> 8);
         if (deep[i] > most && (channels == 3 || i % 4 != 3)) most = deep[i]; /* of the colours */
@@ -182,20 +180,19 @@ static cp_status decode_by_stb(const unsigned char *data, size_t bytes, const ch
 {
     int w = 0, h = 0, channels = 0;
     if (png_size(data, bytes, &w, &h)) { /* stb_image says only that the type is unknown when a PNG is too large */
-        cp_status status = cp_picture_check_size(w, h, name);
-        if (status == CP_OK) status = check_memory(w, h, name);
+        cp_status status = cp_picture_check_header(w, h, name);
         if (status != CP_OK) return status;
     }
     if (data[0] == 0xff && !jpeg_tables_fit(data, bytes))
         return cp_fail(CP_EINPUT, "picture: %s is a damaged JPEG: a Huffman table of more than 256 codes", name);
     struct reader reader = {data, bytes, 0, false};
     piece_limit = (size_t)1 << 20;
-    piece_refused = false;
+    piece_refused = piece_failed = false;
     if (!stbi_info_from_callbacks(&callbacks, &reader, &w, &h, &channels))
-        return cp_fail(CP_EINPUT, "picture: %s (%zu bytes) is no JPEG, PNG, BMP, TGA, GIF, PSD or PNM, or damaged: %s",
+        return piece_failed ? cp_fail(CP_ERESOURCE, "picture: %s: out of memory", name) :
+            cp_fail(CP_EINPUT, "picture: %s (%zu bytes) is no JPEG, PNG, BMP, TGA, GIF, PSD or PNM, or damaged: %s",
                        name, bytes, stbi_failure_reason());
-    cp_status status = cp_picture_check_size(w, h, name);
-    if (status == CP_OK) status = check_memory(w, h, name);
+    cp_status status = cp_picture_check_header(w, h, name);
     if (status != CP_OK) return status;
     reader = (struct reader){data, bytes, 0, false};
     bool deep = stbi_is_16_bit_from_callbacks(&callbacks, &reader);
@@ -211,7 +208,7 @@ static cp_status decode_by_stb(const unsigned char *data, size_t bytes, const ch
                               : stbi_load_from_callbacks(&callbacks, &reader, &w2, &h2, &channels, wanted);
     if (!rgb && piece_refused)
         status = cp_fail(CP_EINPUT, "picture: %s unpacks to more than its %d x %d pixels can hold", name, w, h);
-    else if (!rgb && strcmp(stbi_failure_reason(), "outofmem") == 0)
+    else if (!rgb && piece_failed)
         status = cp_fail(CP_ERESOURCE, "picture: %s: out of memory for %d x %d pixels", name, w, h);
     else if (reader.past_end)
         status = cp_fail(CP_EINPUT, "picture: %s is truncated: its %zu bytes end before the last of its %d x %d pixels",

@@ -33,8 +33,8 @@ cp_status cp_picture_read(const char *path, cp_picture *out);
  * before anything is decoded: about 16 bytes a pixel are needed. For the whole process. */
 void cp_picture_set_memory(size_t bytes);
 size_t cp_picture_memory(void);
-/* CP_EINPUT for sides or a number of pixels that are not allowed; `name` is used in the message. */
-cp_status cp_picture_check_size(int w, int h, const char *name);
+/* Of a file whose header says w x h: whether that is within the limits, before anything is decoded. */
+cp_status cp_picture_check_header(int w, int h, const char *name);
 
 /* Whether photos are turned: true at first, as Darknet does that was built with OpenCV; false: they stay as stored, as in
  * builds with stb_image. For the whole process. */

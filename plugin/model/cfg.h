@@ -253,14 +253,17 @@ typedef struct {
 /* Checks the meaning of a cfg and computes every shape, without Darknet and without allocating anything of the
  * network's size. Refused (CP_EINPUT, one line): a type that is unknown, or unsupported with the reason; keys that no
  * Darknet knows, or whose value is not supported; values out of range; references to layers that do not exist or come
- * later; sizes that do not fit; a head whose output is read on. CP_ERESOURCE: more memory than `max_bytes` (0: than the
- * machine has). Free with cp_cfg_net_free; it does not point into `cfg`. */
+ * later; sizes that do not fit; a head whose output is read on. CP_ERESOURCE: more memory, for the layers and one image's
+ * values, than `max_bytes` (0: than the machine has). Free with cp_cfg_net_free; it does not point into `cfg`. */
 cp_status cp_cfg_check(const cp_cfg *cfg, size_t max_bytes, cp_cfg_net **net);
 /* The same, but what is wrong with a layer does not end it: all that is wrong is in net->blames, and the cfg is sound
  * when there is none. Fails for what is wrong with [net], and CP_ERESOURCE. */
 cp_status cp_cfg_check_all(const cp_cfg *cfg, size_t max_bytes, cp_cfg_net **net);
 /* For the whole process: keys that no Darknet has in such a section are warned of, not refused. At first false. */
 void cp_cfg_set_lenient(bool lenient);
+/* For the whole process: what the values of one image may take (-mem), beyond which a cfg is CP_ERESOURCE. At first, and with 0,
+ * anything. */
+void cp_cfg_set_run_memory(size_t bytes);
 void cp_cfg_net_free(cp_cfg_net *net);
 /* One more line in net->warnings. */
 cp_status cp_cfg_add_warning(cp_cfg_net *net, const char *text);

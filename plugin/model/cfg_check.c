@@ -237,12 +237,36 @@ static size_t machine_bytes(void)
     return bytes;
 }
 
+/* At least what the values of one image and their gradients take. A layer that may work in place counts nothing. */
+static size_t run_bytes(const cp_cfg_net *net)
+{
+    size_t floats = net->inputs, largest = net->inputs;
+    for (size_t i = 0; i < net->n_layers; i++) {
+        const cp_cfg_layer *layer = &net->layers[i];
+        bool in_place = layer->type == CP_LAYER_DROPOUT || layer->type == CP_LAYER_COST || layer->type == CP_LAYER_EMPTY ||
+                         cp_layer_type_is_head(layer->type) ||
+                        (layer->type == CP_LAYER_ROUTE && layer->n_sources == 1);
+        if (in_place) continue;
+        floats += layer->outputs;
+        if (layer->outputs > largest) largest = layer->outputs;
+    }
+    return (floats + 3 * largest) * sizeof(float);
+}
+
+static size_t run_memory; /* 0: not set */
+
+void cp_cfg_set_run_memory(size_t bytes) { run_memory = bytes; }
+
+/* Legal layers may have an absurd sum: told before anything of that size is asked for. */
 static cp_status check_memory(const cp_cfg *cfg, size_t max_bytes, const cp_cfg_net *net)
 {
-    size_t allowed = max_bytes ? max_bytes : machine_bytes();
-    if (net->parse_bytes <= allowed) return CP_OK;
-    return cp_fail(CP_ERESOURCE, "%s: needs %zu MB of memory, %s %zu MB", cfg->path, net->parse_bytes / 1000000,
-                   max_bytes ? "the limit is" : "the machine has", allowed / 1000000);
+    size_t allowed = max_bytes ? max_bytes : machine_bytes(), run = run_bytes(net), all = net->parse_bytes + run;
+    if (run_memory && run > run_memory)
+        return cp_fail(CP_ERESOURCE, "-mem: %zu MB is too little, one image of %s needs %zu MB", run_memory >> 20, cfg->path,
+                       (run >> 20) + 1);
+    if (all <= allowed) return CP_OK;
+    return cp_fail(CP_ERESOURCE, "%s: needs %zu MB of memory, %zu MB of it for the values of one image, %s %zu MB", cfg->path,
+                   all / 1000000, run / 1000000, max_bytes ? "the limit is" : "the machine has", allowed / 1000000);
 }
 
 /* ---- the walk ---- */

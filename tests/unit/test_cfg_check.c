@@ -372,10 +372,18 @@ static void test_memory(void **state)
     /* 2000x2000x32 outputs, twice, and 4 bytes each is 1.02 GB. */
     const char *big = "[net]\nwidth=2000\nheight=2000\nchannels=3\n[conv]\nfilters=32\nsize=1\n";
     assert_int_equal(check(big, 1000000000, &net), CP_ERESOURCE);
-    assert_string_equal(cp_error(), "t.cfg: needs 1168 MB of memory, the limit is 1000 MB");
-    assert_int_equal(check(big, 1300000000, &net), CP_OK);
+    assert_string_equal(cp_error(), "t.cfg: needs 3264 MB of memory, 2096 MB of it for the values of one image, the limit is 1000 MB");
+    assert_int_equal(check(big, 3300000000, &net), CP_OK);
     /* Output and delta; input and truth, and a workspace of one image (1x1); weights, biases and their updates. */
     assert_int_equal(net->parse_bytes, 2 * 4000000UL * 32 * 4 + 3 * 4000000UL * 3 * 4 + 2 * 4 * (32 + 96));
+    cp_cfg_net_free(net);
+    /* Input, output, and three gradients: 524 million floats. */
+    cp_cfg_set_run_memory((size_t)1990 << 20);
+    assert_int_equal(check(big, 0, &net), CP_ERESOURCE);
+    assert_string_equal(cp_error(), "-mem: 1990 MB is too little, one image of t.cfg needs 1999 MB");
+    cp_cfg_set_run_memory((size_t)2000 << 20);
+    assert_int_equal(check(big, 3300000000, &net), CP_OK);
+    cp_cfg_set_run_memory(0);
     cp_cfg_net_free(net);
 }
 
