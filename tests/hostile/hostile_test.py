@@ -123,7 +123,7 @@ OPTIONS = {
     "option of another command": ("score {cfg} {weights} {image} -offpath zeroed", ["-offpath", "explain, grad"]),
     "option without value": ("explain {cfg} {weights} {image} -out", ["-out", "value"]),
     "flag with value": ("explain {cfg} {weights} {image} -json=yes", ["-json", "no value"]),
-    "ambiguous option": ("explain {cfg} {weights} {image} -th .5", ["-th", "-thresh, -threads"]),
+    "ambiguous option": ("explain {cfg} {weights} {image} -th .5", ["-th", "-thresh, ", "-threads"]),
     "sparsity 1": ("explain {cfg} {weights} {image} -sparsity 1", ["-sparsity", "1", "0 to below 1"]),
     "negative sparsity": ("explain {cfg} {weights} {image} -sparsity -.1", ["-sparsity", "-.1", "0 to below 1"]),
     "sparsity no number": ("explain {cfg} {weights} {image} -sparsity .9,high", ["-sparsity", "high", "number"]),
