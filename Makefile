@@ -12,6 +12,7 @@
 # GPU=1 EMULATE=1       the GPU build on an emulator of CUDA, for tests without a GPU or a toolkit (tests/emulate)
 # ONEDNN=0              convolutions by OpenBLAS alone (default: by oneDNN too where libdnnl-dev is installed)
 # make torture          lets every allocation and every call of a file fail in turn, and judges what commands make of it
+# make fuzz SECONDS=60  clang's fuzzer on every reader and on the engine, so long on each; T=fuzz_cfg: on that alone
 # check-gpu             with GPU=1, and CUDNN=1 or not: runs every test on the GPU, compares it with the CPU, times it, and prints a
 #                       table; DATA=dir adds the networks there. Without a GPU it says "skipped"
 # make check-emulated   runs the tests of GPU code so, in build/emulated; CUDNN=1: with cuDNN
@@ -201,6 +202,16 @@ check-gpu:
 	@python=python3; [ ! -x /usr/bin/python3 ] || python=/usr/bin/python3; \
 	$$python tests/gpu/check.py --build $(BUILD) $(if $(DATA),--data $(DATA)) $(CHECK)
 
+# Clang's fuzzer on every reader of files, on the options, and on the engine with any cfg: SECONDS on each, T=fuzz_cfg: on that alone.
+# What it finds stays in build/fuzz; the seeds lie in tests/fuzz/corpus and are replayed by `make test`.
+SECONDS = 60
+fuzz:
+	$(INSTALL) test fuzz
+	$(MAKE) BUILD=build/fuzz SANITIZE=fuzzer-no-link,address,undefined CC=clang library
+	@tests/fuzz/run build/fuzz $(SECONDS) $(T)
+
+library: $(LIBRARY)
+
 # Every allocation and every call of a file of some commands fails in turn: tests/torture. An hour on one core.
 torture: all
 	TORTURE=whole CRITPATH_DARKNET=$(abspath $(BUILD))/darknet sh tests/torture/test_torture.sh
@@ -216,6 +227,6 @@ include examples/signs/signs.mk
 include tools/install.mk
 include tools/check.mk
 
-.PHONY: all test torture check-emulated run-gpu-tests check-gpu check-gpu-build demo demo-yolo yolov3-tiny bench train-resnet8 clean help
+.PHONY: all library test torture fuzz check-emulated run-gpu-tests check-gpu check-gpu-build demo demo-yolo yolov3-tiny bench train-resnet8 clean help
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL = all

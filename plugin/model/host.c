@@ -86,15 +86,18 @@ cp_status cp_host_parse(const char *text, size_t length, bool random, network **
         else
             done += wrote;
     }
-    /* Darknet ends the program where its own open fails, as it would with no descriptor left. */
-    int probe = status ? -1 : open(path, O_RDONLY | O_CLOEXEC);
-    if (probe >= 0) close(probe);
-    else if (!status) status = cp_fail(CP_ERESOURCE, "cfg: the prepared text cannot be opened: %s", strerror(errno));
     if (!status) {
         int saved = silence_stderr();
         srand(2222222); /* the initial weights are the same each time */
         random_weights = random;
-        *net = parse_network_cfg(path);
+        /* Darknet ends the program where its own open fails, as it would with no descriptor left. */
+        int probe = open(path, O_RDONLY | O_CLOEXEC);
+        if (probe >= 0) {
+            close(probe);
+            *net = parse_network_cfg(path);
+        } else {
+            status = cp_fail(CP_ERESOURCE, "cfg: the prepared text cannot be opened: %s", strerror(errno));
+        }
         random_weights = 1;
         restore_stderr(saved);
     }
