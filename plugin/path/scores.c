@@ -172,6 +172,16 @@ cp_status cp_scores_array(cp_scores *scores, const float **array)
     return status;
 }
 
+bool cp_scores_stay(const cp_scores *scores) { return is_there(scores); }
+
+cp_status cp_scores_planes(cp_scores *scores, const cp_path *path, int n, const cp_score_plane *plane, double *sum)
+{
+    if (!is_there(scores))
+        return cp_fail(CP_EINTERNAL, "scores: planes of scores that do not stay");
+    return cp_frame_held_scores(scores->frame)->planes(scores->frame, path ? path->words : NULL, path ? path->first : NULL,
+                                                       n, plane, sum);
+}
+
 bool cp_scores_signed(const cp_scores *scores) { return scores->is_signed; }
 
 /* From the array. The goal is new. */
