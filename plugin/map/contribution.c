@@ -321,7 +321,7 @@ cp_status cp_map_contribution(cp_frame *frame, int image, const cp_response *res
     options = options ? options : &defaults;
     if (!score || options->restricted) {
         own = cp_alloc_dirty(cp_model_neuron_count(model), sizeof *own, "scores");
-        status = own ? cp_score_signed(frame, image, response, options->restricted ? path : NULL, own, NULL, NULL)
+        status = own ? cp_score_signed(frame, image, response, options->restricted ? path : NULL, own, NULL)
                      : CP_ERESOURCE;
         score = own;
     }

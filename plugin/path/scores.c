@@ -148,7 +148,7 @@ cp_status cp_scores_mct(cp_frame *frame, int image, const cp_response *response,
         if ((scores->all = cp_alloc(1, sizeof *scores->all, "selection")))
             status = mct_on_device(frame, image, response, gradient, scores->all);
     } else if ((scores->array = cp_frame_scores(frame)) && (scores->pieces = new_pieces(cp_frame_model(frame)))) {
-        status = cp_score_signed(frame, image, response, NULL, scores->array, scores->pieces, gradient);
+        status = cp_score_signed_in_pieces(frame, image, response, scores->array, scores->pieces, gradient);
     }
     if (status)
         cp_scores_free(scores);
