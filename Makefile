@@ -12,11 +12,13 @@
 # GPU=1 EMULATE=1       the GPU build on an emulator of CUDA, for tests without a GPU or a toolkit (tests/emulate)
 # ONEDNN=0              convolutions by OpenBLAS alone (default: by oneDNN too where libdnnl-dev is installed)
 # make torture          lets every allocation and every call of a file fail in turn, and judges what commands make of it
+# make fuzz SECONDS=60  clang's fuzzer on every reader and on the engine, so long on each; T=fuzz_cfg: on that alone
 # check-gpu             with GPU=1, and CUDNN=1 or not: runs every test on the GPU, compares it with the CPU, times it, and prints a
 #                       table; DATA=dir adds the networks there. Without a GPU it says "skipped"
 # make check-emulated   runs the tests of GPU code so, in build/emulated; CUDNN=1: with cuDNN
 # BUILD=dir             another build folder, for another set of options
 # DEBUG=1               without optimisation, for a debugger: make BUILD=build/debug DEBUG=1
+# HARDENED=0            without the stack protector, FORTIFY and read-only relocations, which builds with neither DEBUG nor SANITIZE have
 # SANITIZE=address,undefined    builds Darknet, the plugin and the tests with these sanitizers
 DARKNET =
 GPU = 0
@@ -25,6 +27,7 @@ EMULATE = 0
 BUILD = build
 SANITIZE =
 DEBUG =
+HARDENED = 1
 ONEDNN =
 PACKAGES = 1
 T =
@@ -42,10 +45,18 @@ TREE = $(BUILD)/darknet-src
 CMAKE = $(BUILD)/cmake
 LIBRARY = $(CMAKE)/libcritpath.a
 PLUGIN = $(wildcard plugin/*.h plugin/*/*.[ch] plugin/*/*/*.[ch] plugin/*/*/*.cu cmake/*) CMakeLists.txt
-OPTIONS = DARKNET=$(DARKNET) GPU=$(GPU) CUDNN=$(CUDNN) EMULATE=$(EMULATE) SANITIZE=$(SANITIZE)$(if $(DEBUG), DEBUG=$(DEBUG))$(if $(ONEDNN), ONEDNN=$(ONEDNN))$(if $(ARCH), ARCH="$(ARCH)")
+OPTIONS = DARKNET=$(DARKNET) GPU=$(GPU) CUDNN=$(CUDNN) EMULATE=$(EMULATE) SANITIZE=$(SANITIZE) HARDENED=$(HARDENED)$(if $(DEBUG), DEBUG=$(DEBUG))$(if $(ONEDNN), ONEDNN=$(ONEDNN))$(if $(ARCH), ARCH="$(ARCH)")
+
+# What a hardened build is compiled and linked with. Level 3 of FORTIFY needs GCC 12 or clang 9 and glibc 2.34; elsewhere it is 2.
+FORTIFY = $(eval FORTIFY := $(shell printf '\043include <stdio.h>\n' | $(CC) -x c -O2 -Werror -U_FORTIFY_SOURCE \
+    -D_FORTIFY_SOURCE=3 -c -o /dev/null - 2>/dev/null && echo 3 || echo 2))$(FORTIFY)
+IS_HARDENED = $(if $(DEBUG:0=)$(SANITIZE),,$(filter 1,$(HARDENED)))
+HARDENING = $(if $(IS_HARDENED),-fstack-protector-strong -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=$(FORTIFY))
+HARDENED_LINK = $(if $(IS_HARDENED),-pie -Wl$(comma)-z$(comma)relro$(comma)-z$(comma)now)
+comma = ,
 
 # -w: Darknet's warnings are not ours to read.
-OPTS = $(if $(filter 1,$(DEBUG)),-O0 -g,$(if $(SANITIZE),-O1 -g -fno-omit-frame-pointer -fsanitize=$(SANITIZE),$(if $(filter 1,$(EMULATE)),-O1,-Ofast))) -w
+OPTS = $(if $(filter 1,$(DEBUG)),-O0 -g,$(if $(SANITIZE),-O1 -g -fno-omit-frame-pointer -fsanitize=$(SANITIZE),$(if $(filter 1,$(EMULATE)),-O1,-Ofast))) $(HARDENING) -w
 HOST = $(MAKE) -s -C $(TREE) CBLAS=1 GPU=$(GPU) CUDNN=$(CUDNN) OPTS='$(OPTS)'
 DEFINES = $(if $(filter 1,$(GPU)),GPU;)$(if $(filter 1,$(CUDNN)),CUDNN;)
 
@@ -93,7 +104,7 @@ $(TREE)/libdarknet.a: $(TREE)/.patched
 
 $(LIBRARY): $(TREE)/libdarknet.a $(PLUGIN) build/.packages
 	@cmake -S . -B $(CMAKE) -G 'Unix Makefiles' -DDARKNET_SRC=$(abspath $(TREE)) '-DHOST_DEFINES=$(DEFINES)' \
-	    $(if $(filter 1,$(GPU)),'-DARCH=$(ARCH)') -DSANITIZE=$(SANITIZE) -DONEDNN=$(ONEDNN) \
+	    $(if $(filter 1,$(GPU)),'-DARCH=$(ARCH)') -DSANITIZE=$(SANITIZE) '-DHARDENING=$(HARDENING)' -DONEDNN=$(ONEDNN) \
 	    $(if $(filter 1,$(DEBUG)),-DCMAKE_BUILD_TYPE=Debug) $(if $(CROSS),-DCMAKE_TOOLCHAIN_FILE=$(abspath cmake/$(CROSS).cmake)) \
 	    $(if $(WERROR),-DWERROR=$(WERROR)) >$(CMAKE).log || { cat $(CMAKE).log; exit 1; }
 	@$(MAKE) -s -C $(CMAKE) critpath
@@ -101,7 +112,7 @@ $(LIBRARY): $(TREE)/libdarknet.a $(PLUGIN) build/.packages
 
 # Darknet finds its label pictures beside the executable.
 $(BUILD)/darknet: $(LIBRARY)
-	+@$(HOST) darknet CRITPATH="$(abspath $(LIBRARY)) $$(cat $(CMAKE)/libraries)"
+	+@$(HOST) darknet CRITPATH="$(abspath $(LIBRARY)) $$(cat $(CMAKE)/libraries) $(HARDENED_LINK)"
 	@cp $(TREE)/darknet $@.new && mv $@.new $@
 	@ln -sfn darknet-src/data $(BUILD)/data
 
@@ -191,6 +202,16 @@ check-gpu:
 	@python=python3; [ ! -x /usr/bin/python3 ] || python=/usr/bin/python3; \
 	$$python tests/gpu/check.py --build $(BUILD) $(if $(DATA),--data $(DATA)) $(CHECK)
 
+# Clang's fuzzer on every reader of files, on the options, and on the engine with any cfg: SECONDS on each, T=fuzz_cfg: on that alone.
+# What it finds stays in build/fuzz; the seeds lie in tests/fuzz/corpus and are replayed by `make test`.
+SECONDS = 60
+fuzz:
+	$(INSTALL) test fuzz
+	$(MAKE) BUILD=build/fuzz SANITIZE=fuzzer-no-link,address,undefined CC=clang library
+	@tests/fuzz/run build/fuzz $(SECONDS) $(T)
+
+library: $(LIBRARY)
+
 # Every allocation and every call of a file of some commands fails in turn: tests/torture. An hour on one core.
 torture: all
 	TORTURE=whole CRITPATH_DARKNET=$(abspath $(BUILD))/darknet sh tests/torture/test_torture.sh
@@ -206,6 +227,6 @@ include examples/signs/signs.mk
 include tools/install.mk
 include tools/check.mk
 
-.PHONY: all test torture check-emulated run-gpu-tests check-gpu check-gpu-build demo demo-yolo yolov3-tiny bench train-resnet8 clean help
+.PHONY: all library test torture fuzz check-emulated run-gpu-tests check-gpu check-gpu-build demo demo-yolo yolov3-tiny bench train-resnet8 clean help
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL = all

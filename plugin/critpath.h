@@ -131,9 +131,12 @@ cp_status cp_place_photo(size_t w, size_t h, size_t net_w, size_t net_h, cp_fit 
 cp_placement cp_placement_inside(const cp_placement *placement, size_t net_w, size_t net_h);
 /* Darknet's own preprocessing of an 8-bit RGB photo (interleaved, w*h*3 bytes): [0,1], bilinear, fitted as the fit of
  * cp_model_semantics, which is what the predict commands do, or as asked for. input: (C,H,W) floats, C 3; or 1, which is
- * the photo's grey, but its red in Debian's lineage; another C is CP_EINPUT. */
+ * the photo's grey, but its red in Debian's lineage; or 4, RGB and alpha; another C is CP_EINPUT. */
 cp_status cp_model_prepare(const cp_model *model, const uint8_t *rgb, size_t w, size_t h, cp_fit fit, float *input,
                            cp_placement *placement);
+/* The same with the photo's alpha, w*h bytes; NULL: opaque. A network that does not read it takes no notice. */
+cp_status cp_model_prepare_alpha(const cp_model *model, const uint8_t *rgb, const uint8_t *alpha, size_t w, size_t h, cp_fit fit,
+                                 float *input, cp_placement *placement);
 
 /* ---------------------------------------------------------------- responses and predictions */
 

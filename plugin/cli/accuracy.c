@@ -69,8 +69,13 @@ cp_status cp_valid_picture_read(const cp_model *model, const char *path, float *
     for (int row = 0; !status && row < side; row++)
         memcpy(square.rgb + 3 * (size_t)row * (size_t)side,
                photo.rgb + 3 * ((size_t)(y + row) * (size_t)photo.w + (size_t)x), 3 * (size_t)side);
+    if (!status && photo.alpha && !(square.alpha = cp_alloc((size_t)side * (size_t)side, 1, "picture")))
+        status = CP_ERESOURCE;
+    for (int row = 0; !status && square.alpha && row < side; row++)
+        memcpy(square.alpha + (size_t)row * (size_t)side,
+               photo.alpha + (size_t)(y + row) * (size_t)photo.w + (size_t)x, (size_t)side);
     if (!status)
-        status = cp_model_prepare(model, square.rgb, (size_t)side, (size_t)side, CP_FIT_STRETCH, input, &placement);
+        status = cp_model_prepare_alpha(model, square.rgb, square.alpha, (size_t)side, (size_t)side, CP_FIT_STRETCH, input, &placement);
     cp_picture_free(&square);
     cp_picture_free(&photo);
     return status;

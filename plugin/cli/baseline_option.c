@@ -16,8 +16,8 @@ static cp_status add_picture(cp_session *s, const char *file, size_t seen)
     size_t inputs = s->c * s->h * s->w;
     cp_status status = cp_picture_read(file, &photo);
     if (!status)
-        status = cp_model_prepare(s->model, photo.rgb, (size_t)photo.w, (size_t)photo.h, (cp_fit)s->options->letterbox,
-                                  s->input, &placement);
+        status = cp_model_prepare_alpha(s->model, photo.rgb, photo.alpha, (size_t)photo.w, (size_t)photo.h,
+                                        (cp_fit)s->options->letterbox, s->input, &placement);
     if (!status)
         status = cp_frame_forward(s->frame, s->input, 1, NULL);
     cp_picture_free(&photo);

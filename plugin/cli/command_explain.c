@@ -273,7 +273,7 @@ static cp_status explain_image(cp_session *s, cp_item *item, void *user)
     cp_status status = files && object ? cp_predict(s, item, &prediction) : CP_ERESOURCE;
     if (!status)
         status = explain_prediction(s, item, user, &prediction, &times, files, object);
-    bool written = files && !fclose(files);
+    bool written = files && !fclose(files) && names; /* glibc calls a text without memory closed well */
     if (!status)
         status = written ? finish(s, item, &times, names, object) : CP_ERESOURCE;
     json_decref(object);

@@ -155,13 +155,26 @@ static bool is_gradient_beside_heat(const char *array)
     return snprintf(heat, MAX_PATH, "%.*s.heat.npy", (int)length - 4, array) < MAX_PATH && !access(heat, F_OK);
 }
 
+/* The array's own name, in the folder of -out. */
+static cp_status choose_in_folder(struct job *j)
+{
+    const char *folder = j->options->out, *slash = strrchr(j->array, '/'), *name = slash ? slash + 1 : j->array;
+    size_t length = strlen(name) - (cp_ends_with(name, ".npy") ? 4 : 0);
+    int n = snprintf(j->out, MAX_PATH, "%s%s%.*s.png", folder, folder[strlen(folder) - 1] == '/' ? "" : "/", (int)length, name);
+    return n < MAX_PATH ? CP_OK : cp_fail(CP_EINPUT, "-out: the path of the picture is longer than %d bytes", MAX_PATH - 1);
+}
+
 /* PREFIX.png of -out, or the array's name with another ending: .gradient.png where .png is the heat's. */
 static cp_status choose_out(struct job *j)
 {
     const char *out = j->options->out ? j->options->out : j->array, *end = j->options->out ? ".png" : ".npy";
     size_t length = strlen(out) - (cp_ends_with(out, end) ? strlen(end) : 0);
     const char *what = !j->options->out && is_gradient_beside_heat(j->array) ? ".gradient" : "";
-    if (snprintf(j->out, MAX_PATH, "%.*s%s.png", (int)length, out, what) >= MAX_PATH)
+    if (j->options->out && cp_is_folder(out)) {
+        cp_status status = choose_in_folder(j);
+        if (status)
+            return status;
+    } else if (snprintf(j->out, MAX_PATH, "%.*s%s.png", (int)length, out, what) >= MAX_PATH)
         return cp_fail(CP_EINPUT, "-out: the path of the picture is longer than %d bytes", MAX_PATH - 1);
     if (cp_same_file(j->out, j->photo_path) || cp_same_file(j->out, j->array))
         return cp_fail(CP_EINPUT, "-out: \"%.300s\" would overwrite an input of this run; choose another prefix",

@@ -2,6 +2,7 @@
 #include "cli/accuracy.h"
 #include "cli/commands.h"
 #include "cli/no_detection.h"
+#include "cli/output_path.h"
 #include "cli/pathway.h"
 #include "cli/walk.h"
 #include "io/atomic.h"
@@ -52,7 +53,7 @@ static cp_status choose_outputs(job *j, const cp_options *o)
         return cp_fail(CP_EINPUT, "prune: -out is missing, PREFIX of the .cfg and .weights to write");
     size_t length = strlen(o->out);
     int prefix = (int)length - (length > 4 && !strcmp(o->out + length - 4, ".cfg") ? 4 : 0); /* of small.cfg, "small" */
-    if (length > 3000 || o->out[length - 1] == '/')
+    if (length > 3000 || o->out[length - 1] == '/' || cp_is_folder(o->out))
         return cp_fail(CP_EINPUT, "-out: \"%.200s\" is no prefix of a file name", o->out);
     for (int k = 0; k < 2; k++) {
         struct stat there;

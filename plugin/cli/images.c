@@ -21,8 +21,9 @@ cp_status cp_item_load(const cp_session *s, const char *path, cp_item *item, flo
     if (!status)
         status = cp_sha256_memory(bytes, n_bytes, item->sha256);
     cp_free(bytes);
-    if (!status && (status = cp_model_prepare(s->model, item->photo.rgb, (size_t)item->photo.w, (size_t)item->photo.h,
-                                              (cp_fit)s->options->letterbox, input, &item->placement)))
+    if (!status && (status = cp_model_prepare_alpha(s->model, item->photo.rgb, item->photo.alpha, (size_t)item->photo.w,
+                                                    (size_t)item->photo.h, (cp_fit)s->options->letterbox, input,
+                                                    &item->placement)))
         cp_fail_prefix(status, "%s", path);
     if (!status)
         status = cp_sha256_memory(input, s->c * s->h * s->w * sizeof *input, item->input_sha256);
@@ -39,6 +40,8 @@ static void tell_photo(const cp_session *s, const cp_item *item)
                 "stored", item->path, photo->orientation);
     else if (photo->orientation > 1)
         cp_note(s, "%s: left as stored, its EXIF orientation is %d", item->path, photo->orientation);
+    if (s->c == 4 && !photo->alpha)
+        cp_note(s, "%s: has no alpha, which the network reads as its fourth channel: taken as opaque", item->path);
     if (photo->largest)
         cp_note(s, "%s: 16 bits a channel, of which Darknet sees the upper 8; the largest value is %d of 65535%s", item->path,
                 photo->largest, photo->largest < 32768 ? ", so it sees a dark photo" : "");

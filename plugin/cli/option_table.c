@@ -89,7 +89,7 @@ const cp_option cp_option_table[] = {
          .otherwise = ".5; .25 where -host is not debian"),
     REAL("nms", CP_GROUP_ANSWER, nms, "IOU", 0, 1, "detector: overlap at which boxes are merged; 0: never",
          .initial = ".45"),
-    INT("top", CP_GROUP_ANSWER, top, "K", 1, 1000, "classifier: classes shown", .initial = "5"),
+    INT("top", CP_GROUP_ANSWER, top, "K", 1, 1000, "classes shown; of a detector, those of the box that is explained", .initial = "5"),
     INT("letterbox", CP_GROUP_ANSWER, letterbox, "0|1", 0, 1,
         "1: bars keep the photo's shape; 0: it is stretched", .otherwise = "as the Darknet of -host does"),
     FILENAME("names", CP_GROUP_ANSWER, names, "FILE", "class names, one a line, instead of the .data file's"),

@@ -1,5 +1,6 @@
 #include "cli/options.h"
 #include "io/error.h"
+#include "io/file.h"
 #include "io/suggest.h"
 
 #include <ctype.h>
@@ -311,6 +312,24 @@ static void list_options(const cp_command *command, struct option spec[], int ro
     }
 }
 
+/* -out is a prefix or a folder. A file of a kind that no command writes, or stdout, is not what the user would get. */
+static cp_status check_out(const cp_command *command, const cp_options *options)
+{
+    static const char *const foreign[] = {".pdf", ".svg", ".eps", ".ps", ".html", ".htm", ".txt", ".gif", ".bmp", ".ppm", ".tif",
+                                          ".tiff", ".webp", ".mp4", ".pt", ".pth", ".zip", ".xlsx", ".weights", ".data", ".names"};
+    const char *out = options->out;
+    if (!out)
+        return CP_OK;
+    if (!strcmp(out, "-"))
+        return cp_fail(CP_EINPUT, "%s: -out: \"-\" would be stdout, and results are files: give a prefix, as in -out why",
+                       command->name);
+    for (size_t i = 0; i < sizeof foreign / sizeof *foreign; i++)
+        if (cp_ends_with(out, foreign[i]))
+            return cp_fail(CP_EINPUT, "%s: -out: \"%.200s\": no %s file is written here; give a prefix, as in -out %.*s",
+                           command->name, out, foreign[i], (int)(strlen(out) - strlen(foreign[i])), out);
+    return CP_OK;
+}
+
 cp_status cp_options_parse(const cp_command *command, const cp_command *commands, int argc, char **argv,
                            cp_options *options)
 {
@@ -343,7 +362,8 @@ cp_status cp_options_parse(const cp_command *command, const cp_command *commands
     options->n_arguments = argc + 1 - optind;
     if (options->help)
         return CP_OK;
-    if (!(status = check_methods(command, given, options)))
+    status = check_out(command, options);
+    if (!status && !(status = check_methods(command, given, options)))
         status = check_mass(command, given, options);
     return status ? status : set_paper(command, given, options);
 }

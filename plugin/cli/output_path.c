@@ -11,7 +11,7 @@
 
 enum { MAX_PATH = 4096 };
 
-static bool is_folder(const char *path)
+bool cp_is_folder(const char *path)
 {
     struct stat info;
     return !stat(path, &info) && S_ISDIR(info.st_mode);
@@ -45,7 +45,7 @@ cp_status cp_check_output_folder(const cp_session *s)
         strcpy(folder, ".");
     if (!*folder)
         return CP_OK;
-    if (!is_folder(folder))
+    if (!cp_is_folder(folder))
         return cp_fail(CP_EINPUT, "-out: \"%.300s\" %s", folder,
                        access(folder, F_OK) ? "does not exist; only \"-out folder/\" makes a folder" : "is no folder");
     if (access(folder, W_OK | X_OK))
@@ -119,7 +119,7 @@ static cp_status open_output(cp_session *s)
     if (ends_in_slash(out))
         return make_folders(out);
     int length = prefix_length(out);
-    if (out[length] && !is_folder(out))
+    if (out[length] && !cp_is_folder(out))
         cp_note(s, "-out: \"%s\" is taken for the prefix \"%.*s\", to which every result adds its own ending", out,
                 length, out);
     return CP_OK;
@@ -138,7 +138,7 @@ cp_status cp_choose_prefix(cp_session *s, cp_item *item)
         return cp_fail(CP_EINPUT, "%.100s...: the file's name has %d bytes, allowed are 200", item->path, length);
     if (!out) /* "dog.critpath", so that dog.png stays what it is */
         snprintf(base, sizeof base, "%.*s%s", length, name, is_npz ? "" : ".critpath");
-    else if (ends_in_slash(out) || is_folder(out))
+    else if (ends_in_slash(out) || cp_is_folder(out))
         snprintf(base, sizeof base, "%s%s%.*s", out, ends_in_slash(out) ? "" : "/", length, name);
     else if (s->list)
         snprintf(base, sizeof base, "%.*s-%.*s", prefix_length(out), out, length, name);

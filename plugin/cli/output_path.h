@@ -20,6 +20,8 @@ cp_status cp_output_path(const cp_session *session, const cp_item *item, const c
  * through. NULLs and what is not there are passed over. */
 cp_status cp_remember_inputs(cp_session *session, const char *const *paths, size_t n);
 
+bool cp_is_folder(const char *path);
+
 /* Whether both are names of one file that exists; b may be NULL. */
 bool cp_same_file(const char *a, const char *b);
 

@@ -230,18 +230,18 @@ static bool has_heat(const float *heat, size_t n)
 }
 
 /* Of the planes asked for; by default of the fine ones, or, where these hold no heat, of the coarse ones, which is said. */
-static cp_status map_contribution(cp_session *s, const cp_item *item, const cp_response *response, const float *score,
+static cp_status map_contribution(cp_session *s, const cp_item *item, const cp_response *response, cp_scores *scores,
                                   cp_pathway *pathway)
 {
     int asked = s->options->planes;
     cp_contribution_options options = {.planes = asked == CP_PLANES_AUTO ? CP_PLANES_FINE : (cp_planes)(asked - 1),
                                        .restricted = s->options->restricted};
-    cp_status status = cp_map_contribution(s->frame, 0, response, pathway->path, score, &options, pathway->heat,
-                                           &pathway->contribution);
+    cp_status status = cp_map_contribution_of(s->frame, 0, response, pathway->path, scores, &options, pathway->heat,
+                                              &pathway->contribution);
     if (!status && asked == CP_PLANES_AUTO && !has_heat(pathway->heat, s->h * s->w)) {
         options.planes = CP_PLANES_COARSE;
-        status = cp_map_contribution(s->frame, 0, response, pathway->path, score, &options, pathway->heat,
-                                     &pathway->contribution);
+        status = cp_map_contribution_of(s->frame, 0, response, pathway->path, scores, &options, pathway->heat,
+                                        &pathway->contribution);
         if (!status && has_heat(pathway->heat, s->h * s->w))
             cp_note(s, "%s: no layer of small cells has a neuron on the path that speaks for the response; the map is that of "
                     "the coarse layers (-planes coarse)", item->path);
@@ -254,14 +254,12 @@ static cp_status map_contribution(cp_session *s, const cp_item *item, const cp_r
 static cp_status map_contributions(cp_session *s, const cp_item *item, const cp_response *response, cp_pathways *p)
 {
     size_t size = 2 * s->h * s->w;
-    const float *score = NULL;
+    cp_scores *scores = p->scores && cp_scores_signed(p->scores) ? p->scores : NULL;
     cp_status status = (p->heats = cp_alloc((size_t)p->n * size, sizeof(float), "maps")) ? CP_OK : CP_ERESOURCE;
-    if (!status && p->scores && cp_scores_signed(p->scores))
-        status = cp_scores_array(p->scores, &score);
     for (int i = 0; i < p->n && !status; i++) {
         cp_pathway *pathway = &p->pathway[i];
         pathway->heat = p->heats + (size_t)i * size;
-        status = map_contribution(s, item, response, score, pathway);
+        status = map_contribution(s, item, response, scores, pathway);
     }
     return status;
 }

@@ -72,24 +72,27 @@ static int name_columns(const cp_session *s, const cp_prediction *p, int shown)
     return width;
 }
 
-cp_status cp_box_classes(const cp_session *s, const cp_detection *d, cp_box_class best[CP_BOX_CLASSES], int *n)
+cp_status cp_box_classes(const cp_session *s, const cp_detection *d, cp_box_class **out, int *n)
 {
     float *all = NULL;
+    int most = s->options->top;
     cp_detection other = *d;
     cp_response logit;
     const float *logits = cp_frame_output(s->frame, cp_model_logit_layer(s->model, d->head), 0);
     cp_status status = cp_box_probabilities(s, d, &all);
+    cp_box_class *best = *out = cp_alloc((size_t)most, sizeof *best, "classes");
     *n = 0;
+    if (!status && !best) status = CP_ERESOURCE;
     for (int c = 0; !status && c < cp_model_classes(s->model); c++) {
         int at = *n;
         while (at > 0 && all[c] > best[at - 1].probability)
             at--;
-        if (!(all[c] > 0) || at == CP_BOX_CLASSES)
+        if (!(all[c] > 0) || at == most)
             continue;
         other.class_id = c;
         if ((status = cp_response_detection(s->model, &other, CP_TARGET_CLASS, &logit)))
             break;
-        *n += *n < CP_BOX_CLASSES;
+        *n += *n < most;
         memmove(best + at + 1, best + at, (size_t)(*n - 1 - at) * sizeof *best);
         best[at] = (cp_box_class){c, all[c], logits[logit.unit[0].index]};
     }
@@ -99,11 +102,11 @@ cp_status cp_box_classes(const cp_session *s, const cp_detection *d, cp_box_clas
 
 json_t *cp_box_classes_json(const cp_session *s, const cp_detection *d)
 {
-    cp_box_class best[CP_BOX_CLASSES];
+    cp_box_class *best;
     int n;
     char number[24];
     json_t *array = json_array();
-    int bad = cp_box_classes(s, d, best, &n);
+    int bad = cp_box_classes(s, d, &best, &n);
     for (int i = 0; i < n && !bad; i++) {
         json_t *object = json_object();
         bad |= cp_json_set(object, "class", json_integer(best[i].class_id));
@@ -112,6 +115,7 @@ json_t *cp_box_classes_json(const cp_session *s, const cp_detection *d)
         bad |= cp_json_set(object, "logit", cp_json_float(best[i].logit));
         bad |= cp_json_append(array, object);
     }
+    cp_free(best);
     if (!bad)
         return array;
     json_decref(array);
@@ -121,17 +125,18 @@ json_t *cp_box_classes_json(const cp_session *s, const cp_detection *d)
 /* "      dog 57%, cat 12%, ...": what else the box might be. */
 static void print_box_classes(const cp_session *s, const cp_detection *d, FILE *to)
 {
-    cp_box_class best[CP_BOX_CLASSES];
+    cp_box_class *best = NULL;
     char label[160];
-    int n;
-    if (cp_model_classes(s->model) < 2 || cp_box_classes(s, d, best, &n))
-        return;
+    int n = 0;
+    if (cp_model_classes(s->model) > 1)
+        (void)cp_box_classes(s, d, &best, &n);
     for (int i = 0; i < n; i++) {
         cp_label_detection(s, best[i].class_id, best[i].probability, label);
         fprintf(to, "%s%s", i ? ", " : "      ", label);
     }
     if (n)
         fputc('\n', to);
+    cp_free(best);
 }
 
 static void print_detections(const cp_session *s, const cp_item *item, const cp_prediction *p,

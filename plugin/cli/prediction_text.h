@@ -8,17 +8,15 @@
 
 /* The photo's size and how it was fitted to the input; then the best classes ("97.12%  cat"; of a bare classifier the
  * logit), or the detections by their -box number with the place in the photo, at most ten unless -layers asks for all.
- * Which of them are among the n subjects is marked; of a box then come the five best classes. */
+ * Which of them are among the n subjects is marked; of a box then come its -top best classes. */
 void cp_prediction_print(const cp_session *session, const cp_item *item, const cp_prediction *prediction,
                          const cp_subject *subjects, int n, FILE *to);
-/* The best classes in the box of a detection, of all that score above 0, best first. */
-enum { CP_BOX_CLASSES = 5 };
 typedef struct {
     int class_id;
     float probability, logit; /* of new_coords, where the network has the logistic inside: the logit is the value */
 } cp_box_class;
-cp_status cp_box_classes(const cp_session *session, const cp_detection *detection,
-                         cp_box_class best[CP_BOX_CLASSES], int *n);
+/* The -top best classes in the box of a detection, of all that score above 0, best first. Free *best with cp_free. */
+cp_status cp_box_classes(const cp_session *session, const cp_detection *detection, cp_box_class **best, int *n);
 /* [{"class": 16, "name": "dog", "probability": .57, "logit": 1.2}, ...] */
 json_t *cp_box_classes_json(const cp_session *session, const cp_detection *detection);
 

@@ -8,6 +8,7 @@
 
 #include "cli/command_roar.h"
 #include "io/error.h"
+#include "io/file.h"
 #include "io/json.h"
 #include "io/npy.h"
 #include "io/progress.h"
@@ -39,7 +40,7 @@ void cp_roar_forget_maps(const cp_roar *r)
 
 static cp_status system_error(const char *path, const char *what)
 {
-    return cp_fail(errno == ENOSPC || errno == EDQUOT ? CP_ERESOURCE : CP_EINPUT, "%s: %s: %s", path, what,
+    return cp_fail(cp_open_status(errno), "%s: %s: %s", path, what,
                    strerror(errno));
 }
 

@@ -171,6 +171,7 @@ cp_status cp_session_open(const cp_command *command, const cp_options *options, 
     cp_set_threads(options->threads);
     cp_set_kernel_memory(options->mem / 4);
     cp_picture_set_memory(options->mem / 2);
+    cp_cfg_set_run_memory(runs_images ? options->mem : 0);
     cp_status status = cp_blas_reserve(cp_threads());
     if (!status)
         status = cp_shard_read(options->shard, &s->shard);
@@ -194,6 +195,7 @@ cp_status cp_session_open(const cp_command *command, const cp_options *options, 
         return status;
     s->list = s->n_images != 1;
     cp_model_input_shape(s->model, &s->c, &s->h, &s->w);
+    cp_picture_keep_alpha(s->c == 4);
     int entries;
     if ((status = cp_session_entries(s, 1, &entries)) || (status = cp_frame_create(s->model, 1, &s->frame)))
         return status;

@@ -10,7 +10,7 @@
 static void engine_free(void *memory)
 {
     cp_engine *engine = memory;
-    for (int i = 0; i < engine->n; ++i) {
+    for (int i = 0; engine->op && i < engine->n; ++i) {
         cp_free(engine->op[i].permutation);
         cp_free(engine->op[i].factor);
         cp_conv_free(engine->op[i].conv);
@@ -24,6 +24,7 @@ static cp_status prepare_op(const cp_model *model, int i, cp_op *op)
 {
     const layer *l = op->l = &model->net->layers[i];
     const cp_layer_info *info = op->info = &model->layer[i];
+    op->layers = model->shapes->layers;
     op->cfg = &model->shapes->layers[i];
     if (info->head || info->value != i) return CP_OK;
     op->type = cp_op_type_find(l, op->cfg);
@@ -42,7 +43,9 @@ static cp_status prepare_op(const cp_model *model, int i, cp_op *op)
         op->source[s] = source < 0 ? -1 : model->layer[source].value;
         op->source_outputs[s] = source < 0 ? (size_t)model->net->inputs : model->layer[source].outputs;
     }
-    return op->type->prepare ? op->type->prepare(op) : CP_OK;
+    cp_status status = op->type->prepare ? op->type->prepare(op) : CP_OK;
+    op->type = cp_op_type_around(op, &op->inner);
+    return status;
 }
 
 static cp_status engine_create(const cp_model *model, cp_engine **out)
@@ -55,6 +58,7 @@ static cp_status engine_create(const cp_model *model, cp_engine **out)
     for (int i = 0; i < engine->n && !status; ++i) status = prepare_op(model, i, &engine->op[i]);
     if (!status) status = cp_conv_plan(engine->op, engine->n);
     for (int i = 0; i < engine->n && !status; ++i) {
+        if (engine->op[i].inner) engine->op[i].shared += cp_op_around_floats(&engine->op[i]);
         if (engine->op[i].per_thread > engine->per_thread) engine->per_thread = engine->op[i].per_thread;
         if (engine->op[i].shared > engine->shared) engine->shared = engine->op[i].shared;
     }

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "critpath.h"
+#include "engine/windows.h"
 #include "io/clones.h"
 #include "model/model.h"
 
@@ -64,9 +65,9 @@ typedef struct {
     /* Forward-mode: out = J in at the pattern of `index`; NULL: forward with linear = true serves. */
     void (*tangent)(const cp_op *op, int n, const cp_batch *in, cp_batch out, const uint16_t *index, const int *image,
                     const cp_scratch *scratch);
-    /* The same of a product of its sources, whose derivative depends on their values `at` image[b]; NULL: it is none. */
+    /* The same of a product of its sources, or of another layer whose derivative depends on their values `at` image[b]; NULL: it is none. */
     void (*tangent_of_product)(const cp_op *op, int n, const cp_batch *in, cp_batch out, const cp_batch *at,
-                               const int *image);
+                               const int *image, const cp_scratch *scratch);
 } cp_op_type;
 
 static inline bool cp_is_fresh(const cp_backward *call, int source)
@@ -78,9 +79,11 @@ typedef struct cp_conv cp_conv;
 
 struct cp_op {
     const cp_op_type *type; /* NULL: alias or head, nothing to compute */
+    const cp_op_type *inner; /* of a row around another (blur.c, normalized.c) that other one, else NULL */
     const layer *l;
     const cp_layer_info *info;
     const cp_cfg_layer *cfg; /* what the cfg says of the layer */
+    const cp_cfg_layer *layers; /* and of all layers */
     ACTIVATION activation;
     bool keeps_z;            /* frames keep its pre-activations */
     int n_sources;
@@ -106,6 +109,15 @@ cp_status cp_engine_get(const cp_model *model, const cp_engine **engine);
 
 /* A route of several layers, whose values may stand in the route's own buffer. */
 static inline bool cp_joins(const cp_op *op) { return op->type && op->type->type == ROUTE && op->n_sources > 1; }
+
+/* The row that stands around the op's own, which goes to *inner: for a source with antialiasing, for an activation that ties
+ * channels. None: the op's own, and *inner = NULL. */
+const cp_op_type *cp_op_type_around(const cp_op *op, const cp_op_type **inner);
+/* Floats of shared work memory that it takes beside the inner row's. */
+size_t cp_op_around_floats(const cp_op *op);
+
+/* engine/cpu/blur.c: whether source s is a layer with antialiasing, and then the window through which it is read. */
+bool cp_op_reads_blurred(const cp_op *op, int s, cp_wide_window *window);
 
 /* Whether a row of a backend's table, with this type and name, is that of the layer. */
 static inline bool cp_op_is(LAYER_TYPE type, const char *name, const layer *l, const cp_cfg_layer *cfg)
@@ -241,7 +253,7 @@ static inline void cp_valid_columns(int out_w, int stride, int offset, int width
     if (*to > out_w) *to = out_w;
 }
 
-/* engine/cpu/activation.c */
+/* engine/cpu/activation.c; those that tie channels (normalized.c) are none of one value, and the identity to these. */
 void cp_activate(float *x, size_t n, ACTIVATION activation);
 void cp_activate_bias(float *x, size_t n, float bias, ACTIVATION activation);
 /* Whether the derivative has to be taken from z, not from y = act(z). */

@@ -32,6 +32,12 @@ typedef struct {
     size_t kept, dead;
 } cp_channel_sum;
 
+/* Where the sums over the channels of a neuron layer's plane stand: in sum[first ...], `cells` of them. */
+typedef struct {
+    int layer; /* among the neuron layers */
+    size_t cells, first;
+} cp_score_plane;
+
 /* The scores that a frame's backend holds. cp_frame_score_products makes them. */
 typedef struct {
     /* Where products go: cleared, N of them and the flag. For frame_scores.c alone, as `made`. */
@@ -56,6 +62,10 @@ typedef struct {
      * dead: by neuron layer, the highest activation that is dead. */
     cp_status (*channels)(cp_frame *frame, int image, const uint64_t *words, const size_t *first,
                           const float *dead, cp_channel_sum *channel);
+    /* sum: of n planes, by cell, over the channels in their order, the scores with their signs of neurons on the path. words,
+     * first: as in `bits`; words NULL: of all neurons. */
+    cp_status (*planes)(cp_frame *frame, const uint64_t *words, const size_t *first, int n, const cp_score_plane *plane,
+                        double *sum);
     /* seen (n, 2): score and activation of neurons of that image. */
     cp_status (*look)(cp_frame *frame, int image, const uint32_t *neuron, int n, float *seen);
 } cp_held_scores;

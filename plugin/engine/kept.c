@@ -9,7 +9,7 @@
 #include "engine/backend.h"
 #include "io/error.h"
 
-bool cp_pools_by_maximum(const cp_op *op) { return op->has_index; }
+bool cp_pools_by_maximum(const cp_op *op) { return op->has_index && !op->inner; }
 
 static void fill_bits(const cp_path *path, int position, size_t count, float *on)
 {

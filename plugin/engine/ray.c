@@ -72,7 +72,7 @@ static bool reads_only_affine(const cp_ray *ray, const cp_op *op)
 /* Neither affine nor bent by an activation of its output alone: it is run. */
 static bool bends(const cp_op *op)
 {
-    return op->keeps_z || op->type->tangent_of_product || (op->has_index && op->l->type != MAXPOOL);
+    return op->keeps_z || op->inner || op->type->tangent_of_product || (op->has_index && op->l->type != MAXPOOL);
 }
 
 static void find_courses(cp_ray *ray)

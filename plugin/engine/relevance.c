@@ -57,6 +57,10 @@ static cp_status check(const void *rule, const bool *active)
             continue;
         for (int s = 0; s < op->n_sources; s++)
             passes |= active[op->source[s] + 1];
+        if (passes && op->inner)
+            return cp_fail(CP_EINPUT, "lrp: layer %d, %s, has no rule: %s; mct and eapig know it", i, op->info->type,
+                           cp_activation_ties_channels(op->activation) ? "its activation ties all channels of a pixel"
+                                                                       : "it reads a layer through antialiasing");
         if (passes && op->type->tangent_of_product)
             return cp_fail(CP_EINPUT, "lrp: layer %d, %s, multiplies two layers: the rule does not say how they "
                            "share the relevance of a product; mct and eapig know such layers", i, op->info->type);

@@ -24,4 +24,15 @@ static inline cp_wide_window cp_wide_window_of(const cp_cfg_layer *l)
     return g;
 }
 
+/* The blur of a layer with antialiasing, on each of its planes: `c` of them. */
+static inline cp_wide_window cp_blur_window_of(const cp_cfg_layer *l)
+{
+    cp_wide_window g;
+    g.c = g.m = l->out_c, g.h = l->out_h, g.w = l->out_w;
+    g.size = l->blur.size, g.stride_x = l->blur.stride_x, g.stride_y = l->blur.stride_y;
+    g.dilation = g.groups = 1, g.pad = l->blur.size == 3, g.depth = 0;
+    g.out_h = l->blur.out_h, g.out_w = l->blur.out_w;
+    return g;
+}
+
 #endif

@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "io/content.h"
 #include "io/error.h"
 
 static const char *mode_name(mode_t mode)
@@ -18,14 +19,26 @@ static const char *mode_name(mode_t mode)
     return "a device";
 }
 
+cp_status cp_open_status(int error)
+{
+    return error == EMFILE || error == ENFILE || error == ENOMEM || error == ENOSPC || error == EDQUOT ? CP_ERESOURCE : CP_EINPUT;
+}
+
+/* What the file is, where its first bytes say so. They stay to be read. */
+static cp_status check_content(int fd, const char *kind, const char *path)
+{
+    unsigned char head[CP_CONTENT_HEAD];
+    ssize_t n = pread(fd, head, sizeof head, 0);
+    return n > 0 ? cp_content_check(kind, path, head, (size_t)n) : CP_OK; /* whoever reads on meets the same error */
+}
+
 cp_status cp_file_open(const char *path, const char *kind, uint64_t max_bytes, FILE **file, uint64_t *bytes)
 {
     *file = NULL;
     /* O_NONBLOCK: opening a pipe that nobody writes to must not hang; it means nothing for a regular file. */
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
     if (fd < 0) {
-        cp_status status = errno == EMFILE || errno == ENFILE || errno == ENOMEM ? CP_ERESOURCE : CP_EINPUT;
-        return cp_fail(status, "%s: cannot open %s: %s", kind, path[0] ? path : "a file without a name",
+        return cp_fail(cp_open_status(errno), "%s: cannot open %s: %s", kind, path[0] ? path : "a file without a name",
                        strerror(errno));
     }
     cp_status status = CP_OK;
@@ -39,6 +52,8 @@ cp_status cp_file_open(const char *path, const char *kind, uint64_t max_bytes, F
     else if ((uint64_t)st.st_size > max_bytes)
         status = cp_fail(CP_EINPUT, "%s: %s has %" PRIu64 " bytes, at most %" PRIu64 " are allowed", kind, path,
                          (uint64_t)st.st_size, max_bytes);
+    else if ((status = check_content(fd, kind, path)))
+        ; /* said */
     else if (!(*file = fdopen(fd, "rb")))
         status = cp_fail(CP_ERESOURCE, "%s: cannot open %s: %s", kind, path, strerror(errno));
     if (status != CP_OK) {

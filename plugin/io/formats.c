@@ -1,5 +1,6 @@
 #include "io/formats.h"
 
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -56,6 +57,26 @@ static int file_close(thandle_t user)
     return 0;
 }
 
+/* libtiff gives colours multiplied by their alpha. */
+static void unmultiply(cp_picture *out, size_t pixel, unsigned alpha)
+{
+    out->alpha[pixel] = (unsigned char)alpha;
+    for (int c = 0; c < 3 && alpha; c++) {
+        unsigned value = (out->rgb[3 * pixel + c] * 255u + alpha / 2) / alpha;
+        out->rgb[3 * pixel + c] = (unsigned char)(value > 255 ? 255 : value);
+    }
+}
+
+/* A TIFF may say that one strip or tile is far larger than what its pixels need, and libtiff unpacks it as a whole. */
+static cp_status check_tiff(TIFF *tiff, int w, int h, const char *name)
+{
+    cp_status status = cp_picture_check_header(w, h, name);
+    uint64_t piece = TIFFIsTiled(tiff) ? TIFFTileSize64(tiff) : TIFFStripSize64(tiff);
+    if (status || piece <= cp_picture_memory()) return status;
+    return cp_fail(CP_EINPUT, "picture: %s has pieces of %llu bytes, %zu are allowed for one picture", name,
+                   (unsigned long long)piece, cp_picture_memory());
+}
+
 /* The pixels in the order in which they are stored, 8 bits a channel. */
 static cp_status read_stored(TIFF *tiff, const char *name, cp_picture *out)
 {
@@ -65,11 +86,8 @@ static cp_status read_stored(TIFF *tiff, const char *name, cp_picture *out)
         return cp_fail(CP_EINPUT, "picture: %s is a TIFF of a kind that is not read: %s", name, why);
     cp_status status = CP_EINPUT;
     uint32_t *raster = NULL;
-    if (image.width > CP_PICTURE_MAX_SIDE || image.height > CP_PICTURE_MAX_SIDE) {
-        cp_fail(CP_EINPUT, "picture: %s is %u x %u pixels, sides of 1 to %d are allowed", name, (unsigned)image.width,
-                (unsigned)image.height, CP_PICTURE_MAX_SIDE);
-        goto done;
-    }
+    int w = image.width > INT_MAX ? INT_MAX : (int)image.width, h = image.height > INT_MAX ? INT_MAX : (int)image.height;
+    if ((status = check_tiff(tiff, w, h, name))) goto done;
     size_t pixels = (size_t)image.width * image.height;
     if ((status = cp_picture_new((int)image.width, (int)image.height, out))) {
         cp_fail_prefix(status, "%s", name);
@@ -80,6 +98,11 @@ static cp_status read_stored(TIFF *tiff, const char *name, cp_picture *out)
         goto done;
     }
     image.req_orientation = image.orientation;
+    bool alpha = image.alpha == EXTRASAMPLE_UNASSALPHA && cp_picture_keeps_alpha();
+    if (alpha && !(out->alpha = cp_alloc(pixels, 1, "picture"))) {
+        status = CP_ERESOURCE;
+        goto done;
+    }
     if (!TIFFRGBAImageGet(&image, raster, image.width, image.height))
         status = cp_fail(CP_EINPUT, "picture: %s (%u x %u pixels) is a damaged TIFF", name, (unsigned)image.width,
                          (unsigned)image.height);
@@ -87,6 +110,7 @@ static cp_status read_stored(TIFF *tiff, const char *name, cp_picture *out)
         out->rgb[3 * i] = (unsigned char)TIFFGetR(raster[i]);
         out->rgb[3 * i + 1] = (unsigned char)TIFFGetG(raster[i]);
         out->rgb[3 * i + 2] = (unsigned char)TIFFGetB(raster[i]);
+        if (alpha) unmultiply(out, i, TIFFGetA(raster[i]));
     }
 done:
     cp_free(raster);
@@ -114,14 +138,33 @@ static cp_status read_tiff(const unsigned char *data, size_t bytes, const char *
 #endif
 
 #ifdef CP_WEBP
+static cp_status read_webp_alpha(const unsigned char *data, size_t bytes, const char *name, cp_picture *out)
+{
+    size_t n = (size_t)out->w * (size_t)out->h;
+    unsigned char *rgba = cp_alloc(n, 4, "picture");
+    out->alpha = cp_alloc(n, 1, "picture");
+    cp_status status = rgba && out->alpha ? CP_OK : CP_ERESOURCE;
+    if (!status && !WebPDecodeRGBAInto(data, bytes, rgba, 4 * n, 4 * out->w))
+        status = cp_fail(CP_EINPUT, "picture: %s (%d x %d pixels) is a damaged WebP", name, out->w, out->h);
+    for (size_t i = 0; i < n && !status; i++) {
+        memcpy(out->rgb + 3 * i, rgba + 4 * i, 3);
+        out->alpha[i] = rgba[4 * i + 3];
+    }
+    cp_free(rgba);
+    if (status) cp_picture_free(out);
+    return status;
+}
+
 static cp_status read_webp(const unsigned char *data, size_t bytes, const char *name, cp_picture *out)
 {
     WebPBitstreamFeatures f;
     if (WebPGetFeatures(data, bytes, &f) != VP8_STATUS_OK)
         return cp_fail(CP_EINPUT, "picture: %s (%zu bytes) is a damaged WebP", name, bytes);
     if (f.has_animation) return cp_fail(CP_EINPUT, "picture: %s is an animated WebP, a still one is needed", name);
-    cp_status status = cp_picture_new(f.width, f.height, out);
-    if (status) return cp_fail_prefix(status, "%s", name);
+    cp_status status = cp_picture_check_header(f.width, f.height, name);
+    if (status) return status;
+    if ((status = cp_picture_new(f.width, f.height, out))) return cp_fail_prefix(status, "%s", name);
+    if (f.has_alpha && cp_picture_keeps_alpha()) return read_webp_alpha(data, bytes, name, out);
     if (WebPDecodeRGBInto(data, bytes, out->rgb, 3 * (size_t)f.width * (size_t)f.height, 3 * f.width)) return CP_OK;
     cp_picture_free(out);
     return cp_fail(CP_EINPUT, "picture: %s (%d x %d pixels) is a damaged WebP", name, f.width, f.height);

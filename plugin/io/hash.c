@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "io/error.h"
+#include "io/file.h"
 
 static void to_hex(const unsigned char digest[32], char text[CP_SHA256_TEXT])
 {
@@ -70,7 +71,7 @@ cp_status cp_sha256_file(const char *path, char text[CP_SHA256_TEXT])
     text[0] = 0;
     cp_sha256 *hash = NULL;
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-    if (fd < 0) return cp_fail(CP_EINPUT, "SHA-256: cannot open %s: %s", path, strerror(errno));
+    if (fd < 0) return cp_fail(cp_open_status(errno), "SHA-256: cannot open %s: %s", path, strerror(errno));
     if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode)) {
         status = cp_fail(CP_EINPUT, "SHA-256: %s is not a regular file", path);
         goto done;

@@ -13,7 +13,7 @@
 /* What stb_image may take in one piece while it decodes this thread's picture; set from the picture's size, so that a
  * small file that unpacks without end is refused. */
 static _Thread_local size_t piece_limit;
-static _Thread_local bool piece_refused;
+static _Thread_local bool piece_refused, piece_failed;
 
 static bool piece_allowed(size_t bytes)
 {
@@ -22,8 +22,15 @@ static bool piece_allowed(size_t bytes)
     return false;
 }
 
-static void *stb_malloc(size_t bytes) { return piece_allowed(bytes) ? malloc(bytes) : NULL; }
-static void *stb_realloc(void *old, size_t bytes) { return piece_allowed(bytes) ? realloc(old, bytes) : NULL; }
+/* stb_image does not always say why it has failed. */
+static void *had(void *memory)
+{
+    if (!memory) piece_failed = true;
+    return memory;
+}
+
+static void *stb_malloc(size_t bytes) { return piece_allowed(bytes) ? had(malloc(bytes)) : NULL; }
+static void *stb_realloc(void *old, size_t bytes) { return piece_allowed(bytes) ? had(realloc(old, bytes)) : NULL; }
 
 /* Darknet carries its own copy of stb_image: static, or the linker would take one for the other. */
 #define STBI_MALLOC(bytes) stb_malloc(bytes)
@@ -83,15 +90,6 @@ static int reader_eof(void *user)
 
 static const stbi_io_callbacks callbacks = {reader_read, reader_skip, reader_eof};
 
-/* Of a file whose header says w x h: the working copies of 16-bit RGBA, or of 8 bits, turned, and as floats. */
-static cp_status check_memory(int w, int h, const char *name)
-{
-    size_t needed = 16 * (size_t)w * (size_t)h, allowed = cp_picture_memory();
-    if (needed <= allowed) return CP_OK;
-    return cp_fail(CP_EINPUT, "picture: %s has %d x %d pixels, which take about %zu MB, %zu MB are allowed for one picture: "
-                   "make it smaller, or raise -mem", name, w, h, (needed >> 20) + 1, allowed >> 20);
-}
-
 static int big_endian(const unsigned char *b)
 {
     uint32_t v = (uint32_t)b[0] << 24 | (uint32_t)b[1] << 16 | (uint32_t)b[2] << 8 | b[3];
@@ -143,39 +141,58 @@ static bool jpeg_tables_fit(const unsigned char *data, size_t bytes)
 }
 
 /* The upper bytes of w * h pixels with 16 bits a channel, of all that stb_image reads; NULL as from stb_image. */
-static unsigned char *load_deep(struct reader *reader, int *w, int *h, int *largest)
+static unsigned char *load_deep(struct reader *reader, int *w, int *h, int channels, int *largest)
 {
-    int channels, most = 0;
-    unsigned short *deep = stbi_load_16_from_callbacks(&callbacks, reader, w, h, &channels, 3);
-    unsigned char *rgb = deep ? malloc(3 * (size_t)*w * (size_t)*h) : NULL;
-    if (deep && !rgb) stbi__err("outofmem", "Out of memory");
-    for (size_t i = 0; rgb && i < 3 * (size_t)*w * (size_t)*h; i++) {
-        rgb[i] = (unsigned char)(deep[i] >> 8);
-        if (deep[i] > most) most = deep[i];
+    int stored, most = 0;
+    unsigned short *deep = stbi_load_16_from_callbacks(&callbacks, reader, w, h, &stored, channels);
+    size_t n = deep ? (size_t)channels * (size_t)*w * (size_t)*h : 0;
+    unsigned char *bytes = deep ? malloc(n) : NULL;
+    if (deep) had(bytes);
+    for (size_t i = 0; bytes && i < n; i++) {
+        bytes[i] = (unsigned char)(deep[i] >> 8);
+        if (deep[i] > most && (channels == 3 || i % 4 != 3)) most = deep[i]; /* of the colours */
     }
     free(deep);
     *largest = most;
-    return rgb;
+    return bytes;
+}
+
+/* Interleaved RGB or RGBA into the picture. */
+static cp_status take_pixels(const unsigned char *bytes, int channels, cp_picture *out)
+{
+    size_t n = (size_t)out->w * (size_t)out->h;
+    if (channels == 3) {
+        memcpy(out->rgb, bytes, 3 * n);
+        return CP_OK;
+    }
+    if (!(out->alpha = cp_alloc(n, 1, "picture"))) {
+        cp_picture_free(out);
+        return CP_ERESOURCE;
+    }
+    for (size_t i = 0; i < n; i++) {
+        memcpy(out->rgb + 3 * i, bytes + 4 * i, 3);
+        out->alpha[i] = bytes[4 * i + 3];
+    }
+    return CP_OK;
 }
 
 static cp_status decode_by_stb(const unsigned char *data, size_t bytes, const char *name, cp_picture *out)
 {
     int w = 0, h = 0, channels = 0;
     if (png_size(data, bytes, &w, &h)) { /* stb_image says only that the type is unknown when a PNG is too large */
-        cp_status status = cp_picture_check_size(w, h, name);
-        if (status == CP_OK) status = check_memory(w, h, name);
+        cp_status status = cp_picture_check_header(w, h, name);
         if (status != CP_OK) return status;
     }
     if (data[0] == 0xff && !jpeg_tables_fit(data, bytes))
         return cp_fail(CP_EINPUT, "picture: %s is a damaged JPEG: a Huffman table of more than 256 codes", name);
     struct reader reader = {data, bytes, 0, false};
     piece_limit = (size_t)1 << 20;
-    piece_refused = false;
+    piece_refused = piece_failed = false;
     if (!stbi_info_from_callbacks(&callbacks, &reader, &w, &h, &channels))
-        return cp_fail(CP_EINPUT, "picture: %s (%zu bytes) is no JPEG, PNG, BMP, TGA, GIF, PSD or PNM, or damaged: %s",
+        return piece_failed ? cp_fail(CP_ERESOURCE, "picture: %s: out of memory", name) :
+            cp_fail(CP_EINPUT, "picture: %s (%zu bytes) is no JPEG, PNG, BMP, TGA, GIF, PSD or PNM, or damaged: %s",
                        name, bytes, stbi_failure_reason());
-    cp_status status = cp_picture_check_size(w, h, name);
-    if (status == CP_OK) status = check_memory(w, h, name);
+    cp_status status = cp_picture_check_header(w, h, name);
     if (status != CP_OK) return status;
     reader = (struct reader){data, bytes, 0, false};
     bool deep = stbi_is_16_bit_from_callbacks(&callbacks, &reader);
@@ -186,12 +203,12 @@ static cp_status decode_by_stb(const unsigned char *data, size_t bytes, const ch
     /* 16 bytes a pixel cover 16-bit RGBA and every decoder's working copies; 64 is more than one JPEG block row. */
     piece_limit = 16 * ((size_t)w + 64) * ((size_t)h + 64) + ((size_t)1 << 20);
     reader = (struct reader){data, bytes, 0, false};
-    int w2 = 0, h2 = 0, largest = 0;
-    unsigned char *rgb = deep ? load_deep(&reader, &w2, &h2, &largest)
-                              : stbi_load_from_callbacks(&callbacks, &reader, &w2, &h2, &channels, 3);
+    int w2 = 0, h2 = 0, largest = 0, wanted = cp_picture_keeps_alpha() && channels % 2 == 0 ? 4 : 3; /* of 2 and 4 the last is alpha */
+    unsigned char *rgb = deep ? load_deep(&reader, &w2, &h2, wanted, &largest)
+                              : stbi_load_from_callbacks(&callbacks, &reader, &w2, &h2, &channels, wanted);
     if (!rgb && piece_refused)
         status = cp_fail(CP_EINPUT, "picture: %s unpacks to more than its %d x %d pixels can hold", name, w, h);
-    else if (!rgb && strcmp(stbi_failure_reason(), "outofmem") == 0)
+    else if (!rgb && piece_failed)
         status = cp_fail(CP_ERESOURCE, "picture: %s: out of memory for %d x %d pixels", name, w, h);
     else if (reader.past_end)
         status = cp_fail(CP_EINPUT, "picture: %s is truncated: its %zu bytes end before the last of its %d x %d pixels",
@@ -201,8 +218,7 @@ static cp_status decode_by_stb(const unsigned char *data, size_t bytes, const ch
     else if (w2 != w || h2 != h)
         status = cp_fail(CP_EINPUT, "picture: %s is damaged: its header says %d x %d pixels, its data %d x %d", name, w,
                          h, w2, h2);
-    if (status == CP_OK && (status = cp_picture_new(w, h, out)) == CP_OK)
-        memcpy(out->rgb, rgb, (size_t)w * (size_t)h * 3);
+    if (status == CP_OK && (status = cp_picture_new(w, h, out)) == CP_OK) status = take_pixels(rgb, wanted, out);
     stbi_image_free(rgb);
     out->largest = status ? 0 : largest;
     return status;

@@ -13,6 +13,7 @@
 typedef struct {
     int w, h;
     unsigned char *rgb;
+    unsigned char *alpha; /* w * h of them, 255: opaque; of a picture that was read with cp_picture_keep_alpha and has them, else NULL */
     bool failed; /* a text could not be drawn for want of memory: the picture is not written */
     /* Of a picture that was read: */
     int orientation; /* in which the file says that it is stored, 1 to 8 (EXIF); 1: upright, or nothing said */
@@ -24,7 +25,7 @@ cp_status cp_picture_new(int w, int h, cp_picture *out);
 void cp_picture_free(cp_picture *picture);
 
 /* Reads JPEG, PNG, BMP, TGA, GIF (first frame), PSD or PNM, and TIFF and WebP where the build has their libraries. Grey is
- * spread over RGB, alpha dropped, of 16 bits the upper 8 are kept, as Darknet does. A photo is turned as its orientation
+ * spread over RGB, alpha dropped unless it is asked for, of 16 bits the upper 8 are kept, as Darknet does. A photo is turned as its orientation
  * says. Any file that is no such picture, or above the limits: CP_EINPUT. */
 cp_status cp_picture_read(const char *path, cp_picture *out);
 
@@ -32,13 +33,17 @@ cp_status cp_picture_read(const char *path, cp_picture *out);
  * before anything is decoded: about 16 bytes a pixel are needed. For the whole process. */
 void cp_picture_set_memory(size_t bytes);
 size_t cp_picture_memory(void);
-/* CP_EINPUT for sides or a number of pixels that are not allowed; `name` is used in the message. */
-cp_status cp_picture_check_size(int w, int h, const char *name);
+/* Of a file whose header says w x h: whether that is within the limits, before anything is decoded. */
+cp_status cp_picture_check_header(int w, int h, const char *name);
 
 /* Whether photos are turned: true at first, as Darknet does that was built with OpenCV; false: they stay as stored, as in
  * builds with stb_image. For the whole process. */
 void cp_picture_obey_orientation(bool obey);
 bool cp_picture_obeys_orientation(void);
+
+/* Whether alpha is kept, for networks that read it: false at first. For the whole process. */
+void cp_picture_keep_alpha(bool keep);
+bool cp_picture_keeps_alpha(void);
 
 /* The same from memory; `name` is used in messages. */
 cp_status cp_picture_decode(const unsigned char *data, size_t bytes, const char *name, cp_picture *out);

@@ -188,7 +188,7 @@ static cp_status open_file(cp_ledger *ledger, json_t *manifest, bool resume)
         return status;
     ledger->file = fopen(ledger->path, ledger->end ? "r+b" : "w+b");
     if (!ledger->file)
-        return cp_fail(errno == ENOSPC || errno == EMFILE ? CP_ERESOURCE : CP_EINPUT, "%s: %s", ledger->path, strerror(errno));
+        return cp_fail(cp_open_status(errno), "%s: %s", ledger->path, strerror(errno));
     bool torn = ledger->end && (uint64_t)there.st_size > ledger->end; /* a finished file keeps its time */
     if ((torn && ftruncate(fileno(ledger->file), (off_t)ledger->end)) || fseeko(ledger->file, 0, SEEK_END))
         return cp_fail(CP_ERESOURCE, "%s: %s", ledger->path, strerror(errno));

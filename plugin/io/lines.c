@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "io/content.h"
 #include "io/error.h"
 #include "io/file.h"
 
@@ -15,17 +16,13 @@ static const char *foreign_encoding(const unsigned char *t, size_t n)
     return NULL;
 }
 
-static const char *picture_format(const void *data, size_t bytes)
-{
-    if (bytes >= 4 && !memcmp(data, "\x89PNG", 4)) return "PNG";
-    return bytes >= 3 && !memcmp(data, "\xff\xd8\xff", 3) ? "JPEG" : NULL;
-}
-
 cp_status cp_text_begin(const char *kind, const char *name, const void *text, size_t bytes, size_t *begin)
 {
-    const char *encoding = foreign_encoding(text, bytes), *picture = picture_format(text, bytes);
-    if (picture)
-        return cp_fail(CP_EINPUT, "%s: %s is a %s picture, text is needed", kind, name, picture);
+    enum { TEXTS = CP_CONTENT_CFG | CP_CONTENT_DATA | CP_CONTENT_JSON | CP_CONTENT_TEXT };
+    const char *encoding = foreign_encoding(text, bytes);
+    const cp_content *is = cp_content_of(text, bytes);
+    if (is && !(is->content & TEXTS))
+        return cp_fail(CP_EINPUT, "%s: %s is %s, text is needed", kind, name, is->name);
     *begin = bytes >= 3 && !memcmp(text, "\xef\xbb\xbf", 3) ? 3 : 0;
     if (!encoding) return CP_OK;
     return cp_fail(CP_EINPUT, "%s: %s is %s text, UTF-8 or plain ASCII is needed: save it as that", kind, name,

@@ -5,7 +5,7 @@
 #include "critpath.h"
 
 /* The text of a file that has just been read; `kind` ("cfg", "names") and `name` stand in messages. *begin: where its first
- * line begins, behind a UTF-8 byte order mark. CP_EINPUT: a JPEG or PNG picture; UTF-16 or UTF-32, by that name, with a byte order mark or
+ * line begins, behind a UTF-8 byte order mark. CP_EINPUT: a picture, an archive or another file that is no text (io/content.h); UTF-16 or UTF-32, by that name, with a byte order mark or
  * without one. */
 cp_status cp_text_begin(const char *kind, const char *name, const void *text, size_t bytes, size_t *begin);
 

@@ -151,8 +151,10 @@ static int compare_members(const void *a, const void *b)
 
 static cp_status fail_zip(cp_npz_writer *w, const char *name, zip_t *archive)
 {
-    cp_status status = zip_error_code_zip(zip_get_error(archive)) == ZIP_ER_MEMORY ? CP_ERESOURCE : CP_EINTERNAL;
-    return cp_fail(status, "%s: %s: %s", w->path, name, zip_strerror(archive));
+    /* libzip forgets to say so of some failed allocations; names and sizes have been checked, so nothing else is left. */
+    int code = zip_error_code_zip(zip_get_error(archive));
+    if (code == ZIP_ER_OK || code == ZIP_ER_MEMORY) return cp_fail(CP_ERESOURCE, "%s: %s: out of memory", w->path, name);
+    return cp_fail(CP_EINTERNAL, "%s: %s: %s", w->path, name, zip_strerror(archive));
 }
 
 static cp_status put(zip_t *archive, cp_npz_writer *w, const struct member *m)

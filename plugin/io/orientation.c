@@ -41,16 +41,24 @@ cp_status cp_picture_turn(cp_picture *picture, int orientation)
 {
     if (orientation < 2 || orientation > 8) return CP_OK;
     int w = orientation < 5 ? picture->w : picture->h, h = orientation < 5 ? picture->h : picture->w, from_x, from_y;
-    unsigned char *turned = cp_alloc((size_t)w * (size_t)h, 3, "picture");
-    if (!turned) return CP_ERESOURCE;
+    unsigned char *turned = cp_alloc((size_t)w * (size_t)h, 3, "picture"), *alpha = NULL;
+    if (picture->alpha) alpha = cp_alloc((size_t)w * (size_t)h, 1, "picture");
+    if (!turned || (picture->alpha && !alpha)) {
+        cp_free(turned);
+        cp_free(alpha);
+        return CP_ERESOURCE;
+    }
     for (int y = 0; y < h; y++)
         for (int x = 0; x < w; x++) {
             find_source(orientation, w, h, x, y, &from_x, &from_y);
             memcpy(turned + 3 * ((size_t)y * (size_t)w + (size_t)x),
                    picture->rgb + 3 * ((size_t)from_y * (size_t)picture->w + (size_t)from_x), 3);
+            if (alpha) alpha[(size_t)y * (size_t)w + (size_t)x] = picture->alpha[(size_t)from_y * (size_t)picture->w + (size_t)from_x];
         }
     cp_free(picture->rgb);
+    cp_free(picture->alpha);
     picture->rgb = turned;
+    picture->alpha = alpha;
     picture->w = w;
     picture->h = h;
     return CP_OK;

@@ -21,7 +21,7 @@ size_t cp_picture_memory(void)
     return quarter > least ? quarter : least;
 }
 
-cp_status cp_picture_check_size(int w, int h, const char *name)
+static cp_status check_size(int w, int h, const char *name)
 {
     size_t pixels;
     if (w < 1 || h < 1 || w > CP_PICTURE_MAX_SIDE || h > CP_PICTURE_MAX_SIDE)
@@ -33,10 +33,25 @@ cp_status cp_picture_check_size(int w, int h, const char *name)
     return CP_OK;
 }
 
+/* Of a file whose header says w x h: the working copies of 16-bit RGBA, or of 8 bits, turned, and as floats. */
+static cp_status check_memory(int w, int h, const char *name)
+{
+    size_t needed = 16 * (size_t)w * (size_t)h, allowed = cp_picture_memory();
+    if (needed <= allowed) return CP_OK;
+    return cp_fail(CP_EINPUT, "picture: %s has %d x %d pixels, which take about %zu MB, %zu MB are allowed for one picture: "
+                   "make it smaller, or raise -mem", name, w, h, (needed >> 20) + 1, allowed >> 20);
+}
+
+cp_status cp_picture_check_header(int w, int h, const char *name)
+{
+    cp_status status = check_size(w, h, name);
+    return status ? status : check_memory(w, h, name);
+}
+
 cp_status cp_picture_new(int w, int h, cp_picture *out)
 {
     *out = (cp_picture){0};
-    cp_status status = cp_picture_check_size(w, h, "the one asked for");
+    cp_status status = check_size(w, h, "the one asked for");
     if (status != CP_OK) return status;
     unsigned char *rgb = cp_alloc((size_t)w * (size_t)h, 3, "picture");
     if (!rgb) return CP_ERESOURCE;
@@ -44,9 +59,16 @@ cp_status cp_picture_new(int w, int h, cp_picture *out)
     return CP_OK;
 }
 
+static bool keeps_alpha;
+
+void cp_picture_keep_alpha(bool keep) { keeps_alpha = keep; }
+
+bool cp_picture_keeps_alpha(void) { return keeps_alpha; }
+
 void cp_picture_free(cp_picture *picture)
 {
     cp_free(picture->rgb);
+    cp_free(picture->alpha);
     *picture = (cp_picture){0};
 }
 

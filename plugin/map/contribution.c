@@ -10,6 +10,7 @@
 #include "io/clones.h"
 #include "io/error.h"
 #include "map/grid.h"
+#include "map/map.h"
 #include "path/path.h"
 #include "score/score.h"
 
@@ -271,37 +272,75 @@ static cp_status spread_all(const cp_model *model, part *parts, int n, float *he
 
 /* ---------------------------------------------------------------- the whole */
 
+/* Where the scores are computed: only the sums come from there. */
+static cp_status sum_planes_there(const part *parts, int n, const cp_path *path, cp_scores *scores, double *sums)
+{
+    cp_score_plane *plane = cp_alloc((size_t)n + 1, sizeof *plane, "map");
+    if (!plane)
+        return CP_ERESOURCE;
+    for (int i = 0; i < n; i++)
+        plane[i] = (cp_score_plane){.layer = parts[i].position, .cells = parts[i].cells,
+                                    .first = (size_t)(parts[i].sum - sums)};
+    cp_status status = cp_scores_planes(scores, path, n, plane, sums);
+    cp_free(plane);
+    return status;
+}
+
+/* From score[N], or where that is NULL from scores that stay. */
+static cp_status contribute(const cp_model *model, const cp_path *path, const float *score, cp_scores *scores,
+                            cp_planes planes, float *heat, cp_contribution *report)
+{
+    cp_contribution unused;
+    part *parts = NULL;
+    double *sums = NULL;
+    int n = 0;
+    report = report ? report : &unused;
+    *report = (cp_contribution){0};
+    cp_status status = choose_parts(model, planes, &parts, &n, &sums);
+    if (!status && score)
+        sum_planes(parts, n, path, score);
+    else if (!status)
+        status = sum_planes_there(parts, n, path, scores, sums);
+    if (!status)
+        status = spread_all(model, parts, n, heat, report);
+    for (int i = 0; parts && i < n; i++)
+        cp_free(parts[i].side[0]);
+    cp_free(parts);
+    cp_free(sums);
+    return status;
+}
+
 cp_status cp_map_contribution(cp_frame *frame, int image, const cp_response *response, const cp_path *path,
                               const float *score, const cp_contribution_options *options, float *heat,
                               cp_contribution *report)
 {
     const cp_model *model = cp_frame_model(frame);
     const cp_contribution_options defaults = {0};
-    cp_contribution unused;
-    part *parts = NULL;
-    double *sums = NULL;
+    cp_status status = CP_OK;
     float *own = NULL;
-    int n = 0;
     options = options ? options : &defaults;
-    report = report ? report : &unused;
-    *report = (cp_contribution){0};
-    cp_status status = choose_parts(model, options->planes, &parts, &n, &sums);
-    if (status)
-        goto done;
     if (!score || options->restricted) {
         own = cp_alloc_dirty(cp_model_neuron_count(model), sizeof *own, "scores");
-        status = own ? cp_score_signed(frame, image, response, options->restricted ? path : NULL, own, NULL, NULL) : CP_ERESOURCE;
+        status = own ? cp_score_signed(frame, image, response, options->restricted ? path : NULL, own, NULL)
+                     : CP_ERESOURCE;
         score = own;
     }
-    if (status)
-        goto done;
-    sum_planes(parts, n, path, score);
-    status = spread_all(model, parts, n, heat, report);
-done:
-    for (int i = 0; parts && i < n; i++)
-        cp_free(parts[i].side[0]);
-    cp_free(parts);
-    cp_free(sums);
+    if (!status)
+        status = contribute(model, path, score, NULL, options->planes, heat, report);
     cp_free(own);
     return status;
+}
+
+cp_status cp_map_contribution_of(cp_frame *frame, int image, const cp_response *response, const cp_path *path,
+                                 cp_scores *scores, const cp_contribution_options *options, float *heat,
+                                 cp_contribution *report)
+{
+    const float *score = NULL;
+    cp_status status = CP_OK;
+    if (scores && cp_scores_stay(scores) && !(options && options->restricted)) /* which would overwrite them */
+        return contribute(cp_frame_model(frame), path, NULL, scores, options ? options->planes : CP_PLANES_FINE, heat,
+                          report);
+    if (scores)
+        status = cp_scores_array(scores, &score);
+    return status ? status : cp_map_contribution(frame, image, response, path, score, options, heat, report);
 }

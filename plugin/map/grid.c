@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "io/error.h"
+#include "model/cfg.h"
 
 static size_t width_of(const cp_model *model, int layer, size_t *height)
 {
@@ -37,6 +38,17 @@ static void step_over(const cp_layer_info *l, size_t in, size_t out, double *sta
     }
 }
 
+/* The next layer reads a layer with antialiasing through windows, of which the even ones lie half a cell further. */
+static void look_through_blur(const cp_cfg_layer *from, cp_grid *grid, size_t *h, size_t *w)
+{
+    double middle = from->blur.size == 3 ? 0 : .5;
+    if (!cp_layer_is_blurred(from))
+        return;
+    grid->start_x += middle * grid->step_x, grid->start_y += middle * grid->step_y;
+    grid->step_x *= from->blur.stride_x, grid->step_y *= from->blur.stride_y;
+    *h = (size_t)from->blur.out_h, *w = (size_t)from->blur.out_w;
+}
+
 static cp_grid grid_of(const cp_model *model, const cp_grid *grids, const cp_layer_info *l)
 {
     /* Parts of a route and the two of a shortcut cover the same area: the first stands for all. */
@@ -44,6 +56,7 @@ static cp_grid grid_of(const cp_model *model, const cp_grid *grids, const cp_lay
     cp_grid grid = grids[source + 1];
     size_t h, out_h, w = width_of(model, source, &h), out_w = width_of(model, l->index, &out_h);
     grid.plane &= strcmp(l->type, "connected") != 0;
+    if (source >= 0) look_through_blur(&cp_model_shapes(model)->layers[source], &grid, &h, &w);
     step_over(l, w, out_w, &grid.start_x, &grid.step_x);
     step_over(l, h, out_h, &grid.start_y, &grid.step_y);
     return grid;

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "io/error.h"
+#include "model/class_tree.h"
 #include "model/model.h"
 
 /* Darknet's, but not in darknet.h. */
@@ -108,13 +109,24 @@ static int take_yolo(decoder *d, int k, int at)
     return at;
 }
 
+/* In a hierarchy the answer is the deepest class on the likeliest way down that is still this probable: what
+ * `detector test` has where -hier is not given. */
+static const float tree_thresh = .5f;
+
 static int take_region(decoder *d, int k, int at)
 {
     const cp_cfg_layer *head = shape_of(d, k);
     layer l = d->model->net->layers[d->model->head[k]];
     int cells = head->w * head->h;
+    const cp_class_tree *t = head->tree;
+    tree hierarchy = {0};
     l.output = d->output[k];
-    get_region_detections(l, d->photo_w, d->photo_h, d->model->net->w, d->model->net->h, d->thresh, 0, d->thresh, 1,
+    if (t) {
+        hierarchy = (tree){.n = t->n, .groups = t->groups, .leaf = t->leaf, .parent = t->parent, .child = t->child,
+                           .group = t->group, .group_size = t->size, .group_offset = t->offset};
+        l.softmax_tree = &hierarchy;
+    }
+    get_region_detections(l, d->photo_w, d->photo_h, d->model->net->w, d->model->net->h, d->thresh, 0, tree_thresh, 1,
                           d->box + at);
     for (int a = 0; a < head->num; ++a)
         for (int cell = 0; cell < cells; ++cell) d->place[at++] = (struct place){d->model->head[k], a, cell};

@@ -71,7 +71,8 @@ cp_status cp_cfg_insert_layer(cp_cfg *cfg, size_t layer, const char *type, bool 
 cp_status cp_cfg_remove_layer(cp_cfg *cfg, size_t layer);
 
 /* Makes [net] fit for inference: batch as given, subdivisions=1, adam=0 (saves two copies of the weights), width and
- * height when not 0. Drops `map` of [region] and [yolo], a file that Darknet would open and never use here. Works on
+ * height when not 0. Drops `map` of [region] and [yolo], a file that Darknet would open and never use here, and gives `tree` the
+ * path that opens (cp_path_beside). Works on
  * `cfg` itself (see cp_cfg_copy); check it afterwards. */
 cp_status cp_cfg_prepare(cp_cfg *cfg, int batch, int width, int height);
 
@@ -136,6 +137,14 @@ typedef struct {
 } cp_cfg_array;
 const char *cp_array_name(cp_array_kind kind); /* "rolling_variance" */
 
+/* antialiasing of AlexeyAB: the layer itself works at stride 1, and the next layer, the only one that may, reads each of its
+ * planes through a fixed window: 3, [1 2 1] x [1 2 1] / 16 with a border of one zero, or 2, a mean of four without border. The
+ * layer's own shape, out_h and the like, is that before the blur, where its neurons are. */
+typedef struct {
+    int size, stride_x, stride_y; /* size 0: none */
+    int out_h, out_w;             /* what the next layer reads */
+} cp_cfg_blur;
+
 typedef struct {
     size_t section; /* in the cfg */
     int line;
@@ -161,6 +170,7 @@ typedef struct {
     int share;  /* convolutional: the layer whose weights it uses; -1: its own */
     int depth;  /* maxpool with maxpool_depth: the output's channels; else 0 */
     int pad;    /* pixels on each side; maxpool: on both sides together */
+    cp_cfg_blur blur; /* convolutional, maxpool: antialiasing */
     int groups; /* convolutional, softmax and route; else 1 */
     int group_id; /* route: which part of each source's channels */
     bool logit; /* its logistic activation is left to the head that reads it: the output is logits */
@@ -194,6 +204,7 @@ typedef struct {
     float beta_nms;
     int *mask;        /* yolo: which anchors this head uses */
     size_t n_mask;    /* anchors of this head: n_mask for yolo, num for the others */
+    struct cp_class_tree *tree; /* softmax, region: the hierarchy of the classes; NULL: they have none */
     float *anchors;   /* (num, 2) w, h; NULL for detection. Absent from the cfg: all .5, as in Darknet */
 
     /* In the order of the weights file. */
@@ -202,7 +213,12 @@ typedef struct {
     size_t n_weights; /* floats of all of them */
 } cp_cfg_layer;
 
+/* Whether the values are put through a blur before others read them. */
+static inline bool cp_layer_is_blurred(const cp_cfg_layer *layer) { return layer->blur.size > 0; }
+
 bool cp_layer_is_neuron_layer(const cp_cfg_layer *layer);
+/* Its activation is of all channels of a pixel together: normalize_channels and its like. */
+bool cp_layer_ties_channels(const cp_cfg_layer *layer);
 /* Whether the layer has filters of its own: convolutional, deconvolutional, local, connected. */
 bool cp_layer_has_filters(const cp_cfg_layer *layer);
 /* Whether the host, Debian's Darknet with patches/, would compute something else in this layer: it is AlexeyAB's, or has a
@@ -237,14 +253,17 @@ typedef struct {
 /* Checks the meaning of a cfg and computes every shape, without Darknet and without allocating anything of the
  * network's size. Refused (CP_EINPUT, one line): a type that is unknown, or unsupported with the reason; keys that no
  * Darknet knows, or whose value is not supported; values out of range; references to layers that do not exist or come
- * later; sizes that do not fit; a head whose output is read on. CP_ERESOURCE: more memory than `max_bytes` (0: than the
- * machine has). Free with cp_cfg_net_free; it does not point into `cfg`. */
+ * later; sizes that do not fit; a head whose output is read on. CP_ERESOURCE: more memory, for the layers and one image's
+ * values, than `max_bytes` (0: than the machine has). Free with cp_cfg_net_free; it does not point into `cfg`. */
 cp_status cp_cfg_check(const cp_cfg *cfg, size_t max_bytes, cp_cfg_net **net);
 /* The same, but what is wrong with a layer does not end it: all that is wrong is in net->blames, and the cfg is sound
  * when there is none. Fails for what is wrong with [net], and CP_ERESOURCE. */
 cp_status cp_cfg_check_all(const cp_cfg *cfg, size_t max_bytes, cp_cfg_net **net);
 /* For the whole process: keys that no Darknet has in such a section are warned of, not refused. At first false. */
 void cp_cfg_set_lenient(bool lenient);
+/* For the whole process: what the values of one image may take (-mem), beyond which a cfg is CP_ERESOURCE. At first, and with 0,
+ * anything. */
+void cp_cfg_set_run_memory(size_t bytes);
 void cp_cfg_net_free(cp_cfg_net *net);
 /* One more line in net->warnings. */
 cp_status cp_cfg_add_warning(cp_cfg_net *net, const char *text);

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "io/error.h"
+#include "model/class_tree.h"
 #include "model/layer_row.h"
 
 /* ---- small helpers ---- */
@@ -140,10 +141,19 @@ static cp_status check_net(cp_cfg_walk *walk)
                       "batch=%d is smaller than subdivisions=%d: Darknet itself cannot run this", batch, subdivisions);
     /* Debian's gives such a network the wrong planes. */
     if (net->c == 1) note_modern(walk, 0, cp_cfg_key_line(cfg, 0, "channels"), "channels=1");
+    if (net->c == 4) note_modern(walk, 0, cp_cfg_key_line(cfg, 0, "channels"), "channels=4");
     return status;
 }
 
 /* ---- what reads what ---- */
+
+/* What may stand behind a layer with antialiasing: what computes values of its own, from one layer at a time. */
+static bool reads_through_blur(const cp_cfg_layer *layer)
+{
+    bool product = layer->type == CP_LAYER_SCALE_CHANNELS || layer->type == CP_LAYER_SAM || cp_layer_ties_channels(layer);
+    bool nothing = layer->type == CP_LAYER_DROPOUT || layer->type == CP_LAYER_EMPTY;
+    return !product && !nothing && !cp_layer_type_is_head(layer->type);
+}
 
 /* A head ends the differentiable part: only [cost] may follow on it. */
 static cp_status check_sources(const cp_cfg_walk *walk)
@@ -156,6 +166,10 @@ static cp_status check_sources(const cp_cfg_walk *walk)
             return cp_cfg_refuse(walk->cfg, walk->section, layer->line, "a head as layer 0: it needs a layer before");
         }
         const cp_cfg_layer *read = &walk->net->layers[source];
+        if (cp_layer_is_blurred(read) && !reads_through_blur(layer))
+            return cp_cfg_refuse(walk->cfg, walk->section, layer->line,
+                                 "reads layer %d through its antialiasing, which is supported for layers with weights, pools and "
+                                 "shortcuts%s", source, cp_layer_ties_channels(layer) ? ", not with this activation" : "");
         if (cp_layer_type_is_head(read->type) && !(layer->type == CP_LAYER_COST && read->type != CP_LAYER_COST))
             return cp_cfg_refuse(walk->cfg, walk->section, layer->line,
                                  "reads layer %d [%s], a head, whose output only [cost] may read", source,
@@ -223,12 +237,36 @@ static size_t machine_bytes(void)
     return bytes;
 }
 
+/* At least what the values of one image and their gradients take. A layer that may work in place counts nothing. */
+static size_t run_bytes(const cp_cfg_net *net)
+{
+    size_t floats = net->inputs, largest = net->inputs;
+    for (size_t i = 0; i < net->n_layers; i++) {
+        const cp_cfg_layer *layer = &net->layers[i];
+        bool in_place = layer->type == CP_LAYER_DROPOUT || layer->type == CP_LAYER_COST || layer->type == CP_LAYER_EMPTY ||
+                         cp_layer_type_is_head(layer->type) ||
+                        (layer->type == CP_LAYER_ROUTE && layer->n_sources == 1);
+        if (in_place) continue;
+        floats += layer->outputs;
+        if (layer->outputs > largest) largest = layer->outputs;
+    }
+    return (floats + 3 * largest) * sizeof(float);
+}
+
+static size_t run_memory; /* 0: not set */
+
+void cp_cfg_set_run_memory(size_t bytes) { run_memory = bytes; }
+
+/* Legal layers may have an absurd sum: told before anything of that size is asked for. */
 static cp_status check_memory(const cp_cfg *cfg, size_t max_bytes, const cp_cfg_net *net)
 {
-    size_t allowed = max_bytes ? max_bytes : machine_bytes();
-    if (net->parse_bytes <= allowed) return CP_OK;
-    return cp_fail(CP_ERESOURCE, "%s: needs %zu MB of memory, %s %zu MB", cfg->path, net->parse_bytes / 1000000,
-                   max_bytes ? "the limit is" : "the machine has", allowed / 1000000);
+    size_t allowed = max_bytes ? max_bytes : machine_bytes(), run = run_bytes(net), all = net->parse_bytes + run;
+    if (run_memory && run > run_memory)
+        return cp_fail(CP_ERESOURCE, "-mem: %zu MB is too little, one image of %s needs %zu MB", run_memory >> 20, cfg->path,
+                       (run >> 20) + 1);
+    if (all <= allowed) return CP_OK;
+    return cp_fail(CP_ERESOURCE, "%s: needs %zu MB of memory, %zu MB of it for the values of one image, %s %zu MB", cfg->path,
+                   all / 1000000, run / 1000000, max_bytes ? "the limit is" : "the machine has", allowed / 1000000);
 }
 
 /* ---- the walk ---- */
@@ -272,10 +310,11 @@ static cp_status walk_layer(cp_cfg_walk *walk)
     walk->lost = walk->net->n_blames > blames;
     if (layer->type == CP_LAYER_CONVOLUTIONAL && layer->size == 1 && layer->stride > 1)
         note_modern(walk, walk->section, layer->line, "stride of a 1x1 convolution");
+    bool blurred = cp_layer_is_blurred(layer);
     walk->c = layer->out_c;
-    walk->h = layer->out_h;
-    walk->w = layer->out_w;
-    walk->inputs = layer->outputs;
+    walk->h = blurred ? layer->blur.out_h : layer->out_h;
+    walk->w = blurred ? layer->blur.out_w : layer->out_w;
+    walk->inputs = blurred ? (size_t)walk->c * (size_t)walk->h * (size_t)walk->w : layer->outputs;
     return CP_OK;
 }
 
@@ -365,6 +404,7 @@ void cp_cfg_net_free(cp_cfg_net *net)
         cp_free(net->layers[i].sources);
         cp_free(net->layers[i].mask);
         cp_free(net->layers[i].anchors);
+        cp_class_tree_free(net->layers[i].tree);
     }
     cp_free(net->layers);
     for (size_t i = 0; i < net->n_warnings; i++) free(net->warnings[i]);

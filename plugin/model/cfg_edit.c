@@ -10,6 +10,7 @@
 #include "io/atomic.h"
 #include "io/error.h"
 #include "model/cfg_internal.h"
+#include "model/names.h"
 
 bool cp_cfg_is_net(const char *type) { return !strcmp(type, "net") || !strcmp(type, "network"); }
 
@@ -71,6 +72,18 @@ cp_status cp_cfg_check_batch(const cp_cfg *cfg, int *batch, int *subdivisions)
                          *batch < 1 ? *batch : *subdivisions);
 }
 
+/* Darknet looks for it from the current folder alone. */
+static cp_status find_tree(cp_cfg *cfg, size_t section)
+{
+    const char *written = cp_cfg_string(cfg, section, "tree", NULL);
+    char *path = NULL;
+    if (!written) return CP_OK;
+    cp_status status = cp_path_beside(cfg->path, written, &path);
+    if (status == CP_OK && path && strcmp(path, written)) status = cp_cfg_set(cfg, section, "tree", "%s", path);
+    cp_free(path);
+    return status;
+}
+
 cp_status cp_cfg_prepare(cp_cfg *cfg, int batch, int width, int height)
 {
     int was_batch, was_subdivisions;
@@ -84,6 +97,7 @@ cp_status cp_cfg_prepare(cp_cfg *cfg, int batch, int width, int height)
     for (size_t s = 1; s < cfg->n; s++)
         if (!strcmp(cfg->sections[s].type, "region") || !strcmp(cfg->sections[s].type, "yolo"))
             cp_cfg_unset(cfg, s, "map");
+    for (size_t s = 1; s < cfg->n && status == CP_OK; s++) status = find_tree(cfg, s);
     return status;
 }
 

@@ -2,6 +2,7 @@
 #include <math.h>
 
 #include "io/error.h"
+#include "model/class_tree.h"
 #include "model/model.h"
 
 /* Where the response's unit stands in the layout of its head. */
@@ -9,6 +10,9 @@ typedef struct {
     bool probability;    /* softmax or logistic of it is a probability; not so of a coordinate */
     size_t first, step;  /* the rival classes: units first, first + step, ... */
     int rivals;          /* the response's own among them; 0: it competes with none */
+    const cp_class_tree *tree; /* of the classes, or NULL */
+    size_t classes;      /* in a tree: the unit of class 0, and the response's own class */
+    int class_id;
 } place;
 
 static place place_on_grid(const cp_cfg_layer *l, size_t index)
@@ -17,10 +21,23 @@ static place place_on_grid(const cp_cfg_layer *l, size_t index)
     size_t entries = cp_head_entry(l, CP_TARGET_CLASS, l->classes), first = cp_head_entry(l, CP_TARGET_CLASS, 0);
     size_t entry = index / p.step % entries, cell = index % p.step;
     bool class_score = entry >= first;
-    p.probability = entry == first - 1 || (class_score && (l->type != CP_LAYER_REGION || l->softmax));
+    p.probability = entry == first - 1 || (class_score && (l->type != CP_LAYER_REGION || l->softmax || l->tree));
     if (!class_score) return p;
     p.first = (index / (p.step * entries) * entries + first) * p.step + cell;
     p.rivals = l->classes;
+    p.tree = l->tree;
+    return p;
+}
+
+/* In a hierarchy a class competes with its siblings. */
+static place among_siblings(place p, size_t index)
+{
+    if (!p.tree || !p.rivals) return p;
+    p.classes = p.first;
+    p.class_id = (int)((index - p.first) / p.step);
+    int group = p.tree->group[p.class_id];
+    p.first += (size_t)p.tree->offset[group] * p.step;
+    p.rivals = p.tree->size[group];
     return p;
 }
 
@@ -33,6 +50,7 @@ static place place_in_head(const cp_model *model, int head, size_t index)
     case CP_LAYER_SOFTMAX:
     case CP_LAYER_LOGISTIC:
         p.rivals = model->classes;
+        p.tree = l->tree;
         return p;
     case CP_LAYER_DETECTION: /* v1: classes per cell, then confidences, then boxes */
         cells = (size_t)l->side * l->side;
@@ -69,7 +87,7 @@ cp_status cp_response_decode(const cp_model *model, const cp_response *response,
     place p = {.step = 1};
     *decoded = (cp_decoded){.head = head, .probability = NAN};
     if (head >= 0) {
-        p = place_in_head(model, head, index);
+        p = among_siblings(place_in_head(model, head, index), index);
     } else if (model->kind == CP_CLASSIFIER && !model->heads && response->n == 1 &&
                model->layer[response->unit[0].layer].value == model->layer[model->layers - 1].value) {
         p.rivals = model->classes; /* logits without a head */
@@ -82,7 +100,10 @@ cp_status cp_response_decode(const cp_model *model, const cp_response *response,
     if (!p.probability) return CP_OK;
     float *probabilities = cp_alloc(model->layer[head].outputs, sizeof *probabilities, "head");
     cp_status status = probabilities ? cp_model_run_head(model, head, outputs, probabilities) : CP_ERESOURCE;
-    if (!status) decoded->probability = probabilities[index];
+    if (!status && p.tree && p.rivals)
+        decoded->probability = cp_class_tree_probability(p.tree, probabilities + p.classes, p.step, p.class_id);
+    else if (!status)
+        decoded->probability = probabilities[index];
     cp_free(probabilities);
     return status;
 }
@@ -100,7 +121,12 @@ cp_status cp_model_box_probabilities(const cp_model *model, const cp_detection *
     float own = decoded ? decoded[logit.unit[0].index] : 0;
     for (other.class_id = 0; !status && other.class_id < model->classes; other.class_id++) {
         status = cp_response_detection(model, &other, CP_TARGET_CLASS, &logit);
-        if (!status)
+        const cp_cfg_layer *head = &model->shapes->layers[detection->head];
+        size_t step = (size_t)head->w * (size_t)head->h;
+        if (!status && head->tree)
+            probabilities[other.class_id] = detection->objectness * cp_class_tree_probability(
+                head->tree, decoded + logit.unit[0].index - (size_t)other.class_id * step, step, other.class_id);
+        else if (!status)
             probabilities[other.class_id] = own > 0 ? detection->probability * (decoded[logit.unit[0].index] / own) : 0;
     }
     cp_free(decoded);

@@ -1,5 +1,6 @@
 /* Darknet's network: built from our own shapes, or parsed by Darknet itself, loaded and freed. */
 #define _GNU_SOURCE
+#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -89,7 +90,14 @@ cp_status cp_host_parse(const char *text, size_t length, bool random, network **
         int saved = silence_stderr();
         srand(2222222); /* the initial weights are the same each time */
         random_weights = random;
-        *net = parse_network_cfg(path);
+        /* Darknet ends the program where its own open fails, as it would with no descriptor left. */
+        int probe = open(path, O_RDONLY | O_CLOEXEC);
+        if (probe >= 0) {
+            close(probe);
+            *net = parse_network_cfg(path);
+        } else {
+            status = cp_fail(CP_ERESOURCE, "cfg: the prepared text cannot be opened: %s", strerror(errno));
+        }
         random_weights = 1;
         restore_stderr(saved);
     }
@@ -227,7 +235,9 @@ ACTIVATION cp_host_activation(const char *name)
         const char *name;
         int activation;
     } others[] = {{"mish", CP_MISH}, {"swish", CP_SWISH}, {"hard_mish", CP_HARD_MISH}, {"relu6", CP_RELU6},
-                  {"gelu", CP_GELU}, {"revleaky", LEAKY}};
+                  {"gelu", CP_GELU}, {"revleaky", LEAKY}, {"normalize_channels", CP_NORMALIZE_CHANNELS},
+                  {"normalize_channels_softmax", CP_NORMALIZE_CHANNELS_SOFTMAX},
+                  {"normalize_channels_softmax_maxval", CP_NORMALIZE_CHANNELS_SOFTMAX_MAXVAL}};
     for (size_t i = 0; i < sizeof others / sizeof *others; ++i)
         if (!strcmp(name, others[i].name)) return (ACTIVATION)others[i].activation;
     return get_activation((char *)name);

@@ -79,6 +79,7 @@ static cp_status read_convolution(const cp_cfg_walk *walk)
     bool cross_iteration;
     TRY(read_window(walk));
     TRY(cp_layer_read_strides(walk));
+    TRY(cp_layer_read_blur(walk));
     TRY(read_padding(walk));
     TRY(cp_layer_number(walk, "dilation", 1, &layer->dilation));
     TRY(cp_layer_number(walk, "groups", 1, &layer->groups));
@@ -119,6 +120,7 @@ static cp_status shape_convolutional(cp_cfg_walk *walk)
     TRY(cp_layer_set_output(walk, layer->n, out_h, out_w));
     TRY(cp_cfg_volume(walk, "weights", channels, layer->n, layer->size, layer->size, &n_weights));
     TRY(need_workspace(walk, out_h * out_w, (long)layer->size * layer->size, channels));
+    TRY(cp_layer_set_blurred(walk));
     if (layer->share >= 0) return CP_OK; /* nothing in the file */
     cp_layer_add_array(layer, CP_BIASES, (size_t)layer->n);
     cp_layer_add_batch_norm(layer, (size_t)layer->n);
@@ -149,7 +151,7 @@ static const cp_cfg_key convolutional_keys[] = {
     CP_KEY_COUNT("filters"), CP_KEY_COUNT("size"), CP_KEY_COUNT("stride"), CP_KEY("pad"),
     CP_KEY_INT("padding", 0, INT_MAX), CP_KEY_COUNT("groups"), CP_KEY("activation"), CP_KEY("batch_normalize"),
     CP_MODERN_COUNT("stride_x"), CP_MODERN_COUNT("stride_y"), CP_MODERN_COUNT("dilation"), CP_MODERN("share_index"),
-    CP_MODERN("cbn"), CP_MODERN_REFUSED("antialiasing", "its neurons would lie between two layers"),
+    CP_MODERN("cbn"), CP_MODERN_INT("antialiasing", 0, INT_MAX),
     CP_REFUSED("binary", NO_GRADIENT), CP_REFUSED("xnor", NO_GRADIENT), CP_MODERN_REFUSED("bin_output", NO_GRADIENT),
     CP_REFUSED("flipped", "save the weights unflipped"),
     CP_MODERN_REFUSED("coordconv", "it overwrites three output channels, on a GPU only"),

@@ -1,16 +1,24 @@
 /* The heads: their input must have exactly the size that their keys say, or Darknet reads and writes past it. */
 #include <limits.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "io/error.h"
+#include "model/class_tree.h"
 #include "model/layer_row.h"
 
 /* tree= is a file that Darknet reads unchecked. */
-static cp_status refuse_tree(const cp_cfg_walk *walk)
+static cp_status read_tree(const cp_cfg_walk *walk, size_t classes)
 {
-    const char *tree = cp_cfg_string(walk->cfg, walk->section, "tree", NULL);
-    if (!tree) return CP_OK;
-    return REFUSE("tree", "tree=%.80s is not supported: a class of a hierarchy has no logit of its own", tree);
+    const char *written = cp_cfg_string(walk->cfg, walk->section, "tree", NULL);
+    if (!written) return CP_OK;
+    if (cp_class_tree_read(written, cp_cfg_path(walk->cfg), &walk->layer->tree)) {
+        char why[300];
+        snprintf(why, sizeof why, "%.290s", cp_error());
+        return REFUSE("tree", "tree=%.80s: %s", written, why);
+    }
+    if ((size_t)walk->layer->tree->n == classes) return CP_OK;
+    return REFUSE("tree", "tree=%.80s has %d classes, the layer has %zu", written, walk->layer->tree->n, classes);
 }
 
 static cp_status shape_softmax(cp_cfg_walk *walk)
@@ -19,7 +27,7 @@ static cp_status shape_softmax(cp_cfg_walk *walk)
     layer->outputs = walk->inputs;
     TRY(cp_layer_number(walk, "groups", 1, &layer->groups));
     TRY(cp_cfg_float(walk->cfg, walk->section, "temperature", 1, &layer->temperature));
-    TRY(refuse_tree(walk));
+    TRY(read_tree(walk, walk->inputs));
     if (walk->inputs % (size_t)layer->groups)
         return REFUSE("groups", "groups=%d must divide the %zu values of the input", layer->groups, walk->inputs);
     if (!(layer->temperature > 0))
@@ -148,7 +156,7 @@ static cp_status shape_region(cp_cfg_walk *walk)
     TRY(cp_layer_number(walk, "classes", 20, &layer->classes));
     TRY(cp_layer_number(walk, "num", 1, &layer->num));
     TRY(cp_cfg_flag(walk, "softmax", &layer->softmax));
-    TRY(refuse_tree(walk));
+    TRY(read_tree(walk, (size_t)layer->classes));
     TRY(need_cells(walk, layer->num, "(classes+5)*num", layer->classes + 5L));
     cp_layer_keep_shape(walk);
     layer->n_mask = (size_t)layer->num;

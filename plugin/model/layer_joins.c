@@ -11,7 +11,9 @@ static cp_status find_layer(const cp_cfg_walk *walk, const char *key, int writte
     long number = written < 0 ? (long)walk->index + written : written;
     if (number >= 0 && number < walk->index) {
         *layer = (int)number;
-        return CP_OK;
+        if (!cp_layer_is_blurred(&walk->net->layers[number])) return CP_OK;
+        return REFUSE(key, "%s=%d names layer %ld, which has antialiasing: Darknet's sizes of it agree only for the layer "
+                      "behind it", key, written, number);
     }
     if (!walk->index) return REFUSE(key, "%s=%d, there is no layer before this one", key, written);
     return REFUSE(key, "%s=%d names layer %ld, 0 to %d is allowed", key, written, number, walk->index - 1);

@@ -88,16 +88,14 @@ static const struct {
     const char *name;
     bool modern;
     int curved;
-    const char *refused;
 } activations[] = {
-    {"logistic", false, 0, NULL}, {"loggy", false, 0, NULL}, {"relu", false, 0, NULL}, {"elu", false, 0, NULL},
-    {"selu", false, 0, NULL}, {"relie", false, 0, NULL}, {"plse", false, 0, NULL}, {"hardtan", false, 0, NULL},
-    {"lhtan", false, 0, NULL}, {"linear", false, 0, NULL}, {"ramp", false, 0, NULL}, {"leaky", false, 0, NULL},
-    {"tanh", false, 0, NULL}, {"stair", false, 0, NULL}, {"relu6", true, 0, NULL}, {"gelu", true, 0, NULL},
-    {"revleaky", true, 0, NULL}, {"mish", true, 1, NULL}, {"swish", true, 1, NULL}, {"hard_mish", true, 2, NULL},
-    {"normalize_channels", true, 2, "it ties all channels of a pixel"},
-    {"normalize_channels_softmax", true, 2, "it ties all channels of a pixel"},
-    {"normalize_channels_softmax_maxval", true, 2, "it ties all channels of a pixel"},
+    {"logistic", false, 0}, {"loggy", false, 0}, {"relu", false, 0}, {"elu", false, 0},
+    {"selu", false, 0}, {"relie", false, 0}, {"plse", false, 0}, {"hardtan", false, 0},
+    {"lhtan", false, 0}, {"linear", false, 0}, {"ramp", false, 0}, {"leaky", false, 0},
+    {"tanh", false, 0}, {"stair", false, 0}, {"relu6", true, 0}, {"gelu", true, 0},
+    {"revleaky", true, 0}, {"mish", true, 1}, {"swish", true, 1}, {"hard_mish", true, 2},
+    {"normalize_channels", true, 2}, {"normalize_channels_softmax", true, 2},
+    {"normalize_channels_softmax_maxval", true, 2},
 };
 enum { ACTIVATIONS = sizeof activations / sizeof *activations };
 
@@ -119,9 +117,6 @@ static cp_status check_activation(const cp_cfg *cfg, size_t section, const cp_la
         return cp_cfg_refuse(cfg, section, pair->line, "activation=%.40s is none of Darknet's%s%s%s", pair->value,
                              near ? ", did you mean " : "", near ? near : "", near ? "?" : "");
     }
-    if (activations[i].refused)
-        return cp_cfg_refuse(cfg, section, pair->line, "activation=%s is not supported: %s", pair->value,
-                             activations[i].refused);
     if (activations[i].curved > row->curved)
         return cp_cfg_refuse(cfg, section, pair->line, "activation=%s is not supported here: Darknet has it for "
                              "convolutions%s only", pair->value, activations[i].curved == 1 ? " and shortcuts" : "");
@@ -164,13 +159,19 @@ cp_status cp_cfg_check_key(const cp_cfg *cfg, size_t section, const cp_layer_row
     return CP_OK;
 }
 
-/* The host has AlexeyAB's activations too (patches/), but for one; where the gradient needs their input, which it keeps in
+bool cp_layer_ties_channels(const cp_cfg_layer *layer)
+{
+    return layer->activation && !strncmp(layer->activation, "normalize_channels", strlen("normalize_channels"));
+}
+
+/* The host has AlexeyAB's activations too (patches/), but for a few; where the gradient needs their input, which it keeps in
  * convolutions alone. */
 bool cp_cfg_is_foreign_activation(const cp_cfg_layer *l)
 {
     int i = l->activation ? find_activation(l->activation) : -1;
     if (i < 0 || !activations[i].modern || !strcmp(l->activation, "relu6")) return false;
-    return l->type != CP_LAYER_CONVOLUTIONAL || activations[i].refused || !strcmp(l->activation, "revleaky");
+    return l->type != CP_LAYER_CONVOLUTIONAL || !strcmp(l->activation, "revleaky") ||
+           cp_layer_ties_channels(l);
 }
 
 /* ---- what the shape functions share ---- */
@@ -230,6 +231,30 @@ cp_status cp_layer_read_strides(const cp_cfg_walk *walk)
     TRY(cp_layer_number(walk, "stride", 1, &stride));
     TRY(cp_layer_number(walk, "stride_x", stride, &layer->stride));
     return cp_layer_number(walk, "stride_y", stride, &layer->stride_y);
+}
+
+cp_status cp_layer_read_blur(const cp_cfg_walk *walk)
+{
+    cp_cfg_layer *layer = walk->layer;
+    int kind;
+    TRY(cp_layer_number(walk, "antialiasing", 0, &kind));
+    if (!kind) return CP_OK;
+    layer->blur = (cp_cfg_blur){.size = kind == 2 ? 2 : 3, .stride_x = layer->stride, .stride_y = layer->stride_y};
+    layer->stride = layer->stride_y = 1;
+    return CP_OK;
+}
+
+cp_status cp_layer_set_blurred(const cp_cfg_walk *walk)
+{
+    cp_cfg_blur *blur = &walk->layer->blur;
+    if (!blur->size) return CP_OK;
+    int border = blur->size == 3 ? 2 : 0, h = walk->layer->out_h + border - blur->size, w = walk->layer->out_w + border - blur->size;
+    if (h < 0 || w < 0)
+        return REFUSE("antialiasing", "antialiasing=2 of %dx%d values, at least 2x2 are needed", walk->layer->out_w,
+                      walk->layer->out_h);
+    blur->out_h = h / blur->stride_y + 1;
+    blur->out_w = w / blur->stride_x + 1;
+    return CP_OK;
 }
 
 void cp_layer_find_activation(const cp_cfg_walk *walk, const char *fallback)

@@ -12,6 +12,7 @@ static cp_status shape_windows(cp_cfg_walk *walk)
     TRY(cp_layer_need_image(walk));
     TRY(cp_layer_number(walk, "stride", 1, &stride));
     TRY(cp_layer_read_strides(walk));
+    if (layer->type == CP_LAYER_MAXPOOL) TRY(cp_layer_read_blur(walk));
     TRY(cp_layer_number(walk, "size", stride, &layer->size));
     TRY(cp_layer_number(walk, "padding", layer->size - 1, &layer->pad));
     long smaller = layer->h < layer->w ? layer->h : layer->w;
@@ -26,7 +27,8 @@ static cp_status shape_windows(cp_cfg_walk *walk)
         (out_w - 1) * layer->stride - before >= layer->w)
         return REFUSE("padding", "padding=%d puts a window of size=%d wholly outside the input of %dx%d", layer->pad,
                       layer->size, layer->w, layer->h);
-    return cp_layer_set_output(walk, layer->c, out_h, out_w);
+    TRY(cp_layer_set_output(walk, layer->c, out_h, out_w));
+    return cp_layer_set_blurred(walk);
 }
 
 /* With maxpool_depth the maximum is over channels: output g of out_channels takes g, g + out_channels, ... */
@@ -54,7 +56,7 @@ static cp_interval reads_windows(const cp_cfg_layer *l, cp_axis axis, cp_interva
 static const cp_cfg_key maxpool_keys[] = {
     CP_KEY_COUNT("stride"), CP_KEY_COUNT("size"), CP_KEY_INT("padding", 0, INT_MAX), CP_MODERN_COUNT("stride_x"),
     CP_MODERN_COUNT("stride_y"), CP_MODERN("maxpool_depth"), CP_MODERN_COUNT("out_channels"),
-    CP_MODERN_REFUSED("antialiasing", "a blur behind the pool is not supported"),
+    CP_MODERN_INT("antialiasing", 0, INT_MAX),
     CP_MODERN_TRAINING("maxpool_zero_nonmax"), CP_KEYS_END};
 
 static const cp_layer_row maxpool = {.type = CP_LAYER_MAXPOOL, .name = "maxpool", .aliases = {"max"},

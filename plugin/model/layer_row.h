@@ -104,6 +104,10 @@ void cp_layer_add_array(cp_cfg_layer *layer, cp_array_kind kind, size_t n);
 void cp_layer_add_batch_norm(cp_cfg_layer *layer, size_t n);
 /* The strides of a window: stride_x and stride_y, each `stride` where it is not given. */
 cp_status cp_layer_read_strides(const cp_cfg_walk *walk);
+/* antialiasing: the strides read so far become those of the blur. */
+cp_status cp_layer_read_blur(const cp_cfg_walk *walk);
+/* The size of what is blurred, once the output's shape is set. */
+cp_status cp_layer_set_blurred(const cp_cfg_walk *walk);
 /* Position i of the output reads position i. */
 cp_interval cp_layer_reads_same(const cp_cfg_layer *layer, cp_axis axis, cp_interval out);
 

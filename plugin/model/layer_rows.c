@@ -91,6 +91,7 @@ bool cp_layer_is_foreign(const cp_cfg_layer *l)
 {
     if (cp_layer_row_of(l->type)->head) return false;
     if (cp_layer_row_of(l->type)->modern || cp_cfg_is_foreign_activation(l)) return true;
+    if (cp_layer_is_blurred(l)) return true;
     switch (l->type) {
     case CP_LAYER_CONVOLUTIONAL:
         return l->share >= 0 || l->dilation > 1 || l->stride != l->stride_y || (l->size == 1 && l->stride > 1);

@@ -9,7 +9,13 @@
 #include "model/weights.h"
 
 /* Activations of AlexeyAB's Darknet, behind those of ACTIVATION. */
-enum { CP_MISH = 100, CP_SWISH, CP_HARD_MISH, CP_RELU6, CP_GELU };
+enum {
+    CP_MISH = 100, CP_SWISH, CP_HARD_MISH, CP_RELU6, CP_GELU,
+    /* Of all channels of a pixel together. */
+    CP_NORMALIZE_CHANNELS, CP_NORMALIZE_CHANNELS_SOFTMAX, CP_NORMALIZE_CHANNELS_SOFTMAX_MAXVAL
+};
+
+static inline bool cp_activation_ties_channels(ACTIVATION activation) { return (int)activation >= CP_NORMALIZE_CHANNELS; }
 
 /* Layers that Darknet's own enumeration does not have. */
 enum {
@@ -19,6 +25,7 @@ enum {
     CP_HOST_POOL,               /* [maxpool] with two strides */
     CP_HOST_DEPTH_POOL,         /* [maxpool] with maxpool_depth */
     CP_HOST_SCALE_CHANNELS, CP_HOST_SAM, CP_HOST_EMPTY, CP_HOST_IMPLICIT, CP_HOST_GAUSSIAN_YOLO,
+    CP_HOST_BEHIND_BLUR, CP_HOST_NORMALIZED, /* rows of the engine around another: engine/cpu/blur.c, normalized.c */
     CP_HOST_OTHER               /* and all above: types that only their row knows, this plus cp_layer_type */
 };
 

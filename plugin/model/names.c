@@ -138,7 +138,7 @@ static bool look_for(const char *data_path, const char *written, char *path, siz
 }
 
 /* Darknet drops every blank of the line, so there "data/ x.names" is data/x.names; but a path may have blanks. */
-static cp_status resolve(const char *data_path, const char *written, char **path)
+cp_status cp_path_beside(const char *data_path, const char *written, char **path)
 {
     size_t room = strlen(data_path) + strlen(written) + 4, n = 0;
     *path = NULL;
@@ -159,7 +159,7 @@ static cp_status resolve(const char *data_path, const char *written, char **path
 
 static cp_status take(const cp_cfg *options, const char *key, char **value)
 {
-    return resolve(options->path, cp_cfg_string(options, 0, key, ""), value);
+    return cp_path_beside(options->path, cp_cfg_string(options, 0, key, ""), value);
 }
 
 /* The keys that some Darknet reads of a .data file. */

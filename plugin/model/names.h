@@ -27,6 +27,10 @@ size_t cp_names_beyond(const cp_names *names, int classes);
 enum { CP_NAME_MISSING = -1, CP_NAME_AMBIGUOUS = -2 };
 int cp_names_find(const cp_names *names, int classes, const char *name);
 
+/* The path that opens of one that the file `beside` names: as written (from the current folder), else from the folder of
+ * `beside`, else from the folder above that, else by its last name in the first. Nowhere: as written. Free with cp_free. */
+cp_status cp_path_beside(const char *beside, const char *written, char **path);
+
 /* A .data file; strings are NULL where the key is absent. */
 typedef struct {
     int classes; /* 0 when absent */

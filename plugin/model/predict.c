@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "io/error.h"
+#include "model/class_tree.h"
 #include "model/model.h"
 
 int cp_model_logit_layer(const cp_model *model, int head)
@@ -44,6 +45,22 @@ static void finish_gaussian(const cp_cfg_layer *head, float *output)
     }
 }
 
+/* With a hierarchy Darknet's CPU code softmaxes other places than those it means in a [region]; this is what its GPU code
+ * does, as in a [softmax]. */
+static void finish_tree(const cp_cfg_layer *head, float *output)
+{
+    size_t cells = (size_t)head->w * (size_t)head->h, entries = 5 + (size_t)head->classes;
+    if (head->type == CP_LAYER_SOFTMAX) {
+        cp_class_tree_softmax(head->tree, output, 1, head->temperature, output);
+        return;
+    }
+    for (size_t a = 0; a < head->n_mask; ++a, output += entries * cells) {
+        activate_array(output, (int)(2 * cells), LOGISTIC);
+        activate_array(output + 4 * cells, (int)cells, LOGISTIC);
+        for (size_t i = 0; i < cells; ++i) cp_class_tree_softmax(head->tree, output + 5 * cells + i, cells, 1, output + 5 * cells + i);
+    }
+}
+
 /* On a copy of the head that owns its buffers. */
 cp_status cp_model_run_head(const cp_model *model, int head, const float *logits, float *output)
 {
@@ -53,6 +70,11 @@ cp_status cp_model_run_head(const cp_model *model, int head, const float *logits
     if (yolo && shape->new_coords) {
         memcpy(output, logits, l.outputs * sizeof *output);
         finish_yolo(shape, output);
+        return CP_OK;
+    }
+    if (shape->tree) {
+        memcpy(output, logits, l.outputs * sizeof *output);
+        finish_tree(shape, output);
         return CP_OK;
     }
     if (shape->type == CP_LAYER_GAUSSIAN_YOLO) {
@@ -85,5 +107,12 @@ cp_status cp_model_classify(const cp_model *model, const float *logits, float *p
         memcpy(probabilities, logits, model->classes * sizeof *probabilities);
         return CP_OK;
     }
-    return cp_model_run_head(model, model->head[0], logits, probabilities);
+    const cp_class_tree *tree = model->shapes->layers[model->head[0]].tree;
+    bool leaves = model->semantics.lineage == CP_LINEAGE_DEBIAN; /* AlexeyAB's answers with any class */
+    cp_status status = cp_model_run_head(model, model->head[0], logits, probabilities);
+    for (int c = 0; tree && !status && c < tree->n; ++c) /* a parent comes before its children */
+        if (tree->parent[c] >= 0) probabilities[c] *= probabilities[tree->parent[c]];
+    for (int c = 0; tree && !status && leaves && c < tree->n; ++c)
+        if (!tree->leaf[c]) probabilities[c] = 0;
+    return status;
 }

@@ -81,10 +81,17 @@ static uint8_t grey_of(const uint8_t *rgb) { return (uint8_t)((rgb[0] * 77 + rgb
 cp_status cp_model_prepare(const cp_model *model, const uint8_t *rgb, size_t w, size_t h, cp_fit fit, float *input,
                            cp_placement *placement)
 {
+    return cp_model_prepare_alpha(model, rgb, NULL, w, h, fit, input, placement);
+}
+
+cp_status cp_model_prepare_alpha(const cp_model *model, const uint8_t *rgb, const uint8_t *alpha, size_t w, size_t h, cp_fit fit,
+                                 float *input, cp_placement *placement)
+{
     const network *net = model->net;
     size_t channels = (size_t)net->c, plane = w * h;
-    if (channels != 1 && channels != 3)
-        return cp_fail(CP_EINPUT, "cfg: %s takes %d channels; of a photo are read 3, or 1 of grey", model->cfg_path, net->c);
+    if (channels != 1 && channels != 3 && channels != 4)
+        return cp_fail(CP_EINPUT, "cfg: %s takes %d channels; of a photo are read 3, 1 of grey, or 4 with alpha", model->cfg_path,
+                       net->c);
     /* Debian's reads three channels whatever the cfg says, and gives the network the first of them. */
     bool grey = channels == 1 && model->semantics.lineage != CP_LINEAGE_DEBIAN;
     cp_placement place;
@@ -94,8 +101,10 @@ cp_status cp_model_prepare(const cp_model *model, const uint8_t *rgb, size_t w, 
     image photo = make_image((int)w, (int)h, net->c);
     if (!photo.data) return cp_fail(CP_ERESOURCE, "image: out of memory for %zux%zu pixels", w, h);
     for (size_t i = 0; i < plane; ++i)
-        for (size_t c = 0; c < channels; ++c)
-            photo.data[c * plane + i] = (float)(grey ? grey_of(rgb + 3 * i) : rgb[3 * i + c]) / 255.;
+        for (size_t c = 0; c < channels; ++c) {
+            uint8_t value = grey ? grey_of(rgb + 3 * i) : c < 3 ? rgb[3 * i + c] : alpha ? alpha[i] : 255;
+            photo.data[c * plane + i] = (float)value / 255.;
+        }
     image sized = fit_photo(net, photo, fit, &place);
     memcpy(input, sized.data, channels * net->w * net->h * sizeof *input);
     free_image(sized);

@@ -6,12 +6,19 @@
 
 static int clamp(int value, int last) { return value < 0 ? 0 : value > last ? last : value; }
 
-/* What an interval of the output reads of one source, along one axis, inside the plane. */
-static cp_interval read_by(const cp_cfg_layer *l, cp_axis axis, int first, int last)
+/* What an interval of the output reads of one source, along one axis, inside the plane. from: the source; NULL: the input. */
+static cp_interval read_by(const cp_cfg_layer *l, const cp_cfg_layer *from, cp_axis axis, int first, int last)
 {
     const cp_layer_row *row = cp_layer_row_of(l->type);
-    cp_interval all = {0, axis.size_in - 1}, in = row->reads ? row->reads(l, axis, (cp_interval){first, last}) : all;
-    return (cp_interval){clamp(in.first, axis.size_in - 1), clamp(in.last, axis.size_in - 1)};
+    cp_axis seen = axis;
+    bool blurred = from && cp_layer_is_blurred(from);
+    if (blurred) seen.size_in = axis.vertical ? from->blur.out_h : from->blur.out_w;
+    cp_interval all = {0, seen.size_in - 1}, in = row->reads ? row->reads(l, seen, (cp_interval){first, last}) : all;
+    in = (cp_interval){clamp(in.first, seen.size_in - 1), clamp(in.last, seen.size_in - 1)};
+    if (!blurred) return in;
+    int stride = axis.vertical ? from->blur.stride_y : from->blur.stride_x, border = from->blur.size == 3;
+    return (cp_interval){clamp(in.first * stride - border, axis.size_in - 1),
+                         clamp(in.last * stride - border + from->blur.size - 1, axis.size_in - 1)};
 }
 
 static void unite(cp_rectangle *into, const cp_rectangle *more)
@@ -47,8 +54,9 @@ cp_status cp_receptive_field(const cp_cfg_net *net, int layer, int x, int y, cp_
             int source = l->sources[k];
             int w = source < 0 ? net->w : net->layers[source].out_w,
                 h = source < 0 ? net->h : net->layers[source].out_h;
-            cp_interval in_x = read_by(l, (cp_axis){(int)k, w > 0 ? w : 1, l->out_w, false}, out->x0, out->x1);
-            cp_interval in_y = read_by(l, (cp_axis){(int)k, h > 0 ? h : 1, l->out_h, true}, out->y0, out->y1);
+            const cp_cfg_layer *from = source < 0 ? NULL : &net->layers[source];
+            cp_interval in_x = read_by(l, from, (cp_axis){(int)k, w > 0 ? w : 1, l->out_w, false}, out->x0, out->x1);
+            cp_interval in_y = read_by(l, from, (cp_axis){(int)k, h > 0 ? h : 1, l->out_h, true}, out->y0, out->y1);
             cp_rectangle in = {in_x.first, in_y.first, in_x.last, in_y.last};
             unite(source < 0 ? field : &reached[source], &in);
         }
@@ -76,11 +84,11 @@ static void mark_source(const cp_reach *reach, int layer, int k)
     int out_h = at_least_1(l->out_h), out_w = at_least_1(l->out_w), w = at_least_1(from->out_w);
     cp_axis axis_x = {k, w, out_w, false}, axis_y = {k, at_least_1(from->out_h), out_h, true};
     for (int y = 0; y < out_h; y++) {
-        cp_interval rows = read_by(l, axis_y, y, y);
+        cp_interval rows = read_by(l, from, axis_y, y, y);
         for (int x = 0; x < out_w; x++) {
             if (!out[(size_t)y * (size_t)out_w + (size_t)x])
                 continue;
-            cp_interval columns = read_by(l, axis_x, x, x);
+            cp_interval columns = read_by(l, from, axis_x, x, x);
             for (int row = rows.first; row <= rows.last; row++)
                 memset(in + (size_t)row * (size_t)w + columns.first, 1, (size_t)(columns.last - columns.first + 1));
         }

@@ -37,6 +37,8 @@ static void fill_info(cp_model *model, int i)
     info->in_c = source < 0 ? (size_t)net->c : model->layer[source].c;
     info->in_h = source < 0 ? (size_t)net->h : model->layer[source].h;
     info->in_w = source < 0 ? (size_t)net->w : model->layer[source].w;
+    if (source >= 0 && cp_layer_is_blurred(&net->layers[source]))
+        info->in_h = (size_t)net->layers[source].blur.out_h, info->in_w = (size_t)net->layers[source].blur.out_w;
     if (passes_on(l)) {
         info->value = source < 0 ? -1 : model->layer[source].value;
         info->c = info->in_c, info->h = info->in_h, info->w = info->in_w;

@@ -75,7 +75,8 @@ static cp_status check_layers(const cp_borders *b, const cp_response *response)
     for (int i = 0; i < cp_model_layer_count(b->model); i++) {
         const cp_cfg_layer *l = &net->layers[i];
         bool product = l->type == CP_LAYER_SCALE_CHANNELS || l->type == CP_LAYER_SAM;
-        bool window = l->type == CP_LAYER_MAXPOOL && (l->depth || l->stride != l->stride_y);
+        bool window = l->type == CP_LAYER_MAXPOOL && (l->depth || l->stride != l->stride_y ||
+                                                      (l->sources[0] >= 0 && cp_layer_is_blurred(&net->layers[l->sources[0]])));
         if ((product || window) && depends(b->model, response, i))
             return cp_fail(CP_EINPUT, "linearity: layer %d [%s] is not supported: %s", i, cp_layer_type_name(l->type),
                            product ? "a product of two layers is nowhere linear" : "only plain windows are");

@@ -148,7 +148,7 @@ cp_status cp_scores_mct(cp_frame *frame, int image, const cp_response *response,
         if ((scores->all = cp_alloc(1, sizeof *scores->all, "selection")))
             status = mct_on_device(frame, image, response, gradient, scores->all);
     } else if ((scores->array = cp_frame_scores(frame)) && (scores->pieces = new_pieces(cp_frame_model(frame)))) {
-        status = cp_score_signed(frame, image, response, NULL, scores->array, scores->pieces, gradient);
+        status = cp_score_signed_in_pieces(frame, image, response, scores->array, scores->pieces, gradient);
     }
     if (status)
         cp_scores_free(scores);
@@ -170,6 +170,16 @@ cp_status cp_scores_array(cp_scores *scores, const float **array)
     }
     *array = scores->array;
     return status;
+}
+
+bool cp_scores_stay(const cp_scores *scores) { return is_there(scores); }
+
+cp_status cp_scores_planes(cp_scores *scores, const cp_path *path, int n, const cp_score_plane *plane, double *sum)
+{
+    if (!is_there(scores))
+        return cp_fail(CP_EINTERNAL, "scores: planes of scores that do not stay");
+    return cp_frame_held_scores(scores->frame)->planes(scores->frame, path ? path->words : NULL, path ? path->first : NULL,
+                                                       n, plane, sum);
 }
 
 bool cp_scores_signed(const cp_scores *scores) { return scores->is_signed; }

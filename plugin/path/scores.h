@@ -21,6 +21,10 @@ void cp_scores_free(cp_scores *scores);
 
 /* score[N], brought to the host at the first call; belongs to `scores`. */
 cp_status cp_scores_array(cp_scores *scores, const float **score);
+/* Whether they are still where they were computed, and not here: then cp_scores_planes serves, and nothing else need come. */
+bool cp_scores_stay(const cp_scores *scores);
+/* sum: cp_held_scores.planes, of scores that stay. path NULL: of all neurons. */
+cp_status cp_scores_planes(cp_scores *scores, const cp_path *path, int n, const cp_score_plane *plane, double *sum);
 /* Whether they are contributions with their signs; if not, they only order the neurons. */
 bool cp_scores_signed(const cp_scores *scores);
 /* How many are not 0, of the model's neurons. */

@@ -114,7 +114,7 @@ static cp_status on_cpu(products *p, cp_frame *frame, const cp_entry *entry, con
     return p->not_finite ? cp_score_check_finite(p->model, p->score) : CP_OK;
 }
 
-/* As cp_score_mct, of any entry with a response. pieces, gradient: as cp_score_signed. */
+/* As cp_score_mct, of any entry with a response. pieces: of all layers, or NULL; gradient: as cp_score_signed. */
 static cp_status score_entry(cp_frame *frame, const cp_entry *entry, bool signed_scores, float *score,
                              cp_score_piece *pieces, float *gradient)
 {
@@ -142,8 +142,15 @@ cp_status cp_score_mct(cp_frame *frame, int image, const cp_response *response, 
 }
 
 cp_status cp_score_signed(cp_frame *frame, int image, const cp_response *response, const cp_path *path, float *score,
-                          cp_score_piece *pieces, float *gradient)
+                          float *gradient)
 {
     const cp_entry entry = {.image = image, .response = response, .path = path};
+    return score_entry(frame, &entry, true, score, NULL, gradient);
+}
+
+cp_status cp_score_signed_in_pieces(cp_frame *frame, int image, const cp_response *response, float *score,
+                                    cp_score_piece *pieces, float *gradient)
+{
+    const cp_entry entry = {.image = image, .response = response};
     return score_entry(frame, &entry, true, score, pieces, gradient);
 }

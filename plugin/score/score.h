@@ -29,10 +29,13 @@ bool cp_score_products(const float *a, const float *g, size_t count, bool signed
 cp_status cp_score_check_finite(const cp_model *model, const float *score);
 
 /* a * g of every neuron, with its sign, g taken in the network restricted to `path` (frozen); NULL: in the whole network.
- * score[N]; 0 for the response's own units and where the response does not depend on the layer. pieces: of these scores, or
- * NULL. gradient (C,H,W): that of the input, from the same backward run; or NULL. */
+ * score[N]; 0 for the response's own units and where the response does not depend on the layer. gradient (C,H,W): that of
+ * the input, from the same backward run; or NULL. */
 cp_status cp_score_signed(cp_frame *frame, int image, const cp_response *response, const cp_path *path, float *score,
-                          cp_score_piece *pieces, float *gradient);
+                          float *gradient);
+/* The same with no path, and the pieces of all layers. */
+cp_status cp_score_signed_in_pieces(cp_frame *frame, int image, const cp_response *response, float *score,
+                                    cp_score_piece *pieces, float *gradient);
 
 /* Of distillation guided routing, for both its implementations: options in range; the layer of which each output is the
  * logit of a class, CP_EINPUT unless the model is a classifier. */

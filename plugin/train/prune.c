@@ -1,10 +1,12 @@
 #include "train/prune.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "io/atomic.h"
 #include "io/error.h"
+#include "io/file.h"
 #include "model/weights.h"
 
 static size_t count_kept(const cp_channels *c, const bool *kept, int layer)
@@ -202,7 +204,7 @@ cp_status cp_prune_weights(const char *weights, const char *cfg_name, const cp_c
     r.in = cp_alloc(channels->n, sizeof *r.in, "weights");
     r.out = cp_alloc(channels->n, sizeof *r.out, "weights");
     if (!r.in || !r.out) status = CP_ERESOURCE;
-    if (!status && !(r.from = fopen(weights, "rb"))) status = cp_fail(CP_EINPUT, "weights: cannot open %s", weights);
+    if (!status && !(r.from = fopen(weights, "rb"))) status = cp_fail(cp_open_status(errno), "weights: cannot open %s", weights);
     if (!status && fread(header, 1, info.header_bytes, r.from) != info.header_bytes)
         status = cp_fail(CP_EINPUT, "weights: %s ended while it was read", weights);
     if (!status) status = cp_file_begin(out, &r.to);

@@ -119,7 +119,8 @@ static cp_status read_probe(cp_recorder *r, size_t i, const char *name, cp_fit f
     if (!status && !(r->input[i] = cp_alloc(r->inputs, sizeof **r->input, "probe")))
         status = CP_ERESOURCE;
     if (!status)
-        status = cp_model_prepare(r->model, photo.rgb, (size_t)photo.w, (size_t)photo.h, fit, r->input[i], NULL);
+        status = cp_model_prepare_alpha(r->model, photo.rgb, photo.alpha, (size_t)photo.w, (size_t)photo.h, fit, r->input[i],
+                                        NULL);
     if (!status)
         status = cp_path_create(r->model, &r->pattern[i]);
     if (!status)

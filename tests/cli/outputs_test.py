@@ -63,6 +63,38 @@ class Outputs(FolderTest):
         self.assertEqual(failed.code, 2, failed.err)
         self.assertEqual(self.files(), files)
 
+    def test_odd_names(self):
+        """Of every command that has -out: neither stdout, nor a kind of file that none writes."""
+        files, n = self.files(), 0
+        for command in ("explain", "grad", "score", "path", "compare", "faithful", "linearity", "picture", "insert", "gates", "prune",
+                        "watch", "eval", "sanity", "roar"):
+            for out, needed in (("-", '"-" would be stdout'), ("z.pdf", "as in -out z\n"), ("w.Weights", ".weights")):
+                refused = self.critpath(command, "a", "b", "-out=" + out)
+                if "no option" in refused.err or "unknown option" in refused.err or "is an option of" in refused.err:
+                    continue
+                n += 1
+                self.assertEqual(refused.code, 2, refused.err)
+                self.assertIn(f"{command}: -out: ", refused.err)
+                self.assertIn(needed, refused.err)
+        self.assertGreater(n, 30)
+        self.assertEqual(self.files(), files)
+
+    def test_folders(self):
+        """A folder that is there takes the results under the names of what they are of, with a slash behind it or without."""
+        self.done("explain", *RESNET, "photo.png", "-out", "r")
+        for out in ("there", "there/"):
+            shutil.rmtree(self.path("there"), ignore_errors=True)
+            os.mkdir(self.path("there"))
+            self.done("explain", *RESNET, "photo.png", "-out", out)
+            self.done("picture", "r.npy", "photo.png", "-out", out)
+            self.assertLessEqual({"photo.png", "photo.path.npz", "r.png"}, set(os.listdir(self.path("there"))))
+            files = self.files()
+            for command in (("prune", *RESNET, "r.path.npz"), ("insert", RESNET[0], "r.path.npz", "-mode", "zero")):
+                refused = self.critpath(*command, "-out", out)
+                self.assertEqual(refused.code, 2, refused.err)
+                self.assertIn("-out", refused.err + "-out" * (command[0] == "insert"))
+            self.assertEqual(self.files(), files)
+
     def test_equal_names(self):
         done = self.critpath("score", *RESNET, "-method", "random", "-out", "nowhere/", "-quiet",
                              stdin=b"missing/photo.png\n" * 10 + b"photo.png\n" * 12)

@@ -1,20 +1,9 @@
 /* Whatever the bytes: reading and checking a cfg ends without a crash, a leak or a large allocation; what is accepted
  * can be written, read again to the same network, and edited. Built with clang -fsanitize=fuzzer, or with a main that
  * replays files. */
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
+#include "fuzz_file.h"
 
-#include "io/error.h"
 #include "model/cfg.h"
-
-static void require(bool condition, const char *what)
-{
-    if (condition) return;
-    fprintf(stderr, "%s: %s\n", what, cp_error());
-    abort();
-}
 
 /* The names of sources are absolute, so equal networks have equal numbers everywhere. */
 static void compare(const cp_cfg_net *a, const cp_cfg_net *b)
@@ -45,8 +34,6 @@ static void edit(cp_cfg *cfg, const cp_cfg_net *net, size_t at)
     compare(net, edited);
     cp_cfg_net_free(edited);
 }
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {

@@ -1,13 +1,6 @@
 /* Any bytes as an .npz file, read as a caller reads it: every array with the type it declares, if that is small. */
-#ifndef _GNU_SOURCE
-#define _GNU_SOURCE
-#endif
-#include <stdio.h>
-#include <stdlib.h>
-#include <sys/mman.h>
-#include <unistd.h>
+#include "fuzz_file.h"
 
-#include "io/error.h"
 #include "io/npz.h"
 
 static void read_arrays(cp_npz *npz)
@@ -29,12 +22,9 @@ static void read_arrays(cp_npz *npz)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
 {
-    int fd = memfd_create("fuzz", 0);
-    if (fd < 0 || write(fd, data, bytes) != (ssize_t)bytes) abort();
-    char path[64];
-    snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
+    fuzz_file file = fuzz_file_of(data, bytes);
     cp_npz *npz;
-    cp_status status = cp_npz_open(path, &npz);
+    cp_status status = cp_npz_open(file.path, &npz);
     if (status == CP_OK) {
         unsigned char *meta;
         size_t n;
@@ -44,6 +34,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
     } else if (npz || status != CP_EINPUT) {
         abort();
     }
-    close(fd);
+    close(file.fd);
     return 0;
 }

@@ -14,6 +14,7 @@
 #include <cmocka.h>
 
 #include "engine/memory.h"
+#include "map/map.h"
 #include "path/scores.h"
 
 enum { IMAGES = 11 }; /* more than run side by side */
@@ -176,6 +177,25 @@ static void same_description(const network *n, cp_scores *there, cp_scores *here
     free(one), free(other);
 }
 
+/* The contribution map from sums that the device makes, against that from the scores on the host: the same bytes. */
+static void same_heat(const network *n, cp_frame *frame, int image, cp_scores *there, const float *array, const cp_path *path)
+{
+    size_t c, h, w;
+    cp_model_input_shape(n->model, &c, &h, &w);
+    float *one = room(2 * h * w, sizeof *one), *other = room(2 * h * w, sizeof *other);
+    for (int planes = CP_PLANES_FINE; planes <= CP_PLANES_ALL; ++planes) {
+        const cp_contribution_options options = {.planes = (cp_planes)planes};
+        cp_contribution report, expected;
+        assert_true(cp_scores_stay(there));
+        ok(cp_map_contribution_of(frame, image, &n->response, path, there, &options, one, &report));
+        assert_true(cp_scores_stay(there));
+        ok(cp_map_contribution(frame, image, &n->response, path, array, &options, other, &expected));
+        assert_memory_equal(one, other, 2 * h * w * sizeof *one);
+        assert_true(report.layers == expected.layers && report.against == expected.against);
+    }
+    free(one), free(other);
+}
+
 static void compare_scores(const network *n, int image)
 {
     static const double sparsity[] = {0, .5, .9, .99, .9995};
@@ -211,7 +231,9 @@ static void compare_scores(const network *n, int image)
         assert_memory_equal(&cut.sparsest_uncut, &other.sparsest_uncut, sizeof cut.sparsest_uncut);
         same_description(n, there, here, path, 10);
         same_description(n, there, here, path, 0);
+        same_heat(n, frame, image, there, array, path);
     }
+    same_heat(n, frame, image, there, array, NULL);
     const double mass[] = {.5, .8, 1};
     for (size_t i = 0; i < sizeof mass / sizeof *mass; ++i) { /* sums of another order: the last neuron may be its neighbour */
         cp_selection found, wanted;

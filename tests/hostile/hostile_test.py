@@ -4,12 +4,13 @@ exit code."""
 import json
 import os
 import struct
+import subprocess
 import sys
 import zipfile
 import zlib
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "cli"))
-from harness import FolderTest, chunk, main, png, write  # noqa: E402
+from harness import DARKNET, FolderTest, chunk, main, png, write  # noqa: E402
 
 NET = "[net]\nbatch=1\nwidth=16\nheight=16\nchannels=3\n"
 CONV = "[convolutional]\nfilters=4\nsize=3\nstride=1\npad=1\nactivation=relu\n"
@@ -79,7 +80,7 @@ CFG = {
     "unknown key": (GOOD.replace("size=3", "size=3\nfiltres=1"), ["layer 0", "filtres", "filters"]),
     "very long line": ("[net]\nwidth=" + "1" * 100000 + "\n", ["line 2", "65535"]),
     "binary": (bytes(range(256)) * 4, ["line 1"]),
-    "a picture": (png(20, 20), ["PNG picture", "text"]),
+    "a picture": (png(20, 20), ["is a PNG picture, a cfg is needed"]),
     "many sections": (NET + "[dropout]\n" * 10001, ["10000"]),
 }
 
@@ -94,7 +95,7 @@ WEIGHTS = {
     "infinity": (with_float(2, 0xff800000), ["layer 0", "biases", "inf"]),
     "random bytes": (zlib.compress(bytes(range(256)) * 99, 9).ljust(len(GOOD_WEIGHTS), b"\xff")[:len(GOOD_WEIGHTS)],
                      ["bad.weights"]),
-    "a cfg": (GOOD.encode(), [str(len(GOOD)), "good.cfg needs"]),
+    "a cfg": (GOOD.encode(), ["is a cfg, weights that Darknet has written are needed"]),
 }
 
 GOOD_PNG = png(20, 16)
@@ -122,7 +123,7 @@ OPTIONS = {
     "option of another command": ("score {cfg} {weights} {image} -offpath zeroed", ["-offpath", "explain, grad"]),
     "option without value": ("explain {cfg} {weights} {image} -out", ["-out", "value"]),
     "flag with value": ("explain {cfg} {weights} {image} -json=yes", ["-json", "no value"]),
-    "ambiguous option": ("explain {cfg} {weights} {image} -th .5", ["-th", "-thresh, -threads"]),
+    "ambiguous option": ("explain {cfg} {weights} {image} -th .5", ["-th", "-thresh, ", "-threads"]),
     "sparsity 1": ("explain {cfg} {weights} {image} -sparsity 1", ["-sparsity", "1", "0 to below 1"]),
     "negative sparsity": ("explain {cfg} {weights} {image} -sparsity -.1", ["-sparsity", "-.1", "0 to below 1"]),
     "sparsity no number": ("explain {cfg} {weights} {image} -sparsity .9,high", ["-sparsity", "high", "number"]),
@@ -172,6 +173,42 @@ OPTIONS = {
     "path file as score file": ("path {cfg} {weights} -score {path}", ["photo.path.npz"]),
     "score file as path file": ("grad {cfg} {weights} {image} -path {score}", ["photo.score.npz"]),
     "path of another network": ("grad {yolo} {yolo_weights} {image} -path {path}", ["photo.path.npz", "cfg"]),
+}
+
+# Files in places that are not theirs: what the message says that they are.
+ARRAY = b"\x93NUMPY\1\0" + struct.pack("<H", 54) + b"{'descr': '<f4', 'fortran_order': False, 'shape': (1,), }".ljust(53) + b"\n\0\0\0\0"
+KINDS = {
+    "picture": (png(20, 16), "a PNG picture"),
+    "JPEG": (b"\xff\xd8\xff\xe0" + b"\0" * 50, "a JPEG picture"),
+    "cfg": (GOOD.encode(), "a cfg"),
+    "weights": (GOOD_WEIGHTS, "a weights file of Darknet"),
+    "data": (b"# of the farm\nclasses = 5\nnames=good.names\n", "a .data file"),
+    "names": (b"cow\nsheep\nhorse\ngoat\npig\n", "text"),
+    "npz": (b"PK\3\4" + b"\0" * 60, "a zip archive"),
+    "npy": (ARRAY, "a NumPy array"),
+    "json": (b'{"a": 1}\n', "a JSON file"),
+    "web page": (b"<!DOCTYPE html>\n<html></html>\n", "a web page"),
+    "LFS": (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n", "a pointer of Git LFS"),
+}
+# The place of `wrong`, what belongs there, and what the message says that is needed.
+PLACES = {
+    "cfg": ("explain wrong {weights} {image}", ["cfg"], "a cfg is needed"),
+    "weights": ("explain {cfg} wrong {image}", ["weights"], "weights that Darknet has written are needed"),
+    "image": ("explain {cfg} {weights} wrong", ["picture", "JPEG"], "a picture (or, on stdin, a list of pictures) is needed"),
+    "cfg of layers": ("layers wrong", ["cfg"], "a cfg is needed"),
+    "names": ("explain {cfg} {weights} {image} -names wrong", ["names"], "a list of class names is needed"),
+    "names in the place of data": ("explain wrong {cfg} {weights} {image}", ["names", "data"], "a list of class names is needed"),
+    "path file": ("grad {cfg} {weights} {image} -path wrong", ["npz"], "an .npz file is needed"),
+    "score file": ("path {cfg} {weights} -score wrong", ["npz"], "an .npz file is needed"),
+    "array": ("picture wrong {image}", ["npy"], "an .npy array is needed"),
+    "log": ("watch wrong", ["json"], "a log of a training is needed"),
+    "list": ("gates {cfg} {weights} -list wrong -iterations 1", ["names"], "a list of pictures is needed"),
+    "cfg of insert": ("insert wrong {path} {weights} {image}", ["cfg"], "a cfg is needed"),
+    "path of insert": ("insert {cfg} wrong {weights} {image}", ["npz"], "an .npz file is needed"),
+    "weights of insert": ("insert {cfg} {path} wrong {image}", ["weights"], "weights that Darknet has written are needed"),
+    "cfg of prune": ("prune wrong {weights} {path}", ["cfg"], "a cfg is needed"),
+    "weights of prune": ("prune {cfg} wrong {path}", ["weights"], "weights that Darknet has written are needed"),
+    "picture of prune": ("prune {cfg} {weights} wrong", ["picture", "JPEG"], "a picture (or, on stdin, a list of pictures) is needed"),
 }
 
 NAMES = {
@@ -310,6 +347,33 @@ class Hostile(FolderTest):
             # That a box is missing is known only after the prediction, which stays printed.
             self.refused(arguments, needed, "options: " + title, printed=title == "box of a missing one")
         self.assertNotIn("hacked", self.files())
+
+    def test_files_in_the_place_of_others(self):
+        for place, (line, right, needed) in PLACES.items():
+            for kind, (content, name) in KINDS.items():
+                if kind in right:
+                    continue
+                write(self.path("wrong"), content)
+                arguments = [word.format(**self.sound) for word in line.split(" ")]
+                out = [] if arguments[0] == "layers" else ["-out", "out/x"]
+                said = [f"wrong is {name}", needed]
+                if needed == "a cfg is needed" and kind == "names":  # may be a damaged cfg: its reader says which line is none of a cfg
+                    said = ["wrong", "line 1"]
+                if needed == "a cfg is needed" and kind == "data" and "insert" not in place:  # is right there; what follows is not
+                    said = ["<cfg>"]
+                self.refused(arguments + out, said, f"{kind} as {place}")
+
+    def test_absurd_sum(self):
+        """Every layer is legal, the last has 134 million values, and all of them a GB: nothing of that size is asked for."""
+        write(self.path("doubling.cfg"), "[net]\nwidth=4\nheight=4\nchannels=3\n[convolutional]\nfilters=2\nsize=1\nactivation=relu\n" +
+              "[route]\nlayers=-1,-1\n" * 22 + "[avgpool]\n[softmax]\n")
+        for limit, needed in ((["-mem", "500M"], "-mem: 500 MB is too little, one image of doubling.cfg needs 2593 MB"),
+                              ([], "2717 MB of it for the values of one image, the machine has 2147 MB")):
+            done = subprocess.run(["prlimit", *([] if limit else [f"--as={2 << 30}"]), DARKNET, "critpath", "explain", "doubling.cfg",
+                                   "good.weights", "photo.png", *limit, "-threads", "1"], cwd=self.folder, stderr=subprocess.PIPE,
+                                  env={**os.environ, "OMP_WAIT_POLICY": "passive", "OPENBLAS_NUM_THREADS": "1"})
+            self.assertEqual(done.returncode, 3, done.stderr)
+            self.assertIn(needed, done.stderr.decode())
 
     def test_path_files(self):
         for title, (change, needed) in PATH_FILES.items():

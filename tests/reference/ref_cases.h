@@ -57,6 +57,9 @@
 #define BATCHNORM {.type = REF_BATCHNORM}
 #define EMPTY {.type = REF_EMPTY}
 #define IMPLICIT(n) {.type = REF_IMPLICIT, .filters = n}
+#define CONV_AA(f, k, s, sy, p, a, aa) {.type = REF_CONVOLUTIONAL, .filters = f, .size = k, .stride = s, .stride_y = sy, \
+    .padding = p, .activation = a, .batch_normalize = 1, .blur = aa}
+#define POOL_AA(k, s, aa) {.type = REF_MAXPOOL, .size = k, .stride = s, .padding = -1, .blur = aa}
 #define MISH REF_MISH
 #define SWISH REF_SWISH
 #define SOFTMAX {.type = REF_SOFTMAX}

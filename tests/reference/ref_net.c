@@ -103,14 +103,18 @@ static void shape(ref_net *net, int index)
     ref_layer *l = &net->layer[index];
     const ref_layer *before = index ? &net->layer[index - 1] : NULL;
     l->c = before ? before->out_c : net->c;
-    l->h = before ? before->out_h : net->h;
-    l->w = before ? before->out_w : net->w;
+    l->h = before ? (before->blur ? before->blur_h : before->out_h) : net->h;
+    l->w = before ? (before->blur ? before->blur_w : before->out_w) : net->w;
     l->inputs = l->c * l->h * l->w;
     l->size = l->size ? l->size : 1;
     l->stride = l->stride ? l->stride : 1;
     l->groups = l->groups ? l->groups : 1;
     l->stride_y = l->stride_y ? l->stride_y : l->stride;
     l->dilation = l->dilation ? l->dilation : 1;
+    if (l->blur) {
+        l->blur_stride = l->stride, l->blur_stride_y = l->stride_y;
+        l->stride = l->stride_y = 1;
+    }
     l->alpha = or_one(l->alpha);
     l->beta = or_one(l->beta);
     l->scale = or_one(l->scale);
@@ -185,6 +189,11 @@ static void shape(ref_net *net, int index)
     }
     if (l->out_h < 1 || l->out_w < 1 || l->out_c < 1)
         refuse(index, "empty output");
+    if (l->blur) {
+        int more = l->blur == 2 ? -2 : -1; /* padding less size */
+        l->blur_h = (l->out_h + more) / l->blur_stride_y + 1;
+        l->blur_w = (l->out_w + more) / l->blur_stride + 1;
+    }
     l->n_biases = !has_weights(l) ? 0 : l->type == REF_LOCAL ? l->outputs : l->filters;
 }
 
@@ -446,11 +455,52 @@ static void crop(const ref_layer *l, const double *x)
             }
 }
 
+/* What the layer after l reads: windows of 1 2 1 by 1 2 1 sixteenths round every stride-th value, or means of 2x2. */
+static const double *read_of(const ref_layer *l)
+{
+    static const int three[] = {1, 2, 1}, two[] = {2, 2};
+    const int *weight = l->blur == 2 ? two : three;
+    int size = l->blur == 2 ? 2 : 3, before = l->blur == 2 ? 0 : 1;
+    if (!l->blur)
+        return l->output;
+    for (int c = 0; c < l->out_c; ++c)
+        for (int i = 0; i < l->blur_h; ++i)
+            for (int j = 0; j < l->blur_w; ++j) {
+                double sum = 0;
+                for (int m = 0; m < size; ++m)
+                    for (int n = 0; n < size; ++n)
+                        sum += weight[m] * weight[n] / 16. *
+                               pixel(l->output, l->out_h, l->out_w, c, i * l->blur_stride_y + m - before,
+                                     j * l->blur_stride + n - before);
+                l->blurred[(c * l->blur_h + i) * l->blur_w + j] = sum;
+            }
+    return l->blurred;
+}
+
+/* Over the channels of each pixel: parts of 1, or nearly, as 1e-4 stands in the sum. */
+static void normalize(const ref_layer *l, double *y)
+{
+    int area = l->out_h * l->out_w;
+    for (int i = 0; i < area; ++i) {
+        double sum = 1e-4, most = -INFINITY;
+        for (int c = 0; c < l->out_c; ++c)
+            most = fmax(most, l->z[c * area + i]);
+        for (int c = 0; c < l->out_c; ++c) {
+            double z = l->z[c * area + i];
+            y[c * area + i] = l->activation == REF_NORMALIZE ? (z > 0 ? z : 0)
+                              : exp(z - (l->activation == REF_NORMALIZE_MAXVAL ? most : 0));
+            sum += y[c * area + i];
+        }
+        for (int c = 0; c < l->out_c; ++c)
+            y[c * area + i] /= sum;
+    }
+}
+
 /* z without bias and batch norm, but for the local layer, whose biases are one per output. */
 static void linear_part(const ref_net *net, int index)
 {
     const ref_layer *l = &net->layer[index];
-    const double *x = index ? net->layer[index - 1].output : net->input;
+    const double *x = index ? read_of(&net->layer[index - 1]) : net->input;
     switch (l->type) {
     case REF_CONVOLUTIONAL: convolutional(l, x); break;
     case REF_DECONVOLUTIONAL: deconvolutional(l, x); break;
@@ -494,10 +544,13 @@ static void run_layer(const ref_net *net, int index)
                 l->z[i] = (l->z[i] - l->mean[f]) / (sqrt(l->variance[f]) + 1e-6) * l->scales[f];
             l->z[i] += l->biases[f];
         }
+    int ties = l->activation >= REF_NORMALIZE;
+    if (ties)
+        normalize(l, l->normalized);
     for (int i = 0; i < l->outputs; ++i) {
         if (l->frozen && l->frozen[i])
             continue;
-        l->output[i] = ref_activate(l->activation, l->z[i]) * (l->gate ? l->gate[i] : 1);
+        l->output[i] = (ties ? l->normalized[i] : ref_activate(l->activation, l->z[i])) * (l->gate ? l->gate[i] : 1);
     }
 }
 
@@ -596,6 +649,8 @@ void ref_net_build(ref_net *net, uint64_t seed)
         shape(net, i);
         l->z = doubles((size_t)l->outputs);
         l->output = doubles((size_t)l->outputs);
+        l->blurred = l->blur ? doubles((size_t)(l->out_c * l->blur_h * l->blur_w)) : NULL;
+        l->normalized = l->activation >= REF_NORMALIZE ? doubles((size_t)l->outputs) : NULL;
         if (has_weights(l))
             take_weights(net, i);
         else if (l->n_weights)
@@ -610,7 +665,7 @@ void ref_net_free(ref_net *net)
 {
     for (int i = 0; i < net->n; ++i) {
         ref_layer *l = &net->layer[i];
-        double *owned[] = {l->weights, l->biases, l->scales, l->mean, l->variance, l->z, l->output};
+        double *owned[] = {l->weights, l->biases, l->scales, l->mean, l->variance, l->z, l->output, l->blurred, l->normalized};
         for (size_t k = 0; k < sizeof owned / sizeof *owned; ++k)
             free(owned[k]);
     }
@@ -620,7 +675,7 @@ void ref_net_free(ref_net *net)
 static double kink_distance(ref_activation activation, double z)
 {
     switch (activation) {
-    case REF_RELU: case REF_RELIE: case REF_RAMP: case REF_LEAKY: case REF_SELU: return fabs(z);
+    case REF_NORMALIZE: case REF_RELU: case REF_RELIE: case REF_RAMP: case REF_LEAKY: case REF_SELU: return fabs(z);
     case REF_HARDTAN: return fabs(fabs(z) - 1);
     case REF_LHTAN: return fmin(fabs(z), fabs(z - 1));
     case REF_PLSE: return fabs(fabs(z) - 4);
@@ -640,7 +695,7 @@ double ref_net_margin(const ref_net *net, int first)
             margin = fmin(margin, kink_distance(l->activation, l->z[i]));
         if (l->type != REF_MAXPOOL)
             continue;
-        const double *x = index ? net->layer[index - 1].output : net->input;
+        const double *x = index ? read_of(&net->layer[index - 1]) : net->input;
         for (int i = 0; i < l->outputs; ++i) {
             window(l, x, i / (l->out_h * l->out_w), i / l->out_w % l->out_h, i % l->out_w, best);
             if (best[0] > best[1])
@@ -657,7 +712,8 @@ static const char *type_name[] = {"convolutional", "deconvolutional", "connected
                                   "softmax", "local_avgpool", "scale_channels", "sam", "batchnorm", "empty",
                                   "implicit"};
 static const char *activation_name[] = {"linear", "logistic", "loggy", "relu", "elu", "selu", "relie", "ramp", "leaky",
-                                        "tanh", "plse", "stair", "hardtan", "lhtan", "mish", "swish", "hard_mish", "relu6", "gelu"};
+                                        "tanh", "plse", "stair", "hardtan", "lhtan", "mish", "swish", "hard_mish", "relu6", "gelu", "normalize_channels",
+                                        "normalize_channels_softmax", "normalize_channels_softmax_maxval"};
 
 static void write_section(FILE *file, const ref_layer *l)
 {
@@ -672,12 +728,15 @@ static void write_section(FILE *file, const ref_layer *l)
     if (l->type == REF_CONNECTED)
         fprintf(file, "output=%d\n", l->filters);
     else if (has_weights(l))
-        fprintf(file, "filters=%d\nsize=%d\nstride=%d\n%s=%d\n", l->filters, l->size, l->stride,
+        fprintf(file, "filters=%d\nsize=%d\nstride=%d\n%s=%d\n", l->filters, l->size, l->blur ? l->blur_stride : l->stride,
                 l->type == REF_LOCAL ? "pad" : "padding", l->padding);
+    int stride = l->blur ? l->blur_stride : l->stride, stride_y = l->blur ? l->blur_stride_y : l->stride_y;
+    if (l->blur)
+        fprintf(file, "antialiasing=%d\n", l->blur);
     if (l->type == REF_CONVOLUTIONAL && l->dilation > 1)
         fprintf(file, "dilation=%d\n", l->dilation);
-    if (l->stride_y != l->stride)
-        fprintf(file, "stride_y=%d\n", l->stride_y);
+    if (stride_y != stride)
+        fprintf(file, "stride_y=%d\n", stride_y);
     if (l->share)
         fprintf(file, "share_index=%d\n", l->share - 1);
     if (l->depth)
@@ -694,7 +753,7 @@ static void write_section(FILE *file, const ref_layer *l)
     if (l->groups > 1)
         fprintf(file, "groups=%d\n", l->groups);
     if ((l->type == REF_MAXPOOL && !l->depth) || l->type == REF_LOCAL_AVERAGE) {
-        fprintf(file, "size=%d\nstride=%d\n", l->size, l->stride);
+        fprintf(file, "size=%d\nstride=%d\n", l->size, stride);
         if (l->padding >= 0)
             fprintf(file, "padding=%d\n", l->padding);
     }

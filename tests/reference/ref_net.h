@@ -20,7 +20,8 @@ typedef enum {
 
 typedef enum {
     REF_LINEAR, REF_LOGISTIC, REF_LOGGY, REF_RELU, REF_ELU, REF_SELU, REF_RELIE, REF_RAMP, REF_LEAKY, REF_TANH,
-    REF_PLSE, REF_STAIR, REF_HARDTAN, REF_LHTAN, REF_MISH, REF_SWISH, REF_HARD_MISH, REF_RELU6, REF_GELU, REF_ACTIVATIONS
+    REF_PLSE, REF_STAIR, REF_HARDTAN, REF_LHTAN, REF_MISH, REF_SWISH, REF_HARD_MISH, REF_RELU6, REF_GELU,
+    REF_NORMALIZE, REF_NORMALIZE_SOFTMAX, REF_NORMALIZE_MAXVAL, REF_ACTIVATIONS
 } ref_activation;
 
 struct ref_net;
@@ -46,6 +47,7 @@ typedef struct ref_layer {
     int stride_y;              /* 0: stride */
     int dilation;              /* 0: 1 */
     int depth;                 /* maxpool over channels: how many are left */
+    int blur;                  /* antialiasing: the next layer reads a blur of the output; the strides are the blur's */
     int share;                 /* convolution with the weights of layer share - 1; 0: its own */
     int group_id;              /* route with groups */
     enum { REF_PLAIN, REF_SUM_RELU, REF_SUM_SOFTMAX } sum; /* shortcut with weights */
@@ -64,6 +66,9 @@ typedef struct ref_layer {
     double *weights, *biases, *scales, *mean, *variance;
     double *z;                 /* outputs: before the activation */
     double *output;
+    double *normalized;        /* of normalize_channels and its like */
+    double *blurred;           /* with blur: what the next layer reads, of blur_h rows of blur_w */
+    int blur_stride, blur_stride_y, blur_h, blur_w;
 
     /* Restricted networks, borrowed, NULL = none: output = gate * activation; where frozen, output stays what it is. */
     const double *gate;

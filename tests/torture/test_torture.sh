@@ -11,8 +11,8 @@ folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 cc -O1 -g -Wall -Wextra -Werror -fPIC -shared -o "$folder/failing.so" tests/torture/failing.c -ldl || exit 1
 if [ "${TORTURE-}" = whole ]; then
-    set -- --every 1
+    set -- --every 1 --kills 200
 else
-    set -- --every 151 --only explain
+    set -- --every 151 --only explain --kills 8
 fi
 /usr/bin/python3 tests/torture/torture.py "$folder/failing.so" "$darknet" "$@"

@@ -2,7 +2,7 @@
 what the command makes of it. Right is: exit 3 with one line of reasons and either not one file of the result or the whole; or exit 0 with the
 result that the command gives when nothing fails, where the call was one that a library or the program can do without.
 
-usage: torture.py FAILING_LIBRARY DARKNET [--every STEP] [--only NAME] [--verbose]
+usage: torture.py FAILING_LIBRARY DARKNET [--every STEP] [--only NAME] [--kills N] [--verbose]
 prints a table: what, runs, outside, wrong; exits 1 where anything is wrong. Outside: the call was one of a library that
 crashes or ends the program by itself when memory ends, which are listed here as OUTSIDE."""
 import argparse
@@ -14,6 +14,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 RESNET = [ROOT / "cfg/resnet8-cifar.cfg", ROOT / "weights/resnet8-cifar.weights"]
@@ -109,11 +110,46 @@ class Torture:
                     print(f"  {name}, {kind} {number}: {fault}; {where}; {err[-200:]!r}", flush=True)
         print(f"{name + ', ' + title + ' failing':48} {runs:6} of {total:6} {outside:8} {wrong:6}", flush=True)
 
+    def row(self, what, runs, outside, wrong):
+        print(f"{what:48} {runs:6}           {outside:8} {wrong:6}", flush=True)
+
+    def kills(self):
+        """Killed anywhere: each file of the result is whole or not there, and the next run leaves nothing else."""
+        name, wrong = "explain, classifier", 0
+        command = [self.options.darknet, "critpath", *map(str, CASES[name][0])]
+        settings = {**os.environ, "OMP_WAIT_POLICY": "passive", "OPENBLAS_NUM_THREADS": "1"}
+        with tempfile.TemporaryDirectory() as folder:
+            self.folder, out = pathlib.Path(folder), pathlib.Path(folder, "out")
+            out.mkdir()
+            started = time.monotonic()
+            assert run(self.options.darknet, folder, CASES[name][0], {})[0] == 0
+            length, wanted = time.monotonic() - started, files(out)
+            for number in range(self.options.kills):
+                shutil.rmtree(out)
+                out.mkdir()
+                process = subprocess.Popen(command, cwd=folder, env=settings, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                                           stderr=subprocess.DEVNULL)
+                # From the middle on more of them: that is where files are written.
+                time.sleep(length * ((number + 1) / self.options.kills) ** .5)
+                process.kill()
+                process.wait()
+                made = {n: c for n, c in files(out).items() if not pathlib.Path(n).name.startswith(".cp-")}
+                left = len(files(out)) - len(made)
+                fault = "a file that is not whole" if any(wanted.get(n) != c for n, c in made.items()) else ""
+                if left and (run(self.options.darknet, folder, CASES[name][0], {})[0] or files(out) != wanted):
+                    fault = "what it left is not removed"
+                if fault:
+                    wrong += 1
+                    self.wrong[(fault, "kill -9")] += 1
+        self.row("explain, killed", self.options.kills, 0, wrong)
+
     def all(self):
         print(f"{'what':48} {'runs':>6}           {'outside':>8} {'wrong':>6}")
         for name in CASES:
             if self.options.only in name:
                 self.case(name)
+        if self.options.kills:
+            self.kills()
         for (fault, where), n in self.wrong.most_common():
             print(f"wrong: {n} x {fault}: {where}")
         return 1 if self.wrong else 0
@@ -125,5 +161,6 @@ if __name__ == "__main__":
     parser.add_argument("darknet")
     parser.add_argument("--every", type=int, default=1)
     parser.add_argument("--only", default="")
+    parser.add_argument("--kills", type=int, default=0)
     parser.add_argument("--verbose", action="store_true")
     sys.exit(Torture(parser.parse_args()).all())

@@ -157,8 +157,9 @@ static void test_bad_convolutions(void **state)
          "t.cfg: layer 0 [conv], line 8: groups=3 must divide the 4 channels of the input and filters=6"},
         {NET "[conv]\nactivation=silu\n",
          "t.cfg: layer 0 [conv], line 6: activation=silu is none of Darknet's, did you mean selu?"},
-        {NET "[conv]\nactivation=normalize_channels\n",
-         "t.cfg: layer 0 [conv], line 6: activation=normalize_channels is not supported: it ties all channels of a pixel"},
+        {NET CONV "[shortcut]\nfrom=-1\nactivation=normalize_channels\n",
+         "t.cfg: layer 1 [shortcut], line 13: activation=normalize_channels is not supported here: Darknet has it for "
+         "convolutions only"},
         {NET "[connected]\nactivation=mish\n",
          "t.cfg: layer 0 [connected], line 6: activation=mish is not supported here: Darknet has it for convolutions and "
          "shortcuts only"},
@@ -184,8 +185,15 @@ static void test_bad_convolutions(void **state)
          "size=2*padding+1"},
         {NET CONV "[conv]\nsize=3\nfilters=5\nshare_index=0\n",
          "t.cfg: layer 1 [conv], line 14: layer 0 is no convolution of 5 filters of size 3 over 4 channels"},
-        {NET "[conv]\nantialiasing=1\n",
-         "t.cfg: layer 0 [conv], line 6: antialiasing=1 is not supported: its neurons would lie between two layers"},
+        {NET "[conv]\nantialiasing=-1\n", "t.cfg: layer 0 [conv], line 6: antialiasing=-1, at least 0 is needed"},
+        {NET "[conv]\nantialiasing=1\n[conv]\n[route]\nlayers=-1,0\n",
+         "t.cfg: layer 2 [route], line 9: layers=0 names layer 0, which has antialiasing: Darknet's sizes of it agree only for "
+         "the layer behind it"},
+        {NET "[max]\nantialiasing=1\n[softmax]\n",
+         "t.cfg: layer 1 [softmax], line 7: reads layer 0 through its antialiasing, which is supported for layers with "
+         "weights, pools and shortcuts"},
+        {NET "[conv]\nsize=6\nantialiasing=2\n[conv]\n",
+         "t.cfg: layer 0 [conv], line 7: antialiasing=2 of 3x1 values, at least 2x2 are needed"},
         {NET "[conv]\nfilters=100000000\n",
          "t.cfg: layer 0 [conv], line 5: an output of 8x6x100000000, more than the 2147483647 that Darknet can count"},
         {NET "[conv]\nfilters=1000\nsize=100000\npad=1\n",
@@ -304,8 +312,7 @@ static void test_bad_small_layers(void **state)
         {NET CONV "[softmax]\nspatial=1\n",
          "t.cfg: layer 1 [softmax], line 12: spatial=1 is not supported: Darknet honours it only on a GPU"},
         {NET CONV "[softmax]\ntree=data/9k.tree\n",
-         "t.cfg: layer 1 [softmax], line 12: tree=data/9k.tree is not supported: a class of a hierarchy has no logit "
-         "of its own"},
+         "t.cfg: layer 1 [softmax], line 12: tree=data/9k.tree: tree: cannot open data/9k.tree: No such file or directory"},
     };
     EXPECT_ALL(cases);
 }
@@ -344,7 +351,7 @@ static void test_bad_detector_heads(void **state)
         {NET CONV14 "[region]\nclasses=2\nnum=2\nbackground=1\n",
          "t.cfg: layer 1 [region], line 11: background=1 is not supported: it has no class of its own"},
         {NET CONV14 "[region]\nclasses=2\nnum=2\ntree=x\n",
-         "t.cfg: layer 1 [region], line 11: tree=x is not supported: a class of a hierarchy has no logit of its own"},
+         "t.cfg: layer 1 [region], line 11: tree=x: tree: cannot open x: No such file or directory"},
         {NET "[conn]\noutput=49\n[detection]\nclasses=2\ncoords=4\nside=2\nnum=2\n",
          "t.cfg: layer 1 [detection], line 8: the layer before gives 49 values, side*side*(5*num+classes) needs 48"},
         {NET "[conn]\noutput=48\n[detection]\nclasses=2\nside=2\nnum=2\n",
@@ -365,10 +372,18 @@ static void test_memory(void **state)
     /* 2000x2000x32 outputs, twice, and 4 bytes each is 1.02 GB. */
     const char *big = "[net]\nwidth=2000\nheight=2000\nchannels=3\n[conv]\nfilters=32\nsize=1\n";
     assert_int_equal(check(big, 1000000000, &net), CP_ERESOURCE);
-    assert_string_equal(cp_error(), "t.cfg: needs 1168 MB of memory, the limit is 1000 MB");
-    assert_int_equal(check(big, 1300000000, &net), CP_OK);
+    assert_string_equal(cp_error(), "t.cfg: needs 3264 MB of memory, 2096 MB of it for the values of one image, the limit is 1000 MB");
+    assert_int_equal(check(big, 3300000000, &net), CP_OK);
     /* Output and delta; input and truth, and a workspace of one image (1x1); weights, biases and their updates. */
     assert_int_equal(net->parse_bytes, 2 * 4000000UL * 32 * 4 + 3 * 4000000UL * 3 * 4 + 2 * 4 * (32 + 96));
+    cp_cfg_net_free(net);
+    /* Input, output, and three gradients: 524 million floats. */
+    cp_cfg_set_run_memory((size_t)1990 << 20);
+    assert_int_equal(check(big, 0, &net), CP_ERESOURCE);
+    assert_string_equal(cp_error(), "-mem: 1990 MB is too little, one image of t.cfg needs 1999 MB");
+    cp_cfg_set_run_memory((size_t)2000 << 20);
+    assert_int_equal(check(big, 3300000000, &net), CP_OK);
+    cp_cfg_set_run_memory(0);
     cp_cfg_net_free(net);
 }
 

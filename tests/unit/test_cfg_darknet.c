@@ -202,7 +202,7 @@ static void test_stock_cfgs(void **state)
         fprintf(stderr, "skipped: no cfgs in %s/cfg\n", DARKNET_SRC);
         skip();
     }
-    /* Refused of Debian's 45: darknet9000 and yolo9000 (trees), gru, rnn, rnn.train. A checkout may have others. */
+    /* Refused of Debian's 45: gru, rnn, rnn.train. A checkout may have others. */
     fprintf(stderr, "%zu stock cfgs agree, %zu are refused\n", compared, refused);
     assert_true(compared >= 40);
     assert_true(refused <= compared / 4);

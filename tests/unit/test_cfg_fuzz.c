@@ -1,4 +1,5 @@
 /* The fuzz target of tests/fuzz over a corpus made here: good cfgs damaged in the ways that files get damaged. */
+#define _GNU_SOURCE
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

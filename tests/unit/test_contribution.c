@@ -290,7 +290,7 @@ static void test_definition(void **state)
 
         /* Restricted: what a backward run masked by the path shows. */
         const cp_contribution_options restricted = {.planes = CP_PLANES_ALL, .restricted = true};
-        must(cp_score_signed(frame, 0, &response, path, score, NULL, NULL));
+        must(cp_score_signed(frame, 0, &response, path, score, NULL));
         must(cp_map_contribution(frame, 0, &response, path, NULL, &restricted, again, &report));
         expect_map(model, path, score, 0, 1e9, again, &report);
         must(cp_map_contribution(frame, 0, &response, path, NULL,

@@ -227,7 +227,7 @@ static void test_activations(void **state)
     (void)state;
     for (int a = REF_LOGISTIC; a < REF_ACTIVATIONS; ++a) {
         char name[32];
-        bool curved = a == REF_MISH || a == REF_SWISH || a == REF_HARD_MISH; /* of convolutions alone */
+        bool curved = a == REF_MISH || a == REF_SWISH || a == REF_HARD_MISH || a >= REF_NORMALIZE; /* of convolutions alone */
         ref_case which = {name, 3, 5, 5,
                           {CONV(4, 3, 1, 1, (ref_activation)a), CONV_BN(4, 3, 1, 1, NONE),
                            ACT(curved ? TANH : (ref_activation)a), ROUTE2(2, 1), CONV(3, 3, 1, 1, NONE)}};

@@ -25,7 +25,8 @@ static double *copy_outputs(const ref_pair *pair, bool z)
     assert_non_null(copy);
     for (int i = 0; i < pair->net.n; ++i) {
         const ref_layer *l = &pair->net.layer[i];
-        memcpy(copy + at, z ? l->z : l->output, (size_t)l->outputs * sizeof *copy);
+        const double *before = l->normalized ? l->normalized : l->z; /* no z by itself: the tangent is that of y */
+        memcpy(copy + at, z ? before : l->output, (size_t)l->outputs * sizeof *copy);
         at += (size_t)l->outputs;
     }
     return copy;

@@ -252,7 +252,7 @@ static void no_archive_at_all(void **state)
     mkdir("folder", 0777);
     mkfifo("pipe", 0666);
     assert_refused(cp_npz_open("none", &npz), CP_EINPUT, "cannot open none");
-    assert_refused(cp_npz_open("text", &npz), CP_EINPUT, "text: zip archive is damaged or none");
+    assert_refused(cp_npz_open("text", &npz), CP_EINPUT, "npz file: text is text, an .npz file is needed");
     assert_refused(cp_npz_open("empty", &npz), CP_EINPUT, "empty is empty");
     assert_refused(cp_npz_open("folder", &npz), CP_EINPUT, "is a folder");
     assert_refused(cp_npz_open("pipe", &npz), CP_EINPUT, "is a pipe");

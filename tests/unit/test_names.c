@@ -212,7 +212,7 @@ static void test_bad_data(void **state)
         {"top=-1\n", "%s: [data], line 1: top=-1, at least 1 is needed"},
         {"classes\n", "%s: [data], line 1: 'classes' is neither key=value nor a [section]"},
         {"names=\n", "%s: [data], line 1: 'names=' has no value"},
-        {"[net]\nwidth=3\n", "%s: [data], line 1: a .data file has no sections, is this a cfg?"},
+        {"[net]\nwidth=3\n", ".data file: %s is a cfg, a .data file is needed"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         cp_data *data = NULL;

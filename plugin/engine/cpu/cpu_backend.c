@@ -118,7 +118,7 @@ static void tangent(cp_frame *frame, int layer, int n, const cp_batch *in, cp_ba
     if (op->type->tangent_of_product) {
         for (int s = 0; s < op->n_sources; s++)
             at[s] = cp_frame_batch(frame, op->source[s]);
-        op->type->tangent_of_product(op, n, in, out, at, image);
+        op->type->tangent_of_product(op, n, in, out, at, image, &frame->scratch);
     } else if (op->type->tangent) {
         op->type->tangent(op, n, in, out, frame->index[layer], image, &frame->scratch);
     } else {

@@ -397,6 +397,21 @@ const cp_op_type cp_op_activation = {.type = ACTIVE, .forward = forward_activati
                                      .takes_fresh = true};
 const cp_op_type cp_op_crop = {.type = CROP, .forward = forward_crop, .backward = backward_crop};
 
+const cp_op_type *cp_op_type_around(const cp_op *op, const cp_op_type **inner)
+{
+    bool blurred = false;
+    cp_wide_window window;
+    for (int s = 0; s < op->n_sources; ++s) blurred |= cp_op_reads_blurred(op, s, &window);
+    bool normalized = cp_activation_ties_channels(op->activation);
+    *inner = blurred || normalized ? op->type : NULL;
+    return normalized ? &cp_op_normalized : blurred ? &cp_op_behind_blur : op->type;
+}
+
+size_t cp_op_around_floats(const cp_op *op)
+{
+    return op->type == &cp_op_normalized ? cp_normalized_floats(op) : cp_blur_floats(op);
+}
+
 const cp_op_type *cp_op_type_find(const layer *l, const cp_cfg_layer *cfg)
 {
     static const cp_op_type *const table[] = {

@@ -9,4 +9,8 @@ extern const cp_op_type cp_op_convolutional, cp_op_deconvolutional, cp_op_connec
     cp_op_sam, cp_op_sum, cp_op_batchnorm, cp_op_implicit, cp_op_wide_convolution, cp_op_pool, cp_op_depth_pool,
     cp_op_local_average;
 
+extern const cp_op_type cp_op_behind_blur, cp_op_normalized;
+size_t cp_blur_floats(const cp_op *op);
+size_t cp_normalized_floats(const cp_op *op);
+
 #endif

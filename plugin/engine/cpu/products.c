@@ -72,8 +72,10 @@ static void backward_product(const cp_op *op, const cp_backward *call)
     }
 }
 
-static void tangent_product(const cp_op *op, int n, const cp_batch *in, cp_batch out, const cp_batch *at, const int *image)
+static void tangent_product(const cp_op *op, int n, const cp_batch *in, cp_batch out, const cp_batch *at, const int *image,
+                            const cp_scratch *scratch)
 {
+    (void)scratch;
     product p = product_of(op);
 #pragma omp parallel for collapse(2) num_threads(cp_threads_for((double)n * op->info->outputs))
     for (int e = 0; e < n; ++e)

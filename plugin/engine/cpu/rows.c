@@ -32,7 +32,7 @@ static void need_of_sources(const cp_op *op, cp_rows *rows)
 static bool is_worth_it(const cp_op *op, const cp_rows *rows)
 {
     bool plain = op->l->type == CONNECTED || (op->l->type == CONVOLUTIONAL && op->conv->window.groups == 1);
-    return plain && !op->keeps_z && rows->n != EVERY && (size_t)rows->n * WORTH <= op->info->c;
+    return plain && !op->inner && !op->keeps_z && rows->n != EVERY && (size_t)rows->n * WORTH <= op->info->c;
 }
 
 cp_status cp_rows_find(const cp_frame *frame, cp_rows **out)

@@ -130,6 +130,9 @@ typedef struct {
 } cp_channel_part;
 void cp_kernel_parts(size_t channels, int layers, const cp_span *span, const float *score, const uint64_t *words,
                      cp_channel_part *part, cudaStream_t stream);
+/* sum: of n planes with at most `most` cells; engine/frame_scores.h. words NULL: of all neurons. */
+void cp_kernel_planes(int n, size_t most, const cp_score_plane *plane, const cp_span *span, const float *score,
+                      const uint64_t *words, double *sum, cudaStream_t stream);
 /* score and activation of n neurons. */
 void cp_kernel_look(int n, const uint32_t *neuron, int layers, const cp_span *span, const float *score, float *seen,
                     cudaStream_t stream);

@@ -368,6 +368,26 @@ void cp_kernel_parts(size_t channels, int layers, const cp_span *span, const flo
         parts_kernel<<<(unsigned)channels, CP_BLOCK, 0, stream>>>(layers, span, score, words, part);
 }
 
+/* A thread to a cell: the channels are added in their order, as on the CPU, and neighbours read what lies side by side. */
+__global__ static void planes_kernel(const cp_score_plane *plane, const cp_span *span, const float *score,
+                                     const uint64_t *words, double *sum)
+{
+    const cp_score_plane *p = &plane[blockIdx.y];
+    const cp_span *s = &span[p->layer];
+    CP_EACH(cell, p->cells) {
+        double total = 0;
+        for (size_t i = cell; i < s->count; i += p->cells)
+            if (!words || on_path(words + s->word, i)) total += (double)score[s->offset + i];
+        sum[p->first + cell] = total;
+    }
+}
+
+void cp_kernel_planes(int n, size_t most, const cp_score_plane *plane, const cp_span *span, const float *score,
+                      const uint64_t *words, double *sum, cudaStream_t stream)
+{
+    if (n) planes_kernel<<<CP_GRID(most, n), CP_BLOCK, 0, stream>>>(plane, span, score, words, sum);
+}
+
 __global__ static void look_kernel(int n, const uint32_t *neuron, int layers, const cp_span *span, const float *score,
                                    float *seen)
 {

@@ -207,6 +207,40 @@ done:
     return status;
 }
 
+static void send(cp_frame *frame, const void *from, void *to, size_t bytes)
+{
+    if (!frame->own->status && bytes)
+        cp_device_failed(frame, cudaMemcpyAsync(to, from, bytes, cudaMemcpyHostToDevice, frame->own->lane->arm->stream),
+                         "copy to the device");
+}
+
+static cp_status scores_planes(cp_frame *frame, const uint64_t *words, const size_t *first, int n,
+                               const cp_score_plane *plane, double *sum)
+{
+    size_t most = 0, cells = 0;
+    size_t word_bytes = words ? aligned(first[frame->model->neuron_layers] * sizeof *words) : 0;
+    size_t plane_bytes = aligned(n * sizeof *plane);
+    void *there;
+    for (int k = 0; k < n; ++k) {
+        if (plane[k].cells > most) most = plane[k].cells;
+        if (plane[k].first + plane[k].cells > cells) cells = plane[k].first + plane[k].cells;
+    }
+    cp_status status = cp_device_begin(frame);
+    if (status) return status;
+    const cp_span *span = open_table(frame, -1, words ? first : NULL, NULL,
+                                     word_bytes + plane_bytes + cells * sizeof *sum, &there);
+    if (span) {
+        char *planes = (char *)there + word_bytes, *sums = planes + plane_bytes;
+        if (words) send(frame, words, there, first[frame->model->neuron_layers] * sizeof *words);
+        send(frame, plane, planes, n * sizeof *plane);
+        if (!frame->own->status)
+            cp_kernel_planes(n, most, (const cp_score_plane *)planes, span, frame->own->scores, words ? there : NULL,
+                             (double *)sums, frame->own->lane->arm->stream);
+        fetch(frame, sums, sum, cells * sizeof *sum);
+    }
+    return cp_device_end(frame);
+}
+
 static cp_status scores_look(cp_frame *frame, int image, const uint32_t *neuron, int n, float *seen)
 {
     size_t bytes = aligned(n * sizeof *neuron);
@@ -265,5 +299,6 @@ const cp_held_scores cp_device_scores = {
     .best = scores_best,
     .rank = scores_rank,
     .channels = scores_channels,
+    .planes = scores_planes,
     .look = scores_look,
 };
