@@ -280,7 +280,7 @@ static cp_status offer(cp_product *p)
     const cp_window *g = &p->window;
     bool scatters = p->backward && !turns(p);
     cp_window gather = cp_gather_window(p);
-    p->cost = cp_gemm_cost(scatters ? g : &gather);
+    p->cost = cp_gemm_cost(p->backward && !cp_turns(g) ? g : &gather);
     if (scatters) p->per_thread = cp_scatter_scratch(g);
     else cp_gather_scratch(&gather, &p->per_thread, &p->shared);
     if (turns(p)) p->bytes = sizeof(float) * g->groups * g->m * g->c * g->size * g->size;
