@@ -77,6 +77,8 @@ extern const cp_kernel *const cp_kernels[CP_KERNELS];
 extern const cp_kernel cp_conv_plain, cp_conv_gemm, cp_conv_pointwise, cp_conv_depthwise, cp_conv_grouped,
     cp_conv_points, cp_conv_direct, cp_conv_winograd_2x2, cp_conv_winograd_4x4;
 
+/* ---- conv_product.c ---- */
+
 /* of: window, backward, activation, weights. out: ready but for its weights; out->kernel NULL where the kernel does not fit.
  * Whatever was opened is closed. */
 cp_status cp_product_open(const cp_kernel *kernel, const cp_product *of, cp_product *out);

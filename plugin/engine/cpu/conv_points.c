@@ -471,6 +471,26 @@ void cp_conv_to_points(const cp_op *op, const float *delta, const cp_points *to,
 
 /* ---------------------------------------------------------------- dense deltas that are few */
 
+static bool all_zero(const float *x)
+{
+    uint32_t bits[LANES], any = 0;
+    memcpy(bits, x, sizeof bits);
+    for (int i = 0; i < LANES; ++i) any |= bits[i] & 0x7fffffffu;
+    return !any;
+}
+
+/* The n deltas of `count` that are not 0: where they are, and they. */
+static void pick(const float *dense, size_t count, size_t n, uint32_t *index, float *delta)
+{
+    for (size_t at = 0, k = 0; k < n; ++at) {
+        if (at % LANES == 0 && count - at >= LANES && all_zero(dense + at)) {
+            at += LANES - 1;
+            continue;
+        }
+        if (dense[at] != 0) index[k] = (uint32_t)at, delta[k++] = dense[at];
+    }
+}
+
 size_t cp_conv_few_words(const cp_window *g, size_t nonzero) { return work_words(g, nonzero, 0) + 2 * nonzero; }
 
 /* The deltas as points: their places, then their values, then work memory. */
@@ -480,7 +500,7 @@ void cp_conv_from_few(const cp_window *g, const float *weights, const float *y, 
     uint32_t *words = (uint32_t *)scratch->shared;
     float *value = (float *)(words + nonzero);
     cp_points points = {.n = nonzero, .index = words};
-    cp_points_pick(y, (size_t)g->groups * g->m * g->out_h * g->out_w, nonzero, words, value);
+    pick(y, (size_t)g->groups * g->m * g->out_h * g->out_w, nonzero, words, value);
     if (fresh) memset(x, 0, (size_t)g->groups * g->c * g->h * g->w * sizeof *x);
     from_points(g, weights, &points, value, NULL, x, words + 2 * nonzero);
 }
