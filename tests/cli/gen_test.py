@@ -62,7 +62,7 @@ class Gen(FolderTest):
         self.assertEqual([m["method"] for m in facts["methods"]], ["gen", "mct", "random"])
         self.assertEqual(len({m["sparsity"] for m in facts["methods"]}), 1)
         for method in facts["methods"]:
-            self.assertTrue(0 <= method["kept"] <= 1 and method["kl"] >= 0 and 0 <= method["cross_class_iou"] <= 1)
+            self.assertTrue(0 <= method["kept"] <= 1 and method["kl"] >= 0 and 0 <= method["cross_class_iou"] <= 1, method)
 
     def test_detector(self):
         write(self.path("list"), "\n".join(PHOTOS) + "\n")

@@ -254,7 +254,8 @@ static void learns_sparse_gates(void **state)
     learn(&p, &losses, &again);
     cp_set_threads(0);
     size_t count;
-    assert_memory_equal(cp_generator_parameters(g, &count), cp_generator_parameters(again, &count), sizeof(float) * count);
+    const float *one = cp_generator_parameters(g, &count), *other = cp_generator_parameters(again, &count);
+    assert_memory_equal(one, other, sizeof *one * count);
     losses.sparsity = 0; /* nothing then closes a gate */
     learn(&p, &losses, &dense);
     assert_true(last.sparsity < .5 * sparse.sparsity);
