@@ -11,6 +11,7 @@
 
 /* Networks that the project brings along, in a checkout and among the installed examples. */
 #define PICTURE "picture colour alpha blur "
+#define SIGNS_NETWORK "cfg/tiny-yolo-signs.data cfg/tiny-yolo-signs.cfg weights/tiny-yolo-signs.weights "
 #define SIGNS "cfg/tiny-yolo-signs.data cfg/tiny-yolo-signs.cfg weights/tiny-yolo-signs.weights examples/signs-two.png "
 #define PHOTO "cfg/cifar10.data cfg/resnet8-cifar.cfg weights/resnet8-cifar.weights examples/signs-two.png "
 
@@ -92,6 +93,14 @@ static const cp_option_change decode_changes[] = {
     {.option = "out",
      .meaning = "PREFIX-synthesis.png, PREFIX-accentuation.png, PREFIX-neuron.png, PREFIX.samples.png, PREFIX.json, and each image as "
                 ".png and .npy"},
+    {0}};
+static const cp_option_change gen_changes[] = {
+    {.option = "rate", .meaning = "train: of Adam", .otherwise = ".001", .methods = ""},
+    {.option = "list", .meaning = "train, eval: pictures from this file, one path per line"},
+    {.option = "images", .meaning = "train, eval: only the first N pictures of -list", .otherwise = "all"},
+    {.option = "selectors", .meaning = "eval: methods to compare with, each with as many channels as the generator opens",
+     .otherwise = "mct,random"},
+    {.option = "out", .meaning = "train: PREFIX.gen.npz; path: PREFIX.path.npz; eval: PREFIX.json", .otherwise = "generator; STEM.critpath; gen"},
     {0}};
 static const cp_option_change faithful_changes[] = {
     {.option = "sparsity", .value = "S[,S...]", .meaning = "the sizes measured: shares of neurons off the path",
@@ -211,6 +220,14 @@ const cp_command cp_commands[] = {
      "and on the seed, and they are no photos of what the network knows. Samples are ranked by what a channel gave to the answer, "
      "not by how active it was.",
      SIGNS "-class cross -iters 64 -out stands", cp_run_decode, .changes = decode_changes},
+    {"gen", "train|path|eval [data|names] <cfg> <weights> [image ...]",
+     "A generator that learns to predict paths: which channels an answer needs, in one forward pass.",
+     "generator list images epochs batch width rate weight without selectors method steps baseline protect preset init rounds momentum gamma "
+     "clamp iterations permutations exact tol granularity seed " RESPONSE "out",
+     "`gen train` learns on the answers that the network gives to the pictures of -list; the network stays as it is. `gen path` writes "
+     "ordinary path files. `gen eval` compares with other methods at the same sparsity, and class paths with each other. A "
+     "reconstruction of GEN-CNP: its code is not public.",
+     "train " SIGNS_NETWORK "-list examples/signs.list -epochs 1 -out signs", cp_run_gen, .changes = gen_changes},
     {"faithful", IMAGES, "How far the path alone carries the answer, over path size, against random paths.",
      "method sparsity rank offpath eps checks draws " DRAWN RESPONSE "no-picture shard out",
      "Runs the zeroed network with the path kept and with it removed; its max-pools look at the path alone, or "

@@ -22,6 +22,7 @@ cp_status cp_run_errors(const cp_command *command, const cp_options *options);
 cp_status cp_run_sanity(const cp_command *command, const cp_options *options);
 cp_status cp_run_roar(const cp_command *command, const cp_options *options);
 cp_status cp_run_decode(const cp_command *command, const cp_options *options);
+cp_status cp_run_gen(const cp_command *command, const cp_options *options);
 cp_status cp_run_faithful(const cp_command *command, const cp_options *options);
 cp_status cp_run_linearity(const cp_command *command, const cp_options *options);
 cp_status cp_run_insert(const cp_command *command, const cp_options *options);

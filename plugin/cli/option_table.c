@@ -55,6 +55,7 @@ static const char *const colours[] = {"inferno", "viridis", "cividis", "grey", N
 static const char *const orders[] = {"top-down", "bottom-up", "independent", NULL};
 static const char *const initialisers[] = {"normal", "darknet", NULL};
 static const char *const keeps[] = {"share", "absolute", "forward", NULL};
+static const char *const losses[] = {"nothing", "distil", "sparsity", "alike", "head", NULL};
 static const char *const parameterisations[] = {"pixels", "fourier", "maco", NULL};
 static const char *const norms[] = {"auto", "estimate", "exact", NULL};
 
@@ -211,6 +212,12 @@ const cp_option cp_option_table[] = {
          "-accentuate: weight of the mean squared distance from the photo, in units of the response at the start", .initial = "10"),
     INT("channels", CP_GROUP_COMMAND, channels, "N", 1, 64, "channels of the path that -samples shows", .initial = "8"),
     INT("crops", CP_GROUP_COMMAND, crops, "N", 1, 64, "pictures of each channel that -samples shows", .initial = "6"),
+    FILENAME("generator", CP_GROUP_COMMAND, generator, "FILE", "path, eval: the generator that `gen train` has written"),
+    INT("epochs", CP_GROUP_COMMAND, epochs, "N", 1, 100000, "train: passes over the answers", .initial = "4"),
+    INT("batch", CP_GROUP_COMMAND, batch, "N", 1, 4096, "train: answers of a step", .initial = "32"),
+    INT("width", CP_GROUP_COMMAND, width, "N", 1, 4096, "train: of the generator's hidden layers", .initial = "128"),
+    REAL("weight", CP_GROUP_COMMAND, weight, "R", 0, 1e6, "train: of the sparsity loss; more closes more gates", .initial = ".5"),
+    CHOICE("without", CP_GROUP_COMMAND, without, losses, "train: leave this loss out, to see what it does", .initial = "nothing"),
     REAL("eps", CP_GROUP_COMMAND, eps, "E", 0, 1,
          "sparsest path: probability, of a detection its box's, at least (1-E) times the original's; 1: the arg-max (-thresh) alone", .initial = ".5"),
     INT("checks", CP_GROUP_COMMAND, checks, "N", 0, 4096, "sparsest path: smaller sizes tried after the bisection",

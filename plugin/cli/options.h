@@ -34,6 +34,7 @@ enum { CP_REMOVED_ZERO, CP_REMOVED_MEAN };
 enum { CP_ORDER_TOP_DOWN, CP_ORDER_BOTTOM_UP, CP_ORDER_INDEPENDENT };
 enum { CP_INITIALISER_NORMAL, CP_INITIALISER_DARKNET };
 enum { CP_KEYS_STRICT, CP_KEYS_LENIENT };
+enum { CP_WITHOUT_NOTHING, CP_WITHOUT_DISTIL, CP_WITHOUT_SPARSITY, CP_WITHOUT_ALIKE, CP_WITHOUT_HEAD };
 enum { CP_PARAMETERS_OF_PIXELS, CP_PARAMETERS_OF_FOURIER, CP_PARAMETERS_OF_MACO };
 enum { CP_PICTURE_SHEET, CP_PICTURE_HEAT, CP_PICTURE_ZOOM, CP_PICTURE_SIGNED, CP_PICTURE_NONE };
 
@@ -80,6 +81,9 @@ typedef struct {
     int parameters, iters, channels, crops; /* iters 0: the parameterisation's */
     double near;
     bool synthesis, accentuate, neuron, same;
+    const char *generator; /* of `gen` */
+    int epochs, batch, width, without;
+    double weight; /* -1: the default */
     int images; /* 0: all (with -data CP_DATA_PICTURES) */
     int random; /* a seed; 0: not given */
     size_t mem; /* bytes; 0: no cap */

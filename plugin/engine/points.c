@@ -252,27 +252,6 @@ bool cp_points_backward(const cp_points_run *run, int layer, int s, const float 
     return true;
 }
 
-enum { LANES = 16 };
-
-static bool all_zero(const float *x)
-{
-    uint32_t bits[LANES], any = 0;
-    memcpy(bits, x, sizeof bits);
-    for (int i = 0; i < LANES; ++i) any |= bits[i] & 0x7fffffffu;
-    return !any;
-}
-
-void cp_points_pick(const float *dense, size_t count, size_t n, uint32_t *index, float *delta)
-{
-    for (size_t at = 0, k = 0; k < n; ++at) {
-        if (at % LANES == 0 && count - at >= LANES && all_zero(dense + at)) {
-            at += LANES - 1;
-            continue;
-        }
-        if (dense[at] != 0) index[k] = (uint32_t)at, delta[k++] = dense[at];
-    }
-}
-
 void cp_points_take(const cp_points *points, const float *dense, float *delta)
 {
     for (size_t k = 0; k < points->n; ++k) delta[k] += dense[points->index[k]];

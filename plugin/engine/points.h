@@ -39,8 +39,6 @@ static inline const cp_points *cp_points_of(const cp_points_run *run, int layer)
  * them read by cp_points_take. */
 bool cp_points_backward(const cp_points_run *run, int layer, int s, const float *delta, float *in_delta);
 bool cp_points_has_way(const cp_points_run *run, int layer, int s);
-/* The n deltas of `count` that are not 0: where they are, and they. */
-void cp_points_pick(const float *dense, size_t count, size_t n, uint32_t *index, float *delta);
 /* delta[k] += dense[index[k]] */
 void cp_points_take(const cp_points *points, const float *dense, float *delta);
 /* delta *= act'(z) from the layer's dense output a = act(z). */

@@ -1,4 +1,5 @@
 /* Zeroed networks of many paths, as entries of one frame. */
+#include "eval/class_map.h"
 #include "eval/zeroed.h"
 
 #include <math.h>
@@ -27,21 +28,6 @@ cp_restriction_kind cp_zeroed_kind(const cp_frame *frame, const cp_offpath *offp
     return cp_frame_has_kept(frame) ? CP_KEPT : CP_ZEROED;
 }
 
-/* The neuron layer that is the map of the classes: see critpath.h. */
-static int find_class_map(const cp_model *model, const cp_response *response)
-{
-    int layer = cp_model_layer(model, response->unit[0].layer)->value;
-    size_t classes = (size_t)cp_model_classes(model);
-    const cp_layer_info *info = cp_model_layer(model, layer);
-    if (cp_model_get_kind(model) != CP_CLASSIFIER || info->outputs != classes)
-        return -1;
-    while (!info->neuron && info->n_sources == 1 && info->sources[0] >= 0 && !strcmp(info->type, "avgpool")) {
-        layer = cp_model_layer(model, info->sources[0])->value;
-        info = cp_model_layer(model, layer);
-    }
-    return info->neuron && info->c == classes ? cp_model_neuron_position(model, layer) : -1;
-}
-
 cp_status cp_zeroed_create(const cp_frame *original, int image, const cp_response *response, const cp_offpath *offpath,
                            const cp_sought *sought, const cp_run_options *run, int wanted, cp_zeroed **zeroed)
 {
@@ -55,7 +41,7 @@ cp_status cp_zeroed_create(const cp_frame *original, int image, const cp_respons
         return CP_ERESOURCE;
     z->model = model;
     z->response = response;
-    z->class_map = find_class_map(model, response);
+    z->class_map = cp_class_map_find(model, response->unit[0].layer);
     if (sought)
         z->sought = *sought;
     cp_status status = cp_frame_create_fitting(model, cp_most_entries(NULL, wanted), false, run->memory, &z->batch, &z->frame);

@@ -4,7 +4,7 @@ set -eu
 twice=$(find ../plugin -name '*.[ch]' -o -name '*.cu' | sed 's|.*/||' | sort | uniq -d)
 [ -z "$twice" ] || { echo "file names that are there twice: $twice"; exit 1; }
 nm -A -P "$@" | awk '
-    BEGIN { n = split("io model engine score path map eval decode train cli", rooms); for (i = 1; i <= n; i++) order[rooms[i]] = i }
+    BEGIN { n = split("io model engine score path map eval decode gen train cli", rooms); for (i = 1; i <= n; i++) order[rooms[i]] = i }
     {
         room = file = $0
         sub(/\.o: .*/, "", file); sub(/.*\/plugin\//, "", file)

@@ -59,11 +59,14 @@ static void check_shape(cp_window g, int values, unsigned seed)
 static void test_first_of_equals(void **unused)
 {
     (void)unused;
-    check_shape((cp_window){.c = 1, .h = 17, .w = 23, .m = 3, .size = 3, .stride = 1, .pad = 1, .out_h = 17, .out_w = 23, .groups = 1},
+    check_shape((cp_window){.c = 1, .h = 17, .w = 23, .m = 3, .size = 3, .stride = 1, .stride_y = 1, .dilation = 1,
+                            .pad = 1, .out_h = 17, .out_w = 23, .groups = 1},
                 3, 1);
-    check_shape((cp_window){.c = 2, .h = 30, .w = 41, .m = 2, .size = 3, .stride = 2, .pad = 1, .out_h = 15, .out_w = 21, .groups = 1},
+    check_shape((cp_window){.c = 2, .h = 30, .w = 41, .m = 2, .size = 3, .stride = 2, .stride_y = 2, .dilation = 1,
+                            .pad = 1, .out_h = 15, .out_w = 21, .groups = 1},
                 2, 2);
-    check_shape((cp_window){.c = 3, .h = 20, .w = 20, .m = 2, .size = 1, .stride = 1, .pad = 0, .out_h = 20, .out_w = 20, .groups = 1},
+    check_shape((cp_window){.c = 3, .h = 20, .w = 20, .m = 2, .size = 1, .stride = 1, .stride_y = 1, .dilation = 1,
+                            .pad = 0, .out_h = 20, .out_w = 20, .groups = 1},
                 4, 3);
 }
 

@@ -156,7 +156,8 @@ static bool find_classes(const job *j)
 static int32_t class_at(const job *j, size_t p, int tap)
 {
     const cp_window *g = j->g;
-    int y = (int)(p / g->out_w) * g->stride - g->pad + tap / g->size, x = (int)(p % g->out_w) * g->stride - g->pad + tap % g->size;
+    int y = (int)(p / g->out_w) * g->stride_y - g->pad + tap / g->size * g->dilation;
+    int x = (int)(p % g->out_w) * g->stride - g->pad + tap % g->size * g->dilation;
     return y < 0 || y >= g->h || x < 0 || x >= g->w ? OUTSIDE : j->class[(size_t)y * g->w + x];
 }
 

@@ -26,7 +26,7 @@ static void im2col(const float *x, int channels, const cp_window *g, int p0, int
                 int oy = p0 / g->out_w, ox = p0 % g->out_w;
                 for (int p = p0; p < p1; ++oy, ox = 0) {
                     int run = min(g->out_w - ox, p1 - p);
-                    int iy = oy * g->stride + ky - g->pad, ix = ox * g->stride + kx - g->pad;
+                    int iy = oy * g->stride_y + ky * g->dilation - g->pad, ix = ox * g->stride + kx * g->dilation - g->pad;
                     p += run;
                     if (iy < 0 || iy >= g->h) {
                         memset(col, 0, run * sizeof *col);
@@ -58,7 +58,7 @@ static void col2im(const float *col, int channels, const cp_window *g, int p0, i
                 int oy = p0 / g->out_w, ox = p0 % g->out_w;
                 for (int p = p0; p < p1; ++oy, ox = 0) {
                     int run = min(g->out_w - ox, p1 - p);
-                    int iy = oy * g->stride + ky - g->pad, ix = ox * g->stride + kx - g->pad;
+                    int iy = oy * g->stride_y + ky * g->dilation - g->pad, ix = ox * g->stride + kx * g->dilation - g->pad;
                     p += run;
                     if (iy >= y0 && iy < y1) {
                         float *row = x + ((size_t)c * g->h + iy) * g->w;
@@ -81,10 +81,7 @@ static void finish(float *y, int rows, size_t row_stride, int columns, const flo
     for (int m = 0; m < rows; ++m) cp_activate_bias(y + m * row_stride, columns, bias ? bias[m] : 0, activation);
 }
 
-static double work_of(const cp_window *g, int n)
-{
-    return (double)n * g->groups * g->m * g->c * g->size * g->size * g->out_h * g->out_w;
-}
+static double work_of(const cp_window *g, int n) { return n * cp_window_macs(g); }
 
 static int strips_of(const cp_window *g) { return ceil_div(g->out_h * g->out_w, STRIP); }
 
@@ -112,14 +109,6 @@ static void gather_strip(const cp_window *g, const float *a, const float *x, int
                          const float *bias, ACTIVATION activation, float *col)
 {
     int window = g->size * g->size, k = g->c * window, positions = g->out_h * g->out_w, columns = p1 - p0;
-    if (!accumulate && cp_pointwise_fits(g, columns, activation)) {
-        cp_pointwise(a, g->m, k, x + p0, positions, columns, bias, activation, y + p0);
-        return;
-    }
-    if (accumulate && cp_pointwise_fits(g, columns, LINEAR)) {
-        cp_pointwise_add(a, g->m, k, x + p0, positions, columns, y + p0);
-        return;
-    }
     if (cp_is_pointwise(g)) {
         cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, g->m, columns, k, 1, a, k, x + p0, positions, accumulate,
                     y + p0, positions);
@@ -181,15 +170,6 @@ static void gather_small(const cp_window *g, const float *weights, int n, cp_bat
                     const float *col = pointwise ? cp_at(x, b0 + b) + group * g->c * plane
                                                  : scratch->shared + b * image + (size_t)group * k * positions;
                     float *out = cp_at(y, b0 + b) + (size_t)row * positions;
-                    if (!accumulate && cp_pointwise_fits(g, positions, activation)) {
-                        cp_pointwise(weights + (size_t)row * k, m, k, col, positions, positions, bias ? bias + row : NULL,
-                                     activation, out);
-                        continue;
-                    }
-                    if (accumulate && cp_pointwise_fits(g, positions, LINEAR)) {
-                        cp_pointwise_add(weights + (size_t)row * k, m, k, col, positions, positions, out);
-                        continue;
-                    }
                     cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, m, positions, k, 1, weights + (size_t)row * k, k,
                                 col, positions, accumulate, out, positions);
                     if (!accumulate) finish(out, m, positions, positions, bias ? bias + row : NULL, activation);
@@ -217,8 +197,8 @@ static void scatter_part(const cp_window *g, const float *a, const float *y, int
                          float *col)
 {
     int window = g->size * g->size, k = g->c * window, positions = g->out_h * g->out_w;
-    int first = y0 + g->pad - g->size + 1, last = (y1 - 1 + g->pad) / g->stride;
-    int oy0 = first <= 0 ? 0 : ceil_div(first, g->stride), oy1 = min(last + 1, g->out_h);
+    int first = y0 + g->pad - (g->size - 1) * g->dilation, last = (y1 - 1 + g->pad) / g->stride_y;
+    int oy0 = first <= 0 ? 0 : ceil_div(first, g->stride_y), oy1 = min(last + 1, g->out_h);
     float *out = x + (size_t)c0 * g->h * g->w;
     for (int p0 = oy0 * g->out_w, p1; p0 < oy1 * g->out_w; p0 = p1) {
         p1 = min(p0 + STRIP, oy1 * g->out_w);
@@ -269,3 +249,62 @@ void cp_scatter(const cp_window *g, const float *weights, int n, cp_batch y, cp_
                                  g->h * band / bands, g->h * (band + 1) / bands, cp_at(x, b) + group * in, col);
                 }
 }
+
+/* ---------------------------------------------------------------- the row of the table */
+
+enum { LARGE_WEIGHTS = 1 << 20, FULL = 16 }; /* floats: no turned copy of more; rows of a matrix that sgemm is made for */
+static const double sgemm_rate = 46, pointwise_rate = 41;
+
+/* On a core that multiplies and adds 50e9 times a second with sgemm; only ratios matter. The rates and the cost of moving
+ * were measured on VGG-16, SqueezeNet and YOLOv3-tiny layers (AVX-512). The matrices of groups can be thin. */
+double cp_gemm_cost(const cp_window *g)
+{
+    double k = (double)g->c * g->size * g->size, positions = (double)g->groups * g->out_h * g->out_w;
+    double thin = g->groups == 1 ? 1 : (double)min(g->m, FULL) * (k < FULL ? k : FULL) / (FULL * FULL);
+    if (cp_is_pointwise(g)) /* cut into thin products */
+        return k * g->m / (pointwise_rate * thin) * positions;
+    return (k * g->m / (sgemm_rate * thin) + .4 * k) * positions;
+}
+
+static bool turns(const cp_product *p)
+{
+    const cp_window *g = &p->window;
+    bool large = (double)g->groups * g->m * g->c * g->size * g->size > LARGE_WEIGHTS;
+    return p->backward && cp_turns(g) && (g->size == 1 || !large);
+}
+
+static bool fits(const cp_product *p) { return (void)p, true; }
+
+static cp_status offer(cp_product *p)
+{
+    const cp_window *g = &p->window;
+    bool scatters = p->backward && !turns(p);
+    cp_window gather = cp_gather_window(p);
+    p->cost = cp_gemm_cost(p->backward && !cp_turns(g) ? g : &gather);
+    if (scatters) p->per_thread = cp_scatter_scratch(g);
+    else cp_gather_scratch(&gather, &p->per_thread, &p->shared);
+    if (turns(p)) p->bytes = sizeof(float) * g->groups * g->m * g->c * g->size * g->size;
+    return CP_OK;
+}
+
+static cp_status load(cp_product *p) { return turns(p) ? cp_turned_weights(p, (float **)&p->own) : CP_OK; }
+
+static void forward(const cp_product *p, int n, cp_batch x, cp_batch y, const float *bias, ACTIVATION activation,
+                    const cp_scratch *scratch)
+{
+    cp_gather(&p->window, p->weights, n, x, y, false, bias, activation, scratch);
+}
+
+static void backward(const cp_product *p, int n, cp_batch y, cp_batch x, bool fresh, const cp_scratch *scratch)
+{
+    const cp_window *g = &p->window, gather = cp_gather_window(p);
+    if (p->own) {
+        cp_gather(&gather, p->own, n, y, x, !fresh, NULL, LINEAR, scratch);
+        return;
+    }
+    if (fresh) cp_batch_clear(x, n, (size_t)g->groups * g->c * g->h * g->w);
+    cp_scatter(g, p->weights, n, y, x, scratch);
+}
+
+const cp_kernel cp_conv_gemm = {.name = "gemm", .fits = fits, .open = offer, .load = load, .forward = forward,
+                                  .backward = backward};

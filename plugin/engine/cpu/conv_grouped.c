@@ -21,21 +21,23 @@ typedef float lanes __attribute__((vector_size(LANES * sizeof(float)), aligned(s
 typedef struct {
     int channels, outs, rows, columns, line, taps;
     size_t channel_stride;
+    int tap[MOST_SIZE * MOST_SIZE];       /* of the window */
     size_t offset[MOST_SIZE * MOST_SIZE]; /* of each tap, from the start of a channel */
     float *weights;                       /* (groups, ceil(outs/OUTS), channels, taps, OUTS) */
 } product;
 
-struct cp_grouped {
-    product forward;
-    product back[MOST_STRIDE * MOST_STRIDE]; /* by phase of the input; without taps where the window leaves a gap */
-};
+/* Of a forward run the first; of a data gradient by phase of the input, without taps where the window leaves a gap. */
+typedef struct {
+    product product[MOST_STRIDE * MOST_STRIDE];
+} state;
 
 static int ceil_div(int a, int b) { return (a + b - 1) / b; }
 
-bool cp_grouped_fits(const cp_window *g)
+static bool fits(const cp_product *p)
 {
+    const cp_window *g = &p->window;
     return g->groups > 1 && g->c > 1 && g->c <= MOST_CHANNELS && g->m <= MOST_CHANNELS && g->stride <= MOST_STRIDE &&
-           g->size > 1 && g->size <= MOST_SIZE;
+           g->size > 1 && g->size <= MOST_SIZE && cp_is_compact(g);
 }
 
 /* ---------------------------------------------------------------- prepared once per model */
@@ -44,88 +46,91 @@ static size_t positions(const product *p) { return (size_t)(p->rows - 1) * p->li
 static size_t padded_positions(const product *p) { return (positions(p) + TILE - 1) / TILE * TILE; }
 static size_t blocks(const product *p) { return ceil_div(p->outs, OUTS); }
 static size_t copied(const product *p) { return p->channels * p->channel_stride + 2 * TILE; } /* tiles read beyond */
-
-static size_t scratch_of(const product *p) { return copied(p) + OUTS * padded_positions(p); }
-
-size_t cp_grouped_scratch(const cp_grouped *grouped)
-{
-    size_t forward = scratch_of(&grouped->forward), back = scratch_of(&grouped->back[0]); /* all phases need the same */
-    return forward > back ? forward : back;
-}
-
-static cp_status allocate_weights(const cp_window *g, product *p)
-{
-    p->weights = cp_alloc(g->groups * blocks(p) * p->channels * p->taps, OUTS * sizeof(float), "grouped weights");
-    return p->weights ? CP_OK : CP_ERESOURCE;
-}
-
-static float *weight_at(const product *p, int group, int out, int channel, int tap)
-{
-    size_t block = group * blocks(p) + out / OUTS;
-    return &p->weights[((block * p->channels + channel) * p->taps + tap) * OUTS + out % OUTS];
-}
-
 static int phases_of(const cp_window *g) { return g->stride < g->size ? g->stride : g->size; }
+static int products_of(const cp_product *p) { return p->backward ? p->window.stride * p->window.stride : 1; }
 
-static cp_status prepare_forward(const cp_window *g, const float *weights, product *p)
+static product forward_shape(const cp_window *g)
 {
     int phases = phases_of(g), reach = (g->size - 1) / g->stride;
-    *p = (product){.channels = g->c, .outs = g->m, .rows = g->out_h, .columns = g->out_w, .line = g->out_w + reach,
-                   .taps = g->size * g->size};
-    size_t plane = (size_t)(g->out_h + reach) * p->line;
-    p->channel_stride = plane * phases * phases;
-    if (allocate_weights(g, p)) return CP_ERESOURCE;
-    for (int t = 0; t < p->taps; ++t) {
+    product p = {.channels = g->c, .outs = g->m, .rows = g->out_h, .columns = g->out_w, .line = g->out_w + reach,
+                 .taps = g->size * g->size};
+    size_t plane = (size_t)(g->out_h + reach) * p.line;
+    p.channel_stride = plane * phases * phases;
+    for (int t = 0; t < p.taps; ++t) {
         int ky = t / g->size, kx = t % g->size;
-        p->offset[t] = (ky % g->stride * phases + kx % g->stride) * plane;
-        p->offset[t] += (size_t)(ky / g->stride) * p->line + kx / g->stride;
+        p.tap[t] = t;
+        p.offset[t] = (ky % g->stride * phases + kx % g->stride) * plane;
+        p.offset[t] += (size_t)(ky / g->stride) * p.line + kx / g->stride;
     }
-    for (int group = 0; group < g->groups; ++group)
-        for (int m = 0; m < g->m; ++m)
-            for (int c = 0; c < g->c; ++c)
-                for (int t = 0; t < p->taps; ++t)
-                    *weight_at(p, group, m, c, t) = weights[(((size_t)group * g->m + m) * g->c + c) * p->taps + t];
-    return CP_OK;
+    return p;
 }
 
 /* Input row stride*q + a - pad receives output row q - j through tap ky = a + stride*j; `reach` is the largest j. */
-static cp_status prepare_back(const cp_window *g, const float *weights, int a, int b, product *p)
+static product back_shape(const cp_window *g, int a, int b)
 {
-    int reach = (g->size - 1) / g->stride, at[MOST_SIZE * MOST_SIZE];
-    *p = (product){.channels = g->m, .outs = g->c, .rows = (g->h - 1 + g->pad) / g->stride + 1,
-                   .columns = (g->w - 1 + g->pad) / g->stride + 1};
-    p->line = p->columns + reach;
-    p->channel_stride = (size_t)(p->rows + reach) * p->line;
+    int reach = (g->size - 1) / g->stride;
+    product p = {.channels = g->m, .outs = g->c, .rows = (g->h - 1 + g->pad) / g->stride + 1,
+                 .columns = (g->w - 1 + g->pad) / g->stride + 1};
+    p.line = p.columns + reach;
+    p.channel_stride = (size_t)(p.rows + reach) * p.line;
     for (int j = 0; a + g->stride * j < g->size; ++j)
         for (int i = 0; b + g->stride * i < g->size; ++i) {
-            at[p->taps] = (a + g->stride * j) * g->size + b + g->stride * i;
-            p->offset[p->taps++] = (size_t)(reach - j) * p->line + reach - i;
+            p.tap[p.taps] = (a + g->stride * j) * g->size + b + g->stride * i;
+            p.offset[p.taps++] = (size_t)(reach - j) * p.line + reach - i;
         }
-    if (allocate_weights(g, p)) return CP_ERESOURCE;
-    for (int group = 0; group < g->groups; ++group)
-        for (int m = 0; m < g->m; ++m)
-            for (int c = 0; c < g->c; ++c)
-                for (int t = 0; t < p->taps; ++t)
-                    *weight_at(p, group, c, m, t) =
-                        weights[(((size_t)group * g->m + m) * g->c + c) * g->size * g->size + at[t]];
+    return p;
+}
+
+static cp_status offer(cp_product *p)
+{
+    const cp_window *g = &p->window;
+    state *own = p->own = cp_alloc(1, sizeof *own, "grouped convolution");
+    if (!own) return CP_ERESOURCE;
+    for (int k = 0; k < products_of(p); ++k) {
+        product *of = &own->product[k];
+        *of = p->backward ? back_shape(g, k / g->stride, k % g->stride) : forward_shape(g);
+        p->bytes += g->groups * blocks(of) * of->channels * of->taps * OUTS * sizeof(float);
+    }
+    p->per_thread = copied(own->product) + OUTS * padded_positions(own->product); /* all phases need the same */
+    p->cost = cp_window_macs(g) / 50;
     return CP_OK;
 }
 
-cp_status cp_grouped_prepare(const cp_window *g, const float *weights, cp_grouped **out)
+static const float *block_weights(const product *p, int group, int block)
 {
-    cp_grouped *grouped = *out = cp_alloc(1, sizeof *grouped, "grouped convolution");
-    cp_status status = grouped ? prepare_forward(g, weights, &grouped->forward) : CP_ERESOURCE;
-    for (int k = 0; k < g->stride * g->stride && !status; ++k)
-        status = prepare_back(g, weights, k / g->stride, k % g->stride, &grouped->back[k]);
-    return status;
+    return p->weights + (group * blocks(p) + block) * p->channels * p->taps * OUTS;
 }
 
-void cp_grouped_free(cp_grouped *grouped)
+/* w (M, C, size*size) of a group; `turned`: outs are C and channels M. */
+static void load_group(const cp_window *g, const float *w, int group, bool turned, product *p)
 {
-    if (!grouped) return;
-    cp_free(grouped->forward.weights);
-    for (int k = 0; k < MOST_STRIDE * MOST_STRIDE; ++k) cp_free(grouped->back[k].weights);
-    cp_free(grouped);
+    size_t taps = (size_t)g->size * g->size;
+    for (int out = 0; out < p->outs; ++out) {
+        float *to = (float *)block_weights(p, group, out / OUTS) + out % OUTS;
+        for (int channel = 0; channel < p->channels; ++channel) {
+            const float *from = w + (turned ? (size_t)channel * g->c + out : (size_t)out * g->c + channel) * taps;
+            for (int t = 0; t < p->taps; ++t, to += OUTS) *to = from[p->tap[t]];
+        }
+    }
+}
+
+static cp_status load(cp_product *p)
+{
+    const cp_window *g = &p->window;
+    for (int k = 0; k < products_of(p); ++k) {
+        product *of = &((state *)p->own)->product[k];
+        of->weights = cp_alloc(g->groups * blocks(of) * of->channels * of->taps, OUTS * sizeof(float), "grouped weights");
+        if (!of->weights) return CP_ERESOURCE;
+        for (int group = 0; group < g->groups; ++group)
+            load_group(g, p->weights + (size_t)group * g->m * g->c * g->size * g->size, group, p->backward, of);
+    }
+    return CP_OK;
+}
+
+static void release(void *own)
+{
+    for (int k = 0; k < MOST_STRIDE * MOST_STRIDE; ++k) cp_free(((state *)own)->product[k].weights);
+    cp_free(own);
 }
 
 /* ---------------------------------------------------------------- products */
@@ -155,7 +160,7 @@ CP_CLONES static void multiply_tile(const float *in, size_t channel_stride, int 
 static void multiply_block(const product *p, int group, int block, const float *planes, float *sums)
 {
     size_t stride = padded_positions(p);
-    const float *w = weight_at(p, group, block * OUTS, 0, 0);
+    const float *w = block_weights(p, group, block);
     for (size_t at = 0; at < stride; at += TILE)
         multiply_tile(planes + at, p->channel_stride, p->channels, p->offset, p->taps, w, sums + at, stride);
 }
@@ -207,17 +212,13 @@ static void copy_deltas(const cp_window *g, const product *p, const float *y, fl
     memset(to, 0, 2 * TILE * sizeof *to);
 }
 
-static double work_of(const cp_window *g, int n)
+static void forward(const cp_product *whole, int n, cp_batch x, cp_batch y, const float *bias, ACTIVATION activation,
+                    const cp_scratch *scratch)
 {
-    return (double)n * g->groups * g->m * g->c * g->size * g->size * g->out_h * g->out_w;
-}
-
-void cp_grouped_forward(const cp_window *g, const cp_grouped *grouped, int n, cp_batch x, cp_batch y, const float *bias,
-                        ACTIVATION activation, const cp_scratch *scratch)
-{
-    const product *p = &grouped->forward;
+    const cp_window *g = &whole->window;
+    const product *p = ((const state *)whole->own)->product;
     size_t in = (size_t)g->c * g->h * g->w, out_plane = (size_t)g->out_h * g->out_w;
-#pragma omp parallel for collapse(2) num_threads(cp_threads_for(work_of(g, n)))
+#pragma omp parallel for collapse(2) num_threads(cp_threads_for(n * cp_window_macs(g)))
     for (int b = 0; b < n; ++b)
         for (int group = 0; group < g->groups; ++group) {
             float *planes = scratch->thread + omp_get_thread_num() * scratch->per_thread, *sums = planes + copied(p);
@@ -250,18 +251,18 @@ static void put_phase(const cp_window *g, const product *p, int a, int b, const 
     }
 }
 
-void cp_grouped_backward(const cp_window *g, const cp_grouped *grouped, int n, cp_batch y, cp_batch x, bool fresh,
-                         const cp_scratch *scratch)
+static void backward(const cp_product *whole, int n, cp_batch y, cp_batch x, bool fresh, const cp_scratch *scratch)
 {
+    const cp_window *g = &whole->window;
     size_t in_plane = (size_t)g->h * g->w, out = (size_t)g->m * g->out_h * g->out_w;
-    const product *any = &grouped->back[0];
-#pragma omp parallel for collapse(2) num_threads(cp_threads_for(work_of(g, n)))
+    const product *any = ((const state *)whole->own)->product;
+#pragma omp parallel for collapse(2) num_threads(cp_threads_for(n * cp_window_macs(g)))
     for (int b = 0; b < n; ++b)
         for (int group = 0; group < g->groups; ++group) {
             float *planes = scratch->thread + omp_get_thread_num() * scratch->per_thread, *sums = planes + copied(any);
             copy_deltas(g, any, cp_at(y, b) + group * out, planes);
             for (int k = 0; k < g->stride * g->stride; ++k) {
-                const product *p = &grouped->back[k];
+                const product *p = any + k;
                 for (int c = 0; c < g->c; ++c) {
                     if (c % OUTS == 0) multiply_block(p, group, c / OUTS, planes, sums);
                     put_phase(g, p, k / g->stride, k % g->stride, sums + c % OUTS * padded_positions(p), fresh,
@@ -270,3 +271,6 @@ void cp_grouped_backward(const cp_window *g, const cp_grouped *grouped, int n, c
             }
         }
 }
+
+const cp_kernel cp_conv_grouped = {.name = "grouped", .even = true, .fits = fits, .open = offer, .load = load,
+                                     .forward = forward, .backward = backward, .close = release};

@@ -55,20 +55,26 @@ static int block_channels(const cp_window *g)
     return min(g->c, min(most, max(LANES, (half + LANES - 1) / LANES * LANES)));
 }
 
-int cp_conv_points_blocks(const cp_window *g) { return (g->c + block_channels(g) - 1) / block_channels(g); }
+static int blocks_of(const cp_window *g) { return (g->c + block_channels(g) - 1) / block_channels(g); }
 
-static bool is_depthwise(const cp_op *op) { return op->conv->depthwise && op->conv->window.m == 1; }
+static bool is_depthwise(const cp_window *g) { return g->groups > 1 && g->c == 1 && g->m == 1; }
+
+static size_t work_words(const cp_window *g, size_t from, size_t to)
+{
+    size_t in_plane = (size_t)g->h * g->w, out_plane = (size_t)g->out_h * g->out_w, keys = g->groups * out_plane, most = 0;
+    size_t taps = (size_t)g->size * g->size, threads = cp_threads();
+    size_t column = is_depthwise(g) ? out_plane : g->m * taps; /* the depthwise plane, or the filters of one input channel */
+    if (from) most = keys + 2 + 3 * from + g->groups + 1 + g->groups * (size_t)blocks_of(g) + 1 + 2 * to;
+    if (from && to) most += threads * (in_plane + 2);
+    if (to && most < threads * column) most = threads * column;
+    return most;
+}
 
 cp_status cp_conv_points_work(const cp_op *op, size_t from, size_t to, size_t *words)
 {
     const cp_window *g = &op->conv->window;
-    size_t in_plane = (size_t)g->h * g->w, out_plane = (size_t)g->out_h * g->out_w, keys = g->groups * out_plane, most = 0;
-    size_t taps = (size_t)g->size * g->size, threads = cp_threads();
-    size_t column = is_depthwise(op) ? out_plane : g->m * taps; /* the depthwise plane, or the filters of one input channel */
-    if (from) most = keys + 2 + 3 * from + g->groups + 1 + g->groups * (size_t)cp_conv_points_blocks(g) + 1 + 2 * to;
-    if (from && to) most += threads * (in_plane + 2);
-    if (to && most < threads * column) most = threads * column;
-    *words = most;
+    size_t keys = (size_t)g->groups * g->out_h * g->out_w;
+    *words = work_words(g, from, to);
     return from < UINT32_MAX / 4 && keys < UINT32_MAX / 4 && to < UINT32_MAX / 4
                ? CP_OK : cp_fail(CP_ERESOURCE, "layer %d: too many deltas", op->info->index);
 }
@@ -289,17 +295,16 @@ static void *carve(uint32_t **work, size_t words)
     return part;
 }
 
-static void depthwise_from_points(const cp_op *op, const cp_points *from, const float *delta, const cp_points *to,
-                                  float *in_delta, uint32_t *work);
+static void depthwise_from_points(const cp_window *g, const float *weights, const cp_points *from, const float *delta,
+                                  const cp_points *to, float *in_delta, uint32_t *work);
 
-void cp_conv_from_points(const cp_op *op, const cp_points *from, const float *delta, const cp_points *to, float *in_delta,
-                         uint32_t *work)
+static void from_points(const cp_window *g, const float *weights, const cp_points *from, const float *delta,
+                        const cp_points *to, float *in_delta, uint32_t *work)
 {
-    const cp_window *g = &op->conv->window;
-    job j = {.g = g, .weights = op->l->weights, .taps = g->size * g->size, .channels = block_channels(g),
-             .blocks = cp_conv_points_blocks(g), .in_plane = (size_t)g->h * g->w, .out_plane = (size_t)g->out_h * g->out_w, .to = to};
-    if (is_depthwise(op)) {
-        depthwise_from_points(op, from, delta, to, in_delta, work);
+    job j = {.g = g, .weights = weights, .taps = g->size * g->size, .channels = block_channels(g),
+             .blocks = blocks_of(g), .in_plane = (size_t)g->h * g->w, .out_plane = (size_t)g->out_h * g->out_w, .to = to};
+    if (is_depthwise(g)) {
+        depthwise_from_points(g, weights, from, delta, to, in_delta, work);
         return;
     }
     j.row = (size_t)g->c * j.taps;
@@ -316,6 +321,12 @@ void cp_conv_from_points(const cp_op *op, const cp_points *from, const float *de
 #pragma omp parallel for schedule(dynamic) num_threads(cp_threads_for(macs))
     for (int unit = 0; unit < g->groups * j.blocks; ++unit)
         from_points_block(&j, unit, j.target_start + omp_get_thread_num() * (j.in_plane + 2), in_delta);
+}
+
+void cp_conv_from_points(const cp_op *op, const cp_points *from, const float *delta, const cp_points *to, float *in_delta,
+                         uint32_t *work)
+{
+    from_points(&op->conv->window, op->l->weights, from, delta, to, in_delta, work);
 }
 
 /* ---------------------------------------------------------------- depthwise */
@@ -365,11 +376,10 @@ static void depthwise_add_window(const cp_window *g, const float *weights, float
 }
 
 /* plane: zeros, and zeros again afterwards. */
-static void depthwise_channel(const cp_op *op, size_t c, const cp_points *from, const float *delta, const cp_points *to,
-                              float *in_delta, float *plane)
+static void depthwise_channel(const cp_window *g, const float *weights, size_t c, const cp_points *from,
+                              const float *delta, const cp_points *to, float *in_delta, float *plane)
 {
-    const cp_window *g = &op->conv->window;
-    const float *weights = op->l->weights + c * g->size * g->size;
+    weights += c * g->size * g->size;
     size_t out_plane = (size_t)g->out_h * g->out_w, in_plane = (size_t)g->h * g->w, f0, f1, t0, t1;
     channel_range(from, c, out_plane, &f0, &f1);
     if (f0 == f1) return;
@@ -388,17 +398,16 @@ static void depthwise_channel(const cp_op *op, size_t c, const cp_points *from, 
     for (size_t k = f0; k < f1; ++k) plane[from->index[k] - c * out_plane] = 0;
 }
 
-static void depthwise_from_points(const cp_op *op, const cp_points *from, const float *delta, const cp_points *to,
-                                  float *in_delta, uint32_t *work)
+static void depthwise_from_points(const cp_window *g, const float *weights, const cp_points *from, const float *delta,
+                                  const cp_points *to, float *in_delta, uint32_t *work)
 {
-    const cp_window *g = &op->conv->window;
     size_t out_plane = (size_t)g->out_h * g->out_w;
 #pragma omp parallel num_threads(cp_threads_for(9. * (double)from->n))
     {
         float *plane = (float *)work + omp_get_thread_num() * out_plane;
         if (to) memset(plane, 0, out_plane * sizeof *plane);
 #pragma omp for
-        for (int c = 0; c < g->groups; ++c) depthwise_channel(op, c, from, delta, to, in_delta, plane);
+        for (int c = 0; c < g->groups; ++c) depthwise_channel(g, weights, c, from, delta, to, in_delta, plane);
     }
 }
 
@@ -439,7 +448,7 @@ static void to_points_part(const cp_op *op, const float *delta, const cp_points 
     for (size_t k = first; k < last; ++k) {
         size_t c = to->index[k] / in_plane, position = to->index[k] % in_plane;
         int iy = (int)(position / g->w), ix = (int)(position % g->w);
-        if (is_depthwise(op)) {
+        if (is_depthwise(g)) {
             in_delta[k] += depthwise_sum(g, op->l->weights + c * g->size * g->size, delta + c * out_plane, iy, ix);
             continue;
         }
@@ -451,7 +460,7 @@ static void to_points_part(const cp_op *op, const float *delta, const cp_points 
 void cp_conv_to_points(const cp_op *op, const float *delta, const cp_points *to, float *in_delta, uint32_t *work)
 {
     const cp_window *g = &op->conv->window;
-    size_t column = is_depthwise(op) ? 0 : (size_t)g->m * g->size * g->size;
+    size_t column = is_depthwise(g) ? 0 : (size_t)g->m * g->size * g->size;
     int parts = (int)((to->n + GATHERED - 1) / GATHERED);
 #pragma omp parallel for schedule(dynamic) num_threads(cp_threads_for((double)to->n * g->m * g->size * g->size))
     for (int p = 0; p < parts; ++p) {
@@ -459,3 +468,88 @@ void cp_conv_to_points(const cp_op *op, const float *delta, const cp_points *to,
         to_points_part(op, delta, to, first, last, in_delta, (float *)work + omp_get_thread_num() * column);
     }
 }
+
+/* ---------------------------------------------------------------- dense deltas that are few */
+
+static bool all_zero(const float *x)
+{
+    uint32_t bits[LANES], any = 0;
+    memcpy(bits, x, sizeof bits);
+    for (int i = 0; i < LANES; ++i) any |= bits[i] & 0x7fffffffu;
+    return !any;
+}
+
+/* The n deltas of `count` that are not 0: where they are, and they. */
+static void pick(const float *dense, size_t count, size_t n, uint32_t *index, float *delta)
+{
+    for (size_t at = 0, k = 0; k < n; ++at) {
+        if (at % LANES == 0 && count - at >= LANES && all_zero(dense + at)) {
+            at += LANES - 1;
+            continue;
+        }
+        if (dense[at] != 0) index[k] = (uint32_t)at, delta[k++] = dense[at];
+    }
+}
+
+size_t cp_conv_few_words(const cp_window *g, size_t nonzero) { return work_words(g, nonzero, 0) + 2 * nonzero; }
+
+/* The deltas as points: their places, then their values, then work memory. */
+void cp_conv_from_few(const cp_window *g, const float *weights, const float *y, size_t nonzero, bool fresh, float *x,
+                      const cp_scratch *scratch)
+{
+    uint32_t *words = (uint32_t *)scratch->shared;
+    float *value = (float *)(words + nonzero);
+    cp_points points = {.n = nonzero, .index = words};
+    pick(y, (size_t)g->groups * g->m * g->out_h * g->out_w, nonzero, words, value);
+    if (fresh) memset(x, 0, (size_t)g->groups * g->c * g->h * g->w * sizeof *x);
+    from_points(g, weights, &points, value, NULL, x, words + 2 * nonzero);
+}
+
+/* Multiply-adds in a nanosecond; nanoseconds for a delta, for a position in a block of channels, for one of its sums. */
+static const double rate = 13, delta_cost = 12, position_cost = 20, sum_cost = .15;
+
+/* Of a delta, whose filter's window is added up, and of a position among them, whose sums in all blocks are kept. */
+static void costs_of(const cp_window *g, double *delta, double *position)
+{
+    double sums = (double)g->c * g->size * g->size;
+    *delta = delta_cost + sums / rate;
+    *position = position_cost * blocks_of(g) + sum_cost * sums;
+}
+
+static double positions_of(const cp_window *g) { return (double)g->groups * g->out_h * g->out_w; }
+
+double cp_conv_points_cost(const cp_window *g, double deltas)
+{
+    double delta, position, positions = positions_of(g);
+    costs_of(g, &delta, &position);
+    return deltas * delta + (deltas < positions ? deltas : positions) * position;
+}
+
+double cp_conv_points_within(const cp_window *g, double time)
+{
+    double delta, position, positions = positions_of(g);
+    costs_of(g, &delta, &position);
+    double fewer = time / (delta + position);
+    return fewer < positions ? fewer : (time - positions * position) / delta;
+}
+
+static bool fits(const cp_product *p) { return cp_is_compact(&p->window); }
+
+static size_t outputs_of(const cp_window *g) { return (size_t)g->groups * g->m * g->out_h * g->out_w; }
+
+static cp_status offer(cp_product *p)
+{
+    p->cost = cp_conv_points_cost(&p->window, (double)outputs_of(&p->window));
+    p->shared = cp_conv_few_words(&p->window, outputs_of(&p->window));
+    return CP_OK;
+}
+
+static void backward(const cp_product *p, int n, cp_batch y, cp_batch x, bool fresh, const cp_scratch *scratch)
+{
+    for (int b = 0; b < n; ++b)
+        cp_conv_from_few(&p->window, p->weights, cp_at(y, b), cp_count_nonzero(cp_at(y, b), outputs_of(&p->window)), fresh,
+                         cp_at(x, b), scratch);
+}
+
+/* Data gradients alone; of all deltas it is never the fastest, so that conv_plan.c compares by how many there are. */
+const cp_kernel cp_conv_points = {.name = "points", .even = true, .fits = fits, .open = offer, .backward = backward};

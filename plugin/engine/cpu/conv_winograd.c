@@ -9,9 +9,10 @@
  * input channels, and the transform back. All is done in vectors of 16 channels, as they lie in the band. */
 #include <string.h>
 
-#include "engine/cpu/conv.h"
+#include "engine/cpu/conv_bands.h"
+#include "io/error.h"
 
-enum { LANES = 16, PANEL = 2 * LANES, MOST_POINTS = 36 };
+enum { LANES = CP_BAND_LANES, PANEL = 2 * LANES, MOST_POINTS = 36 };
 
 typedef float lanes __attribute__((vector_size(64), aligned(4)));
 
@@ -85,7 +86,7 @@ INLINE void weight_points(int tile, const lanes *g, int step, lanes *to, int to_
 
 /* ---- weights: (panels of 32 output channels, points, C, 32) ---- */
 
-size_t cp_winograd_weights(const cp_window *g, int tile)
+static size_t weight_floats(const cp_window *g, int tile)
 {
     return round_up(g->m, PANEL) * points_of(tile) * g->c;
 }
@@ -114,11 +115,13 @@ CP_CLONES static void load_panel(const cp_window *g, int tile, const float *weig
             else transform_weights(g, 4, weights, panel * PANEL + half, c, u + c * PANEL + half, point_floats);
 }
 
-void cp_winograd_load(const cp_window *g, int tile, const float *weights, float *to)
+static cp_status load(cp_bands *b, const float *weights)
 {
+    const cp_window *g = &b->window;
     int panels = (int)(round_up(g->m, PANEL) / PANEL);
 #pragma omp parallel for schedule(dynamic)
-    for (int panel = 0; panel < panels; ++panel) load_panel(g, tile, weights, panel, to);
+    for (int panel = 0; panel < panels; ++panel) load_panel(g, b->tile, weights, panel, b->weights);
+    return CP_OK;
 }
 
 /* ---- a band ---- */
@@ -134,7 +137,7 @@ static size_t tile_floats(const cp_window *g) { return round_up(g->c, LANES) + L
 /* So too of the products of a panel, (points, tiles, 32). */
 static size_t product_floats(size_t tiles) { return tiles * PANEL + LANES; }
 
-size_t cp_winograd_scratch(const cp_window *g, int tile, int rows)
+static size_t tile_scratch(const cp_window *g, int tile, int rows)
 {
     size_t tiles = band_tiles(g, tile, rows);
     return points_of(tile) * (tiles * tile_floats(g) + product_floats(tiles));
@@ -240,8 +243,8 @@ typedef struct {
 static kernel best_kernel(void)
 {
 #ifdef __x86_64__
-    if (__builtin_cpu_supports("avx512f")) return (kernel){multiply_avx512, WIDE_TILES};
-    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) return (kernel){multiply_avx2, NARROW_TILES};
+    if (cp_has_avx512()) return (kernel){multiply_avx512, WIDE_TILES};
+    if (cp_has_avx2()) return (kernel){multiply_avx2, NARROW_TILES};
 #endif
     return (kernel){multiply_plain, NARROW_TILES};
 }
@@ -295,19 +298,59 @@ CP_CLONES static void output_of(const cp_window *g, int tile, int rows, const fl
     else transform_output(g, 4, rows, y, y_block);
 }
 
-void cp_winograd_band(const cp_window *g, int tile, int rows, const float *weights, const float *x_band, float *y_band,
-                      float *scratch)
+/* x: (x_blocks, rows + 2, w, 16 channels), rows outside the image and channels beyond C 0; y: (y_blocks, rows, out_w,
+ * 16 channels). */
+static bool run(const cp_bands *b, cp_band *band)
 {
-    int points = points_of(tile), tiles = (int)band_tiles(g, tile, rows);
-    size_t stride = tile_floats(g), block = (size_t)rows * g->out_w * LANES;
-    float *v = scratch, *y = scratch + points * tiles * stride;
+    const cp_window *g = &b->window;
+    int points = points_of(b->tile), tiles = (int)band_tiles(g, b->tile, b->rows);
+    size_t stride = tile_floats(g), block = (size_t)b->rows * g->out_w * LANES;
+    float *v = band->scratch, *sums = v + points * tiles * stride, *y = band->y;
+    const float *weights = b->weights;
     kernel k = best_kernel();
-    input_of(g, tile, rows, x_band, v);
+    input_of(g, b->tile, b->rows, band->x, v);
     for (int m = 0; m < g->m; m += PANEL) {
         for (int p = 0; p < points; ++p, weights += (size_t)g->c * PANEL)
-            multiply_point(k, tiles, v + p * tiles * stride, stride, weights, g->c, y + p * product_floats(tiles));
-        output_of(g, tile, rows, y, y_band);
-        if (m + LANES < g->m) output_of(g, tile, rows, y + LANES, y_band + block);
-        y_band += 2 * block;
+            multiply_point(k, tiles, v + p * tiles * stride, stride, weights, g->c, sums + p * product_floats(tiles));
+        output_of(g, b->tile, b->rows, sums, y);
+        if (m + LANES < g->m) output_of(g, b->tile, b->rows, sums + LANES, y + block);
+        y += 2 * block;
     }
+    cp_zero_windows(g, band->x, b->x_channels / LANES, b->rows, band->y, b->y_channels / LANES,
+                    band->scratch + tile_scratch(g, b->tile, b->rows));
+    return true;
 }
+
+/* ---- two rows of the table ---- */
+
+static bool fits(const cp_product *p)
+{
+    const cp_window *g = &p->window;
+    return g->groups == 1 && cp_is_compact(g) && g->size == 3 && g->stride == 1 && g->out_w >= 1 && g->out_h >= 1 &&
+           (!p->backward || cp_turns(g));
+}
+
+static cp_status open_tiles(cp_product *p, int tile, int rows, double rate)
+{
+    static const cp_band_kernel kernel = {.load = load, .run = run};
+    cp_bands *b = p->own = cp_alloc(1, sizeof *b, "convolution");
+    if (!b) return CP_ERESOURCE;
+    b->kernel = &kernel;
+    b->window = cp_gather_window(p);
+    b->tile = tile;
+    b->x_block = b->y_block = LANES;
+    cp_bands_divide(b, rows);
+    b->weight_bytes = weight_floats(&b->window, tile) * sizeof(float);
+    b->scratch_floats = tile_scratch(&b->window, tile, b->rows) + cp_zero_windows_scratch(&b->window, b->rows);
+    cp_bands_offer(b, rate, p);
+    return CP_OK;
+}
+
+/* Rows measured best on VGG-16. */
+static cp_status open_2x2(cp_product *p) { return open_tiles(p, 2, 4, 130); }
+static cp_status open_4x4(cp_product *p) { return open_tiles(p, 4, 8, 160); }
+
+const cp_kernel cp_conv_winograd_2x2 = {.name = "winograd2x2", .fits = fits, .open = open_2x2, .load = cp_bands_load,
+                                          .forward = cp_bands_forward, .backward = cp_bands_backward, .close = cp_bands_close};
+const cp_kernel cp_conv_winograd_4x4 = {.name = "winograd4x4", .fits = fits, .open = open_4x4, .load = cp_bands_load,
+                                          .forward = cp_bands_forward, .backward = cp_bands_backward, .close = cp_bands_close};

@@ -1,13 +1,9 @@
-/* Windows that Debian's Darknet does not have: convolutions with two strides or dilated, max-pools with two strides or over
- * channels, and [local_avgpool]. Plain loops and one matrix product: they are rare. */
-#include <cblas.h>
+/* Windows that Debian's Darknet does not have: max-pools with two strides or over channels, and [local_avgpool]. Plain loops:
+ * they are rare. */
 #include <float.h>
-#include <omp.h>
-#include <string.h>
 
 #include "engine/cpu/ops.h"
 #include "engine/windows.h"
-#include "io/error.h"
 
 typedef cp_wide_window window;
 
@@ -20,81 +16,6 @@ static ptrdiff_t tap_of(const window *g, int p, int t)
     int x = p % g->out_w * g->stride_x - g->pad + t % g->size * g->dilation;
     return y < 0 || x < 0 || y >= g->h || x >= g->w ? -1 : (ptrdiff_t)y * g->w + x;
 }
-
-/* ---- convolution ---- */
-
-enum { STRIP = 256 }; /* output positions at a time */
-
-static cp_status prepare_convolution(cp_op *op)
-{
-    window g = window_of(op);
-    size_t taps = (size_t)g.size * g.size, positions = (size_t)g.out_h * g.out_w;
-    size_t forward = (g.c * taps + g.m) * STRIP, backward = taps * positions;
-    op->per_thread = forward > backward ? forward : backward;
-    return CP_OK;
-}
-
-static float *scratch_of(const cp_scratch *scratch) { return scratch->thread + omp_get_thread_num() * scratch->per_thread; }
-
-/* Positions p0..p1 of one group of one image: y (m, positions) there = weights (m, c*taps) * columns. */
-static void convolve_strip(const window *g, const float *weights, const float *x, int p0, int p1, float *col, float *y)
-{
-    int taps = g->size * g->size, count = p1 - p0, k = g->c * taps, positions = g->out_h * g->out_w;
-    for (int row = 0; row < k; ++row)
-        for (int p = p0; p < p1; ++p) {
-            ptrdiff_t at = tap_of(g, p, row % taps);
-            col[(size_t)row * count + p - p0] = at < 0 ? 0 : x[(size_t)(row / taps) * g->h * g->w + at];
-        }
-    cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, g->m, count, k, 1, weights, k, col, count, 0, y + p0, positions);
-}
-
-static void forward_convolution(const cp_op *op, int n, const cp_batch *in, cp_batch out, uint16_t *index, bool linear,
-                                const cp_scratch *scratch)
-{
-    (void)index;
-    window g = window_of(op);
-    int positions = g.out_h * g.out_w, strips = (positions + STRIP - 1) / STRIP;
-    size_t k = (size_t)g.c * g.size * g.size, plane = (size_t)g.h * g.w;
-#pragma omp parallel for collapse(3) num_threads(cp_threads_for((double)n * op->info->outputs * k))
-    for (int b = 0; b < n; ++b)
-        for (int group = 0; group < g.groups; ++group)
-            for (int s = 0; s < strips; ++s) {
-                int p0 = s * STRIP, p1 = p0 + STRIP < positions ? p0 + STRIP : positions;
-                float *y = cp_at(out, b) + (size_t)group * g.m * positions;
-                convolve_strip(&g, op->l->weights + group * g.m * k, cp_at(in[0], b) + group * g.c * plane, p0, p1,
-                               scratch_of(scratch), y);
-                for (int f = 0; f < g.m && !linear; ++f)
-                    cp_activate_bias(y + (size_t)f * positions + p0, p1 - p0, op->l->biases[group * g.m + f],
-                                     op->activation);
-            }
-}
-
-/* Each thread has a channel of the input to itself. */
-static void backward_convolution(const cp_op *op, const cp_backward *call)
-{
-    window g = window_of(op);
-    int positions = g.out_h * g.out_w, taps = g.size * g.size;
-    size_t k = (size_t)g.c * taps, plane = (size_t)g.h * g.w;
-    if (!call->in_delta[0].base) return;
-#pragma omp parallel for collapse(3) num_threads(cp_threads_for((double)call->n * op->info->outputs * k))
-    for (int e = 0; e < call->n; ++e)
-        for (int group = 0; group < g.groups; ++group)
-            for (int c = 0; c < g.c; ++c) {
-                float *col = scratch_of(call->scratch);
-                float *to = cp_at(call->in_delta[0], e) + ((size_t)group * g.c + c) * plane;
-                cblas_sgemm(CblasRowMajor, CblasTrans, CblasNoTrans, taps, positions, g.m, 1,
-                            op->l->weights + group * g.m * k + (size_t)c * taps, (int)k,
-                            cp_at(call->delta, e) + (size_t)group * g.m * positions, positions, 0, col, positions);
-                for (int t = 0; t < taps; ++t)
-                    for (int p = 0; p < positions; ++p) {
-                        ptrdiff_t at = tap_of(&g, p, t);
-                        if (at >= 0) to[at] += col[(size_t)t * positions + p];
-                    }
-            }
-}
-
-const cp_op_type cp_op_wide_convolution = {.type = (LAYER_TYPE)CP_HOST_WIDE_CONVOLUTION, .prepare = prepare_convolution,
-                                           .forward = forward_convolution, .backward = backward_convolution};
 
 /* ---- max-pools ---- */
 

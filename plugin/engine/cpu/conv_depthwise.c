@@ -51,7 +51,7 @@ static size_t copied(const layout *o) { return (size_t)(o->in_band + o->reach) *
 static size_t summed(const layout *o) { return (size_t)o->in_band * o->line; }
 static bool is_narrow(const layout *o) { return o->columns < 2 * LANES; }
 
-size_t cp_depthwise_scratch(const cp_window *g)
+static size_t scratch_floats(const cp_window *g)
 {
     layout forward = forward_layout(g), back = backward_layout(g);
     size_t phases = (size_t)phases_of(g) * phases_of(g), strides = (size_t)g->stride * g->stride;
@@ -373,28 +373,44 @@ static void backward_plane(const cp_window *g, const layout *o, const float *del
     }
 }
 
-void cp_depthwise_forward(const cp_window *g, const float *weights, int n, cp_batch x, cp_batch y, const float *bias,
-                          ACTIVATION activation, const cp_scratch *scratch)
+static void forward(const cp_product *p, int n, cp_batch x, cp_batch y, const float *bias, ACTIVATION activation,
+                    const cp_scratch *scratch)
 {
+    const cp_window *g = &p->window;
     size_t window = (size_t)g->size * g->size, in = (size_t)g->h * g->w, out = (size_t)g->out_h * g->out_w;
     int filters = g->groups * g->m;
     layout o = forward_layout(g);
-#pragma omp parallel for collapse(2) num_threads(cp_threads_for((double)n * g->groups * g->m * window * out))
+#pragma omp parallel for collapse(2) num_threads(cp_threads_for(n * cp_window_macs(g)))
     for (int b = 0; b < n; ++b)
         for (int f = 0; f < filters; ++f)
-            forward_plane(g, &o, cp_at(x, b) + f / g->m * in, weights + f * window, bias ? bias[f] : 0, activation,
+            forward_plane(g, &o, cp_at(x, b) + f / g->m * in, p->weights + f * window, bias ? bias[f] : 0, activation,
                           cp_at(y, b) + f * out, scratch->thread + omp_get_thread_num() * scratch->per_thread);
 }
 
-void cp_depthwise_backward(const cp_window *g, const float *weights, int n, cp_batch y, cp_batch x, bool fresh,
-                           const cp_scratch *scratch)
+static void backward(const cp_product *p, int n, cp_batch y, cp_batch x, bool fresh, const cp_scratch *scratch)
 {
+    const cp_window *g = &p->window;
     size_t window = (size_t)g->size * g->size, in = (size_t)g->h * g->w, out = (size_t)g->out_h * g->out_w;
     layout o = backward_layout(g);
-#pragma omp parallel for collapse(2) num_threads(cp_threads_for((double)n * g->groups * g->m * window * out))
+#pragma omp parallel for collapse(2) num_threads(cp_threads_for(n * cp_window_macs(g)))
     for (int b = 0; b < n; ++b)
         for (int c = 0; c < g->groups; ++c)
             for (int f = c * g->m; f < (c + 1) * g->m; ++f)
-                backward_plane(g, &o, cp_at(y, b) + f * out, weights + f * window, !fresh || f > c * g->m,
+                backward_plane(g, &o, cp_at(y, b) + f * out, p->weights + f * window, !fresh || f > c * g->m,
                                cp_at(x, b) + c * in, scratch->thread + omp_get_thread_num() * scratch->per_thread);
 }
+
+static bool fits(const cp_product *p)
+{
+    return p->window.groups > 1 && p->window.c == 1 && cp_is_compact(&p->window);
+}
+
+static cp_status offer(cp_product *p)
+{
+    p->cost = cp_window_macs(&p->window) / 8; /* multiply-adds in a nanosecond, from and to memory */
+    p->per_thread = scratch_floats(&p->window);
+    return CP_OK;
+}
+
+const cp_kernel cp_conv_depthwise = {.name = "depthwise", .even = true, .fits = fits, .open = offer, .forward = forward,
+                                       .backward = backward};
