@@ -136,7 +136,7 @@ static cp_status run_side(cp_session *s, const cp_item *item, job *j, int k)
         *own = j->view->graph;
         memset(own->edge, 0, sizeof own->edge);
         one->value = cp_frame_response(s->frame, 0, &one->meta.response);
-        status = cp_score_signed(s->frame, 0, &one->meta.response, NULL, one->score, NULL, NULL);
+        status = cp_score_signed(s->frame, 0, &one->meta.response, NULL, one->score, NULL);
         if (!status)
             status = cp_edges_open(s->frame, 0, &one->meta.response, s->options->restricted ? one->path : NULL, s->options->mem,
                                    &edges);

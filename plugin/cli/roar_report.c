@@ -113,7 +113,9 @@ static void print_table(const cp_roar *r, const table *t, FILE *to)
             for (int f = 0; f < r->n_fractions; f++)
                 cp_mean_print(&t->curve[d][i].accuracy[f], to);
             cp_mean_print(&t->curve[d][i].area, to);
-            fprintf(to, "  %14.4f\n", t->road[i]);
+            const cp_mean road = cp_mean_of(&t->road[i], 1); /* none where ROAD was not asked for */
+            cp_mean_print(&road, to);
+            fprintf(to, "\n");
         }
         if (!isnan(t->rank[d]))
             fprintf(to, "  rank correlation of area and ROAD over the maps: %+.3f\n", t->rank[d]);

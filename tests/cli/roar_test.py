@@ -127,6 +127,9 @@ class Roar(FolderTest):
     def test_names_move_no_cursor(self):
         result = self.done(*self.command, *self.quick, "-out", "r\x1b[2J")
         self.assertIn("files: r\\x1b[2J/roar.jsonl", result.out)
+        result = self.done(*self.command, *self.quick, "-road", "0", "-out", "no-road") # a column without values, not nan
+        self.assertRegex(result.out, r"\n  gradient .* +-\n")
+        self.assertNotIn("nan", result.out)
         self.assertNotIn("\x1b", result.out + result.err)
         # `watch` shows what a log and a folder of checkpoints hold.
         os.makedirs(self.path("checkpoints"))
