@@ -16,6 +16,8 @@
 # check-gpu             with GPU=1, and CUDNN=1 or not: runs every test on the GPU, compares it with the CPU, times it, and prints a
 #                       table; DATA=dir adds the networks there. Without a GPU it says "skipped"
 # make check-emulated   runs the tests of GPU code so, in build/emulated; CUDNN=1: with cuDNN
+# ISA=avx2 (or sse2)    a build in build/avx2 whose own loops use no wider vectors; `ISA=avx2 make bench` limits all peers so
+# make check-avx2       the unit tests of such a build, oneDNN and OpenBLAS limited too
 # BUILD=dir             another build folder, for another set of options
 # DEBUG=1               without optimisation, for a debugger: make BUILD=build/debug DEBUG=1
 # HARDENED=0            without the stack protector, FORTIFY and read-only relocations, which builds with neither DEBUG nor SANITIZE have
@@ -24,7 +26,8 @@ DARKNET =
 GPU = 0
 CUDNN = 0
 EMULATE = 0
-BUILD = build
+ISA ?=
+BUILD = build$(if $(ISA),/$(ISA))
 SANITIZE =
 DEBUG =
 HARDENED = 1
@@ -45,6 +48,7 @@ TREE = $(BUILD)/darknet-src
 CMAKE = $(BUILD)/cmake
 LIBRARY = $(CMAKE)/libcritpath.a
 PLUGIN = $(wildcard plugin/*.h plugin/*/*.[ch] plugin/*/*/*.[ch] plugin/*/*/*.cu cmake/*) CMakeLists.txt
+<<<<<<< HEAD
 OPTIONS = DARKNET=$(DARKNET) GPU=$(GPU) CUDNN=$(CUDNN) EMULATE=$(EMULATE) SANITIZE=$(SANITIZE) HARDENED=$(HARDENED)$(if $(DEBUG), DEBUG=$(DEBUG))$(if $(ONEDNN), ONEDNN=$(ONEDNN))$(if $(ARCH), ARCH="$(ARCH)")
 
 # What a hardened build is compiled and linked with. Level 3 of FORTIFY needs GCC 12 or clang 9 and glibc 2.34; elsewhere it is 2.
@@ -54,6 +58,9 @@ IS_HARDENED = $(if $(DEBUG:0=)$(SANITIZE),,$(filter 1,$(HARDENED)))
 HARDENING = $(if $(IS_HARDENED),-fstack-protector-strong -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=$(FORTIFY))
 HARDENED_LINK = $(if $(IS_HARDENED),-pie -Wl$(comma)-z$(comma)relro$(comma)-z$(comma)now)
 comma = ,
+=======
+OPTIONS = DARKNET=$(DARKNET) GPU=$(GPU) CUDNN=$(CUDNN) EMULATE=$(EMULATE) SANITIZE=$(SANITIZE)$(if $(DEBUG), DEBUG=$(DEBUG))$(if $(ONEDNN), ONEDNN=$(ONEDNN))$(if $(ISA), ISA=$(ISA))$(if $(ARCH), ARCH="$(ARCH)")
+>>>>>>> d2279fa (The gradient of few input channels and added 1x1 gradients as rows of the table; ISA=avx2 and check-avx2)
 
 # -w: Darknet's warnings are not ours to read.
 OPTS = $(if $(filter 1,$(DEBUG)),-O0 -g,$(if $(SANITIZE),-O1 -g -fno-omit-frame-pointer -fsanitize=$(SANITIZE),$(if $(filter 1,$(EMULATE)),-O1,-Ofast))) $(HARDENING) -w
@@ -104,7 +111,11 @@ $(TREE)/libdarknet.a: $(TREE)/.patched
 
 $(LIBRARY): $(TREE)/libdarknet.a $(PLUGIN) build/.packages
 	@cmake -S . -B $(CMAKE) -G 'Unix Makefiles' -DDARKNET_SRC=$(abspath $(TREE)) '-DHOST_DEFINES=$(DEFINES)' \
+<<<<<<< HEAD
 	    $(if $(filter 1,$(GPU)),'-DARCH=$(ARCH)') -DSANITIZE=$(SANITIZE) '-DHARDENING=$(HARDENING)' -DONEDNN=$(ONEDNN) \
+=======
+	    $(if $(filter 1,$(GPU)),'-DARCH=$(ARCH)') -DSANITIZE=$(SANITIZE) -DONEDNN=$(ONEDNN) -DISA=$(ISA) \
+>>>>>>> d2279fa (The gradient of few input channels and added 1x1 gradients as rows of the table; ISA=avx2 and check-avx2)
 	    $(if $(filter 1,$(DEBUG)),-DCMAKE_BUILD_TYPE=Debug) $(if $(CROSS),-DCMAKE_TOOLCHAIN_FILE=$(abspath cmake/$(CROSS).cmake)) \
 	    $(if $(WERROR),-DWERROR=$(WERROR)) >$(CMAKE).log || { cat $(CMAKE).log; exit 1; }
 	@$(MAKE) -s -C $(CMAKE) critpath

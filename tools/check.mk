@@ -3,6 +3,7 @@
 # make tsan             the tests that use threads, and a list of images, under ThreadSanitizer: clang, whose OpenMP tells it
 #                       what waits for what (GCC's does not); T=name: one test
 # make check-arm64      a cross build for arm64 with its unit tests under qemu; T=name: one test
+# make check-avx2       the unit tests without AVX-512: of the plugin, oneDNN and OpenBLAS; T=name: one test
 # make compile_commands.json    for editors and language servers
 C_FILES = $(filter-out tests/emulate/%,$(wildcard plugin/*.h plugin/*/*.[ch] plugin/*/*/*.[ch] examples/*.c \
     examples/*/*.[ch] tests/*.h tests/*/*.[ch]))
@@ -45,4 +46,12 @@ check-arm64:
 	@$(MAKE) -s -C build/arm64/cmake $(or $(T),unit_tests)
 	cd build/arm64/cmake && $(TEST_ENVIRONMENT) ctest --output-on-failure --no-tests=error -j$(JOBS) -L unit $(if $(T),-R '$(T)')
 
-.PHONY: format lint tsan check-arm64
+# What the peers of `make bench` and the tests run on where ISA=avx2.
+AVX2 = ONEDNN_MAX_CPU_ISA=AVX2 DNNL_MAX_CPU_ISA=AVX2 OPENBLAS_CORETYPE=Haswell
+check-avx2:
+	$(INSTALL) test
+	$(MAKE) ISA=avx2 BUILD=build/avx2 all
+	@$(MAKE) -s -C build/avx2/cmake $(or $(T),unit_tests)
+	cd build/avx2/cmake && $(AVX2) $(TEST_ENVIRONMENT) ctest --output-on-failure --no-tests=error -j$(JOBS) -L unit $(if $(T),-R '$(T)')
+
+.PHONY: format lint tsan check-arm64 check-avx2

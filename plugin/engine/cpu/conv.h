@@ -69,13 +69,13 @@ struct cp_kernel {
 
 /* ---- conv_kernels.c ---- */
 
-enum { CP_KERNELS = 9 };
+enum { CP_KERNELS = 10 };
 /* The first is the one that fits every product, gemm. */
 extern const cp_kernel *const cp_kernels[CP_KERNELS];
 
 /* Plain loops, which the others are tested against; each of the others is described in its file. */
 extern const cp_kernel cp_conv_plain, cp_conv_gemm, cp_conv_pointwise, cp_conv_depthwise, cp_conv_grouped,
-    cp_conv_points, cp_conv_direct, cp_conv_winograd_2x2, cp_conv_winograd_4x4;
+    cp_conv_stem, cp_conv_points, cp_conv_direct, cp_conv_winograd_2x2, cp_conv_winograd_4x4;
 
 /* ---- conv_product.c ---- */
 
@@ -103,7 +103,7 @@ size_t cp_scatter_scratch(const cp_window *window);
 void cp_gather(const cp_window *window, const float *weights, int n, cp_batch x, cp_batch y, bool accumulate,
                const float *bias, ACTIVATION activation, const cp_scratch *scratch);
 void cp_scatter(const cp_window *window, const float *weights, int n, cp_batch y, cp_batch x, const cp_scratch *scratch);
-double cp_gemm_cost(const cp_window *window);
+double cp_gather_cost(const cp_window *window);
 
 /* ---- conv_points.c ---- */
 

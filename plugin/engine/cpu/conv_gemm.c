@@ -252,18 +252,28 @@ void cp_scatter(const cp_window *g, const float *weights, int n, cp_batch y, cp_
 
 /* ---------------------------------------------------------------- the row of the table */
 
-enum { LARGE_WEIGHTS = 1 << 20, FULL = 16 }; /* floats: no turned copy of more; rows of a matrix that sgemm is made for */
+enum {
+    LARGE_WEIGHTS = 1 << 20, /* floats: no turned copy of more */
+    FULL = 16,               /* rows and columns of matrices that sgemm is made for */
+    FULL_SCATTER = 64        /* rows of those whose results col2im has yet to add */
+};
 static const double sgemm_rate = 46, pointwise_rate = 41;
 
 /* On a core that multiplies and adds 50e9 times a second with sgemm; only ratios matter. The rates and the cost of moving
  * were measured on VGG-16, SqueezeNet and YOLOv3-tiny layers (AVX-512). The matrices of groups can be thin. */
-double cp_gemm_cost(const cp_window *g)
+double cp_gather_cost(const cp_window *g)
 {
     double k = (double)g->c * g->size * g->size, positions = (double)g->groups * g->out_h * g->out_w;
     double thin = g->groups == 1 ? 1 : (double)min(g->m, FULL) * (k < FULL ? k : FULL) / (FULL * FULL);
     if (cp_is_pointwise(g)) /* cut into thin products */
         return k * g->m / (pointwise_rate * thin) * positions;
     return (k * g->m / (sgemm_rate * thin) + .4 * k) * positions;
+}
+
+static double scatter_cost(const cp_window *g)
+{
+    double k = (double)g->c * g->size * g->size;
+    return cp_gather_cost(g) * (k < FULL_SCATTER ? FULL_SCATTER / k : 1);
 }
 
 static bool turns(const cp_product *p)
@@ -280,7 +290,7 @@ static cp_status offer(cp_product *p)
     const cp_window *g = &p->window;
     bool scatters = p->backward && !turns(p);
     cp_window gather = cp_gather_window(p);
-    p->cost = cp_gemm_cost(p->backward && !cp_turns(g) ? g : &gather);
+    p->cost = p->backward && !cp_turns(g) ? scatter_cost(g) : cp_gather_cost(&gather);
     if (scatters) p->per_thread = cp_scatter_scratch(g);
     else cp_gather_scratch(&gather, &p->per_thread, &p->shared);
     if (turns(p)) p->bytes = sizeof(float) * g->groups * g->m * g->c * g->size * g->size;

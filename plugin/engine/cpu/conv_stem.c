@@ -8,7 +8,6 @@
 #include <string.h>
 
 #include "engine/cpu/conv.h"
-#include "io/clones.h"
 #include "io/error.h"
 
 enum {
@@ -27,24 +26,25 @@ typedef struct {
     float *weights;           /* (M, n, C) */
 } taps;
 
-struct cp_stem {
+typedef struct {
     int reach;                /* the largest j */
     int rows, columns;        /* positions q */
     size_t line;              /* of the copy */
     int band;                 /* positions' rows that are copied at a time, and reach rows before them */
     taps phase[MOST_STRIDE * MOST_STRIDE];
-};
+} state;
 
 static int min(int a, int b) { return a < b ? a : b; }
 static int max(int a, int b) { return a > b ? a : b; }
 
-bool cp_stem_fits(const cp_window *g)
+static bool fits(const cp_product *p)
 {
+    const cp_window *g = &p->window;
     return g->groups == 1 && g->c <= MOST_CHANNELS && g->size > 1 && g->size <= MOST_SIZE && g->stride <= MOST_STRIDE &&
-           g->stride <= g->size;
+           g->stride <= g->size && cp_is_compact(g);
 }
 
-static cp_status prepare_phase(const cp_window *g, const float *weights, int a, int b, cp_stem *stem)
+static cp_status prepare_phase(const cp_window *g, const float *weights, int a, int b, state *stem)
 {
     taps *t = &stem->phase[a * g->stride + b];
     int at[MOST_TAPS], window = g->size * g->size;
@@ -61,45 +61,47 @@ static cp_status prepare_phase(const cp_window *g, const float *weights, int a, 
     return CP_OK;
 }
 
-cp_status cp_stem_prepare(const cp_window *g, const float *weights, cp_stem **out)
+static size_t copied(const cp_window *g, const state *stem) { return (size_t)g->m * (stem->band + stem->reach) * stem->line; }
+
+static size_t summed(const cp_window *g, const state *stem)
 {
-    cp_stem *stem = *out = cp_alloc(1, sizeof *stem, "convolution");
+    return (size_t)g->stride * g->c * max(stem->columns, TILE);
+}
+
+static cp_status open_stem(cp_product *p)
+{
+    static const double rate = 50; /* multiply-adds in a nanosecond, on a core that does 50 in sgemm */
+    const cp_window *g = &p->window;
+    state *stem = p->own = cp_alloc(1, sizeof *stem, "convolution");
     if (!stem) return CP_ERESOURCE;
     stem->reach = (g->size - 1) / g->stride;
     stem->rows = (g->h - 1 + g->pad) / g->stride + 1;
     stem->columns = (g->w - 1 + g->pad) / g->stride + 1;
     stem->line = (size_t)max(stem->columns, TILE) + stem->reach;
     stem->band = max(1, min(stem->rows, (int)(BAND_FLOATS / (g->m * stem->line)) - stem->reach));
+    p->bytes = sizeof(float) * g->m * g->c * g->size * g->size;
+    p->per_thread = copied(g, stem) + summed(g, stem);
+    p->cost = cp_window_macs(g) / rate + .25 * g->m * g->out_h * g->out_w + .5 * g->c * g->h * g->w;
+    return CP_OK;
+}
+
+static cp_status load(cp_product *p)
+{
+    const cp_window *g = &p->window;
     cp_status status = CP_OK;
     for (int k = 0; k < g->stride * g->stride && !status; ++k)
-        status = prepare_phase(g, weights, k / g->stride, k % g->stride, stem);
+        status = prepare_phase(g, p->weights, k / g->stride, k % g->stride, p->own);
     return status;
 }
 
-void cp_stem_free(cp_stem *stem)
+static void close_stem(void *own)
 {
-    if (!stem) return;
-    for (int k = 0; k < MOST_STRIDE * MOST_STRIDE; ++k) cp_free(stem->phase[k].weights);
-    cp_free(stem);
-}
-
-static size_t copied(const cp_window *g, const cp_stem *stem) { return (size_t)g->m * (stem->band + stem->reach) * stem->line; }
-
-static size_t summed(const cp_window *g, const cp_stem *stem)
-{
-    return (size_t)g->stride * g->c * max(stem->columns, TILE);
-}
-
-size_t cp_stem_scratch(const cp_window *g, const cp_stem *stem) { return copied(g, stem) + summed(g, stem); }
-
-double cp_stem_time(const cp_window *g)
-{
-    static const double rate = 50; /* multiply-adds in a nanosecond, on a core that does 50 in sgemm (conv_plan.c) */
-    return ((double)g->m * g->c * g->size * g->size / rate + .25 * g->m) * g->out_h * g->out_w + .5 * g->c * g->h * g->w;
+    for (int k = 0; k < MOST_STRIDE * MOST_STRIDE; ++k) cp_free(((state *)own)->phase[k].weights);
+    cp_free(own);
 }
 
 /* copy (M, rows, line): rows first, first + 1, ... of the deltas; 0 outside the image. */
-static void copy_rows(const cp_window *g, const cp_stem *stem, const float *delta, int first, int rows, float *copy)
+static void copy_rows(const cp_window *g, const state *stem, const float *delta, int first, int rows, float *copy)
 {
     int columns = min(g->out_w, (int)stem->line - stem->reach);
     for (int m = 0; m < g->m; ++m)
@@ -174,7 +176,7 @@ CP_CLONES static void put_row(const cp_window *g, const float *restrict sums, si
 }
 
 /* The input rows of positions q0 to q1 - 1. */
-static void backward_band(const cp_window *g, const cp_stem *stem, const float *delta, int q0, int q1, bool fresh, float *x,
+static void backward_band(const cp_window *g, const state *stem, const float *delta, int q0, int q1, bool fresh, float *x,
                           float *copy)
 {
     int rows = q1 - q0 + stem->reach, s = g->stride;
@@ -193,14 +195,17 @@ static void backward_band(const cp_window *g, const cp_stem *stem, const float *
         }
 }
 
-void cp_stem_backward(const cp_window *g, const cp_stem *stem, int n, cp_batch y, cp_batch x, bool fresh,
-                      const cp_scratch *scratch)
+static void backward(const cp_product *p, int n, cp_batch y, cp_batch x, bool fresh, const cp_scratch *scratch)
 {
+    const cp_window *g = &p->window;
+    const state *stem = p->own;
     int bands = (stem->rows + stem->band - 1) / stem->band;
-    double work = (double)n * g->m * g->c * g->size * g->size * g->out_h * g->out_w;
-#pragma omp parallel for collapse(2) num_threads(cp_threads_for(work))
+#pragma omp parallel for collapse(2) num_threads(cp_threads_for(n * cp_window_macs(g)))
     for (int e = 0; e < n; ++e)
         for (int k = 0; k < bands; ++k)
             backward_band(g, stem, cp_at(y, e), k * stem->band, min(stem->rows, (k + 1) * stem->band), fresh, cp_at(x, e),
                           scratch->thread + omp_get_thread_num() * scratch->per_thread);
 }
+
+const cp_kernel cp_conv_stem = {.name = "stem", .even = true, .fits = fits, .open = open_stem, .load = load,
+                                .backward = backward, .close = close_stem};
