@@ -48,8 +48,7 @@ TREE = $(BUILD)/darknet-src
 CMAKE = $(BUILD)/cmake
 LIBRARY = $(CMAKE)/libcritpath.a
 PLUGIN = $(wildcard plugin/*.h plugin/*/*.[ch] plugin/*/*/*.[ch] plugin/*/*/*.cu cmake/*) CMakeLists.txt
-<<<<<<< HEAD
-OPTIONS = DARKNET=$(DARKNET) GPU=$(GPU) CUDNN=$(CUDNN) EMULATE=$(EMULATE) SANITIZE=$(SANITIZE) HARDENED=$(HARDENED)$(if $(DEBUG), DEBUG=$(DEBUG))$(if $(ONEDNN), ONEDNN=$(ONEDNN))$(if $(ARCH), ARCH="$(ARCH)")
+OPTIONS = DARKNET=$(DARKNET) GPU=$(GPU) CUDNN=$(CUDNN) EMULATE=$(EMULATE) SANITIZE=$(SANITIZE) HARDENED=$(HARDENED)$(if $(DEBUG), DEBUG=$(DEBUG))$(if $(ONEDNN), ONEDNN=$(ONEDNN))$(if $(ISA), ISA=$(ISA))$(if $(ARCH), ARCH="$(ARCH)")
 
 # What a hardened build is compiled and linked with. Level 3 of FORTIFY needs GCC 12 or clang 9 and glibc 2.34; elsewhere it is 2.
 FORTIFY = $(eval FORTIFY := $(shell printf '\043include <stdio.h>\n' | $(CC) -x c -O2 -Werror -U_FORTIFY_SOURCE \
@@ -58,9 +57,6 @@ IS_HARDENED = $(if $(DEBUG:0=)$(SANITIZE),,$(filter 1,$(HARDENED)))
 HARDENING = $(if $(IS_HARDENED),-fstack-protector-strong -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=$(FORTIFY))
 HARDENED_LINK = $(if $(IS_HARDENED),-pie -Wl$(comma)-z$(comma)relro$(comma)-z$(comma)now)
 comma = ,
-=======
-OPTIONS = DARKNET=$(DARKNET) GPU=$(GPU) CUDNN=$(CUDNN) EMULATE=$(EMULATE) SANITIZE=$(SANITIZE)$(if $(DEBUG), DEBUG=$(DEBUG))$(if $(ONEDNN), ONEDNN=$(ONEDNN))$(if $(ISA), ISA=$(ISA))$(if $(ARCH), ARCH="$(ARCH)")
->>>>>>> d2279fa (The gradient of few input channels and added 1x1 gradients as rows of the table; ISA=avx2 and check-avx2)
 
 # -w: Darknet's warnings are not ours to read.
 OPTS = $(if $(filter 1,$(DEBUG)),-O0 -g,$(if $(SANITIZE),-O1 -g -fno-omit-frame-pointer -fsanitize=$(SANITIZE),$(if $(filter 1,$(EMULATE)),-O1,-Ofast))) $(HARDENING) -w
@@ -111,11 +107,7 @@ $(TREE)/libdarknet.a: $(TREE)/.patched
 
 $(LIBRARY): $(TREE)/libdarknet.a $(PLUGIN) build/.packages
 	@cmake -S . -B $(CMAKE) -G 'Unix Makefiles' -DDARKNET_SRC=$(abspath $(TREE)) '-DHOST_DEFINES=$(DEFINES)' \
-<<<<<<< HEAD
-	    $(if $(filter 1,$(GPU)),'-DARCH=$(ARCH)') -DSANITIZE=$(SANITIZE) '-DHARDENING=$(HARDENING)' -DONEDNN=$(ONEDNN) \
-=======
-	    $(if $(filter 1,$(GPU)),'-DARCH=$(ARCH)') -DSANITIZE=$(SANITIZE) -DONEDNN=$(ONEDNN) -DISA=$(ISA) \
->>>>>>> d2279fa (The gradient of few input channels and added 1x1 gradients as rows of the table; ISA=avx2 and check-avx2)
+	    $(if $(filter 1,$(GPU)),'-DARCH=$(ARCH)') -DSANITIZE=$(SANITIZE) '-DHARDENING=$(HARDENING)' -DONEDNN=$(ONEDNN) -DISA=$(ISA) \
 	    $(if $(filter 1,$(DEBUG)),-DCMAKE_BUILD_TYPE=Debug) $(if $(CROSS),-DCMAKE_TOOLCHAIN_FILE=$(abspath cmake/$(CROSS).cmake)) \
 	    $(if $(WERROR),-DWERROR=$(WERROR)) >$(CMAKE).log || { cat $(CMAKE).log; exit 1; }
 	@$(MAKE) -s -C $(CMAKE) critpath
