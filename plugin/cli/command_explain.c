@@ -5,6 +5,7 @@
 #include "cli/results.h"
 #include "cli/run_images.h"
 #include "cli/summary.h"
+#include "cli/typical.h"
 #include "cli/where.h"
 #include "io/error.h"
 #include "io/json.h"
@@ -109,6 +110,22 @@ static cp_status write_files(const cp_explanation *e, const cp_result *result, j
     return status;
 }
 
+/* Into the object that pathway_object has added. */
+static cp_status say_typical(const cp_explanation *e, const cp_pathway *pathway)
+{
+    cp_session *s = e->session;
+    cp_typical typical;
+    json_t *response = json_array_get(e->responses, json_array_size(e->responses) - 1);
+    json_t *paths = json_object_get(response, "paths"), *object = json_array_get(paths, json_array_size(paths) - 1);
+    cp_status status = cp_typical_find(s, e->subject->class_id, pathway->path, &typical);
+    if (!status)
+        status = cp_json_set(object, "typical", cp_typical_json(s, &typical));
+    if (!status && !s->options->json)
+        cp_typical_print(s, &typical, s->options->layers, s->out);
+    cp_free(typical.layer);
+    return status;
+}
+
 static cp_status write_pathway(const cp_explanation *e, const cp_pathway *pathway)
 {
     cp_session *s = e->session;
@@ -132,6 +149,8 @@ static cp_status write_pathway(const cp_explanation *e, const cp_pathway *pathwa
         json_decref(files);
     if (!status && !s->options->json)
         print_pathway(e, pathway, &where, &summary);
+    if (!status && s->typical)
+        status = say_typical(e, pathway);
     cp_summary_free(&summary);
     return status;
 }

@@ -30,6 +30,11 @@ static const cp_option_change path_changes[] = {
     {.option = "out", .meaning = "PREFIX.path.npz; several images: PREFIX-STEM; a folder: PREFIX/STEM",
      .otherwise = "STEM.critpath; with -score the stem of that file"},
     {0}};
+static const cp_option_change classpath_changes[] = {
+    {.option = "edges", .value = "channels", .meaning = "-method effective: count which channels its edges join, too"},
+    {.option = "sparsity", .value = "auto|S", .meaning = "share of neurons off the paths; one value"},
+    {.option = "out", .meaning = "PREFIX.classpath.npz", .otherwise = "classes"},
+    {0}};
 static const cp_option_change graph_changes[] = {
     {.option = "restricted", .meaning = "edges in the network that the path leaves (frozen), between its neurons alone"},
     {.option = "out", .meaning = "PREFIX.graph.png, .svg, .dot and .json; several images: PREFIX-STEM; a folder: PREFIX/STEM"},
@@ -140,7 +145,7 @@ static const cp_option_change gates_changes[] = {
 /* A new command is a row here and a file beside this one. */
 const cp_command cp_commands[] = {
     {"explain", IMAGES, "Predict, score the neurons, select the critical path, draw the pixels it read.",
-     SELECTION RESPONSE "offpath map planes restricted top layers " PICTURE "no-picture shard out gpus",
+     SELECTION RESPONSE "offpath map planes restricted typical usual top layers " PICTURE "no-picture shard out gpus",
      "Writes PREFIX.png (photo beside the map), PREFIX.npy (the map: float32, C,H,W of the network input), "
      "PREFIX.path.npz (the path) and PREFIX.json (summary). No image: one path per line on stdin.",
      SIGNS "-class cross -out cross", cp_run_explain, .changes = explain_changes},
@@ -168,6 +173,13 @@ const cp_command cp_commands[] = {
      "one grey node, so that shares add up to 100%), .graph.dot for Graphviz and .graph.json (node-link data, NetworkX). Edges are "
      "activation times gradient, whatever the method.",
      SIGNS "-class cross -out cross", cp_run_graph, .changes = graph_changes},
+    {"classpath", "[data|names] <cfg> <weights> [image ...] [part.classpath.npz ...]",
+     "Count, for each class that the network answers, on how many images' paths each neuron and channel is.",
+     SELECTION RESPONSE "edges out",
+     "Writes PREFIX.classpath.npz: whole numbers, so that counts of parts of a list, given in the place of images, add up to those of "
+     "the whole. -edges channels counts the edges of effective paths too. No image: one path per line on stdin. explain -typical and "
+     "attack read the file.",
+     PHOTO "-method effective -out signs", cp_run_classpath, .changes = classpath_changes},
     {"picture", "<map.npy> <photo>", "Draw the picture of a map again, from files, without a network.",
      PICTURE "letterbox out",
      "Takes PREFIX.heat.npy, PREFIX.npy, or any float32 array over a network input: (H,W) is heat, (2,H,W) heat and "

@@ -49,7 +49,8 @@ typedef struct {
 typedef struct {
     const char *method, *class_name, *versus, *box, *unit, *names, *out, *score, *path, *steps, *methods, *off, *data,
         *list, *valid;
-    const char *gpus, *baseline, *edges;
+    const char *gpus, *baseline, *edges, *typical;
+    double usual; /* of -typical */
     int target, offpath, rank, map, planes, init, preset, norms, mode, removed, keys, host;
     /* offpath -1: of `faithful`, what the frame can */
     int granularity; /* -1: the preset's */

@@ -98,7 +98,8 @@ static cp_status claim_prefix(cp_session *s, cp_item *item, const char *base)
 /* Of "-out dog.png" the prefix is "dog": its length. */
 static int prefix_length(const char *out)
 {
-    static const char *const endings[] = {".path.npz", ".score.npz", ".gates.npz", ".edges.npz", ".graph.png", ".graph.svg", ".graph.dot", ".graph.json", ".heat.npy", ".npz", ".npy", ".json",
+    static const char *const endings[] = {".path.npz", ".score.npz", ".gates.npz", ".edges.npz", ".classpath.npz", ".graph.png", ".graph.svg", ".graph.dot", ".graph.json", ".heat.npy",
+                                          ".npz", ".npy", ".json",
                                           ".jsonl", ".csv", ".png", ".jpg", ".jpeg"};
     size_t n = strlen(out);
     for (size_t i = 0; i < sizeof endings / sizeof *endings; i++) {

@@ -2,6 +2,7 @@
 
 #include "cli/baseline_option.h"
 #include "cli/output_path.h"
+#include "cli/typical_option.h"
 #include "engine/memory.h"
 #include "engine/reserve.h"
 #include "io/error.h"
@@ -111,7 +112,7 @@ static cp_status open_names(cp_session *s, const char *data_path)
 static cp_status remember_arguments(cp_session *s)
 {
     const cp_options *o = s->options;
-    const char *const files[] = {s->cfg_path, s->weights_path, o->score, o->path, o->list, o->valid, o->data, o->names};
+    const char *const files[] = {s->cfg_path, s->weights_path, o->score, o->path, o->list, o->valid, o->data, o->names, o->typical};
     cp_status status = cp_remember_inputs(s, files, sizeof files / sizeof *files);
     return status ? status : cp_remember_inputs(s, (const char *const *)s->images, (size_t)s->n_images);
 }
@@ -200,7 +201,8 @@ cp_status cp_session_open(const cp_command *command, const cp_options *options, 
     if ((status = cp_session_entries(s, 1, &entries)) || (status = cp_frame_create(s->model, 1, &s->frame)))
         return status;
     s->input = cp_alloc(s->c * s->h * s->w, sizeof *s->input, "network input");
-    return s->input ? cp_baseline_open(s) : CP_ERESOURCE;
+    status = s->input ? cp_typical_open(s) : CP_ERESOURCE;
+    return status ? status : cp_baseline_open(s);
 }
 
 void cp_session_close(cp_session *s)
@@ -209,6 +211,7 @@ void cp_session_close(cp_session *s)
     free(s->inputs);
     cp_free(s->input);
     cp_baseline_close(s);
+    cp_typical_close(s);
     cp_frame_free(s->frame);
     cp_names_free(s->names);
     cp_model_free(s->model);

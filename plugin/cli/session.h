@@ -41,6 +41,7 @@ struct cp_session {
     int gpus[CP_MOST_GPUS], n_gpus; /* -gpus; none: frames are where cp_device() says */
     float *baseline;  /* of -baseline: what neurons hold there, N floats; NULL: zero */
     float *baseline_input; /* the same of the input, (c,h,w) */
+    struct cp_class_paths *typical; /* of -typical; NULL: not given */
     FILE *out, *err;  /* what visits write goes there: stdout and stderr, or memory while others run beside */
     struct cp_list *running; /* cli/list.h; NULL: nothing runs beside */
     struct cp_progress *progress; /* the list's line, of visits that run one after the other; NULL: there is none */

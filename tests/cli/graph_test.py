@@ -215,6 +215,94 @@ class Effective(FolderTest):
         self.assertIn("effective", result.err)
 
 
+class ClassPaths(FolderTest):
+    def setUp(self):
+        super().setUp()
+        from harness import png
+        self.photos = [write(self.path_of(k), png(20 + 3 * k, 40 - 2 * k)) for k in range(7)]
+        self.photos = [os.path.basename(p) for p in self.photos]
+
+    def path_of(self, k):
+        return self.path(f"p{k}.png")
+
+    def count(self, out, *arguments):
+        self.done("classpath", *RESNET, *arguments, "-out", out)
+        return numpy.load(self.path(out + ".classpath.npz"))
+
+    def bytes(self, out):
+        with open(self.path(out + ".classpath.npz"), "rb") as file:
+            return file.read()
+
+    def test_counts(self):
+        for options in (("-sparsity", ".9"), ("-method", "effective", "-edges", "channels")):
+            counts = self.count("all", *self.photos, *options)
+            expected, images = {}, {}
+            for photo in self.photos:
+                choice = tuple(o for o in options if o not in ("-edges", "channels"))
+                line = json.loads(self.done("explain", *RESNET, photo, "-out", "e", "-json", "-no-picture", *choice).out)
+                c = line["responses"][0]["class"]
+                images[c] = images.get(c, 0) + 1
+                path = numpy.load(self.path("e.path.npz"))
+                for name in layers(path):
+                    expected[c, name] = expected.get((c, name), 0) + path[name].astype(int)
+                    any_of = path[name].any(axis=(1, 2)).astype(int)
+                    expected[c, name + ".channels"] = expected.get((c, name + ".channels"), 0) + any_of
+            self.assertEqual(dict(zip(counts["classes"].tolist(), counts["images"].tolist())), images)
+            for (c, name), value in expected.items():
+                k = counts["classes"].tolist().index(c)
+                numpy.testing.assert_array_equal(counts[name][k], value)
+            edges = [name for name in counts.files if name.endswith(".edges")]
+            self.assertEqual(bool(edges), "-edges" in options)
+            for name in edges:
+                self.assertLessEqual(int(counts[name].max()), max(images.values()))
+                self.assertGreater(int(counts[name].sum()), 0)
+
+    def test_any_split_adds_up(self):
+        options = ("-method", "effective", "-edges", "channels")
+        self.count("all", *self.photos, *options)
+        for parts in ((3, 4), (1, 1, 5), (2, 2, 2, 1)):
+            at, names = 0, []
+            for k, size in enumerate(parts):
+                self.count(f"part{k}", *self.photos[at:at + size], *options)
+                names.append(f"part{k}.classpath.npz")
+                at += size
+            self.count("sum", *reversed(names))
+            self.assertEqual(self.bytes("sum"), self.bytes("all"))
+
+    def test_refuses(self):
+        self.count("a", *self.photos[:2])
+        self.count("b", *self.photos[2:4], "-sparsity", ".9")
+        for arguments, word in ((("a.classpath.npz", "a.classpath.npz"), "already"),
+                                (("a.classpath.npz", "b.classpath.npz"), "other settings"),
+                                ((self.photos[0], "-sparsity", ".9,.99"), "2 sparsities"),
+                                ((self.photos[0], "-edges", "channels"), "effective")):
+            result = self.critpath("classpath", *RESNET, *arguments, "-out", "c")
+            self.assertEqual(result.code, 2, arguments)
+            self.assertIn(word, result.err)
+        result = self.critpath("explain", *network("vgg"), "photo.png", "-typical", "a.classpath.npz", "-out", "e")
+        self.assertEqual(result.code, 2)
+        self.assertIn("cfg_sha256", result.err)
+
+    def test_typical(self):
+        self.count("all", *self.photos, "photo.png", "-sparsity", ".9")
+        counts = numpy.load(self.path("all.classpath.npz"))
+        for usual in ("0", ".5", "1"):
+            done = self.done("explain", *RESNET, "photo.png", "-sparsity", ".9", "-typical", "all.classpath.npz", "-usual", usual,
+                             "-out", "e", "-json", "-no-picture")
+            answer = json.loads(done.out)["responses"][0]
+            typical = answer["paths"][0]["typical"]
+            k = counts["classes"].tolist().index(answer["class"])
+            path = numpy.load(self.path("e.path.npz"))
+            both = own = 0
+            for name in layers(path):
+                on = (counts[name][k] > 0) & (counts[name][k] >= float(usual) * counts["images"][k])
+                both += int((on & path[name]).sum())
+                own += int(path[name].sum())
+            self.assertAlmostEqual(typical["share"], both / own, places=6)
+            if usual == "0":
+                self.assertEqual(typical["share"], 1)
+
+
 class RankAndBaseline(FolderTest):
     def score(self, *options):
         self.done("score", *RESNET, "photo.png", "-out", "s", *options)
