@@ -20,9 +20,27 @@ static cp_status contribution(const cp_attribution_call *call, cp_planes planes,
     return status;
 }
 
+static bool has_heat(const cp_attribution_call *call, const float *map)
+{
+    size_t c, h, w;
+    cp_model_input_shape(cp_frame_model(call->frame), &c, &h, &w);
+    for (size_t i = 0; i < h * w; i++)
+        if (map[i] > 0)
+            return true;
+    return false;
+}
+
+/* As explain has it: where the path has nothing that speaks for the response in layers of small cells, the coarse ones show it.
+ * In a network of random weights scores may fall tenfold from layer to layer, and the last layers hold the whole path. */
+static cp_status fine_or_coarse(const cp_attribution_call *call, bool restricted, float *map)
+{
+    cp_status status = contribution(call, CP_PLANES_FINE, restricted, map);
+    return status || has_heat(call, map) ? status : contribution(call, CP_PLANES_COARSE, restricted, map);
+}
+
 cp_status cp_attribute_contribution(const cp_attribution_call *call, float *map)
 {
-    return contribution(call, CP_PLANES_FINE, false, map);
+    return fine_or_coarse(call, false, map);
 }
 
 cp_status cp_attribute_contribution_all(const cp_attribution_call *call, float *map)
@@ -37,5 +55,5 @@ cp_status cp_attribute_contribution_coarse(const cp_attribution_call *call, floa
 
 cp_status cp_attribute_contribution_restricted(const cp_attribution_call *call, float *map)
 {
-    return contribution(call, CP_PLANES_FINE, true, map);
+    return fine_or_coarse(call, true, map);
 }

@@ -219,10 +219,51 @@ static void drawn_and_blind_maps(void **state)
     stop(&s);
 }
 
+/* A path that has neurons in a layer of large cells alone: its fine planes are empty, and the coarse ones are shown. */
+static void contribution_falls_back(void **state)
+{
+    (void)state;
+    static const char cfg[] = "[net]\nwidth=32\nheight=32\nchannels=1\n"
+                              "[convolutional]\nfilters=1\nsize=1\nstride=1\nactivation=relu\n"
+                              "[maxpool]\nsize=16\nstride=16\n"
+                              "[convolutional]\nfilters=1\nsize=1\nstride=1\nactivation=relu\n"
+                              "[connected]\noutput=2\nactivation=linear\n[softmax]\n";
+    static const float weights[] = {0, 1, 0, 1, 0, 0, 1, 2, 3, 4, 0, 0, 0, 0};
+    tiny_net net;
+    cp_path *path;
+    cp_frame *frame;
+    cp_response response;
+    float input[32 * 32], map[32 * 32], heat[2 * 32 * 32];
+    double sum = 0;
+    int layers;
+    tiny_open(&net, cfg, weights, sizeof weights / sizeof *weights);
+    const cp_neuron_layer *layer = cp_model_neuron_layers(net.model, &layers);
+    assert_int_equal(layers, 2);
+    for (int i = 0; i < 32 * 32; i++)
+        input[i] = 1 + (float)i;
+    assert_int_equal(cp_frame_create(net.model, 1, &frame), CP_OK);
+    assert_int_equal(cp_frame_forward(frame, input, 1, NULL), CP_OK);
+    assert_int_equal(cp_response_class(net.model, 0, &response), CP_OK);
+    assert_int_equal(cp_path_create(net.model, &path), CP_OK);
+    for (size_t i = 0; i < layer[1].count; i++)
+        cp_path_set(path, layer[1].offset + i, true);
+    assert_int_equal(cp_map_contribution(frame, 0, &response, path, NULL, NULL, heat, NULL), CP_OK);
+    for (int i = 0; i < 2 * 32 * 32; i++)
+        assert_true(heat[i] == 0);
+    const cp_attribution_call call = {.frame = frame, .response = &response, .path = path, .layer = -1};
+    assert_int_equal(cp_attribution_find("contribution")->run(&call, map), CP_OK);
+    for (int i = 0; i < 32 * 32; i++)
+        sum += (double)map[i];
+    near(sum, 1, 1e-5); /* one layer's heat */
+    cp_path_free(path);
+    cp_frame_free(frame);
+    tiny_close(&net);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(guided_by_hand), cmocka_unit_test(edges_by_hand), cmocka_unit_test(integrated_gradients_from_a_baseline), cmocka_unit_test(integrated_gradients_are_complete),
+        cmocka_unit_test(guided_by_hand), cmocka_unit_test(contribution_falls_back), cmocka_unit_test(edges_by_hand), cmocka_unit_test(integrated_gradients_from_a_baseline), cmocka_unit_test(integrated_gradients_are_complete),
         cmocka_unit_test(cams_of_the_last_layer), cmocka_unit_test(enlarging), cmocka_unit_test(drawn_and_blind_maps),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -210,7 +210,7 @@ done:
 static void send(cp_frame *frame, const void *from, void *to, size_t bytes)
 {
     if (!frame->own->status && bytes)
-        cp_device_failed(frame, cudaMemcpyAsync(to, from, bytes, cudaMemcpyHostToDevice, frame->own->lane->arm->stream),
+        cp_device_failed(frame, cudaMemcpyAsync(to, from, bytes, cudaMemcpyHostToDevice, frame->own->context->queue->stream),
                          "copy to the device");
 }
 
@@ -235,7 +235,7 @@ static cp_status scores_planes(cp_frame *frame, const uint64_t *words, const siz
         send(frame, plane, planes, n * sizeof *plane);
         if (!frame->own->status)
             cp_kernel_planes(n, most, (const cp_score_plane *)planes, span, frame->own->scores, words ? there : NULL,
-                             (double *)sums, frame->own->lane->arm->stream);
+                             (double *)sums, frame->own->context->queue->stream);
         fetch(frame, sums, sum, cells * sizeof *sum);
     }
     return cp_device_end(frame);
