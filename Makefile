@@ -210,7 +210,7 @@ check-gpu:
 SECONDS = 60
 fuzz:
 	$(INSTALL) test fuzz
-	$(MAKE) BUILD=build/fuzz SANITIZE=fuzzer-no-link,address,undefined CC=clang library
+	$(MAKE) BUILD=build/fuzz SANITIZE=fuzzer-no-link,address,undefined CC=clang CPP=clang++ library
 	@tests/fuzz/run build/fuzz $(SECONDS) $(T)
 
 library: $(LIBRARY)

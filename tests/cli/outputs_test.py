@@ -160,6 +160,24 @@ class Memory(FolderTest):
         self.assertIn("9000 x 9000 pixels, which take about 1236 MB, 250 MB are allowed", refused.err)
         self.done("explain", *RESNET, "photo.png", "-mem", "500M", "-out", "r")
 
+    def test_headers_of_tiff_and_webp(self):
+        def tiff(width, height, *more):
+            rows = [(256, 3, width), (257, 3, height), (258, 3, 8), (259, 3, 1), (262, 3, 1), (277, 3, 1), *more]
+            return (b"II*\0" + struct.pack("<IH", 8, len(rows)) + b"".join(struct.pack("<HHII", tag, kind, 1, value)
+                                                                         for tag, kind, value in rows) + bytes(64))
+        strip = ((273, 4, 100), (278, 3, 9000), (279, 4, 64))
+        tile = ((322, 3, 32768), (323, 3, 32768), (324, 4, 100), (325, 4, 64))
+        webp = b"WEBPVP8L" + struct.pack("<IBI", 16, 0x2f, 8999 | 8999 << 14) + bytes(11)
+        large = "9000 x 9000 pixels, which take about 1236 MB, 250 MB are allowed"
+        for name, content, needed in (("huge.tif", tiff(9000, 9000, *strip), large),
+                                      ("tile.tif", tiff(2, 2, *tile), "pieces of 1073741824 bytes, 262144000 are allowed"),
+                                      ("huge.webp", b"RIFF" + struct.pack("<I", len(webp)) + webp, large)):
+            write(self.path(name), content)
+            refused = self.critpath("explain", *RESNET, name, "-mem", "500M")
+            self.assertEqual(refused.code, 2, refused.err)
+            if "this build does not read" not in refused.err:
+                self.assertIn(needed, refused.err)
+
 
 if __name__ == "__main__":
     main()
