@@ -11,6 +11,7 @@ import sys
 import tempfile
 import time
 
+from isa import environment
 from networks import CFGS
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -37,13 +38,6 @@ class Peer:
     def close(self):
         self.process.stdin.close()
         self.process.wait()
-
-
-def environment(threads=1):
-    env = dict(os.environ, OMP_NUM_THREADS=str(threads), MKL_NUM_THREADS=str(threads), OPENBLAS_NUM_THREADS="1",
-               OMP_WAIT_POLICY="passive")
-    env.pop("OPENBLAS_CORETYPE", None)  # not to be inherited by accident: the table says which kernels run
-    return env
 
 
 def start_peers(args, cfg, weights):
@@ -275,7 +269,7 @@ def main():
                "kernels": rows[0]["kernels"] if rows else "-", "load": os.getloadavg()[1],
                "torch": next((row[who + "_name"] for row in rows for who in ("torch",) if who + "_name" in row), None),
                "new_torch": next((row["new_name"] for row in rows if "new_name" in row), None)}
-    print("machine: %s (%s), %d cores, load %.1f in the last five minutes; OpenBLAS kernels %s; %s" %
+    print("machine: %s (%s), %d cores, load %.1f in the last five minutes; %s; %s; stock: loops of the compiler's baseline" %
           (machine["processor"], machine["machine"], machine["cores"], machine["load"], machine["kernels"],
            ", ".join(filter(None, (machine["torch"], machine["new_torch"]))) or "no PyTorch"))
     print("F: one forward pass. back: the data gradient, dense. explain: forward + NeuronMCT + selection + pathway "

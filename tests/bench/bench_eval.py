@@ -18,6 +18,8 @@ import time
 
 import numpy as np
 
+import isa
+
 HERE = os.path.dirname(os.path.abspath(__file__))
 METHODS = "gradient,inputmct,inputintgrad,smoothgrad,gradcam"
 FIRST = 1  # photos of the run that is taken off
@@ -25,8 +27,8 @@ LEAST = 2
 
 
 def environment(threads):
-    env = dict(os.environ, OPENBLAS_NUM_THREADS="1", MKL_NUM_THREADS=str(threads))
-    env.pop("OPENBLAS_CORETYPE", None)
+    env = isa.environment(threads)
+    del env["OMP_NUM_THREADS"], env["OMP_WAIT_POLICY"]
     return env
 
 

@@ -11,6 +11,8 @@ import os
 import subprocess
 import sys
 
+from isa import environment
+
 HERE = os.path.dirname(os.path.abspath(__file__))
 BATCHES = (1, 5, 10, 25)
 FULL_ALPHAS = 2
@@ -18,9 +20,8 @@ FULL_ALPHAS = 2
 
 class Peer:
     def __init__(self, command, threads):
-        env = dict(os.environ, OMP_NUM_THREADS=str(threads), MKL_NUM_THREADS=str(threads), OPENBLAS_NUM_THREADS="1")
-        env.pop("OPENBLAS_CORETYPE", None)
-        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=env)
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+                                        env=environment(threads))
         self.hello = self.process.stdout.readline().split()
         if not self.hello:
             raise RuntimeError("%s does not start" % command[0])

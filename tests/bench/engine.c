@@ -10,7 +10,12 @@
 #include <string.h>
 #include <time.h>
 
+#ifdef CP_ONEDNN
+#include <oneapi/dnnl/dnnl.h>
+#endif
+
 #include "critpath.h"
+#include "io/clones.h"
 #include "path/scores.h"
 #include "peak.h"
 
@@ -154,6 +159,21 @@ static double run(bench *b, const char *what, double value)
     return now() - start;
 }
 
+/* Which instructions our own loops and oneDNN's use. */
+static const char *own_isa(void) { return cp_has_avx512() ? "avx512" : cp_has_avx2() ? "avx2" : "baseline"; }
+
+static const char *onednn_isa(void)
+{
+#ifdef CP_ONEDNN
+    int isa = (int)dnnl_get_effective_cpu_isa();
+    return (isa & dnnl_cpu_isa_avx512_core) == dnnl_cpu_isa_avx512_core ? "avx512"
+           : (isa & dnnl_cpu_isa_avx2) == dnnl_cpu_isa_avx2             ? "avx2"
+                                                                          : "sse41";
+#else
+    return "none";
+#endif
+}
+
 int main(int argc, char **argv)
 {
     if (argc != 4) return fprintf(stderr, "usage: %s cfg weights threads\n", argv[0]), 2;
@@ -183,7 +203,8 @@ int main(int argc, char **argv)
 
     double macs = 0;
     for (int i = 0; i < cp_model_layer_count(b.model); ++i) macs += cp_model_layer(b.model, i)->macs;
-    printf("%.17g %zu %s\n", macs, cp_model_neuron_count(b.model), openblas_get_corename());
+    printf("%.17g %zu loops %s, oneDNN %s, OpenBLAS %s\n", macs, cp_model_neuron_count(b.model), own_isa(), onednn_isa(),
+           openblas_get_corename());
     fflush(stdout);
     char line[64], what[32];
     double value;

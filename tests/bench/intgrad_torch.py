@@ -82,7 +82,8 @@ def main():
         base = {i: out.clone() for i, out in net.run({-1: x}, net.net.layers).items()}
     clock = time.process_time if threads == "1" else time.perf_counter
     positions = [l.index for l in net.net.neuron_layers]
-    print("torch-" + torch.__version__, flush=True)
+    capability = torch.__config__.show().split("CPU capability usage: ")[-1].split()[0]
+    print("torch-" + torch.__version__ + " " + capability, flush=True)
     for line in sys.stdin:
         words = line.split()
         start = clock()

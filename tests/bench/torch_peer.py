@@ -79,7 +79,8 @@ def main():
     x = torch.from_numpy(grain).reshape(1, n.layers[0].c, n.layers[0].h, n.layers[0].w)
     with torch.no_grad():
         net.forward(x)
-    print("0 0 torch-" + torch.__version__, flush=True)
+    capability = torch.__config__.show().split("CPU capability usage: ")[-1].split()[0]
+    print("0 0 torch-" + torch.__version__ + " " + capability, flush=True)
     for line in sys.stdin:
         what = line.split()[0]
         if what == "peak":
