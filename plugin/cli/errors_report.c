@@ -308,9 +308,9 @@ static void print_enriched(const cp_errors *e, const cp_errors_found *f, FILE *t
         }
     }
     if (tested)
-        fprintf(to, "%s %zu class%s had wrong and right answers to compare; p over all channels: by %d permutations, the smallest "
+        fprintf(to, "%s%zu class%s had wrong and right answers to compare; p over all channels: by %d permutations, the smallest "
                 "p of any channel (Westfall and Young); classes are not corrected for: of %zu, %.2g would fall below .05 by chance\n",
-                said ? "" : "no channel is over-represented in wrong answers:", tested, tested == 1 ? "" : "es",
+                said ? "" : "no channel is over-represented in wrong answers: ", tested, tested == 1 ? "" : "es",
                 CP_ERRORS_PERMUTATIONS, tested, .05 * (double)tested);
 }
 

@@ -325,6 +325,15 @@ class Signs(FolderTest):
         for ending in FILES[:2] + FILES[3:]:
             self.assertEqual(read(self.path("t1" + ending)), read(self.path("t3" + ending)), ending)
 
+    def test_memory_does_not_grow_with_the_list(self):
+        photos, labels = self.scenes(60)
+        peaks = []
+        for n in (6, 60):
+            write(self.path("set.list"), "\n".join(photos[:n]))
+            self.errors(HONEST, "-no-picture", out=f"m{n}")
+            peaks.append(load(self.path(f"m{n}.manifest.json"))["memory_peak_bytes"])
+        self.assertLess(peaks[1], 1.15 * peaks[0])
+
     def test_labels_that_are_nowhere(self):
         photos, labels = self.scenes(2)
         for path in labels:
