@@ -1,5 +1,6 @@
-/* `errors`: why does a detector, or a classifier, err on a whole list? Each image is a line of a ledger, so that a run goes on after a
- * kill and several machines share a list; tables, boxes, clusters and pictures are made from the lines. */
+/* `errors`: why does a detector, or a classifier, err on a whole list? Each image is a line of a ledger, so that a
+ * run goes on after a kill and several machines share a list; tables, boxes, clusters and pictures are made from the
+ * lines. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -58,7 +59,8 @@ static cp_status read_names(cp_errors *e)
     cp_status status = e->data ? cp_data_read(e->data, &data) : CP_OK;
     const char *path = data && data->labels ? data->labels : data ? data->names : e->session->names_path;
     if (!status && !path)
-        status = cp_fail(CP_EINPUT, "errors: a classifier needs a .data file with labels=, which say a photo's class by its path");
+        status = cp_fail(CP_EINPUT,
+                         "errors: a classifier needs a .data file with labels=, which say a photo's class by its path");
     if (!status)
         status = cp_names_read(path, cp_model_classes(e->session->model), &e->labels);
     cp_data_free(data);
@@ -85,7 +87,8 @@ static cp_status choose_todo(cp_errors *e)
     }
     return held == cp_ledger_count(e->ledger)
                ? CP_OK
-               : cp_fail(CP_EINPUT, "-resume: the results have %zu images that are not in the list", cp_ledger_count(e->ledger) - held);
+               : cp_fail(CP_EINPUT, "-resume: the results have %zu images that are not in the list",
+                         cp_ledger_count(e->ledger) - held);
 }
 
 /* ---------------------------------------------------------------- ledger */
@@ -155,7 +158,8 @@ static cp_status publish(const char *part, const char *path)
 
 /* ---------------------------------------------------------------- the walk */
 
-/* Images that the walk has passed without a line could not be read, and that is what their lines say, in the order of the list. */
+/* Images that the walk has passed without a line could not be read, and that is what their lines say, in the order
+ * of the list. */
 static cp_status mark_unreadable(cp_errors *e, size_t end)
 {
     cp_status status = CP_OK;

@@ -13,9 +13,9 @@ enum { MAX_MANIFEST_BYTES = 1 << 24 };
 
 /* What the shards say of themselves. */
 typedef struct {
-    long long count;  /* shards there are; 0: not known yet */
-    char *seen;       /* (count) */
-    size_t images;    /* of the list; 0: it does not say */
+    long long count; /* shards there are; 0: not known yet */
+    char *seen;      /* (count) */
+    size_t images;   /* of the list; 0: it does not say */
 } shards;
 
 static cp_status read_manifest(const char *path, json_t **manifest)
@@ -42,8 +42,9 @@ static cp_status add_shard(shards *all, const char *path)
     json_t *manifest = NULL;
     long long number = 1, count = 1;
     char rest;
-    cp_status status = cp_ends_with(path, ".part") ? cp_fail(CP_EINPUT, "%s: this shard is not finished; run it again", path)
-                                                   : read_manifest(path, &manifest);
+    cp_status status = cp_ends_with(path, ".part")
+                           ? cp_fail(CP_EINPUT, "%s: this shard is not finished; run it again", path)
+                           : read_manifest(path, &manifest);
     const char *text = json_string_value(json_object_get(manifest, "shard"));
     if (!status && text && sscanf(text, "%lld/%lld%c", &number, &count, &rest) != 2)
         status = cp_fail(CP_EINPUT, "%s: shard is \"%.40s\", allowed is I/N", path, text);
@@ -81,7 +82,8 @@ cp_status cp_run_merge(const cp_command *command, const cp_options *options)
     shards all = {0};
     char path[4096];
     int n = options->n_arguments;
-    cp_status status = n ? cp_check_output_folder(&s) : cp_fail(CP_EINPUT, "merge: no shard: name the files of all of them");
+    cp_status status = n ? cp_check_output_folder(&s)
+                         : cp_fail(CP_EINPUT, "merge: no shard: name the files of all of them");
     if (!status)
         status = cp_remember_inputs(&s, paths, (size_t)n);
     for (int i = 0; i < n && !status; i++)
@@ -95,8 +97,9 @@ cp_status cp_run_merge(const cp_command *command, const cp_options *options)
     if (!status)
         status = cp_ledger_merge(paths, n, all.images, path);
     if (!status)
-        printf("%d shard%s in %s; the command of the shards, without -shard and with -resume, makes its tables and pictures\n", n,
-               n == 1 ? "" : "s", path);
+        printf("%d shard%s in %s; the command of the shards, without -shard and with -resume, makes its "
+               "tables and pictures\n",
+               n, n == 1 ? "" : "s", path);
     cp_free(all.seen);
     free(s.inputs);
     json_decref(s.prefixes);

@@ -34,12 +34,14 @@ static cp_status write_csv(cp_errors *e, const cp_errors_found *f, const char *p
     if (status)
         return status;
     FILE *to = cp_file_stream(file);
-    fprintf(to, "image,type,class,name,object_class,object_name,score,x,y,w,h,overlap,inside,lift,path_overlap,path_inside,typical,"
-            "cluster,index,number\n");
+    fprintf(to, "image,type,class,name,object_class,object_name,score,x,y,w,h,overlap,inside,lift,"
+                "path_overlap,path_inside,typical,"
+                "cluster,index,number\n");
     for (size_t i = 0; i < f->n_rows; i++) {
         const cp_errors_row *r = &f->row[i];
-        const double number[] = {(double)r->score, r->box[0], r->box[1], r->box[2], r->box[3], r->overlap, r->inside, r->lift,
-                                 r->path_overlap, r->path_inside, r->typical, r->cluster < 0 ? NAN : r->cluster};
+        const double number[] = {(double)r->score, r->box[0],      r->box[1],  r->box[2],
+                                 r->box[3],        r->overlap,     r->inside,  r->lift,
+                                 r->path_overlap,  r->path_inside, r->typical, r->cluster < 0 ? NAN : r->cluster};
         size_t index = cp_ledger_index(e->ledger, r->line);
         cp_csv_text(to, index < e->n ? e->images[index] : "");
         fprintf(to, ",%s", cp_found_type_name(r->type));
@@ -134,7 +136,7 @@ static cp_status write_objects(size_t index, const json_t *record, size_t *id, b
     for (size_t i = 0; i < json_array_size(objects) && !status; i++) {
         const json_t *one = json_array_get(objects, i);
         json_t *object = coco_box(index, one);
-        cp_json_set(object, "id", json_integer((json_int_t)++*id));
+        cp_json_set(object, "id", json_integer((json_int_t)++ * id));
         cp_json_set(object, "area", cp_json_real(area_of(json_object_get(one, "box"))));
         cp_json_set(object, "iscrowd", json_integer(0));
         status = write_element(object, first, to);
@@ -289,7 +291,8 @@ static cp_status write_manifest(const cp_errors *e, const cp_errors_found *f, ch
 
 /* ---------------------------------------------------------------- all of them */
 
-cp_status cp_errors_write(cp_errors *e, cp_item *whole, const cp_errors_found *f, const cp_errors_picture *pictures, size_t n_pictures)
+cp_status cp_errors_write(cp_errors *e, cp_item *whole, const cp_errors_found *f, const cp_errors_picture *pictures,
+                          size_t n_pictures)
 {
     cp_session *s = e->session;
     char files[MAX_FILES][4096], manifest[4096];

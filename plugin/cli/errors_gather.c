@@ -1,4 +1,5 @@
-/* What the lines of the ledger come to. They are read twice, one at a time: paths of classes are known only behind the last one. */
+/* What the lines of the ledger come to. They are read twice, one at a time: paths of classes are known only behind
+ * the last one. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,12 +22,12 @@ typedef struct {
     cp_precision *precision;
     int classes;
     size_t channels, room;
-    cp_channel_counts *of_class;          /* (classes) of right answers; without count: none yet */
-    cp_channel_counts right;              /* of all of them */
+    cp_channel_counts *of_class; /* (classes) of right answers; without count: none yet */
+    cp_channel_counts right;     /* of all of them */
     cp_channel_counts of_type[CP_FOUND_TYPES];
     sample of_errors[CP_FOUND_TYPES];
-    sample *rights, *wrongs;              /* (classes) */
-    size_t at;                            /* the row that the second reading comes to */
+    sample *rights, *wrongs; /* (classes) */
+    size_t at;               /* the row that the second reading comes to */
 } gather;
 
 /* ---------------------------------------------------------------- JSON */
@@ -66,7 +67,9 @@ static cp_status read_set(const json_t *object, size_t channels, cp_channel_set 
 static cp_status keep(sample *s, size_t most, uint64_t seed, const cp_channel_set *set, size_t row)
 {
     if (!s->set) {
-        *s = (sample){.most = most, .state = seed, .set = cp_alloc(most, sizeof *s->set, "paths"),
+        *s = (sample){.most = most,
+                      .state = seed,
+                      .set = cp_alloc(most, sizeof *s->set, "paths"),
                       .row = cp_alloc(most, sizeof *s->row, "paths")};
         if (!s->set || !s->row)
             return CP_ERESOURCE;
@@ -95,7 +98,10 @@ static void free_sample(sample *s)
 }
 
 /* An answer is wrong by its class: what Loc and Dupe errors see is the object itself. */
-static bool wrong_class(cp_found_type type) { return type == CP_FOUND_BKG || type == CP_FOUND_CLS || type == CP_FOUND_BOTH; }
+static bool wrong_class(cp_found_type type)
+{
+    return type == CP_FOUND_BKG || type == CP_FOUND_CLS || type == CP_FOUND_BOTH;
+}
 
 static cp_status count_path(gather *g, const json_t *object, size_t row)
 {
@@ -149,15 +155,25 @@ static void read_box(const json_t *object, double box[4])
 
 static cp_status broken(const gather *g, size_t line)
 {
-    return cp_fail(CP_EINPUT, "results: the line of image %zu is not one of `errors`", cp_ledger_index(g->e->ledger, line));
+    return cp_fail(CP_EINPUT, "results: the line of image %zu is not one of `errors`",
+                   cp_ledger_index(g->e->ledger, line));
 }
 
 static cp_status add_object(gather *g, size_t line, const json_t *object, int number)
 {
     const cp_object became = {int_of(object, "found", INT32_MAX), int_of(object, "fixed", INT32_MAX)};
     int class_id = int_of(object, "class", g->classes);
-    cp_errors_row row = {.line = line, .number = number, .type = CP_FOUND_MISSED, .class_id = -1, .object_class = class_id,
-                         .overlap = NAN, .inside = NAN, .lift = NAN, .path_overlap = NAN, .path_inside = NAN, .typical = NAN,
+    cp_errors_row row = {.line = line,
+                         .number = number,
+                         .type = CP_FOUND_MISSED,
+                         .class_id = -1,
+                         .object_class = class_id,
+                         .overlap = NAN,
+                         .inside = NAN,
+                         .lift = NAN,
+                         .path_overlap = NAN,
+                         .path_inside = NAN,
+                         .typical = NAN,
                          .cluster = -1};
     if (class_id < 0)
         return broken(g, line);
@@ -186,9 +202,18 @@ static cp_status add_detection(gather *g, size_t line, const json_t *detection, 
     cp_status status = cp_precision_add(g->precision, class_id, score, &v, other);
     if (status || !json_object_get(detection, "channels"))
         return status;
-    cp_errors_row row = {.line = line, .number = number, .type = v.type, .class_id = class_id, .object_class = other,
-                         .score = score, .overlap = v.overlap, .inside = real_of(detection, "inside"),
-                         .lift = real_of(detection, "lift"), .path_overlap = NAN, .path_inside = NAN, .typical = NAN,
+    cp_errors_row row = {.line = line,
+                         .number = number,
+                         .type = v.type,
+                         .class_id = class_id,
+                         .object_class = other,
+                         .score = score,
+                         .overlap = v.overlap,
+                         .inside = real_of(detection, "inside"),
+                         .lift = real_of(detection, "lift"),
+                         .path_overlap = NAN,
+                         .path_inside = NAN,
+                         .typical = NAN,
                          .cluster = -1};
     read_box(detection, row.box);
     status = add_row(g, &row);
@@ -211,9 +236,18 @@ static cp_status add_boxes(gather *g, size_t line, const json_t *record)
 static cp_status add_class(gather *g, size_t line, const json_t *record)
 {
     int truth = int_of(record, "class", g->classes), said = int_of(record, "said", g->classes);
-    cp_errors_row row = {.line = line, .type = truth == said ? CP_FOUND_RIGHT : CP_FOUND_CLS, .class_id = said,
-                         .object_class = truth, .score = (float)real_of(record, "score"), .box = {NAN, NAN, NAN, NAN},
-                         .overlap = NAN, .inside = NAN, .lift = NAN, .path_overlap = NAN, .path_inside = NAN, .typical = NAN,
+    cp_errors_row row = {.line = line,
+                         .type = truth == said ? CP_FOUND_RIGHT : CP_FOUND_CLS,
+                         .class_id = said,
+                         .object_class = truth,
+                         .score = (float)real_of(record, "score"),
+                         .box = {NAN, NAN, NAN, NAN},
+                         .overlap = NAN,
+                         .inside = NAN,
+                         .lift = NAN,
+                         .path_overlap = NAN,
+                         .path_inside = NAN,
+                         .typical = NAN,
                          .cluster = -1};
     if (truth < 0 || said < 0)
         return broken(g, line);
@@ -265,8 +299,9 @@ static cp_status second_reading(gather *g)
         status = cp_ledger_read(g->e->ledger, line, &record);
         for (; g->at < f->n_rows && f->row[g->at].line == line && !status; g->at++) {
             cp_errors_row *row = &f->row[g->at];
-            const json_t *object = f->confusion ? record
-                                                : json_array_get(json_object_get(record, "detections"), (size_t)row->number);
+            const json_t *object = f->confusion
+                                       ? record
+                                       : json_array_get(json_object_get(record, "detections"), (size_t)row->number);
             if (row->type != CP_FOUND_MISSED)
                 status = compare_path(g, row, object);
         }
@@ -349,7 +384,9 @@ static cp_status find_shared(const gather *g, const sample *s, const int *number
 static cp_status describe_cluster(const gather *g, cp_found_type type, const sample *s, const int *number, int k,
                                   cp_errors_cluster *c)
 {
-    *c = (cp_errors_cluster){.type = type, .number = k, .first = SIZE_MAX,
+    *c = (cp_errors_cluster){.type = type,
+                             .number = k,
+                             .first = SIZE_MAX,
                              .classes = cp_alloc((size_t)g->classes, sizeof *c->classes, "clusters")};
     if (!c->classes)
         return CP_ERESOURCE;
@@ -397,7 +434,8 @@ static cp_status cluster_type(gather *g, cp_found_type type)
 static cp_status enrich(gather *g)
 {
     cp_errors_found *f = g->found;
-    cp_status status = (f->enriched = cp_alloc((size_t)g->classes, sizeof *f->enriched, "channels")) ? CP_OK : CP_ERESOURCE;
+    cp_status status = (f->enriched = cp_alloc((size_t)g->classes, sizeof *f->enriched, "channels")) ? CP_OK
+                                                                                                     : CP_ERESOURCE;
     for (int c = 0; c < g->classes && !status; c++) {
         const sample *wrong = &g->wrongs[c], *right = &g->rights[c];
         if (!wrong->n || !right->n)
@@ -405,7 +443,8 @@ static cp_status enrich(gather *g)
         cp_errors_enriched *one = &f->enriched[f->n_enriched++];
         *one = (cp_errors_enriched){.class_id = c, .wrong = wrong->n, .right = right->n};
         status = cp_enriched_find(wrong->set, wrong->n, right->set, right->n, g->channels, CP_ERRORS_PERMUTATIONS,
-                                  (uint64_t)g->e->session->options->seed + (uint64_t)c, one->found, CP_ERRORS_CHANNELS, &one->n);
+                                  (uint64_t)g->e->session->options->seed + (uint64_t)c, one->found, CP_ERRORS_CHANNELS,
+                                  &one->n);
     }
     return status;
 }
@@ -422,7 +461,8 @@ static cp_status start(gather *g)
     if (!g->of_class || !g->rights || !g->wrongs)
         return CP_ERESOURCE;
     if (cp_model_get_kind(g->e->session->model) == CP_CLASSIFIER)
-        status = (g->found->confusion = cp_alloc(classes * classes, sizeof(size_t), "confusion")) ? CP_OK : CP_ERESOURCE;
+        status = (g->found->confusion = cp_alloc(classes * classes, sizeof(size_t), "confusion")) ? CP_OK
+                                                                                                  : CP_ERESOURCE;
     if (!status)
         status = cp_precision_new(g->classes, &g->precision);
     if (!status)
@@ -453,15 +493,17 @@ static void end(gather *g)
 static cp_status no_labels(const cp_errors *e)
 {
     char *path = cp_labels_path(e->images[0]);
-    cp_status status = cp_fail(CP_EINPUT, "errors: none of the images has a label file; of %.200s it would be %.200s", e->images[0],
-                               path ? path : "?");
+    cp_status status = cp_fail(CP_EINPUT, "errors: none of the images has a label file; of %.200s it would be %.200s",
+                               e->images[0], path ? path : "?");
     cp_free(path);
     return status;
 }
 
 cp_status cp_errors_gather(cp_errors *e, cp_errors_found *found)
 {
-    gather g = {.e = e, .found = found, .classes = cp_model_classes(e->session->model),
+    gather g = {.e = e,
+                .found = found,
+                .classes = cp_model_classes(e->session->model),
                 .channels = cp_model_channel_count(e->session->model)};
     *found = (cp_errors_found){0};
     cp_status status = start(&g);

@@ -93,7 +93,8 @@ static cp_status map_of(cp_errors *e, const cp_response *response)
 }
 
 /* Members "inside" and "lift", of a box in network input pixels, and "channels". */
-static cp_status explain(cp_errors *e, const cp_item *item, const cp_response *response, const cp_map_box *box, json_t *object)
+static cp_status explain(cp_errors *e, const cp_item *item, const cp_response *response, const cp_map_box *box,
+                         json_t *object)
 {
     const cp_session *s = e->session;
     cp_localisation found = {.energy = NAN, .lift = NAN};
@@ -122,7 +123,7 @@ typedef struct {
     cp_found *found;
     cp_label *label;
     size_t n, n_shown, n_labels;
-    bool labelled;         /* there is a label file */
+    bool labelled; /* there is a label file */
     cp_verdict *verdict, *shown_verdict;
     cp_object *object, *shown_object;
 } scene;
@@ -210,7 +211,8 @@ static cp_status detection_json(cp_errors *e, const cp_item *item, const scene *
     return status ? status : explain(e, item, &response, &box, object);
 }
 
-cp_status cp_errors_nearest(const cp_session *s, const cp_item *item, const cp_label *object, cp_detection *nearest, bool *found)
+cp_status cp_errors_nearest(const cp_session *s, const cp_item *item, const cp_label *object, cp_detection *nearest,
+                            bool *found)
 {
     cp_options every = *s->options;
     cp_session all = *s;
@@ -313,10 +315,12 @@ static cp_status measure_class(cp_errors *e, const cp_item *item, json_t *record
         return status;
     }
     for (int c = 0; c < cp_model_classes(e->session->model); c++)
-        rank += p.probabilities[c] > p.probabilities[truth] || (p.probabilities[c] == p.probabilities[truth] && c < truth);
+        rank += p.probabilities[c] > p.probabilities[truth] ||
+                (p.probabilities[c] == p.probabilities[truth] && c < truth);
     int bad = cp_json_set(record, "class", json_integer(truth));
     bad |= cp_json_set(record, "said", json_integer(p.top[0]));
-    bad |= cp_json_set(record, "type", cp_json_text(cp_found_type_name(truth == p.top[0] ? CP_FOUND_RIGHT : CP_FOUND_CLS)));
+    bad |= cp_json_set(record, "type",
+                       cp_json_text(cp_found_type_name(truth == p.top[0] ? CP_FOUND_RIGHT : CP_FOUND_CLS)));
     bad |= cp_json_set(record, "score", cp_json_float(p.probabilities[p.top[0]]));
     bad |= cp_json_set(record, "true_score", cp_json_float(p.probabilities[truth]));
     bad |= cp_json_set(record, "rank", json_integer(rank));
@@ -332,5 +336,6 @@ cp_status cp_errors_measure(cp_errors *e, cp_item *item, json_t *record)
     bad |= cp_json_set(record, "height", json_integer((json_int_t)item->placement.photo_h));
     if (bad)
         return CP_ERESOURCE;
-    return cp_model_get_kind(e->session->model) == CP_DETECTOR ? measure_boxes(e, item, record) : measure_class(e, item, record);
+    return cp_model_get_kind(e->session->model) == CP_DETECTOR ? measure_boxes(e, item, record)
+                                                               : measure_class(e, item, record);
 }

@@ -9,8 +9,8 @@
 #include "cli/where.h"
 #include "io/error.h"
 
-/* How a row ranks: the larger the sooner. Worst: what the network is surest of; of the missed, the largest. Most typical: whose path is
- * most like that of all errors of its type; of the missed, of the middle size. */
+/* How a row ranks: the larger the sooner. Worst: what the network is surest of; of the missed, the largest. Most
+ * typical: whose path is most like that of all errors of its type; of the missed, of the middle size. */
 static double rank_of(const cp_errors_row *row, bool worst, double middle)
 {
     double size = row->box[2] * row->box[3];
@@ -43,8 +43,8 @@ static double middle_size(const cp_errors_found *f)
 }
 
 /* Appends the best `most` rows of a type that are not there yet. */
-static cp_status choose(const cp_errors_found *f, cp_found_type type, bool worst, size_t most, cp_errors_picture *pictures,
-                        size_t *n)
+static cp_status choose(const cp_errors_found *f, cp_found_type type, bool worst, size_t most,
+                        cp_errors_picture *pictures, size_t *n)
 {
     ranked *order = cp_alloc(f->n_rows, sizeof *order, "examples");
     size_t rows = 0, taken = 0;
@@ -73,8 +73,8 @@ static cp_status choose(const cp_errors_found *f, cp_found_type type, bool worst
 /* ---------------------------------------------------------------- one picture */
 
 /* The detection of that number, or of a missed object the predictor that comes nearest to it. */
-static cp_status subject_of(cp_errors *e, cp_item *item, const cp_errors_row *row, cp_prediction *p, cp_detection *nearest,
-                            cp_subject **subject, int *n)
+static cp_status subject_of(cp_errors *e, cp_item *item, const cp_errors_row *row, cp_prediction *p,
+                            cp_detection *nearest, cp_subject **subject, int *n)
 {
     cp_session *s = e->session;
     cp_request request = {.class_id = -1, .versus = -1, .unit_layer = -1, .box = row->number + 1};
@@ -90,7 +90,10 @@ static cp_status subject_of(cp_errors *e, cp_item *item, const cp_errors_row *ro
         return status;
     if (!(*subject = cp_alloc(1, sizeof **subject, "responses")))
         return CP_ERESOURCE;
-    **subject = (cp_subject){.detection = nearest, .class_id = nearest->class_id, .probability = nearest->probability, .versus = -1};
+    **subject = (cp_subject){.detection = nearest,
+                             .class_id = nearest->class_id,
+                             .probability = nearest->probability,
+                             .versus = -1};
     cp_label_detection(s, nearest->class_id, nearest->probability, (*subject)->label);
     *n = 1;
     return cp_response_detection(s->model, nearest, CP_TARGET_CLASS, &(*subject)->response);
@@ -106,25 +109,18 @@ static void say_error(const cp_errors *e, const cp_errors_row *row, char text[CP
         snprintf(text, CP_DRAWN_TEXT, "missed %.60s, in the frame x %.0f..%.0f y %.0f..%.0f", object, row->box[0],
                  row->box[0] + row->box[2], row->box[1], row->box[1] + row->box[3]);
         break;
-    case CP_FOUND_BKG:
-        snprintf(text, CP_DRAWN_TEXT, "background: nothing that is labelled is there");
-        break;
-    case CP_FOUND_CLS:
-        snprintf(text, CP_DRAWN_TEXT, "wrong class: it is %.60s", object);
-        break;
-    case CP_FOUND_DUPE:
-        snprintf(text, CP_DRAWN_TEXT, "found twice: %.60s", object);
-        break;
+    case CP_FOUND_BKG: snprintf(text, CP_DRAWN_TEXT, "background: nothing that is labelled is there"); break;
+    case CP_FOUND_CLS: snprintf(text, CP_DRAWN_TEXT, "wrong class: it is %.60s", object); break;
+    case CP_FOUND_DUPE: snprintf(text, CP_DRAWN_TEXT, "found twice: %.60s", object); break;
     case CP_FOUND_LOC:
         snprintf(text, CP_DRAWN_TEXT, "wrong place: overlap %.2f with %.60s", row->overlap, object);
         break;
-    default:
-        snprintf(text, CP_DRAWN_TEXT, "class and place are off: overlap %.2f with %.60s", row->overlap, object);
+    default: snprintf(text, CP_DRAWN_TEXT, "class and place are off: overlap %.2f with %.60s", row->overlap, object);
     }
 }
 
-static cp_status draw_subject(cp_errors *e, cp_item *item, const cp_errors_row *row, const cp_subject *subject, const char *tag,
-                              char png[4096])
+static cp_status draw_subject(cp_errors *e, cp_item *item, const cp_errors_row *row, const cp_subject *subject,
+                              const char *tag, char png[4096])
 {
     cp_session *s = e->session;
     cp_pathways paths = {0};
@@ -146,7 +142,12 @@ static cp_status draw_subject(cp_errors *e, cp_item *item, const cp_errors_row *
             drawn.has_box = true;
             drawn.box = (cp_photo_box){row->box[0], row->box[1], row->box[2], row->box[3]};
         }
-        const cp_result result = {.item = item, .subject = subject, .map = one->map, .planes = s->c, .heat = one->heat, .drawn = &drawn,
+        const cp_result result = {.item = item,
+                                  .subject = subject,
+                                  .map = one->map,
+                                  .planes = s->c,
+                                  .heat = one->heat,
+                                  .drawn = &drawn,
                                   .tag = tag};
         status = cp_result_write(s, CP_RESULT_PICTURE, &result, png);
     }
@@ -154,7 +155,8 @@ static cp_status draw_subject(cp_errors *e, cp_item *item, const cp_errors_row *
     return status;
 }
 
-static cp_status draw_row(cp_errors *e, cp_item *whole, const cp_errors_row *row, const char *path, const char *tag, char png[4096])
+static cp_status draw_row(cp_errors *e, cp_item *whole, const cp_errors_row *row, const char *path, const char *tag,
+                          char png[4096])
 {
     cp_session *s = e->session;
     cp_item item = {0};
@@ -176,7 +178,8 @@ static cp_status draw_row(cp_errors *e, cp_item *whole, const cp_errors_row *row
     return status;
 }
 
-cp_status cp_errors_draw(cp_errors *e, cp_item *whole, const cp_errors_found *f, cp_errors_picture **pictures, size_t *n)
+cp_status cp_errors_draw(cp_errors *e, cp_item *whole, const cp_errors_found *f, cp_errors_picture **pictures,
+                         size_t *n)
 {
     size_t most = (size_t)e->session->options->examples;
     cp_status status = CP_OK;
@@ -194,8 +197,9 @@ cp_status cp_errors_draw(cp_errors *e, cp_item *whole, const cp_errors_found *f,
         number = first ? 1 : number + 1;
         snprintf(tag, sizeof tag, "-%s-%s%zu", cp_found_type_name(row->type), p->worst ? "worst" : "typical", number);
         size_t index = cp_ledger_index(e->ledger, row->line);
-        status = index < e->n ? draw_row(e, whole, row, e->images[index], tag, p->name)
-                              : cp_fail(CP_EINPUT, "results: they have an image %zu, the list has %zu", index + 1, e->n);
+        status = index < e->n
+                     ? draw_row(e, whole, row, e->images[index], tag, p->name)
+                     : cp_fail(CP_EINPUT, "results: they have an image %zu, the list has %zu", index + 1, e->n);
     }
     return status;
 }

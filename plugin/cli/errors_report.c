@@ -8,16 +8,19 @@
 #include "io/json.h"
 
 /* The order of the tables. */
-static const cp_found_type order[] = {CP_FOUND_RIGHT, CP_FOUND_CLS, CP_FOUND_LOC, CP_FOUND_BOTH,
-                                      CP_FOUND_DUPE, CP_FOUND_BKG, CP_FOUND_MISSED};
+static const cp_found_type order[] = {CP_FOUND_RIGHT, CP_FOUND_CLS, CP_FOUND_LOC,   CP_FOUND_BOTH,
+                                      CP_FOUND_DUPE,  CP_FOUND_BKG, CP_FOUND_MISSED};
 enum { TYPES = sizeof order / sizeof *order, SHOWN_CLUSTERS = 8, SHOWN_CHANNELS = 3, SHOWN_CLASSES = 12 };
 
 static const double TELLING = .2; /* a channel that so many more hold than of the right answers is named */
 
-static const char *const meanings[CP_FOUND_TYPES] = {
-    [CP_FOUND_RIGHT] = "right", [CP_FOUND_CLS] = "wrong class", [CP_FOUND_LOC] = "wrong place",
-    [CP_FOUND_BOTH] = "wrong class and place", [CP_FOUND_DUPE] = "found twice", [CP_FOUND_BKG] = "nothing is there",
-    [CP_FOUND_MISSED] = "an object that nothing found"};
+static const char *const meanings[CP_FOUND_TYPES] = {[CP_FOUND_RIGHT] = "right",
+                                                     [CP_FOUND_CLS] = "wrong class",
+                                                     [CP_FOUND_LOC] = "wrong place",
+                                                     [CP_FOUND_BOTH] = "wrong class and place",
+                                                     [CP_FOUND_DUPE] = "found twice",
+                                                     [CP_FOUND_BKG] = "nothing is there",
+                                                     [CP_FOUND_MISSED] = "an object that nothing found"};
 
 static const char *name_of(const cp_errors *e, int class_id, char text[24])
 {
@@ -97,7 +100,8 @@ static int append_types(const cp_errors_found *f, json_t *array)
         bad |= cp_json_set(one, "type", cp_json_text(cp_found_type_name(t)));
         bad |= cp_json_set(one, "shown", integer(f->type[t]));
         bad |= cp_json_set(one, "all", f->confusion ? integer(f->type[t]) : integer(f->precision.all.type[t]));
-        bad |= cp_json_set(one, "gain", f->confusion || t == CP_FOUND_RIGHT ? json_null() : cp_json_real(f->precision.gain[t]));
+        bad |= cp_json_set(one, "gain",
+                           f->confusion || t == CP_FOUND_RIGHT ? json_null() : cp_json_real(f->precision.gain[t]));
         bad |= cp_json_set(one, "inside", mean_json(&f->inside[t]));
         bad |= cp_json_set(one, "path_overlap", mean_json(&f->path_overlap[t]));
         bad |= cp_json_set(one, "path_inside", mean_json(&f->path_inside[t]));
@@ -173,7 +177,8 @@ static int append_enriched(const cp_errors *e, const cp_errors_found *f, json_t 
     return bad;
 }
 
-static int append_pictures(const cp_errors *e, const cp_errors_found *f, const cp_errors_picture *pictures, size_t n, json_t *array)
+static int append_pictures(const cp_errors *e, const cp_errors_found *f, const cp_errors_picture *pictures, size_t n,
+                           json_t *array)
 {
     int bad = 0;
     for (size_t i = 0; i < n; i++) {
@@ -221,11 +226,14 @@ json_t *cp_errors_json(const cp_errors *e, const cp_errors_found *f, const cp_er
 
 static void print_precision(const cp_errors *e, const cp_precision_report *p, FILE *to)
 {
-    fprintf(to, "mAP@0.5 %.2f%%, the area under the curve as `detector map` has it, over all %d classes; %.2f%% over the %zu that "
-            "have objects; 11 points %.2f%%, 101 points %.2f%%\n", 100 * p->all.area, cp_model_classes(e->session->model),
-            100 * p->area_of_those, p->classes_with_objects, 100 * p->all.points11, 100 * p->all.points101);
-    fprintf(to, "TIDE's AP %.2f%%; without any false positive %+.2f, without any false negative %+.2f\n", 100 * p->all.tide,
-            100 * p->gain_positives, 100 * p->gain_negatives);
+    fprintf(to,
+            "mAP@0.5 %.2f%%, the area under the curve as `detector map` has it, over all %d classes; "
+            "%.2f%% over the %zu that "
+            "have objects; 11 points %.2f%%, 101 points %.2f%%\n",
+            100 * p->all.area, cp_model_classes(e->session->model), 100 * p->area_of_those, p->classes_with_objects,
+            100 * p->all.points11, 100 * p->all.points101);
+    fprintf(to, "TIDE's AP %.2f%%; without any false positive %+.2f, without any false negative %+.2f\n",
+            100 * p->all.tide, 100 * p->gain_positives, 100 * p->gain_negatives);
 }
 
 static void print_types(const cp_errors *e, const cp_errors_found *f, FILE *to)
@@ -252,8 +260,8 @@ static void print_types(const cp_errors *e, const cp_errors_found *f, FILE *to)
         fprintf(to, "  %s\n", meanings[t]);
     }
     if (boxes)
-        fprintf(to, "shown: probability of at least %g, explained; all: at least %g, which AP and dAP count\n", e->shown,
-                CP_ERRORS_LEAST);
+        fprintf(to, "shown: probability of at least %g, explained; all: at least %g, which AP and dAP count\n",
+                e->shown, CP_ERRORS_LEAST);
 }
 
 static void print_channel(const cp_errors *e, size_t channel, FILE *to)
@@ -275,7 +283,8 @@ static void print_clusters(const cp_errors *e, const cp_errors_found *f, FILE *t
         if (c->members < 3)
             continue;
         if (!shown++)
-            fprintf(to, "errors that share one path (as alike as two right answers of one class: Jaccard %.2f)\n", f->alike);
+            fprintf(to, "errors that share one path (as alike as two right answers of one class: Jaccard %.2f)\n",
+                    f->alike);
         fprintf(to, "  %zu of %zu %s errors:", c->members, f->sampled[c->type], cp_found_type_name(c->type));
         for (int k = 0; k < cp_model_classes(e->session->model); k++)
             if (c->classes[k] && classes++ < 4)
@@ -303,13 +312,17 @@ static void print_enriched(const cp_errors *e, const cp_errors_found *f, FILE *t
                 fprintf(to, "channels that wrong answers of a class use and right ones do not\n");
             fprintf(to, "  %-16.60s", name_of(e, c->class_id, text));
             print_channel(e, c->found[k].channel, to);
-            fprintf(to, ": %zu of %zu wrong, %zu of %zu right, log odds %.1f, p %.2g, over all channels %.2g\n", c->found[k].wrong,
-                    c->wrong, c->found[k].right, c->right, c->found[k].log_odds, c->found[k].p, c->found[k].adjusted);
+            fprintf(to, ": %zu of %zu wrong, %zu of %zu right, log odds %.1f, p %.2g, over all channels %.2g\n",
+                    c->found[k].wrong, c->wrong, c->found[k].right, c->right, c->found[k].log_odds, c->found[k].p,
+                    c->found[k].adjusted);
         }
     }
     if (tested)
-        fprintf(to, "%s%zu class%s had wrong and right answers to compare; p over all channels: by %d permutations, the smallest "
-                "p of any channel (Westfall and Young); classes are not corrected for: of %zu, %.2g would fall below .05 by chance\n",
+        fprintf(to,
+                "%s%zu class%s had wrong and right answers to compare; p over all channels: by %d permutations, "
+                "the smallest "
+                "p of any channel (Westfall and Young); classes are not corrected for: "
+                "of %zu, %.2g would fall below .05 by chance\n",
                 said ? "" : "no channel is over-represented in wrong answers: ", tested, tested == 1 ? "" : "es",
                 CP_ERRORS_PERMUTATIONS, tested, .05 * (double)tested);
 }
@@ -322,7 +335,8 @@ static void print_confusion(const cp_errors *e, const cp_errors_found *f, FILE *
         int worst = -1;
         char a[24], b[24];
         for (int i = 0; i < n * n; i++) {
-            bool after = before < 0 || f->confusion[i] < f->confusion[before] || (f->confusion[i] == f->confusion[before] && i > before);
+            bool after = before < 0 || f->confusion[i] < f->confusion[before] ||
+                         (f->confusion[i] == f->confusion[before] && i > before);
             if (i / n != i % n && f->confusion[i] && after && (worst < 0 || f->confusion[i] > f->confusion[worst]))
                 worst = i;
         }
@@ -330,7 +344,8 @@ static void print_confusion(const cp_errors *e, const cp_errors_found *f, FILE *
             break;
         if (!shown)
             fprintf(to, "most frequent confusions\n");
-        fprintf(to, "  %4zu  %.60s called %.60s\n", f->confusion[worst], name_of(e, worst / n, a), name_of(e, worst % n, b));
+        fprintf(to, "  %4zu  %.60s called %.60s\n", f->confusion[worst], name_of(e, worst / n, a),
+                name_of(e, worst % n, b));
         before = worst;
     }
 }

@@ -38,8 +38,8 @@ static bool fill_buffer(cp_list *l)
     return false;
 }
 
-/* The next line that is not empty, without blanks at its ends, to be freed; NULL: there is none. Of a line too long for a
- * path only the beginning. *status: CP_EINPUT where stdin is no such text, with the line as it is. */
+/* The next line that is not empty, without blanks at its ends, to be freed; NULL: there is none. Of a line too long
+ * for a path only the beginning. *status: CP_EINPUT where stdin is no such text, with the line as it is. */
 static char *next_line(cp_list *l, cp_status *status)
 {
     for (bool more = true; more;) {
@@ -70,8 +70,8 @@ static char *path_of(cp_list *l, size_t line, cp_status *status)
     return line < (size_t)s->n_images ? strdup(s->images[line]) : NULL;
 }
 
-/* The next line of this shard, from line *line on. Those of the others are not read, but take their names of results away as if they
- * were. */
+/* The next line of this shard, from line *line on. Those of the others are not read, but take their names of results
+ * away as if they were. */
 static char *next_path(cp_list *l, size_t *line, cp_status *status)
 {
     cp_session *s = l->session;

@@ -24,7 +24,8 @@ static cp_status number_of(const char *name, bool *there, long long *value)
 static cp_status set(long long number, long long count, const char *from, cp_shard *shard)
 {
     if (count < 1 || count > MOST || number < 1 || number > count)
-        return cp_fail(CP_EINPUT, "-shard: %s says shard %lld of %lld, allowed are 1 to N of at most %d", from, number, count, MOST);
+        return cp_fail(CP_EINPUT, "-shard: %s says shard %lld of %lld, allowed are 1 to N of at most %d", from, number,
+                       count, MOST);
     *shard = (cp_shard){.number = (size_t)number, .count = (size_t)count};
     snprintf(shard->text, sizeof shard->text, "%lld/%lld", number, count);
     return CP_OK;
@@ -45,7 +46,8 @@ static cp_status of_array(bool *there, long long *number, long long *count)
     if (!status && *there && !has_count)
         return cp_fail(CP_EINPUT, "-shard auto: SLURM_ARRAY_TASK_ID is there, SLURM_ARRAY_TASK_COUNT is not");
     if (!status && *there && (step < 1 || (id - least) % step))
-        return cp_fail(CP_EINPUT, "-shard auto: SLURM_ARRAY_TASK_ID %lld is not %lld and some steps of %lld", id, least, step);
+        return cp_fail(CP_EINPUT, "-shard auto: SLURM_ARRAY_TASK_ID %lld is not %lld and some steps of %lld", id, least,
+                       step);
     if (!status && *there)
         *number = (id - least) / step + 1;
     return status;
@@ -69,7 +71,9 @@ static cp_status find_shard(long long asked, cp_shard *shard)
 {
     static const struct {
         const char *rank, *size;
-    } ranks[] = {{"SLURM_PROCID", "SLURM_NTASKS"}, {"OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE"}, {"PMI_RANK", "PMI_SIZE"}};
+    } ranks[] = {{"SLURM_PROCID", "SLURM_NTASKS"},
+                 {"OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE"},
+                 {"PMI_RANK", "PMI_SIZE"}};
     const char *from = NULL;
     for (int i = -1; i < 3; i++) {
         bool there;
@@ -86,7 +90,8 @@ static cp_status find_shard(long long asked, cp_shard *shard)
         if ((status = set(number, count, name, &found)))
             return status;
         if (from && strcmp(shard->text, found.text))
-            return cp_fail(CP_EINPUT, "-shard auto: %s says %s, %s says %s; give I/N", from, shard->text, name, found.text);
+            return cp_fail(CP_EINPUT, "-shard auto: %s says %s, %s says %s; give I/N", from, shard->text, name,
+                           found.text);
         *shard = found;
         from = name;
     }
@@ -99,7 +104,8 @@ static cp_status find_shard(long long asked, cp_shard *shard)
         return status;
     if (asked && there)
         return set(number, asked, "PARALLEL_SEQ", shard);
-    return cp_fail(CP_EINPUT, "-shard auto: none of %s%s is in the environment%s", LOOKED_FOR, asked ? ", PARALLEL_SEQ" : "",
+    return cp_fail(CP_EINPUT, "-shard auto: none of %s%s is in the environment%s", LOOKED_FOR,
+                   asked ? ", PARALLEL_SEQ" : "",
                    asked ? "" : "; with PARALLEL_SEQ the number of shards is needed too: auto/N");
 }
 

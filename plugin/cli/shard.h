@@ -1,4 +1,5 @@
-/* -shard: which lines of a list one of several processes takes. Processes know nothing of each other; what they find is merged. */
+/* -shard: which lines of a list one of several processes takes. Processes know nothing of each other; what they find
+ * is merged. */
 #ifndef CP_CLI_SHARD_H
 #define CP_CLI_SHARD_H
 
@@ -12,9 +13,10 @@ typedef struct {
     char text[48];        /* "2/7", or "" for everything */
 } cp_shard;
 
-/* "I/N"; or "auto": the first that the environment has of SLURM_ARRAY_TASK_ID (with _MIN, _STEP, _COUNT), SLURM_PROCID of
- * SLURM_NTASKS above 1, OMPI_COMM_WORLD_RANK of _SIZE, PMI_RANK of PMI_SIZE; "auto/N": the same, or PARALLEL_SEQ, as shard of N.
- * NULL: everything. CP_EINPUT: none is there, two that are there disagree, or a number is out of range. */
+/* "I/N"; or "auto": the first that the environment has of SLURM_ARRAY_TASK_ID (with _MIN, _STEP, _COUNT),
+ * SLURM_PROCID of SLURM_NTASKS above 1, OMPI_COMM_WORLD_RANK of _SIZE, PMI_RANK of PMI_SIZE; "auto/N": the same, or
+ * PARALLEL_SEQ, as shard of N. NULL: everything. CP_EINPUT: none is there, two that are there disagree, or a number
+ * is out of range. */
 cp_status cp_shard_read(const char *text, cp_shard *shard);
 
 /* ".jsonl", of a shard ".2-of-7.jsonl", into text. */

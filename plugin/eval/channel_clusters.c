@@ -7,10 +7,10 @@
 
 typedef struct {
     size_t n;
-    float *alike;     /* (n,n): mean Jaccard between the members of two clusters, named by a member each */
-    size_t *members;  /* (n); 0: merged into another */
+    float *alike;    /* (n,n): mean Jaccard between the members of two clusters, named by a member each */
+    size_t *members; /* (n); 0: merged into another */
     size_t *chain, length;
-    size_t *merged;   /* (n): the cluster that it went into, by a merge that counts; itself: none */
+    size_t *merged; /* (n): the cluster that it went into, by a merge that counts; itself: none */
 } linkage;
 
 static void fill(linkage *l, const cp_channel_set *set)
@@ -33,7 +33,8 @@ static size_t nearest(const linkage *l, size_t i)
     return best;
 }
 
-/* Lance and Williams's update of the mean. The merge counts where the two are alike enough: means only fall from there on. */
+/* Lance and Williams's update of the mean. The merge counts where the two are alike enough: means only fall from
+ * there on. */
 static void merge(linkage *l, size_t i, size_t j, double alike)
 {
     size_t keep = i < j ? i : j, gone = i < j ? j : i, n = l->n;
@@ -42,8 +43,9 @@ static void merge(linkage *l, size_t i, size_t j, double alike)
         l->merged[gone] = keep;
     for (size_t k = 0; k < n; k++)
         if (l->members[k] && k != keep && k != gone)
-            l->alike[keep * n + k] = l->alike[k * n + keep] =
-                (float)((a * l->alike[keep * n + k] + b * l->alike[gone * n + k]) / (a + b));
+            l->alike[keep * n + k] = l->alike[k * n + keep] = (float)((a * l->alike[keep * n + k] +
+                                                                       b * l->alike[gone * n + k]) /
+                                                                      (a + b));
     l->members[keep] += l->members[gone];
     l->members[gone] = 0;
 }

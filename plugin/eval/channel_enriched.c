@@ -1,4 +1,5 @@
-/* Channels that wrong answers use more often than right ones: odds, exact p, and p over all channels by permuting the labels. */
+/* Channels that wrong answers use more often than right ones: odds, exact p, and p over all channels by permuting
+ * the labels. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,13 +11,16 @@
 typedef struct {
     const cp_channel_set **set; /* the wrong ones first */
     size_t n, n_wrong, channels;
-    uint32_t *total;    /* (channels) sets that hold it */
-    uint32_t *count;    /* (channels) those of them that are dealt as wrong */
-    double *factorial;  /* (n + 1) logarithms */
-    double **tail;      /* (n + 1) by total: (n_wrong + 1) p by count, or NULL: not needed yet */
+    uint32_t *total;   /* (channels) sets that hold it */
+    uint32_t *count;   /* (channels) those of them that are dealt as wrong */
+    double *factorial; /* (n + 1) logarithms */
+    double **tail;     /* (n + 1) by total: (n_wrong + 1) p by count, or NULL: not needed yet */
 } counts;
 
-static double choose(const counts *c, size_t n, size_t k) { return c->factorial[n] - c->factorial[k] - c->factorial[n - k]; }
+static double choose(const counts *c, size_t n, size_t k)
+{
+    return c->factorial[n] - c->factorial[k] - c->factorial[n - k];
+}
 
 /* P(at least k of the sets that hold a channel are wrong), for all k, for a channel that `total` sets hold. */
 static cp_status fill_tail(counts *c, size_t total)
@@ -125,7 +129,8 @@ static double share_below(const double *least, int permutations, double p)
 }
 
 cp_status cp_enriched_find(const cp_channel_set *wrong, size_t n_wrong, const cp_channel_set *right, size_t n_right,
-                           size_t channels, int permutations, uint64_t seed, cp_enriched *enriched, size_t most, size_t *n)
+                           size_t channels, int permutations, uint64_t seed, cp_enriched *enriched, size_t most,
+                           size_t *n)
 {
     counts c = {.n = n_wrong + n_right, .n_wrong = n_wrong, .channels = channels};
     size_t found = 0;
@@ -146,7 +151,9 @@ cp_status cp_enriched_find(const cp_channel_set *wrong, size_t n_wrong, const cp
     for (size_t k = 0; k < channels && !status; k++) {
         double in = c.count[k], out = c.total[k] - in, no_in = (double)n_wrong - in, no_out = (double)n_right - out;
         if (in * (double)n_right > out * (double)n_wrong)
-            all[found++] = (cp_enriched){.channel = k, .wrong = c.count[k], .right = c.total[k] - c.count[k],
+            all[found++] = (cp_enriched){.channel = k,
+                                         .wrong = c.count[k],
+                                         .right = c.total[k] - c.count[k],
                                          .log_odds = log((in + .5) * (no_out + .5) / ((no_in + .5) * (out + .5))),
                                          .p = c.tail[c.total[k]][c.count[k]]};
     }

@@ -19,7 +19,8 @@ double cp_channel_sets_jaccard(const cp_channel_set *a, const cp_channel_set *b)
 
 cp_status cp_channel_counts_new(size_t channels, cp_channel_counts *counts)
 {
-    *counts = (cp_channel_counts){.count = cp_alloc(channels, sizeof *counts->count, "class path"), .channels = channels};
+    *counts = (cp_channel_counts){.count = cp_alloc(channels, sizeof *counts->count, "class path"),
+                                  .channels = channels};
     return counts->count ? CP_OK : CP_ERESOURCE;
 }
 

@@ -41,7 +41,8 @@ static int best_object(const scene *s, const cp_label *box, int kind, double *ov
     *overlap = 0;
     for (size_t j = 0; j < s->n_labels; j++) {
         bool same = s->label[j].class_id == box->class_id, free = s->object[j].found < 0;
-        if ((kind & SAME_CLASS && !same) || (kind & OTHER_CLASS && same) || (kind & FREE && !free) || (kind & TAKEN && free))
+        if ((kind & SAME_CLASS && !same) || (kind & OTHER_CLASS && same) || (kind & FREE && !free) ||
+            (kind & TAKEN && free))
             continue;
         double here = overlap_of(box, &s->label[j]);
         if (here > *overlap)
@@ -95,8 +96,8 @@ static int by_score(const void *a, const void *b)
     return p->index < q->index ? -1 : p->index > q->index;
 }
 
-cp_status cp_detections_match(const cp_found *found, size_t n, const cp_label *label, size_t n_labels, cp_verdict *verdict,
-                              cp_object *object)
+cp_status cp_detections_match(const cp_found *found, size_t n, const cp_label *label, size_t n_labels,
+                              cp_verdict *verdict, cp_object *object)
 {
     const scene s = {found, n, label, n_labels, object};
     rank *order = cp_alloc(n, sizeof *order, "detections");

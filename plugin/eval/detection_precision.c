@@ -68,8 +68,12 @@ cp_status cp_precision_add(cp_precision *p, int class_id, float score, const cp_
         p->point = grown;
         p->room = room;
     }
-    p->point[p->n++] = (point){.score = score, .class_id = class_id, .object_class = object_class, .type = (uint8_t)v->type,
-                               .fixes = v->fixes, .same = v->same < 0 ? 0 : p->seen + (size_t)v->same + 1};
+    p->point[p->n++] = (point){.score = score,
+                               .class_id = class_id,
+                               .object_class = object_class,
+                               .type = (uint8_t)v->type,
+                               .fixes = v->fixes,
+                               .same = v->same < 0 ? 0 : p->seen + (size_t)v->same + 1};
     return CP_OK;
 }
 
@@ -99,7 +103,8 @@ static int by_class(const void *a, const void *b)
     return p->order < q->order ? -1 : p->order > q->order;
 }
 
-/* The smoothed precision at `points` recalls, from 0 to 1; 0 points: the area under it (PASCAL VOC 2010). precision, recall: (n). */
+/* The smoothed precision at `points` recalls, from 0 to 1; 0 points: the area under it (PASCAL VOC 2010). precision,
+ * recall: (n). */
 static double average(double *precision, const double *recall, size_t n, int points)
 {
     double sum = 0;
@@ -167,8 +172,8 @@ static double tide_mean(const cp_precision *p, space *s, cp_class_precision *by)
     return classes ? sum / (double)classes : NAN;
 }
 
-/* The detections as they would be with the errors of type `mended` mended (CP_FOUND_TYPES: none). TIDE puts the errors before the
- * right ones where scores are equal, but not where nothing is mended. */
+/* The detections as they would be with the errors of type `mended` mended (CP_FOUND_TYPES: none). TIDE puts the
+ * errors before the right ones where scores are equal, but not where nothing is mended. */
 static void fill(const cp_precision *p, int mended, space *s)
 {
     s->n = 0;
@@ -204,7 +209,8 @@ static double gain_of_all(const cp_precision *p, bool positives, space *s, doubl
 
 /* ---------------------------------------------------------------- AlexeyAB */
 
-/* A detection is right when the object of its class that it overlaps most is still free, whatever other objects there are. */
+/* A detection is right when the object of its class that it overlaps most is still free, whatever other objects
+ * there are. */
 static void measure_alexey(const cp_precision *p, space *s, bool *taken, cp_class_precision *by)
 {
     fill(p, CP_FOUND_TYPES, s);

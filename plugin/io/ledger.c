@@ -14,7 +14,8 @@
 
 #define MAX_LEDGER_BYTES ((uint64_t)16 << 30)
 
-/* Where a record stands in the file: the records themselves stay there, so that a list of any length fits into memory. */
+/* Where a record stands in the file: the records themselves stay there, so that a list of any length fits into
+ * memory. */
 typedef struct {
     size_t index, bytes; /* bytes: with the line's end */
     uint64_t at;
@@ -302,7 +303,8 @@ static cp_status write_merged(cp_ledger **ledgers, int n, size_t expected, FILE 
         if (l->index < next)
             status = cp_fail(CP_EINPUT, "%s: image %zu is in another shard, too", ledgers[which]->path, l->index);
         else if (l->index > next)
-            status = cp_fail(CP_EINPUT, "merge: image %zu is in none of the %d shards; run the shard that it belongs to", next, n);
+            status = cp_fail(CP_EINPUT, "merge: image %zu is in none of the %d shards; run the shard that it belongs to",
+                             next, n);
         else if (!(status = fetch(ledgers[which], l)) && fwrite(ledgers[which]->text, 1, l->bytes, to) != l->bytes)
             status = cp_fail(CP_ERESOURCE, "merge: %s", strerror(errno));
     }

@@ -1,4 +1,5 @@
-/* Sets of channels: class paths, over-represented channels against every dealing of the labels, clusters against all pairs. */
+/* Sets of channels: class paths, over-represented channels against every dealing of the labels, clusters against all
+ * pairs. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -126,7 +127,11 @@ static void clusters_are_found(void **state)
     /* Three families: 15, 10 and 4 members around a set of 8 channels each, and one by itself. */
     const uint32_t core[] = {0x0000ff, 0x00ff00, 0x7f0000};
     for (int i = 0; i < N - 1; i++)
-        set[i] = set_of(i, core[i % 2 ? 0 : i < 20 ? 1 : i < 24 ? 1 + (i > 21) : 2] ^ 1u << cp_random_below(&seed, CHANNELS));
+        set[i] = set_of(i, core[i % 2    ? 0
+                                : i < 20 ? 1
+                                : i < 24 ? 1 + (i > 21)
+                                         : 2] ^
+                               1u << cp_random_below(&seed, CHANNELS));
     set[N - 1] = set_of(N - 1, 0x800000);
     assert_int_equal(cp_channel_sets_cluster(set, N, .5, cluster, &n), CP_OK);
     int size[N] = {0};

@@ -21,19 +21,19 @@ static void every_type_is_named(void **state)
     /* Objects: class 0 at 0, class 1 at .3, class 0 at .6, class 2 at .8. */
     const cp_label label[] = {at(0, 0), at(1, .3), at(0, .6), at(2, .8)};
     const cp_found found[] = {
-        found_at(0, .5f, .02),  /* doubled: IoU .82 with the first object, which the next one takes */
-        found_at(0, .9f, .01),  /* right */
-        found_at(0, .8f, .31),  /* of another class: IoU .9 with class 1 */
-        found_at(0, .7f, .68),  /* shifted: IoU .43 with the third object */
-        found_at(3, .6f, .40),  /* both: IoU .33 with an object of another class */
-        found_at(2, .4f, .44),  /* both: IoU .18 with the second object, .11 with the third */
-        found_at(3, .3f, .50),  /* both: IoU .33 with the third */
+        found_at(0, .5f, .02), /* doubled: IoU .82 with the first object, which the next one takes */
+        found_at(0, .9f, .01), /* right */
+        found_at(0, .8f, .31), /* of another class: IoU .9 with class 1 */
+        found_at(0, .7f, .68), /* shifted: IoU .43 with the third object */
+        found_at(3, .6f, .40), /* both: IoU .33 with an object of another class */
+        found_at(2, .4f, .44), /* both: IoU .18 with the second object, .11 with the third */
+        found_at(3, .3f, .50), /* both: IoU .33 with the third */
     };
     cp_verdict v[7];
     cp_object o[4];
     assert_int_equal(cp_detections_match(found, 7, label, 4, v, o), CP_OK);
-    const cp_found_type want[] = {CP_FOUND_DUPE, CP_FOUND_RIGHT, CP_FOUND_CLS, CP_FOUND_LOC, CP_FOUND_BOTH, CP_FOUND_BOTH,
-                                  CP_FOUND_BOTH};
+    const cp_found_type want[] = {CP_FOUND_DUPE, CP_FOUND_RIGHT, CP_FOUND_CLS, CP_FOUND_LOC,
+                                  CP_FOUND_BOTH, CP_FOUND_BOTH,  CP_FOUND_BOTH};
     const int object[] = {0, 0, 1, 2, 1, 1, 2};
     for (int i = 0; i < 7; i++) {
         assert_int_equal(v[i].type, want[i]);
@@ -62,7 +62,8 @@ static void the_better_score_takes_the_object(void **state)
 {
     (void)state;
     const cp_label label[] = {at(0, 0), at(0, .05)};
-    /* Both overlap the second object most; the lower score falls back on the first, in TIDE and COCO, not in AlexeyAB. */
+    /* Both overlap the second object most; the lower score falls back on the first, in TIDE and COCO, not in
+     * AlexeyAB. */
     const cp_found found[] = {found_at(0, .5f, .04), found_at(0, .6f, .05)};
     cp_verdict v[2];
     cp_object o[2];
@@ -86,7 +87,8 @@ static void add_image(cp_precision *p, const cp_found *found, size_t n, const cp
         cp_precision_add_object(p, label[j].class_id, &o[j]);
     for (size_t i = 0; i < n; i++)
         assert_int_equal(cp_precision_add(p, found[i].box.class_id, found[i].score, &v[i],
-                                          v[i].object < 0 ? -1 : label[v[i].object].class_id), CP_OK);
+                                          v[i].object < 0 ? -1 : label[v[i].object].class_id),
+                         CP_OK);
     cp_precision_end_image(p);
 }
 
@@ -98,14 +100,16 @@ static void average_precision_by_hand(void **state)
     cp_precision *p;
     cp_precision_report r;
     assert_int_equal(cp_precision_new(3, &p), CP_OK);
-    /* Class 0: right, wrong, right by score, of 4 objects. Class 1 has an object that nothing finds. Class 2 has nothing. */
+    /* Class 0: right, wrong, right by score, of 4 objects. Class 1 has an object that nothing finds. Class 2 has
+     * nothing. */
     const cp_label one[] = {at(0, 0), at(0, .3), at(1, .6)}, two[] = {at(0, 0), at(0, .5)};
     const cp_found first[] = {found_at(0, .9f, 0), found_at(0, .8f, .8)}, second[] = {found_at(0, .7f, 0)};
     add_image(p, first, 2, one, 3);
     add_image(p, second, 1, two, 2);
     assert_int_equal(cp_precision_measure(p, &r), CP_OK);
     const cp_class_precision *c = &r.by_class[0];
-    assert_true(c->objects == 4 && c->found == 3 && c->type[CP_FOUND_RIGHT] == 2 && c->type[CP_FOUND_BKG] == 1 && c->missed == 2);
+    assert_true(c->objects == 4 && c->found == 3 && c->type[CP_FOUND_RIGHT] == 2 && c->type[CP_FOUND_BKG] == 1 &&
+                c->missed == 2);
     /* Precision 1 up to recall 1/4, then 2/3 up to 1/2. */
     assert_true(near(c->area, .25 * 1 + .25 * 2 / 3));
     assert_true(near(c->points11, (3 * 1. + 3 * 2. / 3) / 11));
@@ -154,10 +158,8 @@ static void nothing_gives_no_number(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(every_type_is_named),
-        cmocka_unit_test(the_better_score_takes_the_object),
-        cmocka_unit_test(average_precision_by_hand),
-        cmocka_unit_test(mended_errors_move_to_their_class),
+        cmocka_unit_test(every_type_is_named),       cmocka_unit_test(the_better_score_takes_the_object),
+        cmocka_unit_test(average_precision_by_hand), cmocka_unit_test(mended_errors_move_to_their_class),
         cmocka_unit_test(nothing_gives_no_number),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
