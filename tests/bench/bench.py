@@ -238,7 +238,7 @@ def arguments():
     parser.add_argument("--turns", type=int, default=12, help="at most")
     parser.add_argument("--seconds", type=float, default=6, help="of a row, after which no turn begins")
     parser.add_argument("--threads", default="1,2" if os.cpu_count() > 1 else "1")
-    parser.add_argument("--networks", default="vgg-16,resnet50,squeezenet,darknet19,yolov3-tiny,yolov4-tiny,yolov7-tiny,yolo-fastest-1.1-xl")
+    parser.add_argument("--networks", default="vgg-16,resnet50,squeezenet,darknet19,yolov3-tiny,yolov4-tiny,yolov7-tiny,yolo-fastest-1.1-xl,resnext50")
     args = parser.parse_args()
     args.threads = [int(threads) for threads in args.threads.split(",")]
     args.torch = has_torch(sys.executable)
