@@ -30,8 +30,8 @@ typedef enum {
 
 /* Message of the last failure in this thread: names the thing, the value found, the value allowed. Never NULL. */
 const char *cp_error(void);
-/* Who is told, in one line without its end, what a call does otherwise than usual and goes on: a batch halved for want of
- * memory. Calls may come from any thread. NULL, as at first: nobody. */
+/* The callback that receives notices, one line each, without newline: of what a call does otherwise than asked, such as
+ * halving a batch for want of memory, and then goes on. It may be called from any thread. NULL, as at first: no notices. */
 void cp_set_notice(void (*told)(const char *line));
 
 /* ---------------------------------------------------------------- model */
@@ -100,6 +100,7 @@ const cp_semantics *cp_model_semantics(const cp_model *model);
 cp_status cp_model_open(const char *cfg, const char *weights, cp_model **model);
 void cp_model_free(cp_model *model);
 
+/* Classifier, detector or neither, by the heads. */
 cp_model_kind cp_model_get_kind(const cp_model *model);
 /* Shape of the network input, one image. */
 void cp_model_input_shape(const cp_model *model, size_t *c, size_t *h, size_t *w);

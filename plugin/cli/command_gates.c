@@ -170,30 +170,18 @@ static json_t *outcome_json(const outcome *o)
 {
     const cp_gates_report *r = &o->report;
     char class_name[24];
-    json_t *object = json_object();
-    int bad = cp_json_set(object, "critpath", cp_json_text(CP_VERSION));
-    bad |= cp_json_set(object, "command", json_string("gates"));
-    bad |= cp_json_set(object, "images", json_integer((json_int_t)o->images->n));
-    bad |= cp_json_set(object, "left_out", json_integer((json_int_t)o->images->left_out));
-    bad |= cp_json_set(object, "class", o->images->one_class ? cp_json_text(cp_session_class(o->s, o->images->class_id,
-                                                                                              class_name))
-                                                              : json_null());
-    bad |= cp_json_set(object, "granularity",
-                       json_string(o->options->granularity == CP_CHANNEL ? "channel" : "neuron"));
-    bad |= cp_json_set(object, "steps", json_integer(o->options->steps));
-    bad |= cp_json_set(object, "rounds", json_integer(r->run.rounds));
-    bad |= cp_json_set(object, "step", json_integer(r->run.step));
-    bad |= cp_json_set(object, "loss", cp_json_real(r->run.loss));
-    bad |= cp_json_set(object, "cross_entropy", cp_json_real(r->run.cross_entropy));
-    bad |= cp_json_set(object, "gamma", cp_json_real(r->run.gamma));
-    bad |= cp_json_set(object, "kept", json_boolean(r->run.kept));
-    bad |= cp_json_set(object, "keeping", json_integer((json_int_t)r->keeping));
-    bad |= cp_json_set(object, "gates", cp_json_text(o->file));
-    bad |= cp_json_set(object, "paths", json_array());
-    if (!bad)
-        return object;
-    json_decref(object);
-    return NULL;
+    const char *granularity = o->options->granularity == CP_CHANNEL ? "channel" : "neuron";
+    const char *class = o->images->one_class ? cp_session_class(o->s, o->images->class_id, class_name) : NULL;
+    return cp_json_pack("{s:o,s:o,s:I,s:I,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:b,s:I,s:o,s:o}",
+                        "critpath", cp_json_text(CP_VERSION), "command", json_string("gates"),
+                        "images", (json_int_t)o->images->n, "left_out", (json_int_t)o->images->left_out,
+                        "class", cp_json_text(class), "granularity", cp_json_text(granularity),
+                        "steps", json_integer(o->options->steps), "rounds", json_integer(r->run.rounds),
+                        "step", json_integer(r->run.step), "loss", cp_json_real(r->run.loss),
+                        "cross_entropy", cp_json_real(r->run.cross_entropy),
+                        "gamma", cp_json_real(r->run.gamma), "kept", r->run.kept,
+                        "keeping", (json_int_t)r->keeping, "gates", cp_json_text(o->file),
+                        "paths", json_array());
 }
 
 static cp_status write_path(const outcome *o, const cp_pathway *pathway, json_t *paths)

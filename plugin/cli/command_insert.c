@@ -48,13 +48,11 @@ static cp_status report(const cp_options *o, const char *command, size_t masks, 
             printf("trained gates will go to: %s\n", save);
         return CP_OK;
     }
-    json_t *object = json_object();
-    int bad = cp_json_set(object, "critpath", cp_json_text(CP_VERSION));
-    bad |= cp_json_set(object, "command", cp_json_text(command));
-    bad |= cp_json_set(object, "masks", json_integer((json_int_t)masks));
-    bad |= cp_json_set(object, "cfg", cp_json_text(o->out));
-    bad |= cp_json_set(object, "off", off ? cp_json_text(off) : json_null());
-    bad |= cp_json_set(object, "save", save ? cp_json_text(save) : json_null());
+    json_t *object = cp_json_pack("{s:o,s:o,s:I,s:o,s:o,s:o}", "critpath", cp_json_text(CP_VERSION),
+                                  "command", cp_json_text(command), "masks", (json_int_t)masks,
+                                  "cfg", cp_json_text(o->out), "off", off ? cp_json_text(off) : json_null(),
+                                  "save", save ? cp_json_text(save) : json_null());
+    int bad = !object;
     cp_status status = bad ? CP_ERESOURCE : cp_json_write_stream(object, stdout);
     json_decref(object);
     return status;

@@ -156,11 +156,7 @@ static json_t *row_json(const layer_row *row)
         bad |= cp_json_set(object, "bytes", json_integer((json_int_t)(4 * l->outputs)));
         bad |= cp_json_set(object, "sources", sources);
     }
-    if (bad) {
-        json_decref(object);
-        return NULL;
-    }
-    return object;
+    return cp_json_finish(object, bad);
 }
 
 static cp_status write_json(const cp_session *s, const layer_table *table, const cp_cfg_net *net)

@@ -150,37 +150,26 @@ static json_t *border_json(const cp_session *s, const cp_border *border)
         bad |= cp_json_set(object, "winner", json_integer((json_int_t)border->winner));
         bad |= cp_json_set(object, "rival", json_integer((json_int_t)border->rival));
     }
-    if (bad) {
-        json_decref(object);
-        return NULL;
-    }
-    return object;
+    return cp_json_finish(object, bad);
 }
 
 static json_t *region_json(const cp_session *s, const cp_region *region)
 {
-    json_t *object = json_object(), *decades = json_array();
-    int bad = cp_json_set(object, "exact", json_boolean(region->exact));
-    bad |= cp_json_set(object, "radius", cp_json_real(region->radius));
-    bad |= cp_json_set(object, "unit", border_json(s, &region->unit));
-    bad |= cp_json_set(object, "window", border_json(s, &region->window));
-    bad |= cp_json_set(object, "neurons", json_integer((json_int_t)region->units));
-    bad |= cp_json_set(object, "flat", json_integer((json_int_t)region->flat));
-    bad |= cp_json_set(object, "window_rivals", json_integer((json_int_t)region->windows));
-    bad |= cp_json_set(object, "tied_rivals", json_integer((json_int_t)region->tied));
-    bad |= cp_json_set(object, "passes", json_integer(region->passes));
-    bad |= cp_json_set(object, "refined", json_integer(region->refined));
+    json_t *decades = json_array();
+    json_t *object = cp_json_pack("{s:b,s:o,s:o,s:o,s:I,s:I,s:I,s:I,s:o,s:o}", "exact", region->exact,
+                                  "radius", cp_json_real(region->radius), "unit", border_json(s, &region->unit),
+                                  "window", border_json(s, &region->window), "neurons", (json_int_t)region->units,
+                                  "flat", (json_int_t)region->flat, "window_rivals", (json_int_t)region->windows,
+                                  "tied_rivals", (json_int_t)region->tied, "passes", json_integer(region->passes),
+                                  "refined", json_integer(region->refined));
+    int bad = !object;
     for (int d = 0; d < CP_DECADES; d++)
         if (region->unit_decade[d] || region->window_decade[d])
             bad |= cp_json_append(decades, json_pack("{s:i,s:I,s:I}", "power", CP_DECADE_FIRST + d, "neurons",
                                                      (json_int_t)region->unit_decade[d], "windows",
                                                      (json_int_t)region->window_decade[d]));
     bad |= cp_json_set(object, "decades", decades);
-    if (bad) {
-        json_decref(object);
-        return NULL;
-    }
-    return object;
+    return cp_json_finish(object, bad);
 }
 
 static cp_status write_json(const report *r, const cp_item *item)

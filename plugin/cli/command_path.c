@@ -32,11 +32,7 @@ static json_t *layers_json(const cp_session *s, const cp_path *path)
         bad |= cp_json_append(array, json_pack("{s:i,s:s,s:I,s:I}", "layer", layers[i].layer, "name", layers[i].name,
                                                "neurons", (json_int_t)layers[i].count, "kept",
                                                (json_int_t)cp_path_layer_count(path, i)));
-    if (bad) {
-        json_decref(array);
-        return NULL;
-    }
-    return array;
+    return cp_json_finish(array, bad);
 }
 
 /* Writes and reports one path. item and subject NULL: from a score file, whose meta is `from`. */

@@ -273,10 +273,7 @@ static json_t *layers_json(const job *j)
         bad |= cp_json_set(layer, "cannot_be_cut", reasons);
         bad |= cp_json_append(layers, layer);
     }
-    if (!bad)
-        return layers;
-    json_decref(layers);
-    return NULL;
+    return cp_json_finish(layers, bad);
 }
 
 static json_t *right_json(const job *j, const cp_right *right)
@@ -294,24 +291,19 @@ static cp_status report(const job *j)
         print_report(j);
         return CP_OK;
     }
-    json_t *object = json_object();
-    int bad = cp_json_set(object, "critpath", cp_json_text(CP_VERSION));
-    bad |= cp_json_set(object, "command", cp_json_text("prune"));
-    bad |= cp_json_set(object, "cfg", cp_json_text(j->out_cfg));
-    bad |= cp_json_set(object, "weights", cp_json_text(j->out_weights));
-    bad |= cp_json_set(object, "paths", json_integer((json_int_t)j->scores.n));
-    bad |= cp_json_set(object, "random", json_boolean(j->session.options->random > 0));
-    bad |= cp_json_set(object, "removed", cp_json_text(cp_choice_name("removed", j->session.options->removed)));
-    bad |= cp_json_set(object, "groups", json_integer((json_int_t)c->n_groups));
-    bad |= cp_json_set(object, "groups_cuttable", json_integer((json_int_t)c->cuttable));
-    bad |= cp_json_set(object, "groups_kept", json_integer((json_int_t)groups_kept(j)));
-    bad |= cp_json_set(object, "parameters", json_integer((json_int_t)j->net->n_weights));
-    bad |= cp_json_set(object, "parameters_before", json_integer((json_int_t)c->net->n_weights));
-    bad |= cp_json_set(object, "macs", cp_json_real(cp_net_macs(j->net)));
-    bad |= cp_json_set(object, "macs_before", cp_json_real(cp_net_macs(c->net)));
-    bad |= cp_json_set(object, "top1", right_json(j, &j->after));
-    bad |= cp_json_set(object, "top1_before", right_json(j, &j->before));
-    bad |= cp_json_set(object, "layers", layers_json(j));
+    json_t *object = cp_json_pack("{s:o,s:o,s:o,s:o,s:I,s:b,s:o,s:I,s:I,s:I,s:I,s:I,s:o,s:o,s:o,s:o,s:o}",
+                                  "critpath", cp_json_text(CP_VERSION), "command", cp_json_text("prune"),
+                                  "cfg", cp_json_text(j->out_cfg), "weights", cp_json_text(j->out_weights),
+                                  "paths", (json_int_t)j->scores.n, "random", j->session.options->random > 0,
+                                  "removed", cp_json_text(cp_choice_name("removed", j->session.options->removed)),
+                                  "groups", (json_int_t)c->n_groups, "groups_cuttable", (json_int_t)c->cuttable,
+                                  "groups_kept", (json_int_t)groups_kept(j),
+                                  "parameters", (json_int_t)j->net->n_weights,
+                                  "parameters_before", (json_int_t)c->net->n_weights,
+                                  "macs", cp_json_real(cp_net_macs(j->net)),
+                                  "macs_before", cp_json_real(cp_net_macs(c->net)), "top1", right_json(j, &j->after),
+                                  "top1_before", right_json(j, &j->before), "layers", layers_json(j));
+    int bad = !object;
     cp_status status = bad ? CP_ERESOURCE : cp_json_write_stream(object, stdout);
     json_decref(object);
     return status;

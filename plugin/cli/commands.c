@@ -200,7 +200,7 @@ const cp_command cp_commands[] = {
      "PREFIX.jsonl; a run that was stopped goes on with -resume.",
      SIGNS "-methods contribution,pathway@.99,gradient,gradcam -points 10 -out maps", cp_run_eval, .changes = eval_changes},
     {"errors", "[data|names] <cfg> <weights> [image ...]",
-     "Why a network errs on a whole list: types of errors, average precision, the paths that errors share, pictures.",
+     "Why a network errs on a list: types of errors, average precision, the paths that errors share, pictures.",
      "list examples mass resume shard seed thresh nms letterbox names " PICTURE "no-picture out",
      "Images are those of valid= of the .data file, with Darknet's label files (images/ -> labels/); a classifier's classes are found by "
      "the labels in the photos' paths. Types are TIDE's: Cls, Loc, Both, Dupe, Bkg, Missed. Each image is a line of PREFIX.jsonl; a "
@@ -225,7 +225,7 @@ const cp_command cp_commands[] = {
      "cfg/cifar10.data cfg/resnet8-cifar.cfg weights/resnet8-cifar.weights -methods contribution,gradient -resume -out roar",
      cp_run_roar, .changes = roar_changes},
     {"decode", "[data|names] <cfg> <weights> <image>",
-     "What a path stands for: pictures its channels contribute to, images it answers strongly, what it wants more of.",
+     "What a path stands for: pictures its channels contribute to, images it answers, what it wants more of.",
      "synthesis neuron accentuate samples same layer selectors parameters spectrum iters rate near channels crops path method sparsity mass "
      "floor rank granularity resume seed " RESPONSE "out",
      "Images are made by gradient ascent in the network zeroed off the path; which are made depends on how they are parameterised "

@@ -8,6 +8,8 @@
 extern const cp_command cp_commands[];
 const cp_command *cp_command_find(const char *name);
 
+/* Each runs one subcommand with the options that the command line gave: it opens what they name, writes the results and
+ * reports. CP_EINPUT, CP_ERESOURCE: exit codes 2 and 3; the message is in cp_error(). */
 cp_status cp_run_explain(const cp_command *command, const cp_options *options);
 cp_status cp_run_layers(const cp_command *command, const cp_options *options);
 cp_status cp_run_score(const cp_command *command, const cp_options *options);

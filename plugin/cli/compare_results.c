@@ -77,10 +77,7 @@ static json_t *figure_json(cp_figure f)
     int bad = cp_json_set(object, "mean", cp_json_real(f.mean));
     bad |= cp_json_set(object, "deviation", cp_json_real(f.deviation));
     bad |= cp_json_set(object, "images", json_integer((json_int_t)f.n));
-    if (!bad)
-        return object;
-    json_decref(object);
-    return NULL;
+    return cp_json_finish(object, bad);
 }
 
 /* Of the network, and "layers" with the same of each. b < 0: a path, else a pair. */
@@ -111,10 +108,7 @@ static json_t *rows_json(const cp_compared *c, int a, int b)
             bad |= cp_json_append(layers, object);
     }
     bad |= cp_json_set(all, "layers", layers);
-    if (!bad)
-        return all;
-    json_decref(all);
-    return NULL;
+    return cp_json_finish(all, bad);
 }
 
 json_t *cp_compared_json(const cp_compared *c)
@@ -129,10 +123,7 @@ json_t *cp_compared_json(const cp_compared *c)
             bad |= cp_json_append(pairs, rows_json(c, i, k));
     bad |= cp_json_set(object, "paths", paths);
     bad |= cp_json_set(object, "pairs", pairs);
-    if (!bad)
-        return object;
-    json_decref(object);
-    return NULL;
+    return cp_json_finish(object, bad);
 }
 
 /* ---------------------------------------------------------------- csv */

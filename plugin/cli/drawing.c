@@ -211,10 +211,7 @@ json_t *cp_drawn_json(const cp_drawn *drawn, const char *const *arrays, int n)
     bad |= cp_json_set(object, "box_xywh", box);
     bad |= cp_json_set(object, "path", cp_json_text(drawn->path));
     bad |= cp_json_set(object, "zero", *drawn->zero ? cp_json_text(drawn->zero) : json_null());
-    if (!bad)
-        return object;
-    json_decref(object);
-    return NULL;
+    return cp_json_finish(object, bad);
 }
 
 static bool names_array(const json_t *drawn, const char *name)

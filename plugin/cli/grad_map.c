@@ -71,14 +71,14 @@ static cp_status report(cp_session *s, const cp_item *item, const cp_subject *su
         cp_print_files(s->out, png, npy, NULL, NULL);
         return CP_OK;
     }
-    json_t *object = cp_item_json(s, item), *line = json_object();
-    int bad = cp_json_set(line, "response", cp_json_text(subject->response.text));
-    bad |= cp_json_set(line, "value", cp_json_real(value));
-    bad |= cp_json_set(line, "method", cp_json_text(s->options->method));
-    bad |= cp_json_set(line, "zero", *drawn->zero ? cp_json_text(drawn->zero) : json_null());
-    bad |= cp_json_set(line, "map", cp_json_text(npy));
-    bad |= cp_json_set(line, "picture", *png ? cp_json_text(png) : json_null());
-    bad |= cp_json_set(line, "drawn", cp_drawn_json(drawn, (const char *[]){npy}, 1));
+    json_t *object = cp_item_json(s, item);
+    json_t *line = cp_json_pack("{s:o,s:o,s:o,s:o,s:o,s:o,s:o}", "response", cp_json_text(subject->response.text),
+                                "value", cp_json_real(value), "method", cp_json_text(s->options->method),
+                                "zero", *drawn->zero ? cp_json_text(drawn->zero) : json_null(),
+                                "map", cp_json_text(npy),
+                                "picture", *png ? cp_json_text(png) : json_null(),
+                                "drawn", cp_drawn_json(drawn, (const char *[]){npy}, 1));
+    int bad = !line;
     bad |= cp_json_set(object, "grad", line);
     cp_status status = bad ? CP_ERESOURCE : cp_json_write_stream(object, s->out);
     json_decref(object);

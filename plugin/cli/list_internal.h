@@ -48,6 +48,7 @@ struct cp_list {
 
 /* ---- the ring of jobs, list_jobs.c ---- */
 
+/* The slot of the ring that holds job k, counted from the list's first. Locked. */
 cp_list_job *cp_list_job_of(cp_list *l, int k);
 void cp_list_lock(cp_list *l);
 void cp_list_unlock(cp_list *l); /* wakes whoever waits */

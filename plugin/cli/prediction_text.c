@@ -116,10 +116,7 @@ json_t *cp_box_classes_json(const cp_session *s, const cp_detection *d)
         bad |= cp_json_append(array, object);
     }
     cp_free(best);
-    if (!bad)
-        return array;
-    json_decref(array);
-    return NULL;
+    return cp_json_finish(array, bad);
 }
 
 /* "      dog 57%, cat 12%, ...": what else the box might be. */
@@ -218,11 +215,7 @@ json_t *cp_detection_json(const cp_session *s, const cp_item *item, const cp_det
     bad |= cp_json_set(object, "head", json_integer(d->head));
     bad |= cp_json_set(object, "anchor", json_integer(d->anchor));
     bad |= cp_json_set(object, "cell", json_integer(d->cell));
-    if (bad) {
-        json_decref(object);
-        return NULL;
-    }
-    return object;
+    return cp_json_finish(object, bad);
 }
 
 json_t *cp_prediction_json(const cp_session *s, const cp_item *item, const cp_prediction *p)
@@ -240,9 +233,5 @@ json_t *cp_prediction_json(const cp_session *s, const cp_item *item, const cp_pr
     }
     for (int i = 0; i < p->n_detections; i++)
         bad |= cp_json_append(array, cp_detection_json(s, item, &p->detections[i], p->box[i]));
-    if (bad) {
-        json_decref(array);
-        return NULL;
-    }
-    return array;
+    return cp_json_finish(array, bad);
 }

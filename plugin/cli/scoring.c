@@ -100,10 +100,7 @@ static json_t *layer_json(const cp_session *s, const cp_scoring *scoring, int l)
         bad |= cp_json_set(row, "sum", cp_json_real(r->sum));
         bad |= cp_json_set(row, "sum_error", cp_json_real(r->sum_error));
     }
-    if (!bad)
-        return row;
-    json_decref(row);
-    return NULL;
+    return cp_json_finish(row, bad);
 }
 
 json_t *cp_scoring_json(const cp_session *s, const cp_scoring *scoring)
@@ -131,8 +128,5 @@ json_t *cp_scoring_json(const cp_session *s, const cp_scoring *scoring)
         bad |= cp_json_set(object, "layers", layers);
     else
         json_decref(layers);
-    if (!bad)
-        return object;
-    json_decref(object);
-    return NULL;
+    return cp_json_finish(object, bad);
 }

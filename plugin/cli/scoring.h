@@ -16,6 +16,7 @@ typedef struct {
     double with_mct, with_intgrad; /* its rank correlations; NAN where undefined */
 } cp_scoring;
 
+/* Frees what the arrays hold; an empty one is fine. */
 void cp_scoring_free(cp_scoring *scoring);
 /* Lines: a table by layer where `layers`, what it comes to otherwise. Nothing where a method says nothing. */
 void cp_scoring_print(const cp_session *session, const cp_scoring *scoring, bool layers, FILE *to);

@@ -29,6 +29,8 @@ typedef struct {
 /* LAYER:INDEX of an option. */
 cp_status cp_read_unit(const char *option, const char *text, int *layer, size_t *index);
 
+/* What -unit, -class, -box, -target and -versus ask for, checked against the model. CP_EINPUT: a class or unit that it
+ * does not have, options that do not go together. */
 cp_status cp_request_read(const cp_session *session, cp_request *request);
 
 /* The responses the request means for this image; *subjects is freed with cp_free. *count is 0 where a detector finds

@@ -156,11 +156,7 @@ static json_t *layer_json(const cp_summary *m, const cp_layer_summary *row)
     bad |= cp_json_set(object, "dead", json_integer((json_int_t)row->dead));
     bad |= cp_json_set(object, "dead_share", ratio((double)row->dead, (double)row->kept));
     bad |= cp_json_set(object, "score_share", ratio(row->score, m->score));
-    if (bad) {
-        json_decref(object);
-        return NULL;
-    }
-    return object;
+    return cp_json_finish(object, bad);
 }
 
 static json_t *channel_json(const cp_summary *m, const cp_channel_summary *channel)
@@ -234,11 +230,7 @@ json_t *cp_item_json(const cp_session *s, const cp_item *item)
     bad |= cp_json_set(object, "photo", photo);
     bad |= cp_json_set(object, "input", input);
     bad |= cp_json_set(object, "model", model);
-    if (bad) {
-        json_decref(object);
-        return NULL;
-    }
-    return object;
+    return cp_json_finish(object, bad);
 }
 
 cp_status cp_pathway_json(const cp_session *s, const cp_pathway *pathway, json_t *object)

@@ -79,27 +79,22 @@ static json_t *part_json(const cp_heat_part *part)
                                   (json_int_t)part->h);
     int bad = cp_json_set(object, "share", cp_json_real(part->share));
     bad |= cp_json_set(object, "photo_xywh", rectangle);
-    if (!bad)
-        return object;
-    json_decref(object);
-    return NULL;
+    return cp_json_finish(object, bad);
 }
 
 json_t *cp_where_json(const cp_heat_region *where)
 {
-    json_t *object = json_object(), *parts = json_array();
-    int bad = cp_json_set(object, "zero", json_boolean(where->zero));
-    bad |= cp_json_set(object, "share_in_box", cp_json_real(where->box));
-    bad |= cp_json_set(object, "share_in_region", cp_json_real(where->share));
-    bad |= cp_json_set(object, "region_share_of_photo", cp_json_real(where->area));
-    bad |= cp_json_set(object, "share_in_bars", cp_json_real(where->beside));
-    bad |= cp_json_set(object, "region_parts", json_integer((json_int_t)where->parts));
-    bad |= cp_json_set(object, "region_parts_of_5_percent", json_integer((json_int_t)where->large));
+    json_t *parts = json_array();
+    json_t *object = cp_json_pack("{s:b,s:o,s:o,s:o,s:o,s:I,s:I}", "zero", where->zero,
+                                  "share_in_box", cp_json_real(where->box),
+                                  "share_in_region", cp_json_real(where->share),
+                                  "region_share_of_photo", cp_json_real(where->area),
+                                  "share_in_bars", cp_json_real(where->beside),
+                                  "region_parts", (json_int_t)where->parts,
+                                  "region_parts_of_5_percent", (json_int_t)where->large);
+    int bad = !object;
     for (int i = 0; i < where->n; i++)
         bad |= cp_json_append(parts, part_json(&where->part[i]));
     bad |= cp_json_set(object, "parts", parts);
-    if (!bad)
-        return object;
-    json_decref(object);
-    return NULL;
+    return cp_json_finish(object, bad);
 }

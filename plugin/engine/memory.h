@@ -18,7 +18,7 @@ int cp_worthwhile_entries(const cp_frame *base, double useful, int most);
 bool cp_frame_has_kept(const cp_frame *frame);
 
 /* After a batch that failed: true where it was for want of memory and half as many entries can be tried, *batch being
- * that half; cp_set_notice's function is told. */
+ * that half, and a notice is sent (cp_set_notice). */
 bool cp_halve_batch(cp_status status, int *batch);
 
 /* A frame of `wanted` entries, or of fewer, down to one, where `asked` bytes (0: 1 GiB on the CPU) or a GPU's memory hold no

@@ -11,6 +11,7 @@ typedef struct {
     double mean, error; /* error: standard error of the mean, NAN for fewer than two */
 } cp_mean;
 
+/* value: (n). All NaN: n = 0 and a mean of NAN. */
 cp_mean cp_mean_of(const double *value, size_t n);
 
 typedef struct {

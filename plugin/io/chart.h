@@ -21,6 +21,7 @@ typedef struct {
     int w, h;                    /* 0 means 960 x 540 */
 } cp_chart;
 
+/* *out is new, cp_picture_free it. CP_EINPUT: no points or series, x <= 0 with log_x, a size that is no picture. */
 cp_status cp_chart_draw(const cp_chart *chart, cp_picture *out);
 
 /* Values, shape (rows, columns), printed in coloured cells; NaN is an empty cell. */
@@ -34,6 +35,7 @@ typedef struct {
     int decimals;                /* of the printed values, 0..6 */
 } cp_matrix;
 
+/* *out is new, cp_picture_free it; its size follows from rows and columns. CP_EINPUT: more than 64 of them. */
 cp_status cp_matrix_draw(const cp_matrix *matrix, cp_picture *out);
 
 #endif

@@ -32,6 +32,7 @@ void cp_draw_blend(cp_picture *picture, int x, int y, double alpha, cp_colour co
 /* Distance of (x, y) from the segment (x0, y0) to (x1, y1). */
 double cp_segment_distance(double x, double y, double x0, double y0, double x1, double y1);
 
+/* Pixels; (x, y) is the top left corner, the centre of a disc. */
 void cp_draw_fill(cp_picture *picture, int x, int y, int w, int h, cp_colour colour);
 void cp_draw_box(cp_picture *picture, int x, int y, int w, int h, int thickness, cp_colour colour); /* drawn inside */
 void cp_draw_line(cp_picture *picture, double x0, double y0, double x1, double y1, double width, cp_colour colour);

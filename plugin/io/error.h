@@ -9,7 +9,7 @@ cp_status cp_fail(cp_status status, const char *format, ...) __attribute__((form
 
 /* Puts "prefix: " before the current message, e.g. the file that was being read. Returns `status`. */
 cp_status cp_fail_prefix(cp_status status, const char *format, ...) __attribute__((format(printf, 2, 3)));
-/* Tells whom cp_set_notice named. */
+/* Sends one line to the callback of cp_set_notice. */
 void cp_notice(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 /* Copies text into out (room bytes, at least 1): control characters, those of the upper half too, become "\\x1b" and the

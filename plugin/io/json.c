@@ -1,6 +1,7 @@
 #include "io/json.h"
 
 #include <inttypes.h>
+#include <stdarg.h>
 #include <math.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -83,6 +84,23 @@ cp_status cp_json_append(json_t *array, json_t *value)
 {
     if (value && json_array_append_new(array, value) == 0) return CP_OK;
     return cp_fail(CP_ERESOURCE, "JSON array: out of memory");
+}
+
+json_t *cp_json_pack(const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    json_t *value = json_vpack_ex(NULL, 0, format, args);
+    va_end(args);
+    if (!value) cp_fail(CP_ERESOURCE, "JSON: out of memory");
+    return value;
+}
+
+json_t *cp_json_finish(json_t *value, int bad)
+{
+    if (!bad) return value;
+    json_decref(value);
+    return NULL;
 }
 
 static const char *type_name(const json_t *value)

@@ -21,6 +21,11 @@ json_t *cp_json_text(const char *text);
 cp_status cp_json_set(json_t *object, const char *key, json_t *value);
 cp_status cp_json_append(json_t *array, json_t *value);
 
+/* json_pack with the message set where it fails: out of memory, which a NULL value is taken for. */
+json_t *cp_json_pack(const char *format, ...);
+/* The value, or NULL where `bad`: it is then freed. The end of a function that makes one. */
+json_t *cp_json_finish(json_t *value, int bad);
+
 /* Members of an object that was read. Absent, of another type or out of [lo, hi]: CP_EINPUT; `where` names the file.
  * The text lives as long as the object. */
 cp_status cp_json_get_text(const json_t *object, const char *key, const char *where, const char **text);

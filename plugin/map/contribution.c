@@ -89,7 +89,7 @@ static inline __attribute__((always_inline)) void add_some(uint64_t bits, const 
 /* sum[i - first] += score[i] for the bits i of `words` in [first, end). */
 CP_CLONES static void add_bits(const uint64_t *words, const float *score, size_t first, size_t end, double *sum)
 {
-    enum { AHEAD = 8, MANY = 6 };
+    enum { AHEAD = 24, MANY = 6 };
     size_t last = (end + 63) / 64;
     for (size_t w = first / 64; w < last; w++) {
         uint64_t bits = words[w];

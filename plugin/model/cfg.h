@@ -35,7 +35,9 @@ cp_status cp_cfg_parse(const char *name, const char *text, size_t length, cp_cfg
 cp_status cp_cfg_copy(const cp_cfg *from, cp_cfg **copy);
 void cp_cfg_free(cp_cfg *cfg); /* NULL is fine */
 
+/* As it was read: for messages. */
 const char *cp_cfg_path(const cp_cfg *cfg);
+/* How many, [net] counted. */
 size_t cp_cfg_sections(const cp_cfg *cfg);
 /* As written, without the brackets: "conv" or "convolutional". */
 const char *cp_cfg_type(const cp_cfg *cfg, size_t section);
@@ -216,6 +218,7 @@ typedef struct {
 /* Whether the values are put through a blur before others read them. */
 static inline bool cp_layer_is_blurred(const cp_cfg_layer *layer) { return layer->blur.size > 0; }
 
+/* Whether its output are neurons: a type whose row says so, with an activation that is not linear. */
 bool cp_layer_is_neuron_layer(const cp_cfg_layer *layer);
 /* Its activation is of all channels of a pixel together: normalize_channels and its like. */
 bool cp_layer_ties_channels(const cp_cfg_layer *layer);

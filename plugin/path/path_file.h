@@ -31,6 +31,7 @@ cp_status cp_score_write(const char *file, const cp_model *model, const float *s
 cp_status cp_score_read(const char *file, const cp_model *model, const char *input_sha256, float *score,
                         cp_file_meta *meta);
 
+/* One bool array per neuron layer. Atomic; errors as io/atomic.h. */
 cp_status cp_path_write(const char *file, const cp_path *path, const cp_file_meta *meta);
 /* *path is the caller's, free with cp_path_free. */
 cp_status cp_path_read(const char *file, const cp_model *model, const char *input_sha256, cp_path **path,

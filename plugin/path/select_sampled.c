@@ -22,7 +22,7 @@ enum {
                                               a small layer near the response may lie in it as a whole */
     DIGIT = 11,                         /* bits by which candidates are told apart at a time */
     LANES = 16,
-    AHEAD = 8                           /* pieces between fetching one and looking at it */
+    AHEAD = 24                          /* pieces between fetching one and looking at it */
 };
 
 /* A score inside the bracket. */

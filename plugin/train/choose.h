@@ -14,9 +14,11 @@ typedef struct {
     size_t n;        /* files and paths added */
 } cp_channel_scores;
 
+/* Nothing added yet. CP_ERESOURCE: out of memory. */
 cp_status cp_channel_scores_create(const cp_channels *channels, cp_channel_scores *scores);
 void cp_channel_scores_free(cp_channel_scores *scores);
 
+/* Adds to each channel the share of its neurons that are on the path. */
 cp_status cp_channel_scores_add_path(cp_channel_scores *scores, const cp_path *path);
 /* The outputs of an unrestricted forward run, for cp_prune_weights. */
 void cp_channel_scores_add_means(cp_channel_scores *scores, const cp_frame *frame, int image);

@@ -379,27 +379,20 @@ cp_status cp_gates_train(const cp_model *model, const float *inputs, size_t imag
 static cp_status meta_text(const cp_model *model, const cp_dgr_options *o, size_t images, const cp_gates_report *report,
                            char **text, size_t *bytes)
 {
-    json_t *root = json_object();
-    int bad = cp_json_set(root, "format", json_string("critpath gates"));
-    bad |= cp_json_set(root, "format_version", json_integer(1));
-    bad |= cp_json_set(root, "program_version", json_string(CP_VERSION));
-    bad |= cp_json_set(root, "cfg_sha256", json_string(cp_model_cfg_sha256(model)));
-    bad |= cp_json_set(root, "weights_sha256", json_string(cp_model_weights_sha256(model)));
-    bad |= cp_json_set(root, "granularity", json_string(o->granularity == CP_CHANNEL ? "channel" : "neuron"));
-    bad |= cp_json_set(root, "init", json_string(o->random ? "random" : "1"));
-    bad |= cp_json_set(root, "seed", json_integer((json_int_t)o->seed));
-    bad |= cp_json_set(root, "steps", json_integer(o->steps));
-    bad |= cp_json_set(root, "rate", cp_json_real(o->rate));
-    bad |= cp_json_set(root, "momentum", cp_json_real(o->momentum));
-    bad |= cp_json_set(root, "gamma", cp_json_real(report->run.gamma));
-    bad |= cp_json_set(root, "clamp", cp_json_real(o->clamp));
-    bad |= cp_json_set(root, "rounds", json_integer(report->run.rounds));
-    bad |= cp_json_set(root, "step", json_integer(report->run.step));
-    bad |= cp_json_set(root, "images", json_integer((json_int_t)images));
-    bad |= cp_json_set(root, "keeping", json_integer((json_int_t)report->keeping));
-    bad |= cp_json_set(root, "loss", cp_json_real(report->run.loss));
-    bad |= cp_json_set(root, "cross_entropy", cp_json_real(report->run.cross_entropy));
-    cp_status status = bad ? CP_ERESOURCE : cp_json_format(root, true, text, bytes);
+    json_t *root = cp_json_pack("{s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:I,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:I,s:I,s:o,s:o}",
+                                "format", json_string("critpath gates"), "format_version", json_integer(1),
+                                "program_version", json_string(CP_VERSION),
+                                "cfg_sha256", json_string(cp_model_cfg_sha256(model)),
+                                "weights_sha256", json_string(cp_model_weights_sha256(model)),
+                                "granularity", json_string(o->granularity == CP_CHANNEL ? "channel" : "neuron"),
+                                "init", json_string(o->random ? "random" : "1"), "seed", (json_int_t)o->seed,
+                                "steps", json_integer(o->steps), "rate", cp_json_real(o->rate),
+                                "momentum", cp_json_real(o->momentum), "gamma", cp_json_real(report->run.gamma),
+                                "clamp", cp_json_real(o->clamp), "rounds", json_integer(report->run.rounds),
+                                "step", json_integer(report->run.step), "images", (json_int_t)images,
+                                "keeping", (json_int_t)report->keeping, "loss", cp_json_real(report->run.loss),
+                                "cross_entropy", cp_json_real(report->run.cross_entropy));
+    cp_status status = !root ? CP_ERESOURCE : cp_json_format(root, true, text, bytes);
     json_decref(root);
     return status;
 }

@@ -60,10 +60,7 @@ static json_t *row_json(const cp_record_row *row, bool fault)
         bad |= cp_json_set(o, "activation_gradient", cp_json_real(row->activation_gradient));
         bad |= cp_json_set(o, "weight_gradient", cp_json_real(row->weight_gradient));
     }
-    if (!bad)
-        return o;
-    json_decref(o);
-    return NULL;
+    return cp_json_finish(o, bad);
 }
 
 json_t *cp_record_json(const cp_record *record)
@@ -86,10 +83,7 @@ json_t *cp_record_json(const cp_record *record)
     for (int l = 0; l < record->n_layers; l++)
         bad |= cp_json_append(layers, row_json(&record->layers[l], fault));
     bad |= cp_json_set(o, "layers", layers);
-    if (!bad)
-        return o;
-    json_decref(o);
-    return NULL;
+    return cp_json_finish(o, bad);
 }
 
 /* A member that may be null. */

@@ -1,12 +1,12 @@
-/* The recorder that looks on while Darknet trains. `darknet classifier train` and `darknet detector train` take
+/* The recorder: it writes down how a network changes while Darknet trains it. `darknet classifier train` and `darknet detector train` take
  *
  *     -critpath log.jsonl[,every=100][,probe=list]
  *
  * or the same text in the environment variable CRITPATH (the option goes first). Every so many iterations one record
  * (train/record.h) is added to the log. Training is only read: weights, gradients, the batch. Nothing is drawn at
- * random, and the network that is looked at is another one, with a copy of the weights.
+ * random, and the network that is recorded is another one, with a copy of the weights.
  *
- * Darknet reaches this through the pointer of patch 0015. */
+ * Darknet reaches this through the pointer that patches/0005-record-training.patch adds. */
 #ifndef CP_TRAIN_RECORDING_H
 #define CP_TRAIN_RECORDING_H
 

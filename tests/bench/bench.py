@@ -238,7 +238,7 @@ def arguments():
     parser.add_argument("--turns", type=int, default=12, help="at most")
     parser.add_argument("--seconds", type=float, default=6, help="of a row, after which no turn begins")
     parser.add_argument("--threads", default="1,2" if os.cpu_count() > 1 else "1")
-    parser.add_argument("--networks", default="vgg-16,resnet50,squeezenet,darknet19,yolov3-tiny,yolov4-tiny,yolov7-tiny,yolo-fastest-1.1-xl")
+    parser.add_argument("--networks", default="vgg-16,resnet50,squeezenet,darknet19,yolov3-tiny,yolov4-tiny,yolov7-tiny,yolo-fastest-1.1-xl,resnext50")
     args = parser.parse_args()
     args.threads = [int(threads) for threads in args.threads.split(",")]
     args.torch = has_torch(sys.executable)
@@ -273,7 +273,8 @@ def main():
           (machine["processor"], machine["machine"], machine["cores"], machine["load"], machine["kernels"],
            ", ".join(filter(None, (machine["torch"], machine["new_torch"]))) or "no PyTorch"))
     print("F: one forward pass. back: the data gradient, dense. explain: forward + NeuronMCT + selection + pathway "
-          "gradient; peak MB: of a process that does it once. no scores: at 99% by cp_path_mct.")
+          "gradient; default: as the command explains without options, with its maps; without heat: less the contribution map; "
+          "peak MB: of a process that does it once.")
     print("grad: the pathway gradient alone. sweep: paths and gradients at .9, .95, .98, .99, .999 in one run.")
     print("stock, torch: their time over ours (above 1: ours is faster); stock has one thread, and its backward also "
           "computes weight gradients.")

@@ -28,6 +28,8 @@ cp_status cp_device_arena(cp_frame *frame, size_t floats);
 float *cp_device_alloc(const cp_frame *frame, size_t count, const char *what);
 void cp_device_free(const cp_frame *frame, void *memory);
 
+/* A run: between these two, calls are put on the frame's stream and return at once; end waits for them and returns the
+ * first fault. */
 cp_status cp_device_begin(cp_frame *frame);
 cp_status cp_device_end(cp_frame *frame);
 
@@ -48,6 +50,7 @@ void cp_device_responses(const cp_frame *frame, int n, const cp_response *respon
 void cp_device_scale(cp_frame *branch, int n, const double *factor);
 void cp_device_add_deltas(cp_frame *frame, const float *delta, size_t outputs, int n, double weight, double *sum);
 
+/* `count` floats from the host's memory to the device's, back, set to 0. A fault is kept for cp_device_end. */
 void cp_device_upload(cp_frame *frame, const float *from, float *to, size_t count);
 void cp_device_download(cp_frame *frame, const float *from, float *to, size_t count);
 void cp_device_clear(cp_frame *frame, float *x, size_t count);
@@ -73,6 +76,7 @@ enum { CP_DEVICE_ENTRIES = 64 };
 void cp_device_through_all(cp_frame *frame, int position, int n, const float *const *a, const cp_path *const *path,
                            ACTIVATION activation, float *g);
 
+/* a * g of one neuron layer into to->product, at the layer's offset. */
 void cp_device_product(cp_frame *frame, const cp_neuron_layer *neuron, const float *a, const float *g,
                        const cp_products *to);
 extern const cp_held_scores cp_device_scores;

@@ -83,7 +83,7 @@ bool cp_device_failed(cp_frame *frame, cudaError_t error, const char *what);
 int cp_context_queues(cp_frame *frame, int n);
 /* Memory that one step uses, of a run's context; NULL after a fault. */
 void *cp_device_staging(cp_frame *frame, size_t bytes);
-/* It, holding a copy of what the host has at `from`. */
+/* The same memory with `bytes` copied from the host's `from`. */
 void *cp_device_stage(cp_frame *frame, const void *from, size_t bytes);
 
 /* device_model.c: the model's constants on that device, made at first use. */
