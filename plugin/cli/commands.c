@@ -35,6 +35,11 @@ static const cp_option_change classpath_changes[] = {
     {.option = "sparsity", .value = "auto|S", .meaning = "share of neurons off the paths; one value"},
     {.option = "out", .meaning = "PREFIX.classpath.npz", .otherwise = "classes"},
     {0}};
+static const cp_option_change attack_changes[] = {
+    {.option = "typical", .meaning = "class paths of the photos that an answer is compared with", .required = true},
+    {.option = "sparsity", .value = "auto|S", .meaning = "share of neurons off the paths; one value"},
+    {.option = "out", .meaning = "PREFIX.csv", .otherwise = "attack"},
+    {0}};
 static const cp_option_change graph_changes[] = {
     {.option = "restricted", .meaning = "edges in the network that the path leaves (frozen), between its neurons alone"},
     {.option = "out", .meaning = "PREFIX.graph.png, .svg, .dot and .json; several images: PREFIX-STEM; a folder: PREFIX/STEM"},
@@ -180,6 +185,13 @@ const cp_command cp_commands[] = {
      "the whole. -edges channels counts the edges of effective paths too. No image: one path per line on stdin. explain -typical and "
      "attack read the file.",
      PHOTO "-method effective -out signs", cp_run_classpath, .changes = classpath_changes},
+    {"attack", IMAGES, "Make inputs that are answered wrongly, and see whether their paths give them away.",
+     "typical usual strength " SELECTION "letterbox names out",
+     "Classifiers. FGSM and ten steps of PGD away from the class that the photo is answered, by the network's own input gradient. "
+     "Area under the ROC curve of the path's share on its class's usual path, of the same less the second class's, of the largest "
+     "softmax and of energy. The attacks are not adaptive: one that knows of the paths may pass. Writes PREFIX.csv, a line per "
+     "input with both features of each layer, for scikit-learn. Paths are found as the class paths of -typical were.",
+     PHOTO "-method effective -typical signs.classpath.npz -out attack", cp_run_attack, .changes = attack_changes},
     {"picture", "<map.npy> <photo>", "Draw the picture of a map again, from files, without a network.",
      PICTURE "letterbox out",
      "Takes PREFIX.heat.npy, PREFIX.npy, or any float32 array over a network input: (H,W) is heat, (2,H,W) heat and "

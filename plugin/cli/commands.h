@@ -17,6 +17,7 @@ cp_status cp_run_path(const cp_command *command, const cp_options *options);
 cp_status cp_run_graph(const cp_command *command, const cp_options *options);
 cp_status cp_run_grad(const cp_command *command, const cp_options *options);
 cp_status cp_run_picture(const cp_command *command, const cp_options *options);
+cp_status cp_run_attack(const cp_command *command, const cp_options *options);
 cp_status cp_run_classpath(const cp_command *command, const cp_options *options);
 cp_status cp_run_compare(const cp_command *command, const cp_options *options);
 cp_status cp_run_eval(const cp_command *command, const cp_options *options);

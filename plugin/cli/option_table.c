@@ -156,6 +156,8 @@ const cp_option cp_option_table[] = {
              "say how much of the answer's path lies on the usual path of its class, of a file that classpath has written"),
     REAL("usual", CP_GROUP_COMMAND, usual, "S", 0, 1,
          "the usual path of a class: neurons on at least this share of its images' paths; 0: on any", .initial = ".5"),
+    NUMBER("strength", CP_GROUP_COMMAND, strength, CP_OPTION_LIST, "E[,E...]", 1e-3, 255,
+           "how far an attack may move each value of the input, in 255ths", .initial = "2,4,8"),
     FLAG("compare", CP_GROUP_COMMAND, compare,
          "two path files among the arguments: what they share and where they part; with a photo for both, or one for each, edges too"),
     INT("nodes", CP_GROUP_COMMAND, nodes, "N", 4, 60, "most nodes of the graph, the grey ones among them", .initial = "60"),

@@ -74,6 +74,7 @@ typedef struct {
     cp_number_list fractions; /* of `roar`: shares of the pixels removed */
     int nodes; /* of `graph` */
     bool compare;
+    cp_number_list strength; /* of `attack`, in 1/255 */
     int repeats, road;
     bool kar;
     int order, initialiser, stages, noisy; /* of `sanity` */

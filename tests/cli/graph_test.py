@@ -1,4 +1,5 @@
 """Edges, graphs, effective paths; how -rank and -baseline change what neurons score."""
+import csv
 import itertools
 import json
 import os
@@ -301,6 +302,58 @@ class ClassPaths(FolderTest):
             self.assertAlmostEqual(typical["share"], both / own, places=6)
             if usual == "0":
                 self.assertEqual(typical["share"], 1)
+
+
+def area(positive, negative):
+    """Of the ROC curve, by definition."""
+    if not len(positive) or not len(negative):
+        return None
+    return float(numpy.mean([(p > n) + .5 * (p == n) for p in positive for n in negative]))
+
+
+class Attack(FolderTest):
+    def test_areas_follow_from_the_table(self):
+        from harness import png
+        photos = [os.path.basename(write(self.path(f"p{k}.png"), png(20 + 3 * k, 40 - 2 * k))) for k in range(6)]
+        self.done("classpath", *RESNET, *photos, "-method", "effective", "-out", "c")
+        done = self.done("attack", *RESNET, *photos, "-method", "effective", "-typical", "c.classpath.npz", "-strength", "4,64",
+                         "-out", "a", "-json")
+        result = json.loads(done.out)
+        self.assertEqual((result["photos"], result["adaptive"], len(result["attacks"])), (6, False, 4))
+        with open(self.path("a.csv")) as file:
+            rows = list(csv.DictReader(file))
+        self.assertEqual(len(rows), 6 * 5)
+        same = [name for name in rows[0] if name.startswith("same_")]
+
+        def values(row):
+            kept = [float(row[n]) for n in same if row[n]]
+            less = [float(row[n.replace("same", "rival")]) for n in same if row[n]]
+            return {"max-softmax": 1 - float(row["max_softmax"]), "energy": float(row["energy"]),
+                    "path": 1 - numpy.mean(kept), "path less rival's": 1 - numpy.mean(less)}
+        own = [values(r) for r in rows if r["attacked"] == "0"]
+        for attack in result["attacks"]:
+            changed = [values(r) for r in rows if r["attack"] == attack["attack"] and r["changed"] == "1" and
+                       abs(float(r["epsilon"]) - attack["epsilon"]) < 1e-9]
+            self.assertEqual(attack["changed"], len(changed))
+            for name, got in attack["auc"].items():
+                expected = area([round(v[name], 7) for v in changed], [round(v[name], 7) for v in own])
+                if expected is None:
+                    self.assertIsNone(got)
+                else:
+                    self.assertAlmostEqual(got, expected, places=2)
+        self.assertGreater(sum(a["changed"] for a in result["attacks"]), 0)
+        for r in rows:
+            if r["attacked"] == "0":
+                self.assertEqual(r["class"], r["class_of_photo"])
+
+    def test_refuses(self):
+        self.done("classpath", *RESNET, "photo.png", "-out", "c")
+        for arguments, word in (((*RESNET, "photo.png"), "typical"),
+                                ((*YOLO, "photo.png", "-typical", "c.classpath.npz"), "cfg_sha256"),
+                                ((*RESNET, "photo.png", "-typical", "c.classpath.npz", "-strength", "0"), "strength")):
+            result = self.critpath("attack", *arguments, "-out", "a")
+            self.assertEqual(result.code, 2, arguments)
+            self.assertIn(word, result.err)
 
 
 class RankAndBaseline(FolderTest):
