@@ -13,7 +13,7 @@ YOLO = network("yolov3")
 TIMES = ("seconds", "memory", "peak")
 # A value for options whose help shows none to choose from, by what stands for it there.
 VALUES = {"NAME|N": "1", "K|all": "all", "LAYER:INDEX": "1:2", "P": ".5", "IOU": ".4", "K": "3", "FILE": "x",
-          "F": ".1", "B": ".1", "N": "2", "S[,S...]": ".5,.9", "F[,F...]": ".1,.5", "S": ".5", "M,M...": "mct,intgrad", "SEED": "3",
+          "F": ".1", "B": ".1", "N": "4", "S[,S...]": ".5,.9", "F[,F...]": ".1,.5", "S": ".5", "M,M...": "mct,intgrad", "SEED": "3",
           "SHARE": ".5", "LIST": "x", "E": ".5", "A": ".5", "auto|N": "7", "T": ".1", "R": ".1", "M": ".5", "G": ".1",
           "C": "2", "PREFIX": "x", "CFG": "x.cfg", "SIZE": "1G", "N[,N...]": "0", "auto|S[,S...]": "auto,.9",
           "auto|S": "auto", "METHOD": "gradcam", "L": "2", "T,T...": "deletion,energy"}
@@ -59,7 +59,7 @@ class Help(FolderTest):
                     words.append("-" + name)
                     if value is not None:
                         samples = [VALUES[value]] if value in VALUES else value.split("|")
-                        if default and re.fullmatch(r"[\w.]+", default):
+                        if default and re.fullmatch(r"[\w.]+", default) and (value, default) != ("N", "all"):
                             samples.append(default)
                         words.append(samples[turn % len(samples)])
                 with self.subTest(command=command, words=words):

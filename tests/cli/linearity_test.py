@@ -60,8 +60,8 @@ class Faithful(FolderTest):
     def test_detection(self):
         out = self.done("faithful", *YOLO, "photo.png", "-thresh", ".005", "-quiet", "-eps", ".2").out
         self.assertRegex(out, r"(?m)^response: class logit of class \d+, box 1 .* probability 0\.\d+; all neurons zero")
-        self.assertRegex(out, r"sparsest path that keeps the prediction \((the class stays the largest, )?"
-                              r"probability at least 0\.8 times the original's\)")
+        self.assertRegex(out, r"sparsest path that keeps the prediction \(a box of the class overlaps it by an IoU of at least "
+                              r"0\.5, with a probability of at least 0\.\d+\)")
 
     def test_why_all_that_score_are_not_the_whole(self):
         note = r"all ([\d,]+) neurons that score give f = (-?\d+\.\d+), not 1: in ([\d,]+) of ([\d,]+) max-pool windows"
