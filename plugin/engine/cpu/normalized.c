@@ -30,7 +30,8 @@ size_t cp_normalized_floats(const cp_op *op)
 static double largest(const pixels *p, const float *z)
 {
     double most = z[0];
-    for (size_t c = 1; c < p->channels; ++c) most = fmax(most, z[c * p->plane]);
+    /* Not fmax: GCC 12 for arm64 fails to compile that. */
+    for (size_t c = 1; c < p->channels; ++c) most = z[c * p->plane] > most ? z[c * p->plane] : most;
     return most;
 }
 
