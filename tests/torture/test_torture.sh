@@ -15,4 +15,9 @@ if [ "${TORTURE-}" = whole ]; then
 else
     set -- --every 151 --only explain --kills 8
 fi
-/usr/bin/python3 tests/torture/torture.py "$folder/failing.so" "$darknet" "$@"
+/usr/bin/python3 tests/torture/torture.py "$folder/failing.so" "$darknet" "$@" || exit
+[ "${TORTURE-}" = whole ] || exit 0
+command -v valgrind >/dev/null || { echo "explain under valgrind: left out, no valgrind"; exit 0; }
+OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 valgrind -q --error-exitcode=9 "$darknet" critpath explain tests/oracle/cfg/resnet.cfg \
+    tests/oracle/resnet.weights examples/signs-two.png -threads 1 -out "$folder/v" >"$folder/log" 2>&1 || { cat "$folder/log"; exit 1; }
+printf '%-48s %6d           %8d %6d\n' 'explain, under valgrind' 1 0 0
