@@ -58,6 +58,8 @@ cp_status cp_lines_read(const char *path, const char *kind, uint64_t max_bytes, 
     cp_status status = cp_file_read(path, kind, max_bytes, &text, &bytes);
     lines->text = (char *)text;
     if (!status) status = cp_text_begin(kind, path, text, bytes, &at);
+    const unsigned char *zero = status ? NULL : memchr(text, 0, bytes);
+    if (zero) status = cp_fail(CP_EINPUT, "%s: %s has a zero byte, %td bytes from its beginning: text is needed", kind, path, zero - text);
     for (size_t i = 0; i < bytes; i++) room += text[i] == '\n';
     if (!status && !(lines->line = cp_alloc(room, sizeof *lines->line, kind))) status = CP_ERESOURCE;
     while (!status && (!most || lines->n < most) && cp_line_next(text, bytes, &at, &line)) {

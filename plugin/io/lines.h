@@ -27,7 +27,7 @@ typedef struct {
     char *text;  /* where they stand */
 } cp_lines;
 
-/* Errors as cp_file_read and cp_text_begin. most: only so many lines, 0: all. Free with cp_lines_free. */
+/* Errors as cp_file_read and cp_text_begin, and CP_EINPUT for a zero byte. most: only so many lines, 0: all. Free with cp_lines_free. */
 cp_status cp_lines_read(const char *path, const char *kind, uint64_t max_bytes, size_t most, cp_lines *lines);
 void cp_lines_free(cp_lines *lines);
 
