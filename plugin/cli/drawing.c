@@ -184,6 +184,10 @@ cp_status cp_draw_map(const cp_options *o, const cp_picture *photo, const cp_dra
         return CP_OK;
     cp_status status = cp_picture_wanted(o) == CP_PICTURE_SIGNED ? draw_signed(o, photo, map, drawn, &picture)
                                                                  : draw_sheet(o, photo, map, drawn, region, &picture);
+    char missing[5];
+    if (!status && cp_text_lacks(drawn->title, missing))
+        cp_notice("%s: no font here has %s, a box stands for it: install fonts-droid-fallback or fonts-noto-cjk, or name a font "
+                  "by CRITPATH_FONT", png, missing);
     if (!status)
         status = cp_picture_write_png(&picture, png);
     cp_picture_free(&picture);

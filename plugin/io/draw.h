@@ -52,12 +52,14 @@ void cp_draw_detection(cp_picture *picture, double x0, double y0, double x1, dou
 cp_status cp_draw_contour(cp_picture *picture, const float *plane, float level, double width, cp_colour colour,
                           double rim, cp_colour rim_colour);
 
-/* UTF-8 text in DejaVu Sans, antialiased; `size` is the height of a line in pixels, (x, y) the top left of the line.
+/* UTF-8 text in DejaVu Sans, and what that lacks in a font of the system (CRITPATH_FONT), antialiased; `size` is the height of a line in pixels, (x, y) the top left of the line.
  * Newlines and control characters are drawn as blanks, bad UTF-8 as a replacement mark. */
 void cp_draw_text(cp_picture *picture, double x, double y, double size, cp_colour colour, const char *text);
 /* The same turned by 90 degrees, reading upwards; (x, y) is the bottom left of the turned line. */
 void cp_draw_text_up(cp_picture *picture, double x, double y, double size, cp_colour colour, const char *text);
 double cp_text_width(double size, const char *text);
+/* Whether a character of the text is in none of the fonts; the first such goes to `missing`, ended by a zero byte. */
+bool cp_text_lacks(const char *text, char missing[5]);
 
 enum { CP_TEXT_LINE = 256 };
 /* Breaks text into at most `max` lines of at most `width` pixels, appended to the *n in lines: at blanks, and within a

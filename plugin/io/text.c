@@ -1,9 +1,14 @@
-/* Text: DejaVu Sans, put into the program when it is built, drawn with stb_truetype. */
+/* Text: DejaVu Sans, put into the program when it is built, drawn with stb_truetype. What it lacks, Chinese, Japanese and Korean
+ * above all, comes from the system's fonts, where there are such. */
+#include <fcntl.h>
 #include <math.h>
 #include <pthread.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "io/draw.h"
 
@@ -58,6 +63,61 @@ static pthread_once_t once = PTHREAD_ONCE_INIT;
 
 static void load_font(void) { font_ready = stbtt_InitFont(&shared_font, cp_font_data, 0) != 0; }
 
+/* ---- fonts of the system ---- */
+
+/* Where Debian's packages have them; CRITPATH_FONT names another file in their place. */
+static const char *const other_files[] = {
+    "/usr/share/fonts/opentype/noto/NotoSansCJK-Regular.ttc", "/usr/share/fonts/truetype/droid/DroidSansFallbackFull.ttf",
+    "/usr/share/fonts/truetype/wqy/wqy-zenhei.ttc", "/usr/share/fonts/truetype/wqy/wqy-microhei.ttc",
+    "/usr/share/fonts/truetype/arphic/uming.ttc", "/usr/share/fonts/opentype/ipafont-gothic/ipag.ttf",
+    "/usr/share/fonts/truetype/nanum/NanumGothic.ttf",
+};
+enum { OTHERS = sizeof other_files / sizeof *other_files };
+
+static stbtt_fontinfo others[OTHERS];
+static int n_others;
+static pthread_once_t others_once = PTHREAD_ONCE_INIT;
+
+/* The file stays mapped as long as the program runs. */
+static void open_other(const char *path)
+{
+    struct stat st;
+    int file = open(path, O_RDONLY | O_CLOEXEC);
+    if (file < 0) return;
+    void *data = fstat(file, &st) || !S_ISREG(st.st_mode) || st.st_size < 1024
+                     ? MAP_FAILED : mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, file, 0);
+    close(file);
+    if (data == MAP_FAILED) return;
+    int at = stbtt_GetFontOffsetForIndex(data, 0);
+    if (at >= 0 && stbtt_InitFont(&others[n_others], data, at)) ++n_others;
+    else munmap(data, (size_t)st.st_size);
+}
+
+static void open_others(void)
+{
+    const char *asked = getenv("CRITPATH_FONT");
+    if (asked) open_other(asked);
+    for (int i = 0; i < OTHERS && !asked; i++) open_other(other_files[i]);
+}
+
+/* A character in the first font that has it. */
+typedef struct {
+    const stbtt_fontinfo *font; /* NULL: the end of the text */
+    int glyph;                  /* 0: no font has it, and DejaVu's empty box stands for it */
+} character;
+
+static character find_character(int c)
+{
+    character found = {&shared_font, stbtt_FindGlyphIndex(&shared_font, c)};
+    if (found.glyph) return found;
+    pthread_once(&others_once, open_others);
+    for (int i = 0; i < n_others; i++) {
+        int glyph = stbtt_FindGlyphIndex(&others[i], c);
+        if (glyph) return (character){&others[i], glyph};
+    }
+    return found;
+}
+
 /* The next character; bad UTF-8 gives U+FFFD and moves on by one byte, control characters give a blank. */
 static int next_character(const char **text)
 {
@@ -80,26 +140,40 @@ static int next_character(const char **text)
     return c < ' ' || c == 0x7f ? ' ' : c;
 }
 
-static double scale_for(double size) { return stbtt_ScaleForPixelHeight(&shared_font, (float)size); }
+static double scale_for(const stbtt_fontinfo *font, double size) { return stbtt_ScaleForPixelHeight(font, (float)size); }
 
-static double advance(double scale, int glyph, int next_glyph)
+static character next_of(const char **text) { return **text ? find_character(next_character(text)) : (character){0}; }
+
+static double advance(double size, character c, character next)
 {
     int width, bearing;
-    stbtt_GetGlyphHMetrics(&shared_font, glyph, &width, &bearing);
-    int kern = next_glyph >= 0 ? stbtt_GetGlyphKernAdvance(&shared_font, glyph, next_glyph) : 0;
-    return scale * (width + kern);
+    stbtt_GetGlyphHMetrics(c.font, c.glyph, &width, &bearing);
+    int kern = next.font == c.font ? stbtt_GetGlyphKernAdvance(c.font, c.glyph, next.glyph) : 0;
+    return scale_for(c.font, size) * (width + kern);
+}
+
+bool cp_text_lacks(const char *text, char missing[5])
+{
+    pthread_once(&once, load_font);
+    while (font_ready && *text) {
+        const char *from = text;
+        if (next_of(&text).glyph) continue;
+        size_t n = (size_t)(text - from) < 4 ? (size_t)(text - from) : 4;
+        memcpy(missing, from, n);
+        missing[n] = 0;
+        return true;
+    }
+    return false;
 }
 
 double cp_text_width(double size, const char *text)
 {
     pthread_once(&once, load_font);
     if (!font_ready || !*text) return 0;
-    double scale = scale_for(size), x = 0;
-    int glyph = stbtt_FindGlyphIndex(&shared_font, next_character(&text));
-    while (glyph >= 0) {
-        int next = *text ? stbtt_FindGlyphIndex(&shared_font, next_character(&text)) : -1;
-        x += advance(scale, glyph, next);
-        glyph = next;
+    double x = 0;
+    for (character c = next_of(&text), next; c.font; c = next) {
+        next = next_of(&text);
+        x += advance(size, c, next);
     }
     return x;
 }
@@ -139,26 +213,23 @@ static void draw_text(cp_picture *p, double x, double y, double size, bool up, c
         p->failed = true;
         return;
     }
-    stbtt_fontinfo font = shared_font;
-    font.userdata = memory;
-    double scale = scale_for(size);
     int ascent, descent, gap;
     stbtt_GetFontVMetrics(&shared_font, &ascent, &descent, &gap);
     if (up)
-        x += scale * ascent;
+        x += scale_for(&shared_font, size) * ascent;
     else
-        y += scale * ascent;
-    int glyph = stbtt_FindGlyphIndex(&shared_font, next_character(&text));
-    while (glyph >= 0) {
-        int next = *text ? stbtt_FindGlyphIndex(&shared_font, next_character(&text)) : -1;
+        y += scale_for(&shared_font, size) * ascent;
+    for (character at = next_of(&text), next; at.font; at = next) {
+        stbtt_fontinfo font = *at.font;
+        next = next_of(&text);
+        font.userdata = memory;
         memory->used = 0;
-        draw_glyph(p, &font, x, y, scale, up, c, glyph);
-        double step = advance(scale, glyph, next);
+        draw_glyph(p, &font, x, y, scale_for(at.font, size), up, c, at.glyph);
+        double step = advance(size, at, next);
         if (up)
             y -= step;
         else
             x += step;
-        glyph = next;
     }
     free(memory);
 }

@@ -336,10 +336,40 @@ static void refused(void **state)
     cp_picture_free(&photo);
 }
 
+/* Chinese, Japanese and Korean in a font of the system; without one a box, and it is known which character lacks. */
+static void test_text_of_other_fonts(void **state)
+{
+    static const char *const file = "/usr/share/fonts/truetype/droid/DroidSansFallbackFull.ttf";
+    char missing[5] = "";
+    (void)state;
+    assert_false(cp_text_lacks("dog 97% \xc3\xa9", missing));
+    assert_true(cp_text_lacks("a \xf3\xb0\x80\x80", missing)); /* private use: nobody has it */
+    assert_string_equal(missing, "\xf3\xb0\x80\x80");
+    if (access(file, R_OK)) {
+        fprintf(stderr, "skipped: no %s\n", file);
+        return;
+    }
+    cp_picture p[3];
+    static const char *const text[3] = {"\xe7\x8b\x97", "\xe7\x8c\xab", "\xf3\xb0\x80\x80"}; /* dog, cat, a box */
+    const cp_colour white = {255, 255, 255};
+    assert_false(cp_text_lacks(text[0], missing));
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(cp_picture_new(60, 60, &p[i]), CP_OK);
+        cp_draw_text(&p[i], 5, 5, 40, white, text[i]);
+    }
+    for (int i = 0; i < 3; i++) {
+        size_t inked = 0;
+        for (size_t k = 0; k < 3 * 60 * 60; k++) inked += p[i].rgb[k] > 128;
+        assert_true(inked > 50);
+        assert_memory_not_equal(p[i].rgb, p[(i + 1) % 3].rgb, 3 * 60 * 60);
+    }
+    for (int i = 0; i < 3; i++) cp_picture_free(&p[i]);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(areas_are_clipped),
+        cmocka_unit_test(test_text_of_other_fonts), cmocka_unit_test(areas_are_clipped),
         cmocka_unit_test(colour_scales),         cmocka_unit_test(text_lands_where_it_should),
         cmocka_unit_test(text_that_does_not_fit), cmocka_unit_test(map_pixels_land_on_their_photo_pixels),
         cmocka_unit_test(strength_shows),        cmocka_unit_test(outside_of_the_map_is_dark),

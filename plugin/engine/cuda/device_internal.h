@@ -41,6 +41,7 @@ typedef struct {
     cp_window window; /* convolutional, deconvolutional: as cp_conv's */
     bool depthwise;
     size_t work_bytes;
+    size_t around_at; /* where in that the row around the op's own (engine/engine.h, inner) has its part */
 #ifdef CUDNN
     struct cp_dnn *dnn; /* NULL: by cuBLAS */
 #endif

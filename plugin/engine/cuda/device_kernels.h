@@ -57,6 +57,16 @@ void cp_kernel_wide_pool_tangent(const cp_wide_window *window, int n, cp_batch x
 void cp_kernel_local_average(const cp_wide_window *window, int n, cp_batch x, cp_batch y, cudaStream_t stream);
 void cp_kernel_local_average_backward(const cp_wide_window *window, int n, cp_batch y, cp_batch x, cudaStream_t stream);
 
+/* antialiasing (engine/windows.h, cp_blur_window_of): y = blur(x); backward adds. */
+void cp_kernel_blur(const cp_wide_window *window, int n, cp_batch x, cp_batch y, cudaStream_t stream);
+void cp_kernel_blur_backward(const cp_wide_window *window, int n, cp_batch y, cp_batch x, cudaStream_t stream);
+
+/* normalize_channels and its like (engine/cpu/normalized.c), in place: y from z. */
+void cp_kernel_normalize(ACTIVATION kind, int n, size_t channels, size_t plane, cp_batch y, cudaStream_t stream);
+/* to = J from, or its transpose, J at z; to may be from. */
+void cp_kernel_normalize_derive(ACTIVATION kind, int n, size_t channels, size_t plane, cp_batch z, cp_batch from, cp_batch to,
+                                bool transposed, cudaStream_t stream);
+
 /* device_joins.cu: y (n, channels, plane) = or += factor[channel] * x + bias[channel]; bias NULL: 0. */
 void cp_kernel_channels(int n, size_t channels, size_t plane, const float *factor, const float *bias, cp_batch x, cp_batch y,
                         bool add, cudaStream_t stream);

@@ -115,6 +115,12 @@ static cp_status create(const cp_engine *engine, int device, cp_device_model **o
 #ifdef CUDNN
     if (!status) status = prepare_dnn(engine, m);
 #endif
+    for (int i = 0; i < m->n && !status; ++i) {
+        const size_t aligned = 256;
+        if (!engine->op[i].inner) continue;
+        m->op[i].around_at = (m->op[i].work_bytes + aligned - 1) / aligned * aligned;
+        m->op[i].work_bytes = m->op[i].around_at + cp_op_around_floats(&engine->op[i]) * sizeof(float);
+    }
     for (int i = 0; i < m->n && !status; ++i)
         if (m->op[i].work_bytes > m->work_bytes) m->work_bytes = m->op[i].work_bytes;
     if (status)

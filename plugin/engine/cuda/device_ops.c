@@ -581,6 +581,165 @@ static const row *find(const cp_op *op)
     return NULL;
 }
 
+/* ---------------------------------------------------------------- rows around others: see cp_op.inner */
+
+/* Their work memory, behind the inner row's. All of it is used on the one stream. */
+static float *around(const call *c) { return (float *)((char *)c->queue->work + c->device->around_at); }
+
+static size_t aligned(size_t floats) { return (floats + CP_ALIGNED_FLOATS - 1) / CP_ALIGNED_FLOATS * CP_ALIGNED_FLOATS; }
+
+/* The op as its inner row sees it, and where each source that has antialiasing is blurred to. */
+typedef struct {
+    cp_op op;
+    float *blurred[CP_MAX_SOURCES];
+    cp_wide_window window[CP_MAX_SOURCES];
+} view;
+
+static void open_view(const call *c, view *v)
+{
+    float *free = around(c);
+    v->op = *c->op;
+    for (int s = 0; s < v->op.n_sources; ++s) {
+        v->blurred[s] = NULL;
+        if (!cp_op_reads_blurred(c->op, s, &v->window[s])) continue;
+        v->op.source_outputs[s] = (size_t)v->window[s].c * v->window[s].out_h * v->window[s].out_w;
+        v->blurred[s] = free;
+        free += aligned(v->op.source_outputs[s]);
+    }
+}
+
+/* What the inner row reads of entry b. */
+static void blur_sources(const call *c, const view *v, const cp_batch *in, int b, cp_batch *seen)
+{
+    for (int s = 0; s < v->op.n_sources; ++s) {
+        seen[s] = (cp_batch){v->blurred[s] ? v->blurred[s] : cp_at(in[s], b), 0};
+        if (v->blurred[s]) cp_kernel_blur(&v->window[s], 1, after(in[s], b), seen[s], c->stream);
+    }
+}
+
+static void forward_blurred(const call *c, const row *row, int n, const cp_batch *in, cp_batch out, uint16_t *index, bool linear,
+                            ACTIVATION activation)
+{
+    call inner = *c;
+    view v;
+    cp_batch seen[CP_MAX_SOURCES];
+    open_view(c, &v);
+    inner.op = &v.op;
+    for (int b = 0; b < n; ++b) {
+        blur_sources(c, &v, in, b, seen);
+        row->forward(&inner, 1, seen, after(out, b), index ? index + b * c->op->info->outputs : NULL, linear, activation);
+    }
+}
+
+/* One entry of a backward run. */
+static cp_backward entry_of(const cp_backward *run, int e, const cp_batch *to)
+{
+    cp_backward one = *run;
+    one.n = 1, one.fresh = false, one.fresh_sources = NULL;
+    one.delta = after(run->delta, e), one.in_delta = to, one.image = run->image + e;
+    return one;
+}
+
+static void backward_blurred(const call *c, const row *row, const cp_backward *run)
+{
+    call inner = *c;
+    view v;
+    cp_batch to[CP_MAX_SOURCES];
+    open_view(c, &v);
+    inner.op = &v.op;
+    for (int e = 0; e < run->n; ++e) {
+        for (int s = 0; s < v.op.n_sources; ++s) {
+            to[s] = run->in_delta[s].base ? after(run->in_delta[s], e) : (cp_batch){0};
+            if (!to[s].base || !v.blurred[s]) continue;
+            to[s] = (cp_batch){v.blurred[s], 0};
+            cp_device_failed(c->frame, cudaMemsetAsync(v.blurred[s], 0, v.op.source_outputs[s] * sizeof(float), c->stream),
+                             "run");
+        }
+        cp_backward one = entry_of(run, e, to);
+        row->backward(&inner, &one);
+        for (int s = 0; s < v.op.n_sources; ++s)
+            if (to[s].base && v.blurred[s])
+                cp_kernel_blur_backward(&v.window[s], 1, to[s], after(run->in_delta[s], e), c->stream);
+    }
+}
+
+static void tangent_blurred(const call *c, const row *row, int n, const cp_batch *in, cp_batch out, const uint16_t *index,
+                            const int *image)
+{
+    call inner = *c;
+    view v;
+    cp_batch seen[CP_MAX_SOURCES];
+    open_view(c, &v);
+    inner.op = &v.op;
+    for (int e = 0; e < n; ++e) {
+        blur_sources(c, &v, in, e, seen);
+        if (row->tangent) row->tangent(&inner, 1, seen, after(out, e), index, image + e);
+        else row->forward(&inner, 1, seen, after(out, e), NULL, true, LINEAR);
+    }
+}
+
+/* Pre-activations of a convolution whose activation ties channels, of the image that entry e is of. */
+static cp_batch find_z(const call *c, const row *row, int image)
+{
+    cp_batch z = {around(c), 0}, x = values_of(c, 0, image, 0);
+    row->forward(c, 1, &x, z, NULL, false, LINEAR);
+    return z;
+}
+
+static void backward_normalized(const call *c, const row *row, const cp_backward *run)
+{
+    for (int e = 0; e < run->n && run->in_delta[0].base; ++e) {
+        cp_batch to = after(run->in_delta[0], e), dz = {around(c) + aligned(c->op->info->outputs), 0};
+        cp_batch z = find_z(c, row, run->image[e]);
+        cp_kernel_normalize_derive(c->op->activation, 1, c->op->info->c, plane_of(c->op), z, after(run->delta, e), dz, true,
+                                   c->stream);
+        cp_backward one = entry_of(run, e, &to);
+        one.delta = dz;
+        row->backward(c, &one);
+    }
+}
+
+static void tangent_normalized(const call *c, const row *row, int n, const cp_batch *in, cp_batch out, const int *image)
+{
+    for (int e = 0; e < n; ++e) {
+        cp_batch x = after(in[0], e), to = after(out, e), z = find_z(c, row, image[e]);
+        row->forward(c, 1, &x, to, NULL, true, LINEAR);
+        cp_kernel_normalize_derive(c->op->activation, 1, c->op->info->c, plane_of(c->op), z, to, to, false, c->stream);
+    }
+}
+
+static bool is_normalized(const call *c) { return cp_activation_ties_channels(c->op->activation); }
+
+static void run_forward(const call *c, const row *row, int n, const cp_batch *in, cp_batch out, uint16_t *index, bool linear,
+                        ACTIVATION activation)
+{
+    if (!c->op->inner) {
+        row->forward(c, n, in, out, index, linear, activation);
+    } else if (is_normalized(c)) {
+        row->forward(c, n, in, out, index, linear, LINEAR);
+        if (!linear && activation != LINEAR)
+            cp_kernel_normalize(activation, n, c->op->info->c, plane_of(c->op), out, c->stream);
+    } else {
+        forward_blurred(c, row, n, in, out, index, linear, activation);
+    }
+}
+
+static void run_backward(const call *c, const row *row, const cp_backward *run)
+{
+    if (!c->op->inner) row->backward(c, run);
+    else if (is_normalized(c)) backward_normalized(c, row, run);
+    else backward_blurred(c, row, run);
+}
+
+static void run_tangent(const call *c, const row *row, int n, const cp_batch *in, cp_batch out, const uint16_t *index,
+                        const int *image)
+{
+    if (c->op->inner && is_normalized(c)) tangent_normalized(c, row, n, in, out, image);
+    else if (c->op->inner) tangent_blurred(c, row, n, in, out, index, image);
+    else if (row->tangent) row->tangent(c, n, in, out, index, image);
+    else row->forward(c, n, in, out, NULL, true, LINEAR);
+}
+
 static call call_of(cp_frame *frame, int layer)
 {
     const cp_backend_frame *device = frame->own;
@@ -618,7 +777,7 @@ void cp_device_forward(cp_frame *frame, int layer, int n, const cp_batch *in, cp
     const row *row = find(c.op);
     if (!ready(frame, row, layer, n)) return;
     bool keep = c.op->keeps_z && !linear && activation != LINEAR && frame->z[layer];
-    row->forward(&c, n, in, out, index, linear, keep ? LINEAR : activation);
+    run_forward(&c, row, n, in, out, index, linear, keep ? LINEAR : activation);
     if (keep) {
         size_t outputs = c.op->info->outputs;
         cp_kernel_copy(n, outputs, out, (cp_batch){frame->z[layer], outputs}, false, c.stream);
@@ -632,7 +791,7 @@ void cp_device_backward(cp_frame *frame, int layer, const cp_backward *run)
     call c = call_of(frame, layer);
     const row *row = find(c.op);
     if (!ready(frame, row, layer, run->n)) return;
-    row->backward(&c, run);
+    run_backward(&c, row, run);
     look_at_launches(frame, layer);
 }
 
@@ -642,9 +801,6 @@ void cp_device_tangent(cp_frame *frame, int layer, int n, const cp_batch *in, cp
     call c = call_of(frame, layer);
     const row *row = find(c.op);
     if (!ready(frame, row, layer, n)) return;
-    if (row->tangent)
-        row->tangent(&c, n, in, out, index, image);
-    else
-        row->forward(&c, n, in, out, NULL, true, LINEAR);
+    run_tangent(&c, row, n, in, out, index, image);
     look_at_launches(frame, layer);
 }

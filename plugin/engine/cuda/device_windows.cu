@@ -75,6 +75,55 @@ void cp_kernel_wide_backward(const cp_wide_window *g, const float *weights, int 
     wide_backward_kernel<<<CP_GRID(count, n), CP_BLOCK, 0, stream>>>(*g, count, weights, y, x);
 }
 
+/* ---- antialiasing: a fixed window on each plane ---- */
+
+__device__ static float blur_weight(const cp_wide_window *g, int t)
+{
+    if (g->size == 2) return .25f;
+    return (t / 3 == 1 ? .5f : .25f) * (t % 3 == 1 ? .5f : .25f);
+}
+
+__global__ static void blur_kernel(cp_wide_window g, size_t count, cp_batch in, cp_batch out)
+{
+    int positions = g.out_h * g.out_w, plane = g.h * g.w;
+    CP_EACH(i, count) {
+        int p = i % positions;
+        const float *x = in.base + blockIdx.y * in.stride + (size_t)(i / positions) * plane;
+        float sum = 0;
+        for (int t = 0; t < g.size * g.size; ++t) {
+            int at = tap_of(&g, p, t);
+            if (at >= 0) sum += blur_weight(&g, t) * x[at];
+        }
+        out.base[blockIdx.y * out.stride + i] = sum;
+    }
+}
+
+void cp_kernel_blur(const cp_wide_window *g, int n, cp_batch x, cp_batch y, cudaStream_t stream)
+{
+    size_t count = (size_t)g->c * g->out_h * g->out_w;
+    blur_kernel<<<CP_GRID(count, n), CP_BLOCK, 0, stream>>>(*g, count, x, y);
+}
+
+__global__ static void blur_backward_kernel(cp_wide_window g, size_t count, cp_batch out, cp_batch in)
+{
+    int positions = g.out_h * g.out_w, plane = g.h * g.w;
+    CP_EACH(i, count) {
+        const float *y = out.base + blockIdx.y * out.stride + (size_t)(i / plane) * positions;
+        float sum = 0;
+        for (int t = 0; t < g.size * g.size; ++t) {
+            int p = window_with(&g, i % plane, t);
+            if (p >= 0) sum += blur_weight(&g, t) * y[p];
+        }
+        in.base[blockIdx.y * in.stride + i] += sum;
+    }
+}
+
+void cp_kernel_blur_backward(const cp_wide_window *g, int n, cp_batch y, cp_batch x, cudaStream_t stream)
+{
+    size_t count = (size_t)g->c * g->h * g->w;
+    blur_backward_kernel<<<CP_GRID(count, n), CP_BLOCK, 0, stream>>>(*g, count, y, x);
+}
+
 /* ---- max-pools ---- */
 
 /* What winner `k` of output i reads; -1: nothing. */
