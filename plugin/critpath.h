@@ -71,6 +71,8 @@ typedef enum { CP_OTHER, CP_CLASSIFIER, CP_DETECTOR } cp_model_kind;
 /* Whose Darknet a network is answered for. */
 typedef enum { CP_LINEAGE_AUTO, CP_LINEAGE_DEBIAN, CP_LINEAGE_ALEXEY, CP_LINEAGE_HANKAI } cp_lineage;
 const char *cp_lineage_name(cp_lineage lineage); /* "auto", "debian", "alexey", "hankai" */
+/* Whose the network of a cfg is, by that name; "debian" where the cfg cannot be read. */
+const char *cp_cfg_lineage(const char *cfg);
 /* For models that are opened from now on, in the whole process. At first CP_LINEAGE_AUTO: AlexeyAB's where the cfg has a
  * key, layer or activation that Debian's Darknet does not have, else Debian's. */
 void cp_set_lineage(cp_lineage lineage);

@@ -59,3 +59,14 @@ void cp_model_find_fit(cp_model *model)
 }
 
 const cp_semantics *cp_model_semantics(const cp_model *model) { return &model->semantics; }
+
+const char *cp_cfg_lineage(const char *path)
+{
+    cp_cfg *cfg = NULL;
+    cp_cfg_net *net = NULL;
+    cp_lineage found = CP_LINEAGE_DEBIAN;
+    if (!cp_cfg_read(path, &cfg) && !cp_cfg_check_all(cfg, 0, &net) && *net->modern) found = CP_LINEAGE_ALEXEY;
+    cp_cfg_net_free(net);
+    cp_cfg_free(cfg);
+    return cp_lineage_name(found);
+}
