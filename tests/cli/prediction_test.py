@@ -1,4 +1,5 @@
 """explain predicts what `darknet classifier predict` and `darknet detector test` print: class, order, per cent."""
+import itertools
 import json
 import os
 import re
@@ -57,7 +58,7 @@ class Comparison(FolderTest):
         """Returns how many boxes there were."""
         data = self.data(classes, names)
         theirs = darknet("detector", "test", data, self.one_image(cfg), weights, photo, "-thresh", thresh, "-out",
-                         self.path("boxes"), folder=self.folder)
+                         self.path("boxes"), "-host", "debian", folder=self.folder)
         self.assertIn("Predicted in", theirs.out, theirs.err)
         expected = [line for line in theirs.out.split("\n") if line and "Predicted in" not in line]
         ours, marks = self.lines([data, cfg, weights, photo, "-thresh", thresh])
@@ -177,6 +178,46 @@ class Lineage(FolderTest):
                 self.assertIn(cfg[:-4], item["model"]["host_reason"])
                 lefts = [box["photo_xywh"][0] for box in item["prediction"]]
                 self.assertEqual(lefts, sorted(lefts))
+
+    def of_host(self, cfg, classes, *options):
+        """What `detector valid` writes of the scene: (class, probability, left, top, right, bottom), cut to the photo."""
+        write(self.path("list"), (shared("..", "cases", "scene.png") + "\n") * 4)
+        names = [f"thing{i}" for i in range(classes)]
+        write(self.path("names"), "\n".join(names) + "\n")
+        os.makedirs(self.path("results"), exist_ok=True)
+        write(self.path("host.data"), f"classes={classes}\nnames={self.path('names')}\nvalid={self.path('list')}\n"
+              f"results={self.path('results')}\n")
+        result = darknet("detector", "valid", self.path("host.data"), shared("..", "cases", cfg),
+                         shared("..", "cases", "tiny.weights"), *options, folder=self.folder)
+        self.assertEqual(result.code, 0, result.err)
+        boxes = set()
+        for number, name in enumerate(names):
+            with open(self.path(f"results/comp4_det_test_{name}.txt")) as lines:
+                boxes |= {(number, *map(float, line.split()[1:])) for line in lines}
+        return sorted(boxes)
+
+    def test_positions_of_the_host(self):
+        """Darknet's own verb finds the same boxes in the same places, of its own accord for a later network, and when asked. (As
+        Debian's it merges in pixels, and of equally probable boxes, which these random weights give, others are left.)"""
+        for cfg, host in itertools.product(("scale_x_y.cfg", "nms_kind.cfg", "letter_box.cfg", "tiny.cfg"), ("", "alexey")):
+            if (cfg, host) == ("tiny.cfg", ""):
+                continue
+            with self.subTest(cfg=cfg, host=host):
+                options = ["-host", host] if host else []
+                item, _ = self.explain(cfg, "-thresh", ".005", *options)
+                w, h = item["photo"]["width"], item["photo"]["height"]
+                with open(shared("..", "cases", cfg)) as lines:
+                    classes = int(re.search(r"^classes *= *(\d+)", lines.read(), re.M).group(1))
+                ours = []
+                for box in item["prediction"]:
+                    x, y, bw, bh = box["photo_xywh"]
+                    ours.append((box["class"], box["probability"], max(1, x + 1), max(1, y + 1), min(w, x + bw + 1), min(h, y + bh + 1)))
+                theirs = self.of_host(cfg, classes, *options)
+                self.assertEqual(len(ours), len(theirs))
+                for other in theirs:
+                    near = [mine for mine in ours if mine[0] == other[0] and abs(mine[1] - other[1]) < 2e-6
+                            and all(abs(a - b) < 2e-3 for a, b in zip(mine[2:], other[2:]))]
+                    self.assertTrue(near, other)
 
     def test_asked_for(self):
         item, warnings = self.explain("scale_x_y.cfg", "-host", "debian")
