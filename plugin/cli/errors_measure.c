@@ -316,7 +316,7 @@ static cp_status measure_class(cp_errors *e, const cp_item *item, json_t *record
     }
     for (int c = 0; c < cp_model_classes(e->session->model); c++)
         rank += p.probabilities[c] > p.probabilities[truth] ||
-                (p.probabilities[c] == p.probabilities[truth] && c < truth);
+                (c < truth && p.probabilities[c] == p.probabilities[truth]);
     int bad = cp_json_set(record, "class", json_integer(truth));
     bad |= cp_json_set(record, "said", json_integer(p.top[0]));
     bad |= cp_json_set(record, "type",

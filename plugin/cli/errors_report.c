@@ -336,7 +336,7 @@ static void print_confusion(const cp_errors *e, const cp_errors_found *f, FILE *
         char a[24], b[24];
         for (int i = 0; i < n * n; i++) {
             bool after = before < 0 || f->confusion[i] < f->confusion[before] ||
-                         (f->confusion[i] == f->confusion[before] && i > before);
+                         (i > before && f->confusion[i] == f->confusion[before]);
             if (i / n != i % n && f->confusion[i] && after && (worst < 0 || f->confusion[i] > f->confusion[worst]))
                 worst = i;
         }

@@ -240,7 +240,7 @@ static size_t machine_bytes(void)
 /* At least what the values of one image and their gradients take. A layer that may work in place counts nothing. */
 static size_t run_bytes(const cp_cfg_net *net)
 {
-    size_t floats = net->inputs, largest = net->inputs;
+    size_t largest = net->inputs, floats = largest;
     for (size_t i = 0; i < net->n_layers; i++) {
         const cp_cfg_layer *layer = &net->layers[i];
         bool in_place = layer->type == CP_LAYER_DROPOUT || layer->type == CP_LAYER_COST || layer->type == CP_LAYER_EMPTY ||
