@@ -133,13 +133,13 @@ static cp_status report(const cp_session *s, const job *j, const char *file)
 static cp_status write_result(cp_session *s, const job *j)
 {
     cp_item whole = {.path = "classes.npz"};
-    char file[4096];
+    char file[4096], ending[64];
     bool list = s->list;
     s->list = false; /* one result for all images */
     cp_status status = cp_choose_prefix(s, &whole);
     s->list = list;
     if (!status)
-        status = cp_output_path(s, &whole, "", ".classpath.npz", file);
+        status = cp_output_path(s, &whole, "", cp_shard_ending(&s->shard, ".classpath.npz", ending), file);
     if (!status)
         status = cp_class_paths_write(j->paths, file);
     return status ? status : report(s, j, file);

@@ -180,7 +180,7 @@ const cp_command cp_commands[] = {
      SIGNS "-class cross -out cross", cp_run_graph, .changes = graph_changes},
     {"classpath", "[data|names] <cfg> <weights> [image ...] [part.classpath.npz ...]",
      "Count, for each class that the network answers, on how many images' paths each neuron and channel is.",
-     SELECTION RESPONSE "edges out",
+     SELECTION RESPONSE "edges shard out",
      "Writes PREFIX.classpath.npz: whole numbers, so that counts of parts of a list, given in the place of images, add up to those of "
      "the whole. -edges channels counts the edges of effective paths too. No image: one path per line on stdin. explain -typical and "
      "attack read the file.",

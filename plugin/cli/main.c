@@ -6,6 +6,7 @@
 #include "cli/help.h"
 #include "cli/manual.h"
 #include "cli/omp_wait.h"
+#include "eval/attribution.h"
 #include "io/atomic.h"
 #include "io/error.h"
 #include "io/image.h"
@@ -32,14 +33,26 @@ static cp_status refuse_command(const char *name)
     return cp_fail(CP_EINPUT, "unknown command \"%.60s\"; `%s help` lists them", name, cp_program());
 }
 
-/* Help of a command, or of one of its methods where a word names one. */
+/* Whether -method or -methods of the command takes the word; of `eval` and its kin maps. */
+static bool takes_method(const cp_command *command, const char *word)
+{
+    bool maps = cp_command_takes(command, "methods") && cp_command_takes(command, "layer");
+    return cp_command_has_methods(command) && (cp_method_known(command, word) || (maps && cp_attribution_find(word)));
+}
+
+/* Help of a command, or of one of its methods where a word names one; of `grad`'s where only that has it. */
 static cp_status show_help(const cp_command *command, int n_words, char **words)
 {
-    for (int i = 0; i < n_words; i++)
-        if (cp_command_has_methods(command) && cp_method_known(command, words[i])) {
-            cp_help_method(command, words[i], stdout);
-            return CP_OK;
-        }
+    const cp_command *grad = cp_command_find("grad");
+    for (int i = 0; i < n_words; i++) {
+        bool own = takes_method(command, words[i]);
+        if (!own && !(cp_command_has_methods(command) && cp_method_known(grad, words[i])))
+            continue;
+        if (!own)
+            printf("%s has no method %s; grad has:\n\n", command->name, words[i]);
+        cp_help_method(own ? command : grad, words[i], stdout);
+        return CP_OK;
+    }
     cp_help_command(command, stdout);
     return CP_OK;
 }

@@ -270,6 +270,15 @@ class ClassPaths(FolderTest):
             self.count("sum", *reversed(names))
             self.assertEqual(self.bytes("sum"), self.bytes("all"))
 
+    def test_shards_add_up(self):
+        self.count("all", *self.photos)
+        for k in (1, 2, 3):
+            self.done("classpath", *RESNET, *self.photos, "-shard", f"{k}/3", "-out", "s")
+        parts = [name for name in self.files() if name.startswith("s.") and name.endswith(".npz")]
+        self.assertEqual(len(parts), 3)
+        self.count("sum", *parts)
+        self.assertEqual(self.bytes("sum"), self.bytes("all"))
+
     def test_refuses(self):
         self.count("a", *self.photos[:2])
         self.count("b", *self.photos[2:4], "-sparsity", ".9")

@@ -16,7 +16,8 @@ VALUES = {"NAME|N": "1", "K|all": "all", "LAYER:INDEX": "1:2", "P": ".5", "IOU":
           "F": ".1", "B": ".1", "N": "4", "S[,S...]": ".5,.9", "F[,F...]": ".1,.5", "S": ".5", "M,M...": "mct,intgrad", "SEED": "3",
           "SHARE": ".5", "LIST": "x", "E": ".5", "A": ".5", "auto|N": "7", "T": ".1", "R": ".1", "M": ".5", "G": ".1",
           "C": "2", "PREFIX": "x", "CFG": "x.cfg", "SIZE": "1G", "N[,N...]": "0", "auto|S[,S...]": "auto,.9",
-          "auto|S": "auto", "METHOD": "gradcam", "L": "2", "T,T...": "deletion,energy"}
+          "auto|S": "auto", "METHOD": "gradcam", "L": "2", "T,T...": "deletion,energy",
+          "channels|LAYER:INDEX": "channels", "channels": "channels", "E[,E...]": "2,4"}
 
 
 def options(text):
@@ -86,6 +87,17 @@ class Help(FolderTest):
     def defaults(self, text):
         return [word for name, value, default in options(text)
                 if default and " " not in default and "STEM" not in default for word in ("-" + name, default)]
+
+    def test_help_of_a_map(self):
+        """A map's own help, of the command that takes it; of `grad`'s where the command does not."""
+        for command in ("grad", "eval", "sanity"):
+            text = self.done(command, "-h", "gradcam").out
+            self.assertRegex(text, rf"^usage: .* {command} .* -methods? gradcam ")
+            self.assertIn("Selvaraju", text)
+        text = self.done("explain", "-h", "gradcam").out
+        self.assertTrue(text.startswith("explain has no method gradcam; grad has:"))
+        self.assertIn("Selvaraju", text)
+        self.assertIn("-theta", self.done("explain", "-h", "effective").out)
 
     def test_defaults_are_those_in_use(self):
         """A run with every default spelt out prints what a run without any prints."""
