@@ -160,7 +160,7 @@ const cp_option cp_option_table[] = {
            "how far an attack may move each value of the input, in 255ths", .initial = "2,4,8"),
     FLAG("compare", CP_GROUP_COMMAND, compare,
          "two path files among the arguments: what they share and where they part; with a photo for both, or one for each, edges too"),
-    INT("nodes", CP_GROUP_COMMAND, nodes, "N", 4, 60, "most nodes of the graph, the grey ones among them", .initial = "60"),
+    INT("nodes", CP_GROUP_COMMAND, nodes, "NODES", 4, 60, "most nodes of the graph, the grey ones among them", .initial = "60"),
     REAL("keep", CP_GROUP_COMMAND, keep, "SHARE", 1e-6, 1,
          "share of the channels that stay, of those that can be cut; the best of the network",
          .otherwise = "all with any score"),

@@ -17,7 +17,7 @@ VALUES = {"NAME|N": "1", "K|all": "all", "LAYER:INDEX": "1:2", "P": ".5", "IOU":
           "SHARE": ".5", "LIST": "x", "E": ".5", "A": ".5", "auto|N": "7", "T": ".1", "R": ".1", "M": ".5", "G": ".1",
           "C": "2", "PREFIX": "x", "CFG": "x.cfg", "SIZE": "1G", "N[,N...]": "0", "auto|S[,S...]": "auto,.9",
           "auto|S": "auto", "METHOD": "gradcam", "L": "2", "T,T...": "deletion,energy",
-          "channels|LAYER:INDEX": "channels", "channels": "channels", "E[,E...]": "2,4"}
+          "channels|LAYER:INDEX": "channels", "channels": "channels", "NODES": "40", "E[,E...]": "2,4"}
 
 
 def options(text):
