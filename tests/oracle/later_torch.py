@@ -27,7 +27,21 @@ ACTIVATIONS = {
     "linear": lambda z: z, "logistic": torch.sigmoid, "leaky": lambda z: F.leaky_relu(z, .1), "relu": F.relu,
     "mish": lambda z: z * torch.tanh(F.softplus(z)), "swish": lambda z: z * torch.sigmoid(z), "relu6": lambda z: z.clamp(0, 6),
     "hard_mish": lambda z: torch.where(z > 0, z, torch.where(z > -2, z * z / 2 + z, 0 * z)),
-    "gelu": lambda z: .5 * z * (1 + torch.tanh(.797885 * z + .035677 * z ** 3))}
+    "gelu": lambda z: .5 * z * (1 + torch.tanh(.797885 * z + .035677 * z ** 3)),
+    "normalize_channels": lambda z: part_of_channels(F.relu(z)),
+    "normalize_channels_softmax": lambda z: part_of_channels(torch.exp(z)),
+    "normalize_channels_softmax_maxval": lambda z: part_of_channels(torch.exp(z - z.detach().max(1, keepdim=True).values))}
+
+
+def part_of_channels(p):
+    return p / (1e-4 + p.sum(1, keepdim=True))
+
+
+def blurred(x, size, stride):
+    """antialiasing: 1 2 1 by 1 2 1 sixteenths with a border of zeros, or means of 2x2."""
+    line = torch.tensor([1., 1.] if size == 2 else [1., 2., 1.], dtype=x.dtype)
+    kernel = torch.outer(line, line) / line.sum() ** 2
+    return F.conv2d(x, kernel.expand(x.shape[1], 1, -1, -1), None, stride, 0 if size == 2 else 1, 1, x.shape[1])
 
 
 class Later:
@@ -138,8 +152,11 @@ class Later:
         for kind, o in self.sections(path):
             if kind in ("yolo", "softmax"):
                 break
+            blur, stride = int(o.get("antialiasing", 0)), int(o.get("stride", 1))
+            o = dict(o, stride="1") if blur else o
             x = ACTIVATIONS[o.get("activation", "linear")](self.step(kind, o, x))
             self.layers.append(x)
+            x = blurred(x, 2 if blur == 2 else 3, stride) if blur else x
         return len(self.layers) - 1
 
 
@@ -152,6 +169,10 @@ NET = "[net]\nwidth=20\nheight=16\nchannels=3\n"
 NETWORKS = {
     "activations": NET + conv(8, activation="mish", batch_normalize=1) + conv(8, 1, "swish") + conv(8, activation="hard_mish") +
     conv(8, activation="gelu", cbn=1) + conv(8, 1, "relu6", stride=2) + conv(4, 1, "linear") + "[softmax]\n",
+    "blurs": NET + conv(6, stride=2, antialiasing=1) + conv(6, activation="mish", stride=2, antialiasing=2) +
+    "[maxpool]\nsize=2\nstride=2\nantialiasing=1\n" + conv(4, 1, "linear") + "[softmax]\n",
+    "channels": NET + conv(6, activation="normalize_channels", batch_normalize=1) + conv(6, activation="normalize_channels_softmax") +
+    conv(5, 1, "normalize_channels_softmax_maxval", stride=2) + conv(4, 1, "linear") + "[softmax]\n",
     "windows": NET + conv(9) + "[maxpool]\nsize=3\nstride_x=1\nstride_y=2\n" + conv(8, stride_x=2, stride_y=1) +
     "[maxpool]\nmaxpool_depth=1\nout_channels=6\n[local_avgpool]\nsize=3\nstride=2\n" + conv(6, dilation=2) +
     conv(6, share_index=-1) + "[upsample]\nstride=4\nscale=.5\n[upsample]\nstride=-2\n[reorg3d]\nstride=2\n" +
