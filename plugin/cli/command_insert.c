@@ -38,14 +38,22 @@ static const char *beside_out(const cp_options *o, const char *ending, char file
     return file;
 }
 
+static void print_file(const char *what, const char *name)
+{
+    fputs(what, stdout);
+    cp_print_name(stdout, name);
+    putchar('\n');
+}
+
 static cp_status report(const cp_options *o, const char *command, size_t masks, const char *off, const char *save)
 {
     if (!o->json) {
-        printf("%s: %zu [pathmask] sections\ncfg: %s\n", command, masks, o->out);
+        printf("%s: %zu [pathmask] sections\n", command, masks);
+        print_file("cfg: ", o->out);
         if (off)
-            printf("values off the path: %s\n", off);
+            print_file("values off the path: ", off);
         if (save)
-            printf("trained gates will go to: %s\n", save);
+            print_file("trained gates will go to: ", save);
         return CP_OK;
     }
     json_t *object = cp_json_pack("{s:o,s:o,s:I,s:o,s:o,s:o}", "critpath", cp_json_text(CP_VERSION),

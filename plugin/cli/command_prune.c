@@ -247,7 +247,11 @@ static void print_report(const job *j)
                100. * (double)j->before.all / (double)j->valid.n,
                100. * (double)j->after.present / (double)j->valid.n,
                100. * (double)j->before.present / (double)j->valid.n);
-    printf("cfg: %s\nweights: %s\n", j->out_cfg, j->out_weights);
+    fputs("cfg: ", stdout);
+    cp_print_name(stdout, j->out_cfg);
+    fputs("\nweights: ", stdout);
+    cp_print_name(stdout, j->out_weights);
+    putchar('\n');
 }
 
 static json_t *layers_json(const job *j)

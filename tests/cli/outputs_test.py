@@ -132,6 +132,11 @@ class Names(FolderTest):
             self.is_clean(missing, 1)
         self.assertIn(r"a\x1b[31mb.png: 40 x 30", self.done("explain", *RESNET, "a\x1b[31mb.png").out)
 
+    def test_outputs(self):
+        self.done("path", *RESNET, "photo.png", "-out", "p")
+        self.is_clean(self.done("prune", *RESNET, "p.path.npz", "-out", "a\x1b[31mb"))
+        self.is_clean(self.done("insert", RESNET[0], "p.path.npz", "-mode", "zero", "-out", "c\nd.cfg"))
+
     def test_cfg(self):
         text = read(RESNET[0]).decode()
         write(self.path("bad.cfg"), text.replace("[net]", "[net]\n\x1b[2Jkey=1", 1))
