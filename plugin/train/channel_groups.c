@@ -143,6 +143,7 @@ static void tie_layer(walk *w, int layer)
     const cp_cfg_layer *l = &c->net->layers[layer];
     cp_ties ties = cp_layer_row_of(l->type)->ties;
     keep_shared(w, layer, l);
+    if (cp_layer_ties_channels(l)) keep(w, layer, "its activation is of all its channels together");
     if (l->scale_planes) keep(w, l->sources[0], "read by layer %d [scale_channels] as a plane", layer);
     switch (l->depth ? CP_TIES_ALL : ties) {
     case CP_TIES_NONE:
@@ -183,7 +184,7 @@ static cp_status allocate(cp_channels *c, size_t *n_reasons)
     for (size_t i = 0; i < net->n_layers; i++) {
         const cp_cfg_layer *l = &net->layers[i];
         c->first[i + 2] = c->first[i + 1] + (has_channels(l) ? (size_t)l->out_c : 0);
-        *n_reasons += l->n_sources + 6;
+        *n_reasons += l->n_sources + 7;
     }
     c->n = c->first[net->n_layers + 1];
     c->group = cp_alloc(c->n, sizeof *c->group, "channels");
