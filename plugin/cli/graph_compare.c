@@ -127,8 +127,10 @@ static cp_status run_side(cp_session *s, const cp_item *item, job *j, int k)
     cp_edges *edges = NULL;
     cp_graph *own = cp_alloc(1, sizeof *own, "graph");
     cp_status status = own ? copy_item(item, &one->item) : CP_ERESOURCE;
-    if (*one->meta.input_sha256 && strcmp(one->meta.input_sha256, item->input_sha256))
-        cp_note(s, "%s: the path in %s was found on another image", item->path, one->file);
+    if (!status && *one->meta.input_sha256 && strcmp(one->meta.input_sha256, item->input_sha256))
+        status = cp_fail(CP_EINPUT,
+                         "graph -compare: the path in %.200s was not found on %.200s: its network input is %.12s..., that of this "
+                         "photo (by -letterbox) is %.12s...", one->file, item->path, one->meta.input_sha256, item->input_sha256);
     one->score = cp_alloc(cp_model_neuron_count(s->model), sizeof *one->score, "scores");
     if (!status && !one->score)
         status = CP_ERESOURCE;

@@ -195,14 +195,50 @@ static cp_status picture_channel(cp_graph_view *v, int i, const cp_graph_source 
     return CP_OK;
 }
 
+static cp_status whole_photo(const cp_picture *photo, cp_picture *out)
+{
+    cp_photo_box all = {0, 0, photo->w, photo->h};
+    return scaled(photo, &all, PHOTO, out);
+}
+
+static void copy_into(const cp_picture *from, int y, cp_picture *to)
+{
+    for (int row = 0; row < from->h; row++)
+        memcpy(to->rgb + 3 * (size_t)(y + row) * (size_t)to->w, from->rgb + 3 * (size_t)row * (size_t)from->w, 3 * (size_t)from->w);
+}
+
+/* The photos of two paths, the first above, each framed in the colour of its path. */
+static cp_status picture_two_photos(const cp_graph_view *v, cp_picture *out)
+{
+    enum { BETWEEN = 10 };
+    cp_picture photo[2] = {{0}, {0}};
+    cp_status status = CP_OK;
+    for (int k = 0; k < 2 && !status; k++)
+        status = whole_photo(&v->source[k].item->photo, &photo[k]);
+    if (!status)
+        status = cp_picture_new(photo[0].w > photo[1].w ? photo[0].w : photo[1].w, photo[0].h + BETWEEN + photo[1].h, out);
+    if (!status)
+        memset(out->rgb, 255, 3 * (size_t)out->w * (size_t)out->h);
+    for (int k = 0, y = 0; k < 2 && !status; k++) {
+        copy_into(&photo[k], y, out);
+        cp_draw_box(out, 0, y, photo[k].w, photo[k].h, 3, cp_colour_signed(k ? .85 : -.85));
+        y += photo[k].h + BETWEEN;
+    }
+    for (int k = 0; k < 2; k++)
+        cp_picture_free(&photo[k]);
+    return status;
+}
+
 /* The photo with the box of the detection; the answer is what is in it. */
 static cp_status picture_ends(cp_graph_view *v)
 {
-    const cp_item *item = v->source[0].item;
+    const cp_item *item = v->source[0].item, *other = v->source[1].item;
     const cp_picture *photo = &item->photo;
-    cp_photo_box all = {0, 0, photo->w, photo->h}, box;
+    cp_photo_box box;
     cp_picture *picture = &v->node[0].picture;
-    cp_status status = scaled(photo, &all, PHOTO, picture);
+    if (other && strcmp(item->sha256, other->sha256))
+        return picture_two_photos(v, picture);
+    cp_status status = whole_photo(photo, picture);
     if (status || !v->subject || !v->subject->detection)
         return status;
     cp_detection_rectangle(v->session, item, v->subject->detection, &box.x, &box.y, &box.w, &box.h);

@@ -182,6 +182,26 @@ class Compare(FolderTest):
         if shutil.which("xmllint"):
             subprocess.run(["xmllint", "--noout", self.path("g.graph.svg")], check=True)
 
+    def test_the_photos_are_those_of_the_paths(self):
+        """Another photo is refused and named; two photos are both drawn, one above the other."""
+        from harness import png
+        write(self.path("other.png"), png(23, 38))
+        for name, photo in (("a", "photo.png"), ("b", "other.png")):
+            self.done("path", *RESNET, photo, "-out", name)
+        for photos, bad, file in ((("other.png",), "other.png", "a.path.npz"), (("photo.png",), "photo.png", "b.path.npz"),
+                                  (("other.png", "photo.png"), "other.png", "a.path.npz")):
+            result = self.critpath("graph", *RESNET, "a.path.npz", "b.path.npz", *photos, "-compare", "-out", "wrong")
+            self.assertEqual(result.code, 2, photos)
+            self.assertRegex(result.err, f"the path in {file} was not found on {bad}")
+        self.assertEqual([n for n in self.files() if n.startswith("wrong")], [])
+        self.done("graph", *RESNET, "a.path.npz", "b.path.npz", "photo.png", "other.png", "-compare", "-out", "two")
+        self.done("graph", *RESNET, "a.path.npz", "a.path.npz", "photo.png", "-compare", "-out", "one")
+        height = []
+        for name in ("one", "two"):
+            with open(self.path(name + ".graph.svg")) as file:
+                height.append(float(re.search(r'<image [^>]*height="([\d.]+)"', file.read())[1]))
+        self.assertGreater(height[1], height[0])
+
     def test_same_path_twice_is_shared(self):
         graph, text = self.compare(RESNET, ("-class", "0"), ("-class", "0"), "photo.png")
         self.assertRegex(text, r"network .* 1\.000\n")
