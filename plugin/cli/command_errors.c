@@ -91,6 +91,34 @@ static cp_status choose_todo(cp_errors *e)
                          cp_ledger_count(e->ledger) - held);
 }
 
+static cp_status no_labels(const cp_errors *e)
+{
+    char *path = cp_labels_path(e->images[0]), *last = cp_labels_path_last(e->images[0]), hint[700] = "";
+    if (path && last && strcmp(path, last) && !access(last, F_OK))
+        snprintf(hint, sizeof hint, "; %.200s is there, but Darknet replaces the first \"images\" of a path: give paths "
+                 "that hold it once", last);
+    cp_status status = cp_fail(CP_EINPUT, "errors: none of the images has a label file; of %.200s it would be %.200s%s",
+                               e->images[0], path ? path : "?", hint);
+    cp_free(path);
+    cp_free(last);
+    return status;
+}
+
+/* Whether a detector's photos have labels at all is known before the first of them is run. */
+static cp_status check_labels(const cp_errors *e)
+{
+    if (cp_model_get_kind(e->session->model) != CP_DETECTOR)
+        return CP_OK;
+    for (size_t i = 0; i < e->n; i++) {
+        char *path = cp_labels_path(e->images[i]);
+        bool there = path && !access(path, F_OK), failed = !path;
+        cp_free(path);
+        if (there || failed)
+            return failed ? CP_ERESOURCE : CP_OK;
+    }
+    return no_labels(e);
+}
+
 /* ---------------------------------------------------------------- ledger */
 
 static cp_status hash_list(const cp_errors *e, json_t *manifest)
@@ -125,6 +153,19 @@ static cp_status make_manifest(const cp_errors *e, json_t *m)
     return bad ? CP_ERESOURCE : hash_list(e, m);
 }
 
+/* Results of hours are not overwritten by a run that forgot -resume. A manifest alone is no result. */
+static cp_status check_free(const char *path)
+{
+    FILE *file = fopen(path, "rb");
+    int ends = 0;
+    for (int c; file && ends < 2 && (c = getc(file)) != EOF;)
+        ends += c == '\n';
+    if (file)
+        fclose(file);
+    return ends < 2 ? CP_OK
+                    : cp_fail(CP_EINPUT, "%s: holds results already; -resume goes on with it, or give another -out", path);
+}
+
 /* A shard grows under the name of a part and takes its own when it is complete: what has that name is done. */
 static cp_status open_ledger(cp_errors *e, cp_item *whole, char path[4096], char part[4096])
 {
@@ -137,6 +178,8 @@ static cp_status open_ledger(cp_errors *e, cp_item *whole, char path[4096], char
         status = cp_output_path(s, whole, "", cp_shard_ending(&e->shard, ".jsonl", ending), path);
     if (!status && snprintf(part, 4096, "%.4000s%s", path, shard ? ".part" : "") >= 4096)
         status = cp_fail(CP_EINPUT, "-out: too long");
+    if (!status && !shard && !s->options->resume)
+        status = check_free(path);
     if (status) {
         json_decref(manifest);
         return status;
@@ -237,6 +280,8 @@ static cp_status prepare(cp_errors *e, cp_item *whole, char path[4096], char par
         status = read_images(e);
     if (!status)
         status = read_names(e);
+    if (!status)
+        status = check_labels(e);
     if (status)
         return status;
     lower_threshold(e);

@@ -490,15 +490,6 @@ static void end(gather *g)
     cp_precision_free(g->precision);
 }
 
-static cp_status no_labels(const cp_errors *e)
-{
-    char *path = cp_labels_path(e->images[0]);
-    cp_status status = cp_fail(CP_EINPUT, "errors: none of the images has a label file; of %.200s it would be %.200s",
-                               e->images[0], path ? path : "?");
-    cp_free(path);
-    return status;
-}
-
 cp_status cp_errors_gather(cp_errors *e, cp_errors_found *found)
 {
     gather g = {.e = e,
@@ -511,8 +502,6 @@ cp_status cp_errors_gather(cp_errors *e, cp_errors_found *found)
         status = first_reading(&g);
     if (!status && found->unreadable == found->images)
         status = cp_fail(CP_EINPUT, "errors: none of the %zu images could be read", found->images);
-    if (!status && found->unlabelled && found->unlabelled == found->images - found->unreadable)
-        status = no_labels(e);
     if (!status)
         status = second_reading(&g);
     if (!status && !found->confusion)

@@ -226,12 +226,13 @@ json_t *cp_errors_json(const cp_errors *e, const cp_errors_found *f, const cp_er
 
 static void print_precision(const cp_errors *e, const cp_precision_report *p, FILE *to)
 {
-    fprintf(to,
-            "mAP@0.5 %.2f%%, the area under the curve as `detector map` has it, over all %d classes; "
-            "%.2f%% over the %zu that "
-            "have objects; 11 points %.2f%%, 101 points %.2f%%\n",
-            100 * p->all.area, cp_model_classes(e->session->model), 100 * p->area_of_those, p->classes_with_objects,
-            100 * p->all.points11, 100 * p->all.points101);
+    fprintf(to, "mAP@0.5 %.2f%%, the area under the curve as `detector map` has it, over all %d classes; ",
+            100 * p->all.area, cp_model_classes(e->session->model));
+    if (p->classes_with_objects)
+        fprintf(to, "%.2f%% over the %zu that have objects; ", 100 * p->area_of_those, p->classes_with_objects);
+    else
+        fprintf(to, "none of them has an object; ");
+    fprintf(to, "11 points %.2f%%, 101 points %.2f%%\n", 100 * p->all.points11, 100 * p->all.points101);
     fprintf(to, "TIDE's AP %.2f%%; without any false positive %+.2f, without any false negative %+.2f\n",
             100 * p->all.tide, 100 * p->gain_positives, 100 * p->gain_negatives);
 }
@@ -239,8 +240,8 @@ static void print_precision(const cp_errors *e, const cp_precision_report *p, FI
 static void print_types(const cp_errors *e, const cp_errors_found *f, FILE *to)
 {
     bool boxes = !f->confusion;
-    fprintf(to, "%-8s%8s%10s%8s  %-18s%-18s%s\n", "type", "shown", boxes ? "all" : "", boxes ? "dAP" : "",
-            boxes ? "map in the box" : "", "path as the class", "meaning");
+    fprintf(to, "%-8s%8s%10s%8s  %-*s%-18s%s\n", "type", "shown", boxes ? "all" : "", boxes ? "dAP" : "",
+            boxes ? 18 : 2, boxes ? "map in the box" : "", "path as class", "meaning");
     for (int k = 0; k < TYPES; k++) {
         cp_found_type t = order[k];
         if (!boxes && t != CP_FOUND_RIGHT && t != CP_FOUND_CLS)

@@ -10,15 +10,27 @@
 #include "io/image.h"
 #include "io/lines.h"
 
-/* Like Darknet's find_replace: the first occurrence. */
-static void replace(char *text, size_t size, const char *from, const char *to)
+static void replace_at(char *text, size_t size, char *at, const char *from, const char *to)
 {
-    char *at = strstr(text, from);
     size_t length = strlen(text), gone = strlen(from), come = strlen(to);
     if (!at || length + come - gone >= size)
         return;
     memmove(at + come, at + gone, strlen(at + gone) + 1);
     memcpy(at, to, come);
+}
+
+/* Like Darknet's find_replace: the first occurrence. */
+static void replace(char *text, size_t size, const char *from, const char *to)
+{
+    replace_at(text, size, strstr(text, from), from, to);
+}
+
+static void set_ending(char *path, const char *ending)
+{
+    char *slash = strrchr(path, '/'), *dot = strrchr(path, '.');
+    if (dot && (!slash || dot > slash))
+        *dot = 0;
+    memcpy(path + strlen(path), ending, strlen(ending) + 1);
 }
 
 /* The file of a photo in a folder beside images/. */
@@ -31,14 +43,26 @@ static char *path_beside(const char *photo, const char *folder, const char *endi
     memcpy(path, photo, strlen(photo));
     replace(path, size, "JPEGImages", folder);
     replace(path, size, "images", folder);
-    char *slash = strrchr(path, '/'), *dot = strrchr(path, '.');
-    if (dot && (!slash || dot > slash))
-        *dot = 0;
-    memcpy(path + strlen(path), ending, strlen(ending) + 1);
+    set_ending(path, ending);
     return path;
 }
 
 char *cp_labels_path(const char *photo) { return path_beside(photo, "labels", ".txt"); }
+
+char *cp_labels_path_last(const char *photo)
+{
+    static const char FOLDER[] = "images";
+    size_t size = strlen(photo) + 16;
+    char *path = cp_alloc(size, 1, "name of a photo's file"), *last = NULL;
+    if (!path)
+        return NULL;
+    memcpy(path, photo, strlen(photo));
+    for (char *at = strstr(path, FOLDER); at; at = strstr(at + 1, FOLDER))
+        last = at;
+    replace_at(path, size, last, FOLDER, "labels");
+    set_ending(path, ".txt");
+    return path;
+}
 
 char *cp_masks_path(const char *photo) { return path_beside(photo, "masks", ".png"); }
 
@@ -76,6 +100,18 @@ cp_status cp_mask_read(const char *path, size_t w, size_t h, size_t object, uint
     return status;
 }
 
+/* Programs that round a box leave the photo by a little; pixels are far outside. */
+static cp_status check_shares(const char *path, size_t number, const double share[4])
+{
+    static const char *const names[4] = {"x", "y", "width", "height"};
+    static const double BEYOND = .01;
+    for (int i = 0; i < 4; i++)
+        if (share[i] < -BEYOND || share[i] > 1 + BEYOND)
+            return cp_fail(CP_EINPUT, "%s, line %zu: %s is %g, allowed is 0 to 1%s", path, number, names[i], share[i],
+                           share[i] > 1 ? "; are these pixels?" : "");
+    return CP_OK;
+}
+
 static cp_status read_line(const char *path, size_t number, const char *text, int classes, cp_label *label)
 {
     double value[5];
@@ -91,8 +127,9 @@ static cp_status read_line(const char *path, size_t number, const char *text, in
         return cp_fail(CP_EINPUT, "%s: line %zu: class %g, allowed is 0 to %d", path, number, value[0], classes - 1);
     if (!(value[3] > 0 && value[4] > 0))
         return cp_fail(CP_EINPUT, "%s: line %zu: a box of %g x %g has no area", path, number, value[3], value[4]);
+    cp_status status = check_shares(path, number, value + 1);
     *label = (cp_label){(int)value[0], value[1], value[2], value[3], value[4]};
-    return CP_OK;
+    return status;
 }
 
 cp_status cp_labels_read(const char *path, int classes, cp_label **labels, size_t *n)

@@ -16,6 +16,10 @@ typedef struct {
  * cp_free; NULL out of memory. */
 char *cp_labels_path(const char *photo);
 
+/* The same with the last "images" of the path in the place of the first: where people expect the labels of
+ * "images/set/images/1.jpg". Free with cp_free; NULL out of memory. */
+char *cp_labels_path_last(const char *photo);
+
 /* Where a photo's mask lies, likewise: "masks" in the place of "images", its ending .png. */
 char *cp_masks_path(const char *photo);
 
@@ -26,7 +30,7 @@ char *cp_masks_path(const char *photo);
 cp_status cp_mask_read(const char *path, size_t w, size_t h, size_t object, uint8_t **mask, size_t *pixels);
 
 /* All lines of a label file; an empty file has none. CP_EINPUT, with file and line: no file, a class outside 0..classes-1, no
- * number, a box without an area. *labels is freed with cp_free. */
+ * number, a box without an area, a coordinate or size outside 0..1 by more than .01. *labels is freed with cp_free. */
 cp_status cp_labels_read(const char *path, int classes, cp_label **labels, size_t *n);
 
 /* Intersection over union of two boxes given by centre and size. */

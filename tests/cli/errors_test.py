@@ -153,7 +153,7 @@ class Signs(FolderTest):
         for (kind, change), index in zip(plants.items(), clean):
             original = read(labels[index])
             relabel(labels[index], change)
-            _, summary = self.errors(HONEST, "-no-picture", out="planted")
+            _, summary = self.errors(HONEST, "-no-picture", out="planted" + kind)
             now = self.counts(summary)
             expected = dict(base)
             expected[kind] += 1
@@ -342,6 +342,33 @@ class Signs(FolderTest):
         self.assertEqual(result.code, 2)
         self.assertIn("none of the images has a label file", result.err)
         self.assertIn("labels/", result.err)
+
+    def test_labels_beside_another_folder_called_images(self):
+        photos, labels = self.scenes(1, name="images-of-mine")
+        result = self.critpath("errors", *HONEST, "-list", self.path("images-of-mine.list"), "-no-picture", "-out", "r")
+        self.assertEqual(result.code, 2)
+        self.assertIn("Darknet replaces the first \"images\" of a path", result.err)
+        self.assertIn("images-of-mine/labels/", result.err)
+        self.assertFalse(os.path.exists(self.path("r.jsonl")), "a photo was run before the labels were looked for")
+
+    def test_results_are_not_overwritten(self):
+        self.scenes(1)
+        self.errors(HONEST, "-no-picture")
+        before = read(self.path("r.jsonl"))
+        refused = self.critpath("errors", *HONEST, "-list", self.path("set.list"), "-no-picture", "-out", "r")
+        self.assertEqual(refused.code, 2)
+        self.assertIn("r.jsonl: holds results already; -resume goes on with it", refused.err)
+        self.assertEqual(read(self.path("r.jsonl")), before)
+        write(self.path("r.jsonl"), before.splitlines()[0] + b"\n")
+        self.errors(HONEST, "-no-picture")
+        self.assertEqual(read(self.path("r.jsonl")), before)
+
+    def test_without_an_object_no_share_is_said(self):
+        _, labels = self.scenes(1)
+        write(labels[0], "")
+        result, _ = self.errors(HONEST, "-no-picture")
+        self.assertIn("none of them has an object", result.out)
+        self.assertNotIn("nan", result.out)
 
     def test_pandas_example(self):
         if subprocess.run(["/usr/bin/python3", "-c", "import pandas"], capture_output=True).returncode:

@@ -30,6 +30,17 @@ static void names(void **state)
     }
 }
 
+static void last_folder(void **state)
+{
+    (void)state;
+    char *path = cp_labels_path_last("images/a/images/1.jpg");
+    assert_string_equal(path, "images/a/labels/1.txt");
+    cp_free(path);
+    path = cp_labels_path_last("photo.png");
+    assert_string_equal(path, "photo.txt");
+    cp_free(path);
+}
+
 static cp_status read_text(const char *text, cp_label **labels, size_t *n)
 {
     char path[] = "/tmp/critpath-labels-XXXXXX";
@@ -50,6 +61,9 @@ static void contents(void **state)
     assert_int_equal(labels[1].class_id, 2);
     assert_true(labels[0].w == .25 && labels[1].y == .2);
     cp_free(labels);
+    assert_int_equal(read_text("0 1.009 -.009 1.01 1\n", &labels, &n), CP_OK);
+    assert_true(labels[0].x == 1.009);
+    cp_free(labels);
     assert_int_equal(read_text("", &labels, &n), CP_OK);
     assert_int_equal(n, 0);
     cp_free(labels);
@@ -58,6 +72,9 @@ static void contents(void **state)
                                            {"cat .5 .5 .5 .5", "is not a class and four numbers"},
                                            {"0 .5 .5 0 .5", "no area"},
                                            {"0 nan .5 .5 .5", "is not a class and four numbers"},
+                                           {"0 .5 .5 .5 .5\n0 320 .5 .5 .5\n", "line 2: x is 320, allowed is 0 to 1; are these pixels?"},
+                                           {"0 .5 .5 .5 1.02\n", "line 1: height is 1.02, allowed is 0 to 1"},
+                                           {"0 .5 -.02 .5 .5\n", "line 1: y is -0.02, allowed is 0 to 1"},
                                            {"-1 .5 .5 .5 .5", "class -1"}};
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
         assert_int_equal(read_text(wrong[i][0], &labels, &n), CP_EINPUT);
@@ -130,6 +147,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(masks_lie_beside),
-        cmocka_unit_test(masks_are_read),cmocka_unit_test(names), cmocka_unit_test(contents), cmocka_unit_test(overlaps)};
+        cmocka_unit_test(masks_are_read), cmocka_unit_test(last_folder),
+        cmocka_unit_test(names), cmocka_unit_test(contents), cmocka_unit_test(overlaps)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
