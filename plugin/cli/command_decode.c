@@ -59,6 +59,7 @@ static cp_status run_parts(cp_decoding *d)
     if (!status && !o->json)
         fprintf(d->session->out, "response: %s = %.6g\npath: %s\n", d->subject->response.text,
                 cp_frame_response(d->session->frame, 0, &d->subject->response), d->about);
+    fflush(d->session->out); /* images take a while */
     if (!status && (o->synthesis || (!o->accentuate && !o->neuron && !o->samples)))
         status = cp_decode_synthesis(d);
     if (!status && o->neuron)
@@ -67,7 +68,10 @@ static cp_status run_parts(cp_decoding *d)
         status = cp_decode_accentuation(d);
     if (!status && o->samples)
         status = cp_decode_samples(d);
-    return status ? status : finish(d);
+    if (!status)
+        status = finish(d);
+    /* Said one by one; the results are there, as after any list with such pictures. */
+    return status || !d->unreadable ? status : cp_fail(CP_EINPUT, "-samples: %zu pictures could not be read and are left out", d->unreadable);
 }
 
 static cp_status decode_subject(cp_session *s, cp_item *item, const cp_subject *subject)

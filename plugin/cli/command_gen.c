@@ -61,10 +61,10 @@ static cp_gen_losses read_losses(const cp_options *o)
     if (o->rate > 0)
         losses.rate = o->rate;
     double *const weights[] = {NULL, &losses.distil, &losses.sparsity, &losses.alike, &losses.head};
+    losses.sparsity = o->weight;
+    losses.allowed = o->allowed;
     if (o->without)
         *weights[o->without] = 0;
-    if (o->weight >= 0)
-        losses.sparsity = o->weight;
     return losses;
 }
 
@@ -98,6 +98,9 @@ static cp_status train(cp_session *s)
         status = cp_generator_write(path, generator, &how.losses, &t.last);
     if (!status)
         cp_print_files(s->out, path, NULL, NULL, NULL);
+    if (!status && t.last.sparsity < .01)
+        cp_note(s, "gen train: hardly a channel is off (%.2g%%): it has learned nothing yet; more answers, -epochs or -weight",
+                100 * t.last.sparsity);
     cp_gen_answers_free(&t.answers);
     cp_generator_free(generator);
     cp_lines_free(&lines);
@@ -178,11 +181,13 @@ static cp_status path_of(cp_session *s, cp_item *item, const cp_subject *subject
         status = object ? cp_json_write_stream(object, s->out) : CP_ERESOURCE;
         json_decref(object);
     } else if (!status) {
-        fprintf(s->out, "response: %s\npath: gen, %s of %s neurons; alone it %s the answer: %.1f%% becomes %.1f%%, KL %.3g\n",
+        fprintf(s->out, "response: %s\npath: gen, %s of %s neurons; alone it %s the answer: %s%.1f%% becomes %.1f%%, KL %.3g\n",
                 subject->response.text, cp_grouped(pathway.selection.kept, kept), cp_grouped(cp_model_neuron_count(s->model), all),
-                match.kept ? "keeps" : "loses", 100 * match.whole, 100 * match.gated, match.kl);
+                match.kept ? "keeps" : "loses", subject->box ? "its class's logistic, " : "", 100 * match.whole, 100 * match.gated, match.kl);
         cp_print_files(s->out, npz, NULL, NULL, NULL);
     }
+    if (!status && pathway.selection.kept == cp_model_neuron_count(s->model))
+        cp_note(s, "%s: the generator closes no channel: the path is the whole network", item->path);
     cp_path_free(pathway.path);
     cp_free(importance);
     return status;

@@ -238,7 +238,7 @@ const cp_command cp_commands[] = {
      cp_run_roar, .changes = roar_changes},
     {"decode", "[data|names] <cfg> <weights> <image>",
      "What a path stands for: pictures its channels contribute to, images it answers, what it wants more of.",
-     "synthesis neuron accentuate samples same layer selectors parameters spectrum iters rate near channels crops path method sparsity mass "
+     "synthesis neuron accentuate samples same layer selectors parameters spectrum iters rate near channel channels crops path method sparsity mass "
      "floor rank granularity resume seed " RESPONSE "out",
      "Images are made by gradient ascent in the network zeroed off the path; which are made depends on how they are parameterised "
      "and on the seed, and they are no photos of what the network knows. Samples are ranked by what a channel gave to the answer, "
@@ -246,7 +246,7 @@ const cp_command cp_commands[] = {
      SIGNS "-class cross -iters 64 -out stands", cp_run_decode, .changes = decode_changes},
     {"gen", "train|path|eval [data|names] <cfg> <weights> [image ...]",
      "A generator that learns to predict paths: which channels an answer needs, in one forward pass.",
-     "generator list images epochs batch width rate weight without selectors method steps baseline protect preset init rounds momentum gamma "
+     "generator list images epochs batch width rate weight allowed without selectors method steps baseline protect preset init rounds momentum gamma "
      "clamp iterations permutations exact tol granularity seed " RESPONSE "out",
      "`gen train` learns on the answers that the network gives to the pictures of -list; the network stays as it is. `gen path` writes "
      "ordinary path files. `gen eval` compares with other methods at the same sparsity, and class paths with each other. A "

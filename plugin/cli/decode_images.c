@@ -151,7 +151,7 @@ static cp_status read_spectrum(gallery *g)
         status = cp_item_load(s, lines.line[i], &item, input);
         cp_picture_free(&item.photo);
         if (status == CP_EINPUT) {
-            cp_note(s, "%s", cp_error());
+            fprintf(cp_stderr(), "critpath: %s\n", cp_error());
             status = CP_OK;
             continue;
         }
@@ -217,9 +217,6 @@ static cp_status report(gallery *g, const char *title)
         snprintf(contacts[i + 1].caption, sizeof contacts[i + 1].caption, "%s: %.3g to %.3g", m->caption, m->report.first,
                  m->report.last);
         bad |= cp_json_append(images, image_json(m));
-        if (!d->session->options->json)
-            fprintf(d->session->out, "%s: %s: %.6g at the start, %.6g after the ascent\n", g->what, m->caption,
-                    m->report.first, m->report.last);
     }
     bad |= cp_json_set(d->json, g->what, images);
     cp_contact_row row = {.contact = contacts, .n = (size_t)g->n + 1};
@@ -240,8 +237,14 @@ static cp_status report(gallery *g, const char *title)
 static cp_status run_gallery(gallery *g, const cp_decode_options *options, const char *title)
 {
     cp_status status = CP_OK;
-    for (int i = 0; i < g->n && !status; i++)
-        status = maximise(g, &g->image[i], options);
+    for (int i = 0; i < g->n && !status; i++) {
+        made *m = &g->image[i];
+        status = maximise(g, m, options);
+        if (!status && !g->decoding->session->options->json)
+            fprintf(g->decoding->session->out, "%s: %s: %.6g at the start, %.6g after the ascent\n", g->what, m->caption,
+                    m->report.first, m->report.last);
+        fflush(g->decoding->session->out);
+    }
     return status ? status : report(g, title);
 }
 
@@ -331,7 +334,7 @@ static cp_status add_synthesis(gallery *g, const char *name, const float *score,
     respond(g, m);
     m->path = *path;
     *path = NULL;
-    snprintf(m->caption, sizeof m->caption, "%s, %.3g%% of the neurons", name,
+    snprintf(m->caption, sizeof m->caption, "%s, %.3g%% of the neurons alone", name,
              100 * (double)cp_path_count(m->path) / (double)cp_model_neuron_count(g->decoding->session->model));
     return CP_OK;
 }

@@ -44,7 +44,7 @@ typedef struct {
     size_t *best;
     top_channel top[MOST_CHANNELS];
     int n_top;
-    size_t answers;     /* in the list */
+    size_t unreadable;  /* pictures of the list */
 } job;
 
 /* ---------------------------------------------------------------- the path's channels */
@@ -82,19 +82,46 @@ static void rank_in_layers(top_channel *all, size_t n)
     }
 }
 
+/* "6:127" of -channel, which names a layer too; NULL: none. */
+static cp_status read_channel(const char *text, int *layer, long *channel)
+{
+    char rest;
+    int in_layer;
+    if (!text)
+        return CP_OK;
+    if (sscanf(text, "%d:%d%c", layer, &in_layer, &rest) != 2 || *layer < 0 || in_layer < 0)
+        return cp_fail(CP_EINPUT, "-channel: \"%.40s\" is not LAYER:CHANNEL, such as 6:127", text);
+    *channel = in_layer;
+    return CP_OK;
+}
+
+/* A channel that is asked for by name need not be on the path. */
+static bool is_chosen(const cp_model *model, const top_channel *top, int only, long wanted)
+{
+    size_t first = only < 0 ? 0 : cp_model_channel_offset(model, only);
+    if (wanted >= 0)
+        return top->layer == only && top->channel - first == (size_t)wanted;
+    return top->share > 0 && (only < 0 || top->layer == only);
+}
+
 /* By the score that their neurons on the path hold: the best channel of each layer, from the response back, since over the whole
  * network the first layers with their large planes would come before all others. With -layer those of that layer. */
 static cp_status choose_channels(job *j)
 {
     const cp_decoding *d = j->decoding;
     const cp_model *model = d->session->model;
-    int asked = d->session->options->layer, only = asked < 0 ? -1 : cp_model_neuron_position(model, asked);
+    int asked = d->session->options->layer, only = -1;
+    long wanted = -1; /* channel of -channel, in its layer */
     size_t n = cp_model_neuron_count(model), channels = cp_model_channel_count(model), in_layer;
     float *on_path = cp_alloc(n, sizeof *on_path, "scores"), *sum = cp_alloc(channels, sizeof *sum, "channels");
     top_channel *all = cp_alloc(channels, sizeof *all, "channels");
     double total = 0;
     cp_status status = on_path && sum && all ? CP_OK : CP_ERESOURCE;
-    if (!status && asked >= 0 && only < 0)
+    if (!status)
+        status = read_channel(d->session->options->channel, &asked, &wanted);
+    if (!status && asked >= cp_model_layer_count(model))
+        status = cp_fail(CP_EINPUT, "-layer: %d, the network has layers 0 to %d", asked, cp_model_layer_count(model) - 1);
+    if (!status && asked >= 0 && (only = cp_model_neuron_position(model, asked)) < 0)
         status = cp_fail(CP_EINPUT, "-layer: layer %d has no neurons", asked);
     for (size_t i = 0; i < n && !status; i++) {
         total += fabs((double)d->score[i]);
@@ -112,11 +139,13 @@ static cp_status choose_channels(job *j)
         qsort(all, channels, sizeof *all, by_rank);
     }
     for (size_t k = 0; k < channels && j->n_top < d->session->options->channels && !status; k++)
-        if (all[k].share > 0 && (only < 0 || all[k].layer == only))
+        if (is_chosen(model, &all[k], only, wanted))
             j->top[j->n_top++] = all[k];
     qsort(j->top, (size_t)j->n_top, sizeof *j->top, by_layer);
     if (!status && !j->n_top)
-        status = cp_fail(CP_EINPUT, "%s: no channel of the path%s has a score", d->item->path, only < 0 ? "" : " in -layer");
+        status = cp_fail(CP_EINPUT, "%s: %s", d->item->path, wanted >= 0 ? "-channel: the layer has fewer channels"
+                                                                               : only >= 0 ? "no channel of the path in -layer has a score"
+                                                                                           : "no channel of the path has a score");
     cp_free(on_path);
     cp_free(sum);
     cp_free(all);
@@ -173,7 +202,7 @@ static cp_status take_picture(job *j, size_t line)
     cp_status status = record && answers ? cp_item_load(s, path, &item, s->input) : CP_ERESOURCE;
     int bad = cp_json_set(record, "image", cp_json_text(path));
     if (status == CP_EINPUT) {
-        cp_note(s, "%s", cp_error());
+        fprintf(cp_stderr(), "critpath: %s\n", cp_error());
         bad |= cp_json_set(record, "error", cp_json_text(cp_error()));
         status = CP_OK;
     } else if (!status) {
@@ -254,6 +283,7 @@ static cp_status rank_line(job *j, size_t line, const json_t *record)
 {
     size_t neurons = cp_model_neuron_count(j->decoding->session->model);
     const json_t *answers = json_object_get(record, "answers");
+    j->unreadable += json_object_get(record, "error") != NULL;
     cp_sample best[MOST_CHANNELS] = {{0}};
     for (size_t i = 0; i < json_array_size(answers); i++) {
         const json_t *channels = json_object_get(json_array_get(answers, i), "channels");
@@ -264,7 +294,6 @@ static cp_status rank_line(job *j, size_t line, const json_t *record)
                                (long long)neuron, neurons);
         }
         rank_answer(j, line, i, channels, best);
-        j->answers++;
     }
     for (int k = 0; k < j->n_top; k++)
         if (best[k].share > 0) {
@@ -343,7 +372,7 @@ static cp_status fill_row(const job *j, int k, sheet *out, json_t *channels)
     cp_channel_place(d->session->model, top->channel, &neuron_layer, &in_layer);
     cp_contact_row *row = &out->row[k];
     snprintf(row->heading, sizeof row->heading, "layer %d, channel %zu: %.2g%% of its layer's score; contributes in %zu of %zu pictures",
-             layers[neuron_layer].layer, in_layer, 100 * top->in_layer, top->pictures, j->list.n);
+             layers[neuron_layer].layer, in_layer, 100 * top->in_layer, top->pictures, j->list.n - j->unreadable);
     row->contact = out->contact[k];
     row->n = top->n;
     json_t *object = json_object(), *samples = json_array();
@@ -388,8 +417,8 @@ static cp_status write_sheet(const job *j)
         status = fill_row(j, k, out, channels);
     if (!status)
         status = cp_json_set(d->json, "samples", json_incref(channels));
-    snprintf(title, sizeof title, "Top channels of the path of \"%.100s\", and where they contribute most among %zu pictures",
-             d->subject->label, j->list.n);
+    snprintf(title, sizeof title, "%.60s: where its channels contribute most, in %zu pictures", d->subject->label,
+             j->list.n - j->unreadable);
     if (!status)
         status = cp_contact_sheet_draw(title, out->row, (size_t)j->n_top, SIDE, &drawn);
     if (!status) {
@@ -436,6 +465,10 @@ cp_status cp_decode_samples(cp_decoding *d)
     }
     if (!status)
         status = write_sheet(j);
+    if (!status && j->unreadable == j->list.n)
+        status = cp_fail(CP_EINPUT, "-samples: none of the %zu pictures of %s can be read", j->list.n, s->options->samples);
+    if (!status)
+        d->unreadable = j->unreadable;
     cp_ledger_close(j->ledger);
     cp_lines_free(&j->list);
     cp_free(j->share);

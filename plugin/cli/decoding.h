@@ -13,6 +13,7 @@ typedef struct {
     const cp_path *path;  /* of -path or selected */
     char about[200];      /* the path in words */
     json_t *json;         /* PREFIX.json, which grows */
+    size_t unreadable;    /* pictures of -samples */
 } cp_decoding;
 
 /* Synthesis: images that the whole network, its active subnet and each selector's path answer strongly (figure 3a of the CVPR

@@ -30,7 +30,7 @@ static cp_status take(cp_gen_answers *a, size_t picture)
     cp_prediction prediction = {0};
     cp_status status = cp_item_load(s, a->picture[picture], &item, s->input);
     if (status == CP_EINPUT) {
-        cp_note(s, "%s", cp_error());
+        fprintf(cp_stderr(), "critpath: %s\n", cp_error());
         a->unreadable++;
         return CP_OK;
     }

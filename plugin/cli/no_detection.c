@@ -6,6 +6,8 @@
 #include "io/error.h"
 #include "io/json.h"
 
+#include <math.h>
+
 static const float LEAST_THRESH = .005f; /* how far down a hint looks for a detection */
 
 /* The most probable detection of the class (-1: of any) above the threshold; found with a low one. */
@@ -38,9 +40,9 @@ cp_status cp_nothing_find(const cp_session *s, const cp_item *item, const cp_req
                  s->options->thresh, (double)LEAST_THRESH);
     else
         snprintf(nothing->text, sizeof nothing->text,
-                 "no detection%s above -thresh %g; the best below is %.60s %.2g%%, %s", of_class, s->options->thresh,
+                 "no detection%s above -thresh %g; the best below is %.60s %.2g%%, %s (-thresh %.2g explains it)", of_class, s->options->thresh,
                  cp_session_class(s, nothing->best.class_id, number), (double)(nothing->best.probability * 100),
-                 cp_detection_place(s, item, &nothing->best, place));
+                 cp_detection_place(s, item, &nothing->best, place), floor(900 * (double)nothing->best.probability) / 1000);
     return status;
 }
 

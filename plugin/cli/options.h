@@ -79,13 +79,13 @@ typedef struct {
     bool kar;
     int order, initialiser, stages, noisy; /* of `sanity` */
     bool hog;
-    const char *samples, *selectors, *spectrum; /* of `decode` */
+    const char *samples, *selectors, *spectrum, *channel; /* of `decode` */
     int parameters, iters, channels, crops; /* iters 0: the parameterisation's */
     double near;
     bool synthesis, accentuate, neuron, same;
     const char *generator; /* of `gen` */
     int epochs, batch, width, without;
-    double weight; /* -1: the default */
+    double weight, allowed;
     int images; /* 0: all (with -data CP_DATA_PICTURES) */
     int random; /* a seed; 0: not given */
     size_t mem; /* bytes; 0: no cap */

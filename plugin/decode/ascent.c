@@ -40,7 +40,7 @@ cp_decode_settings cp_decode_defaults(cp_parameterisation parameterisation, bool
     case CP_PARAMETERS_PHOTO:
         return (cp_decode_settings){parameterisation, CP_VIEWS_SHIFTS, 2, 100, .05, 0};
     default:
-        return (cp_decode_settings){CP_PARAMETERS_FOURIER, placed ? CP_VIEWS_SHIFTS : CP_VIEWS_TURNS, 1, 512, .05, 0};
+        return (cp_decode_settings){CP_PARAMETERS_FOURIER, placed ? CP_VIEWS_SHIFTS : CP_VIEWS_TURNS, 1, 128, .05, 0};
     }
 }
 

@@ -22,7 +22,7 @@ typedef struct {
     double noise;   /* deviation of what is added to every view */
 } cp_decode_settings;
 
-/* pixels: 512 steps of .05, the image as it is (the paper). fourier: 512 steps of .05, one view. maco: 256 steps of 1, 8 crops
+/* pixels: 512 steps of .05, the image as it is (the paper). fourier: 128 steps of .05, one view. maco: 256 steps of 1, 8 crops
  * with noise .05. photo: 100 steps of .05, two views. placed: the response stands at one place of the input, as a
  * detection does, so that views move a little only. */
 cp_decode_settings cp_decode_defaults(cp_parameterisation parameterisation, bool placed);

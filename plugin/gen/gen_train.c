@@ -140,8 +140,9 @@ static cp_status distil(job *j, const size_t *order, int n, const float *importa
 
 static void move(job *j)
 {
-    const double b1 = .9, b2 = .999, little = 1e-8, rate = j->training->losses.rate;
-    size_t count;
+    const double b1 = .9, b2 = .999, little = 1e-8;
+    size_t count, batch = (size_t)j->training->losses.batch, all = (j->n + batch - 1) / batch * (size_t)j->training->losses.epochs;
+    double rate = j->training->losses.rate * (1 - (double)j->steps / (double)all); /* falls to 0, so that gates come to rest */
     float *parameter = cp_generator_parameters(j->generator, &count);
     double first = 1 - pow(b1, ++j->steps), second = 1 - pow(b2, j->steps);
     for (size_t i = 0; i < count; i++) {

@@ -20,7 +20,7 @@ typedef struct {
     double head;         /* .1: on the auxiliary head's cross-entropy */
     double distil;       /* 1: on the KL */
     double allowed;      /* .05 */
-    double rate;         /* 1e-3, Adam */
+    double rate;         /* 1e-3, Adam; falls to 0 over the training */
     int batch, epochs;   /* 32, 4 */
     uint64_t seed;
 } cp_gen_losses;

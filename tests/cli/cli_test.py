@@ -490,7 +490,7 @@ class Lines(FolderTest):
             self.assertEqual((said["prediction"], said["responses"]), ([], []))
             self.assertEqual(result.err, "")
             self.assertRegex(self.done(command, *YOLO, "photo.png", "-thresh", ".99", *where).out,
-                             r"no detection above -thresh 0\.99; the best below is .* \d+%, x \d+\.\.\d+  y \d+\.\.\d+\n")
+                             r"no detection above -thresh 0\.99; the best below is .* \d+%, x \d+\.\.\d+  y \d+\.\.\d+ \(-thresh 0\.\d+ explains it\)\n")
             self.assertEqual(self.files(), ["none.json", "photo.png"])
         low = json.loads(self.done("explain", *YOLO, "photo.png", "-thresh", ".2", "-json", "-out", "low").out)
         best = next(each for each in low["prediction"] if each["box"] == 1)

@@ -66,8 +66,11 @@ class Decode(FolderTest):
         lines = [grey, PHOTO, os.path.join(self.folder, "missing.png"), BARE]
         write(os.path.join(self.folder, "list"), "\n".join(lines) + "\n")
         done = self.decode("-class", "cross", "-samples", "list", "-channels", 3, "-crops", 2, "-out", "a")
-        self.assertEqual(done.code, 0, done.err)
+        self.assertEqual(done.code, 2, done.err) # the results are there all the same
+        self.assertIn("critpath: ", done.err)
         self.assertIn("missing.png", done.err)
+        self.assertIn("1 pictures could not be read", done.err)
+        self.assertIn("of 3 pictures", done.out)
         channels = json.loads(read(self.folder, "a.json"))["samples"]
         self.assertEqual(len(channels), 3)
         for channel in channels:
@@ -80,11 +83,13 @@ class Decode(FolderTest):
         sheet = read(self.folder, "a.samples.png")
         write(os.path.join(self.folder, "a.samples.jsonl"), b"\n".join(ledger.split(b"\n")[:3]) + b"\n{\"ind")
         done = self.decode("-class", "cross", "-samples", "list", "-channels", 3, "-crops", 2, "-out", "a", "-resume", "-quiet")
-        self.assertEqual(done.code, 0, done.err)
+        self.assertEqual(done.code, 2, done.err)
         self.assertEqual(read(self.folder, "a.samples.jsonl"), ledger)
         self.assertEqual(read(self.folder, "a.samples.png"), sheet)
         one = self.decode("-class", "ring", "-samples", "list", "-layer", channels[0]["layer"], "-channels", 2, "-out", "a", "-resume")
-        self.assertEqual(one.code, 0, one.err) # another answer reads the same lines
+        self.assertEqual(one.code, 2, one.err) # another answer reads the same lines
+        one = self.decode("-class", "ring", "-samples", "list", "-channel", "4:11", "-out", "c")
+        self.assertEqual([(c["layer"], c["channel"]) for c in json.loads(read(self.folder, "c.json"))["samples"]], [(4, 11)], one.err)
         self.assertEqual({c["layer"] for c in json.loads(read(self.folder, "a.json"))["samples"]}, {channels[0]["layer"]})
         write(os.path.join(self.folder, "a.samples.jsonl"), re.sub(rb"\[\[", b"[[1,0.5,99999999],[", ledger))
         bad = self.decode("-class", "cross", "-samples", "list", "-channels", 3, "-out", "a", "-resume")
@@ -100,9 +105,11 @@ class Decode(FolderTest):
 
     def test_refusals(self):
         write(os.path.join(self.folder, "empty"), "\n")
+        write(os.path.join(self.folder, "list"), PHOTO + "\n")
         for options, words in ((["-thresh", "1"], "nothing to decode"), (["-box", "all", "-thresh", ".1"], "one answer at a time"),
                                (["-parameters", "maco"], "-spectrum"), (["-samples", "empty"], "names no picture"),
-                               (["-samples", "absent"], "absent"), (["-selectors", "mcd"], "mct"), (["-layer", "4000", "-samples", "empty"], "-layer"),
+                               (["-samples", "absent"], "absent"), (["-selectors", "mcd"], "mct"), (["-layer", "4000", "-samples", "list"], "-layer"), (["-channel", "4", "-samples", "list"], "LAYER:CHANNEL"),
+                               (["-channel", "4:90000", "-samples", "list"], "fewer channels"),
                                (["-sparsity", ".9,.99"], "one -sparsity"), (["-path", "x", "-sparsity", ".9"], "-path is a path")):
             done = self.decode(*options)
             self.assertEqual(done.code, 2, (options, done.err))
