@@ -1,5 +1,5 @@
-/* Two paths as one graph: nodes are the channels that hold most of both, edges the contributions to the answer of each, found in the
- * photo that it was found in. */
+/* Two paths as one graph: nodes are the best channels of each, weighed by score where there is a photo and by neurons where there
+ * are files alone; edges the contributions to the answer of each, found in the photo that it was found in. */
 #include "cli/graph_compare.h"
 
 #include "cli/graph_view.h"
@@ -27,7 +27,9 @@ typedef struct {
     side side[2];
     cp_graph_view *view;
     int photos;        /* 0, 1: of both, 2: one each */
-    size_t *kept[2], *both; /* by channel */
+    bool scores;       /* channels are weighed by score; else by the neurons of the paths */
+    size_t *kept[2], *both; /* by channel: neurons */
+    double *own[2], *all;   /* by channel: weights on each path, and on and off both; `all` sums to 1 */
 } job;
 
 /* ---------------------------------------------------------------- the paths */
@@ -72,39 +74,66 @@ static void count_channels(const cp_model *model, job *j)
         }
 }
 
-/* A channel counts by its mean share of the two paths. */
+static cp_status make_arrays(const cp_model *model, job *j)
+{
+    size_t channels = cp_model_channel_count(model);
+    for (int k = 0; k < 2; k++) {
+        j->kept[k] = cp_alloc(channels, sizeof *j->kept[k], "graph");
+        j->own[k] = cp_alloc(channels, sizeof *j->own[k], "graph");
+    }
+    j->both = cp_alloc(channels, sizeof *j->both, "graph");
+    j->all = cp_alloc(channels, sizeof *j->all, "graph");
+    return j->kept[0] && j->kept[1] && j->own[0] && j->own[1] && j->both && j->all ? CP_OK : CP_ERESOURCE;
+}
+
+/* Each path's answer counts for half, by the magnitudes of its scores. */
+static void weigh_scores(const cp_model *model, job *j, int k)
+{
+    int n;
+    double total = 0;
+    const float *score = j->side[k].score;
+    const cp_neuron_layer *layers = cp_model_neuron_layers(model, &n);
+    for (size_t i = 0; i < cp_model_neuron_count(model); i++)
+        total += fabs((double)score[i]);
+    for (int l = 0; l < n && total > 0; l++)
+        for (size_t i = 0; i < layers[l].count; i++) {
+            size_t c = cp_model_channel_offset(model, l) + i / (layers[l].h * layers[l].w);
+            double weight = .5 * fabs((double)score[layers[l].offset + i]) / total;
+            j->own[k][c] += cp_path_get(j->side[k].path, layers[l].offset + i) ? weight : 0;
+            j->all[c] += weight;
+        }
+}
+
+/* Each path counts for half, by its neurons. */
+static void weigh_neurons(const cp_model *model, job *j, int k)
+{
+    for (size_t c = 0; c < cp_model_channel_count(model); c++) {
+        j->own[k][c] = .5 * (double)j->kept[k][c] / (double)cp_path_count(j->side[k].path);
+        j->all[c] += j->own[k][c];
+    }
+}
+
 static cp_status choose_nodes(const cp_session *s, job *j)
 {
     int n;
-    size_t channels = cp_model_channel_count(s->model);
-    double *share = cp_alloc(channels, sizeof *share, "graph");
     cp_graph *g = &j->view->graph;
-    for (int k = 0; k < 2; k++)
-        j->kept[k] = cp_alloc(channels, sizeof *j->kept[k], "graph");
-    j->both = cp_alloc(channels, sizeof *j->both, "graph");
-    if (!share || !j->kept[0] || !j->kept[1] || !j->both) {
-        cp_free(share);
-        return CP_ERESOURCE;
-    }
+    cp_status status = make_arrays(s->model, j);
+    if (status)
+        return status;
     count_channels(s->model, j);
-    for (size_t c = 0; c < channels; c++)
-        share[c] = .5 * (double)j->kept[0][c] / (double)cp_path_count(j->side[0].path) +
-                   .5 * (double)j->kept[1][c] / (double)cp_path_count(j->side[1].path);
-    cp_status status = cp_graph_choose(s->model, share, share, j->kept[0], s->options->nodes, g);
-    cp_free(share);
+    for (int k = 0; k < 2; k++)
+        (j->scores ? weigh_scores : weigh_neurons)(s->model, j, k);
+    status = cp_graph_choose_two(s->model, (const double *const[]){j->own[0], j->own[1]}, j->all, j->kept[0], s->options->nodes, g);
     cp_model_neuron_layers(s->model, &n);
     for (int i = 0; i < g->n && !status; i++) {
         if (g->node[i].kind != CP_NODE_CHANNEL)
             continue;
         cp_graph_node_view *view = &j->view->node[i];
         size_t c = cp_model_channel_offset(s->model, g->node[i].position) + g->node[i].channel;
-        double of[2];
-        for (int k = 0; k < 2; k++) {
+        for (int k = 0; k < 2; k++)
             view->kept[k] = j->kept[k][c];
-            of[k] = (double)view->kept[k] / (double)cp_path_count(j->side[k].path);
-        }
         view->both = j->both[c];
-        view->side = (of[1] - of[0]) / (of[1] + of[0]);
+        view->second = j->own[1][c] > j->own[0][c];
     }
     return status;
 }
@@ -121,43 +150,71 @@ static cp_status copy_item(const cp_item *item, cp_item *copy)
     return status;
 }
 
-static cp_status run_side(cp_session *s, const cp_item *item, job *j, int k)
+static cp_status score_side(cp_session *s, const cp_item *item, job *j, int k)
 {
     side *one = &j->side[k];
-    cp_edges *edges = NULL;
-    cp_graph *own = cp_alloc(1, sizeof *own, "graph");
-    cp_status status = own ? copy_item(item, &one->item) : CP_ERESOURCE;
-    if (!status && *one->meta.input_sha256 && strcmp(one->meta.input_sha256, item->input_sha256))
-        status = cp_fail(CP_EINPUT,
-                         "graph -compare: the path in %.200s was not found on %.200s: its network input is %.12s..., that of this "
-                         "photo (by -letterbox) is %.12s...", one->file, item->path, one->meta.input_sha256, item->input_sha256);
+    if (*one->meta.input_sha256 && strcmp(one->meta.input_sha256, item->input_sha256))
+        return cp_fail(CP_EINPUT,
+                       "graph -compare: the path in %.200s was not found on %.200s: its network input is %.12s..., that of this "
+                       "photo (by -letterbox) is %.12s...", one->file, item->path, one->meta.input_sha256, item->input_sha256);
+    cp_status status = copy_item(item, &one->item);
     one->score = cp_alloc(cp_model_neuron_count(s->model), sizeof *one->score, "scores");
     if (!status && !one->score)
         status = CP_ERESOURCE;
     if (!status && one->meta.response.n) {
-        *own = j->view->graph;
-        memset(own->edge, 0, sizeof own->edge);
         one->value = cp_frame_response(s->frame, 0, &one->meta.response);
         status = cp_score_signed(s->frame, 0, &one->meta.response, NULL, one->score, NULL);
-        if (!status)
-            status = cp_edges_open(s->frame, 0, &one->meta.response, s->options->restricted ? one->path : NULL, s->options->mem,
-                                   &edges);
-        if (!status)
-            status = cp_graph_join(s->model, edges, own);
-        memcpy(j->view->edge[k], own->edge, sizeof own->edge);
     }
+    return status;
+}
+
+static cp_status join_side(cp_session *s, const cp_item *item, job *j, int k)
+{
+    (void)item;
+    const side *one = &j->side[k];
+    cp_edges *edges = NULL;
+    if (!one->meta.response.n)
+        return CP_OK;
+    cp_graph *own = cp_alloc(1, sizeof *own, "graph");
+    if (!own)
+        return CP_ERESOURCE;
+    *own = j->view->graph;
+    memset(own->edge, 0, sizeof own->edge);
+    cp_status status = cp_edges_open(s->frame, 0, &one->meta.response, s->options->restricted ? one->path : NULL, s->options->mem,
+                                     &edges);
+    if (!status)
+        status = cp_graph_join(s->model, edges, own);
+    memcpy(j->view->edge[k], own->edge, sizeof own->edge);
     cp_edges_free(edges);
     cp_free(own);
     return status;
 }
 
-static cp_status visit(cp_session *s, cp_item *item, void *user)
+typedef cp_status (*on_side)(cp_session *s, const cp_item *item, job *j, int k);
+
+/* Each path with its photo. */
+static cp_status visit(cp_session *s, const cp_item *item, job *j, on_side run)
 {
-    job *j = user;
     cp_status status = CP_OK;
     for (int k = 0; k < 2 && !status; k++)
         if (j->photos == 1 || item->index == (size_t)k)
-            status = run_side(s, item, j, k);
+            status = run(s, item, j, k);
+    return status;
+}
+
+static cp_status visit_scores(cp_session *s, cp_item *item, void *user) { return visit(s, item, user, score_side); }
+static cp_status visit_edges(cp_session *s, cp_item *item, void *user) { return visit(s, item, user, join_side); }
+
+/* Which nodes there are follows from the scores of both, edges from the nodes: two photos are run twice. */
+static cp_status make_graph(cp_session *s, job *j)
+{
+    cp_status status = j->photos ? cp_session_each(s, visit_scores, j) : CP_OK;
+    j->scores = j->photos && j->side[0].meta.response.n && j->side[1].meta.response.n;
+    j->view->by_neurons = !j->scores;
+    if (!status)
+        status = choose_nodes(s, j);
+    if (!status && j->photos)
+        status = cp_session_each(s, visit_edges, j);
     return status;
 }
 
@@ -202,9 +259,10 @@ static void fill_texts(const cp_session *s, job *j)
         snprintf(v->answer, sizeof v->answer, "%.70s (%.4g); %.70s (%.4g)", a->meta.response.text, a->value, b->meta.response.text,
                  b->value);
     snprintf(v->caption, sizeof v->caption,
-             "%zu and %zu of %zu neurons, %zu of them on both: Jaccard %.3f. Below a picture: channel, mean of its shares of the two "
-             "paths; all add up to 100%%.%s",
+             "%zu and %zu of %zu neurons, %zu of them on both: Jaccard %.3f. A frame's colours: the channel's neurons on one path or both. "
+             "Below a picture: channel, %s; all add up to 100%%.%s",
              cp_path_count(a->path), cp_path_count(b->path), cp_model_neuron_count(s->model), both, index,
+             j->scores ? "share of the network's score on the paths, mean of both answers" : "share of the path's neurons, mean of both",
              j->photos ? " Edges: activation times gradient, of each path as a share of its largest."
                        : " Without a photo there are no edges.");
 }
@@ -276,11 +334,9 @@ cp_status cp_graph_compare(const cp_command *command, const cp_options *options)
     *j.view = (cp_graph_view){.session = &session, .compares = true};
     if (!status)
         status = read_arguments(&session, &j);
-    if (!status)
-        status = choose_nodes(&session, &j);
     session.list = j.photos != 1;
-    if (!status && j.photos)
-        status = cp_session_each(&session, visit, &j);
+    if (!status)
+        status = make_graph(&session, &j);
     if (!status)
         status = write_result(&session, &j);
     for (int k = 0; k < 2; k++) {
@@ -288,7 +344,9 @@ cp_status cp_graph_compare(const cp_command *command, const cp_options *options)
         cp_picture_free(&j.side[k].item.photo);
         cp_free(j.side[k].score);
         cp_free(j.kept[k]);
+        cp_free(j.own[k]);
     }
+    cp_free(j.all);
     cp_free(j.both);
     cp_graph_view_free(j.view);
     cp_free(j.view);

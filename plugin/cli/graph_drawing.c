@@ -54,7 +54,8 @@ static void name_column(layout *l, int k)
                  short_type(cp_model_layer(v->session->model, layers[c->first].layer)->type));
     else
         snprintf(l->column[k + 1].head[0], sizeof l->column[0].head[0], "%s", range);
-    snprintf(l->column[k + 1].head[1], sizeof l->column[0].head[1], "%.3g%%", 100 * c->share);
+    snprintf(l->column[k + 1].head[1], sizeof l->column[0].head[1], "%.3g%%%s", 100 * c->share,
+             v->by_neurons ? " neurons" : "");
 }
 
 static double place_in_column(const layout *l, int node)
@@ -211,11 +212,11 @@ static size_t choose_edges(const layout *l, edge *edges)
     return drawn;
 }
 
-/* In the middle: of both paths. */
-static cp_colour colour_of_side(double side)
+/* Of -compare: the first path's, of both, the second path's. */
+static cp_colour colour_of_path(int side)
 {
     static const cp_colour both = {70, 70, 70};
-    return fabs(side) < .34 ? both : cp_colour_signed(side > 0 ? .85 : -.85);
+    return side ? cp_colour_signed(.85 * side) : both;
 }
 
 /* Of -compare: how much more of its path an edge is in the second than in the first, from -1 to 1. */
@@ -231,6 +232,12 @@ static double side_of_edge(const cp_graph_view *v, int from, int to)
     return share[0] + share[1] > 0 ? (share[1] - share[0]) / (share[1] + share[0]) : 0;
 }
 
+cp_colour cp_graph_edge_colour(const cp_graph_view *v, int from, int to)
+{
+    double side = side_of_edge(v, from, to);
+    return colour_of_path(side > .34 ? 1 : side < -.34 ? -1 : 0);
+}
+
 static void draw_edges(const layout *l, cp_svg *svg)
 {
     const cp_graph_view *v = l->view;
@@ -243,7 +250,7 @@ static void draw_edges(const layout *l, cp_svg *svg)
         const cp_graph_node_view *from = &v->node[e->from], *to = &v->node[e->to];
         bool rest = v->graph.node[e->from].kind == CP_NODE_REST || v->graph.node[e->to].kind == CP_NODE_REST;
         double size = e->size / edges[0].size;
-        cp_colour colour = v->compares ? colour_of_side(side_of_edge(v, e->from, e->to))
+        cp_colour colour = v->compares ? cp_graph_edge_colour(v, e->from, e->to)
                                        : cp_colour_signed(v->graph.edge[e->from][e->to] > 0 ? .85 : -.85);
         bool answer = v->graph.node[e->to].kind == CP_NODE_ANSWER && !to->w; /* text alone begins at its column's left */
         double end = answer ? l->column[l->n - 1].x - 6 : to->x, down = answer ? 6 + (double)l->answer_lines * LINE / 2 : to->h / 2;
@@ -253,6 +260,19 @@ static void draw_edges(const layout *l, cp_svg *svg)
     cp_free(edges);
 }
 
+/* From left to right the channel's neurons on the first path alone, on both, on the second alone. */
+static void draw_split_frame(const cp_graph_node_view *node, cp_svg *svg)
+{
+    double of[3] = {(double)(node->kept[0] - node->both), (double)node->both, (double)(node->kept[1] - node->both)};
+    double x = node->x - FRAME, w = node->w + 2 * FRAME, sum = of[0] + of[1] + of[2];
+    for (int k = 0; k < 3 && sum > 0; k++) {
+        cp_colour colour = colour_of_path(k - 1);
+        if (of[k] > 0)
+            cp_svg_rectangle(svg, x, node->y - FRAME, w * of[k] / sum, node->h + 2 * FRAME, &colour, NULL, 0);
+        x += w * of[k] / sum;
+    }
+}
+
 static void draw_node(const layout *l, int i, cp_svg *svg)
 {
     const cp_graph_node_view *node = &l->view->node[i];
@@ -260,9 +280,10 @@ static void draw_node(const layout *l, int i, cp_svg *svg)
     double middle = node->x + node->w / 2;
     if (kind == CP_NODE_REST)
         cp_svg_rectangle(svg, node->x, node->y, node->w, node->h, &light, &rule, 1);
+    else if (kind == CP_NODE_CHANNEL && l->view->compares)
+        draw_split_frame(node, svg);
     else if (kind == CP_NODE_CHANNEL) {
-        cp_colour frame = l->view->compares ? colour_of_side(node->side)
-                                            : cp_colour_signed(node->effect >= 0 ? .85 : -.85);
+        cp_colour frame = cp_colour_signed(node->effect >= 0 ? .85 : -.85);
         cp_svg_rectangle(svg, node->x - 2, node->y - 2, node->w + 4, node->h + 4, &frame, NULL, 0);
     }
     if (node->picture.rgb)
@@ -292,7 +313,7 @@ static void draw_legend(const layout *l, double y, double width, cp_svg *svg)
         x += 28 + cp_text_width(TEXT, names[k]) + 20;
     }
     if (v->compares) {
-        cp_colour colour = colour_of_side(0);
+        cp_colour colour = colour_of_path(0);
         cp_svg_rectangle(svg, x, y + 2, 22, 10, &colour, NULL, 0);
         cp_svg_text(svg, x + 28, y - 1, TEXT, black, "of both");
         x += 28 + cp_text_width(TEXT, "of both") + 20;

@@ -20,11 +20,21 @@ static void write_quoted(FILE *to, const char *text)
     fputc('"', to);
 }
 
+static const char *edge_colour(const cp_graph_view *v, int from, int to, char text[8])
+{
+    if (!v->compares)
+        return v->graph.edge[from][to] > 0 ? "#d55e00" : "#0072b2";
+    cp_colour c = cp_graph_edge_colour(v, from, to);
+    snprintf(text, 8, "#%02x%02x%02x", c.r, c.g, c.b);
+    return text;
+}
+
 static cp_status write_dot(const cp_graph_view *v, const char *path)
 {
     const cp_graph *g = &v->graph;
     cp_file *file;
     double most = 0;
+    char colour[8];
     cp_status status = cp_file_begin(path, &file);
     if (status)
         return status;
@@ -62,7 +72,7 @@ static cp_status write_dot(const cp_graph_view *v, const char *path)
             fputs(" -> ", to);
             write_quoted(to, v->node[k].id);
             fprintf(to, " [contribution=%.6g, penwidth=%.2f, color=\"%s\"];\n", e, .5 + 5 * fabs(e) / most,
-                    e > 0 ? "#d55e00" : "#0072b2");
+                    edge_colour(v, i, k, colour));
         }
     fputs("}\n", to);
     return cp_file_commit(&file);
@@ -119,6 +129,7 @@ json_t *cp_graph_json(const cp_graph_view *v)
     const cp_graph *g = &v->graph;
     json_t *object = json_object(), *about = json_object(), *nodes = json_array(), *links = json_array();
     int bad = cp_json_set(about, "title", cp_json_text(v->title));
+    bad |= cp_json_set(about, "weighed_by", cp_json_text(v->by_neurons ? "neurons" : "score"));
     if (v->subject) {
         bad |= cp_json_set(about, "response", cp_json_text(v->subject->response.text));
         bad |= cp_json_set(about, "value", cp_json_real(cp_frame_response(v->session->frame, 0, &v->subject->response)));

@@ -258,7 +258,7 @@ cp_status cp_graph_view_make(cp_graph_view *v)
     cp_grid *grids = pictures ? cp_grids_find(v->session->model) : NULL;
     cp_status status = pictures && !grids ? CP_ERESOURCE : CP_OK;
     for (int i = 0; i < v->graph.n && !status; i++) {
-        const cp_graph_source *from = &v->source[v->compares && v->node[i].side > 0];
+        const cp_graph_source *from = &v->source[v->compares && v->node[i].second];
         name_node(v, i);
         for (int k = 0; k < v->graph.n; k++)
             v->node[i].effect += v->graph.edge[i][k];

@@ -14,7 +14,7 @@ typedef struct {
     double field[4];      /* CHANNEL: what its best neuron can read, x, y, w, h in photo pixels */
     double effect;        /* sum of the edges that leave it */
     cp_picture picture;   /* rgb NULL: none */
-    double side;          /* of -compare: -1 the first path's alone to 1 the second's alone */
+    bool second;          /* of -compare: the second path's more than the first's */
     size_t kept[2], both; /* of -compare: neurons on each path, on both */
     double x, y, w, h;    /* of the picture or the grey box, in the drawing */
 } cp_graph_node_view;
@@ -35,6 +35,7 @@ typedef struct {
     char title[700], caption[700];
     char answer[200];             /* below the answer's picture */
     bool compares;                /* two paths: colours say whose a node or an edge is */
+    bool by_neurons;              /* of -compare: shares are of the paths' neurons, not of scores */
     double edge[2][CP_GRAPH_NODES][CP_GRAPH_NODES]; /* of -compare: of each path; graph.edge then holds the sum of both, each as
                                      a share of its largest, without signs */
     double cutoff;                /* edges whose size is below it are not drawn */
@@ -50,6 +51,9 @@ cp_svg *cp_graph_draw(cp_graph_view *view);
 
 /* The node's layer, "8" or "4-7"; the column counts from 0. */
 const char *cp_graph_layers(const cp_graph_view *view, int column, char text[32]);
+
+/* Of -compare: blue for an edge that is more of the first path, orange for one of the second, grey for one of both. */
+cp_colour cp_graph_edge_colour(const cp_graph_view *view, int from, int to);
 
 /* PREFIX.graph.png, .svg, .dot, .json. */
 typedef struct {

@@ -64,6 +64,13 @@ typedef struct {
     double score, share; /* of its column */
 } candidate;
 
+/* What nodes are chosen by: the sums of one path or of two, by channel. */
+typedef struct {
+    const double *const *on_path;
+    int paths;
+    const size_t *kept;
+} source;
+
 static int compare(const void *a, const void *b)
 {
     const candidate *p = a, *q = b;
@@ -91,29 +98,64 @@ static size_t list_candidates(const cp_model *model, const double *on_path, cons
     return n;
 }
 
-static void take(const cp_model *model, const candidate *from, const size_t *kept, double total, cp_graph *g)
+static void take(const cp_model *model, const candidate *from, const source *of, double total, cp_graph *g)
 {
+    size_t at = cp_model_channel_offset(model, from->position) + from->channel;
+    double score = 0;
+    for (int k = 0; k < of->paths; k++)
+        score += of->on_path[k][at];
     g->node[g->n++] = (cp_graph_node){.kind = CP_NODE_CHANNEL, .column = from->column + 1, .position = from->position,
-                                      .channel = from->channel, .members = 1, .score = from->score,
-                                      .share = from->score / total,
-                                      .kept = kept[cp_model_channel_offset(model, from->position) + from->channel]};
+                                      .channel = from->channel, .members = 1, .score = score, .share = score / total,
+                                      .kept = of->kept[at]};
+}
+
+static bool is_taken(const cp_graph *g, const candidate *c)
+{
+    for (int i = 0; i < g->n; i++)
+        if (g->node[i].kind == CP_NODE_CHANNEL && g->node[i].position == c->position && g->node[i].channel == c->channel)
+            return true;
+    return false;
 }
 
 static const double LITTLE = .01; /* of its column: a channel that holds less is one of the rest */
 
-/* The best of each column, then the second of each, as long as there is room. */
-static void take_channels(const cp_model *model, const candidate *list, size_t n, const size_t *kept, double total, int room,
-                          cp_graph *g)
+/* The best of each column that is not taken yet. least: what holds less of its column is left out. */
+static void take_best(const cp_model *model, const candidate *list, size_t n, const source *of, double total, double least,
+                      int *room, cp_graph *g)
 {
-    for (int round = 0; round < CP_GRAPH_PER_COLUMN; round++) {
-        int rank[CP_GRAPH_COLUMNS] = {0}; /* of the candidates of each column, those seen */
-        for (size_t i = 0; i < n && room > 0; i++) {
-            if (rank[list[i].column]++ != round || (round && list[i].share < LITTLE))
-                continue;
-            take(model, &list[i], kept, total, g);
-            room--;
-        }
+    bool seen[CP_GRAPH_COLUMNS] = {false};
+    for (size_t i = 0; i < n && *room > 0; i++) {
+        if (seen[list[i].column] || is_taken(g, &list[i]))
+            continue;
+        seen[list[i].column] = true;
+        if (list[i].share < least)
+            continue;
+        take(model, &list[i], of, total, g);
+        --*room;
     }
+}
+
+/* The best of each column, then the second of each, as long as there is room; of two paths in turn. The best of a path is shown
+ * however little it holds, and the second too where there are two: where paths differ a channel holds little of both. */
+static cp_status take_channels(const cp_model *model, const source *of, double total, int room, cp_graph *g)
+{
+    candidate *list[2] = {NULL, NULL};
+    size_t n[2];
+    cp_status status = CP_OK;
+    for (int k = 0; k < of->paths && !status; k++) {
+        list[k] = cp_alloc(cp_model_channel_count(model), sizeof *list[k], "graph");
+        if (list[k])
+            n[k] = list_candidates(model, of->on_path[k], g, total, list[k]);
+        else
+            status = CP_ERESOURCE;
+    }
+    for (int round = 0; round < CP_GRAPH_PER_COLUMN && !status; round++) {
+        int k = round % of->paths;
+        take_best(model, list[k], n[k], of, total, round / of->paths < of->paths ? 0 : LITTLE, &room, g);
+    }
+    for (int k = 0; k < of->paths; k++)
+        cp_free(list[k]);
+    return status;
 }
 
 /* What a column has besides its nodes, unless that is nothing. */
@@ -142,8 +184,7 @@ static void take_rest(const cp_model *model, const double *all, double total, in
         g->node[g->n++] = rest;
 }
 
-cp_status cp_graph_choose(const cp_model *model, const double *on_path, const double *all, const size_t *kept,
-                          int most_nodes, cp_graph *g)
+static cp_status choose(const cp_model *model, const source *of, const double *all, int most_nodes, cp_graph *g)
 {
     double total = 0;
     memset(g, 0, sizeof *g);
@@ -153,17 +194,26 @@ cp_status cp_graph_choose(const cp_model *model, const double *on_path, const do
     int columns = (most_nodes - 2) / 2 < CP_GRAPH_COLUMNS ? (most_nodes - 2) / 2 : CP_GRAPH_COLUMNS;
     cp_status status = columns > 0 ? make_columns(model, all, columns, g)
                                    : cp_fail(CP_EINPUT, "graph: %d nodes, at least 4 are needed", most_nodes);
-    candidate *list = status ? NULL : cp_alloc(cp_model_channel_count(model), sizeof *list, "graph");
-    if (!list)
-        return status ? status : CP_ERESOURCE;
-    size_t n = list_candidates(model, on_path, g, total, list);
+    if (status)
+        return status;
     g->node[g->n++] = (cp_graph_node){.kind = CP_NODE_PHOTO};
-    take_channels(model, list, n, kept, total, most_nodes - 2 - g->n_columns, g);
+    status = take_channels(model, of, total, most_nodes - 2 - g->n_columns, g);
     for (int k = 0; k < g->n_columns; k++)
         take_rest(model, all, total, k, g);
     g->node[g->n++] = (cp_graph_node){.kind = CP_NODE_ANSWER, .column = g->n_columns + 1};
-    cp_free(list);
-    return CP_OK;
+    return status;
+}
+
+cp_status cp_graph_choose(const cp_model *model, const double *on_path, const double *all, const size_t *kept,
+                          int most_nodes, cp_graph *g)
+{
+    return choose(model, &(source){&on_path, 1, kept}, all, most_nodes, g);
+}
+
+cp_status cp_graph_choose_two(const cp_model *model, const double *const on_path[2], const double *all, const size_t *kept,
+                              int most_nodes, cp_graph *g)
+{
+    return choose(model, &(source){on_path, 2, kept}, all, most_nodes, g);
 }
 
 /* ---------------------------------------------------------------- edges */

@@ -39,6 +39,10 @@ typedef struct {
  * hold least stand below each other. most_nodes: at most CP_GRAPH_NODES. CP_EINPUT: nothing scores. */
 cp_status cp_graph_choose(const cp_model *model, const double *on_path, const double *all, const size_t *kept,
                           int most_nodes, cp_graph *graph);
+/* The same of two paths. on_path[k]: sums on path k; a node's score is the sum of both. Each column shows the channel that scores
+ * most on the first path, that which does on the second, and so on in turn, so that neither path hides the other's. */
+cp_status cp_graph_choose_two(const cp_model *model, const double *const on_path[2], const double *all, const size_t *kept,
+                              int most_nodes, cp_graph *graph);
 /* Adds the edges among its nodes. */
 cp_status cp_graph_join(const cp_model *model, cp_edges *edges, cp_graph *graph);
 

@@ -155,6 +155,38 @@ class Graph(FolderTest):
 class Compare(FolderTest):
     """Two heads of one detector, two classes of one photo."""
 
+    def check_frames(self, graph):
+        """As many frames of the colour of the first, of both and of the second path as channels have such neurons, in proportion."""
+        expected = []
+        for n in (n for n in graph["nodes"] if n["kind"] == "channel"):
+            p = n["paths"]
+            parts = (p["first"] - p["both"], p["both"], p["second"] - p["both"])
+            expected += [(k, round(v / sum(parts), 2)) for k, v in enumerate(parts) if v]
+        root = xml.etree.ElementTree.parse(self.path("g.graph.svg")).getroot()
+        colours, frames = [], []
+        for r in root.iter("{http://www.w3.org/2000/svg}rect"):
+            if r.get("x") is None: # the paper
+                continue
+            x, y, w, h = (float(r.get(k)) for k in ("x", "y", "width", "height"))
+            if (w, h) == (22, 10):
+                colours.append(r.get("fill"))
+            else:
+                frames.append((x, y, w, h, r.get("fill")))
+        of = {colours[0]: 0, colours[2]: 1, colours[1]: 2}
+        frames = [f for f in frames if f[4] in of]
+        rows, found = [], []
+        for f in frames: # parts of a frame follow each other, side by side
+            if rows and rows[-1][-1][1] == f[1] and abs(rows[-1][-1][0] + rows[-1][-1][2] - f[0]) < .02:
+                rows[-1].append(f)
+            else:
+                rows.append([f])
+        for row in rows:
+            found += [(of[f[4]], round(f[2] / sum(g[2] for g in row), 2)) for f in row]
+        self.assertEqual(len(found), len(expected))
+        for (a, b), (c, d) in zip(sorted(found), sorted(expected)):
+            self.assertEqual(a, c)
+            self.assertAlmostEqual(b, d, delta=.02)
+
     def compare(self, net, one, other, *options):
         for name, choice in (("a", one), ("b", other)):
             self.done("path", *net, "photo.png", "-out", name, *choice)
@@ -163,11 +195,27 @@ class Compare(FolderTest):
             graph = json.load(file)
         paths = [numpy.load(self.path(f"{n}.path.npz")) for n in "ab"]
         total = [sum(int(p[name].sum()) for name in layers(p)) for p in paths]
+        weight = [{name: p[name] / t for name in layers(p)} for p, t in zip(paths, total)]
+        if options: # a photo: by score
+            for k, choice in enumerate((one, other)):
+                self.done("score", *net, "photo.png", "-out", "s", *choice)
+                score = numpy.load(self.path("s.score.npz"))
+                whole = sum(score[name].sum(dtype=float) for name in layers(score))
+                weight[k] = {name: score[name] * paths[k][name] / whole for name in layers(score)}
+        self.assertEqual(graph["graph"]["weighed_by"], "score" if options else "neurons")
+        shown = {}
         for node in (n for n in graph["nodes"] if n["kind"] == "channel"):
             name = next(n for n in layers(paths[0]) if int(n[6:9]) == node["layer"])
             a, b = (p[name][node["channel"]] for p in paths)
             self.assertEqual(node["paths"], {"first": a.sum(), "second": b.sum(), "both": (a & b).sum()})
-            self.assertAlmostEqual(node["share"], a.sum() / total[0] / 2 + b.sum() / total[1] / 2, places=6)
+            self.assertAlmostEqual(node["share"], sum(w[name][node["channel"]].sum() for w in weight) / 2, places=6)
+            shown.setdefault(name, []).append(node["channel"])
+        for w in weight: # of every layer the best channel of each path
+            for name in shown:
+                sums = w[name].sum(axis=(1, 2), dtype=float)
+                if sums.max() > 0:
+                    self.assertGreaterEqual(sums[shown[name]].max(), sums.max() * (1 - 1e-5), name)
+        self.check_frames(graph)
         self.assertAlmostEqual(sum(n["share"] for n in graph["nodes"]), 1, places=6)
         return graph, done.out
 
