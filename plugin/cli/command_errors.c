@@ -50,7 +50,8 @@ static cp_status read_images(cp_errors *e)
     return status;
 }
 
-/* Darknet finds the class of a photo by the labels in its path. */
+/* Darknet finds the class of a photo by the labels in its path. Names stand in for them as whole words: "ram" is part of
+ * "bramble". */
 static cp_status read_names(cp_errors *e)
 {
     cp_data *data = NULL;
@@ -62,7 +63,7 @@ static cp_status read_names(cp_errors *e)
         status = cp_fail(CP_EINPUT,
                          "errors: a classifier needs a .data file with labels=, which say a photo's class by its path");
     if (!status)
-        status = cp_names_read(path, cp_model_classes(e->session->model), &e->labels);
+        status = cp_errors_truth_open(e, path, !data || !data->labels);
     cp_data_free(data);
     return status;
 }
@@ -119,6 +120,21 @@ static cp_status check_labels(const cp_errors *e)
     return no_labels(e);
 }
 
+/* The same of a classifier's photos: some path has to say a class. */
+static cp_status check_truth(const cp_errors *e)
+{
+    cp_errors_truth truth = {.class_id = -1};
+    cp_status status = CP_OK;
+    if (!e->labels)
+        return CP_OK;
+    for (size_t i = 0; i < e->n && truth.class_id < 0 && !status; i++)
+        status = cp_errors_truth_find(e, e->images[i], &truth);
+    if (status || truth.class_id >= 0)
+        return status;
+    return cp_fail(CP_EINPUT, "errors: the path of none of the %zu images says one class by %s; a .data file with labels= "
+                   "says what to look for in a path", e->n, e->words ? "its name" : "its label");
+}
+
 /* ---------------------------------------------------------------- ledger */
 
 static cp_status hash_list(const cp_errors *e, json_t *manifest)
@@ -139,6 +155,7 @@ static cp_status make_manifest(const cp_errors *e, json_t *m)
 {
     const cp_session *s = e->session;
     const cp_options *o = s->options;
+    char labels[CP_SHA256_TEXT];
     int bad = cp_json_set(m, "critpath", cp_json_text(CP_VERSION));
     bad |= cp_json_set(m, "command", cp_json_text("errors"));
     bad |= cp_json_set(m, "cfg_sha256", cp_json_text(cp_model_cfg_sha256(s->model)));
@@ -150,6 +167,8 @@ static cp_status make_manifest(const cp_errors *e, json_t *m)
     bad |= cp_json_set(m, "fit", cp_json_text(cp_fit_name((cp_fit)o->letterbox)));
     if (e->shard.count > 1)
         bad |= cp_json_set(m, "shard", cp_json_text(e->shard.text));
+    if (e->labels && !bad && !(bad = cp_errors_truth_hash(e, labels)))
+        bad = cp_json_set(m, "labels_sha256", cp_json_text(labels));
     return bad ? CP_ERESOURCE : hash_list(e, m);
 }
 
@@ -219,13 +238,17 @@ static cp_status mark_unreadable(cp_errors *e, size_t end)
 static cp_status visit(cp_session *s, cp_item *item, void *user)
 {
     cp_errors *e = user;
+    cp_errors_left_out left_out = CP_ERRORS_COUNTS;
     json_t *record = json_object();
     (void)s;
     cp_status status = mark_unreadable(e, item->index);
     if (!status)
-        status = record ? cp_errors_measure(e, item, record) : CP_ERESOURCE;
-    if (!status && !(status = cp_ledger_add(e->ledger, e->todo[item->index], json_incref(record))))
-        e->next = item->index + 1;
+        status = record ? cp_errors_measure(e, item, record, &left_out) : CP_ERESOURCE;
+    if (!status || (status == CP_EINPUT && left_out)) {
+        cp_status added = cp_ledger_add(e->ledger, e->todo[item->index], json_incref(record));
+        e->next = added ? e->next : item->index + 1;
+        status = added ? added : status;
+    }
     json_decref(record);
     return status;
 }
@@ -282,6 +305,8 @@ static cp_status prepare(cp_errors *e, cp_item *whole, char path[4096], char par
         status = read_names(e);
     if (!status)
         status = check_labels(e);
+    if (!status)
+        status = check_truth(e);
     if (status)
         return status;
     lower_threshold(e);
@@ -304,7 +329,7 @@ static void end(cp_errors *e)
     cp_free(e->images);
     cp_free(e->todo);
     cp_free(e->walked);
-    cp_names_free(e->labels);
+    cp_errors_truth_close(e);
 }
 
 cp_status cp_run_errors(const cp_command *command, const cp_options *options)

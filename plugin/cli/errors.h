@@ -8,6 +8,7 @@
 #include "eval/channel_sets.h"
 #include "eval/detection.h"
 #include "eval/paired.h"
+#include "io/hash.h"
 #include "io/ledger.h"
 #include "io/lines.h"
 
@@ -33,6 +34,7 @@ typedef struct {
     char **walked;       /* their paths */
     size_t n_todo, next; /* next: the first of them without a line */
     cp_names *labels;    /* classifier: names that say the class of a photo by its path */
+    char **words;        /* (classes) the same as words in small letters; NULL: labels count by their very bytes */
     double shown;        /* -thresh: detections of at least that are explained */
     cp_ledger *ledger;
     /* Space for one explanation. */
@@ -41,12 +43,38 @@ typedef struct {
     double measuring; /* seconds of the walk */
 } cp_errors;
 
+/* ---- the true class, of a classifier's photos ---- */
+
+/* Which labels are in a path. class_id: the only one, or the one that holds all the others; -1: none, or several. */
+typedef struct {
+    int class_id;
+    size_t n;     /* labels in the path */
+    int first[2]; /* of them */
+} cp_errors_truth;
+
+/* Reads the labels from a file of one per line. whole_words: they are names, found where all their words follow each
+ * other in the path, case aside, and whatever is no letter or digit lies between words; otherwise they are found by
+ * their bytes, as Darknet finds those of labels=. */
+cp_status cp_errors_truth_open(cp_errors *e, const char *path, bool whole_words);
+void cp_errors_truth_close(cp_errors *e);
+/* Of what is looked for. */
+cp_status cp_errors_truth_hash(const cp_errors *e, char sha256[CP_SHA256_TEXT]);
+cp_status cp_errors_truth_find(const cp_errors *e, const char *path, cp_errors_truth *truth);
+/* Fails with CP_EINPUT and the reason for which a photo without one true class is left out. */
+cp_status cp_errors_truth_say(const cp_errors *e, const char *path, const cp_errors_truth *truth);
+
 /* ---- one image ---- */
+
+/* Why an image that could be read has no results. */
+typedef enum { CP_ERRORS_COUNTS, CP_ERRORS_NO_LABEL, CP_ERRORS_LABELS, CP_ERRORS_LABEL_FILE } cp_errors_left_out;
+/* "no label", as "left_out" of a ledger line has it. */
+const char *cp_errors_left_out_name(cp_errors_left_out reason);
 
 cp_status cp_errors_open_space(cp_errors *e);
 void cp_errors_close_space(cp_errors *e);
-/* Everything about one image, which has run forward, into `record`. */
-cp_status cp_errors_measure(cp_errors *e, cp_item *item, json_t *record);
+/* Everything about one image, which has run forward, into `record`. Where its labels say nothing of use, CP_EINPUT and
+ * *left_out, which the record names, too. */
+cp_status cp_errors_measure(cp_errors *e, cp_item *item, json_t *record, cp_errors_left_out *left_out);
 /* The predictor that comes nearest to an object: of those that give its class at least 1e-4, the one whose box
  * overlaps it most; found: there is one. */
 cp_status cp_errors_nearest(const cp_session *session, const cp_item *item, const cp_label *object,
@@ -92,7 +120,11 @@ typedef struct {
 } cp_errors_enriched;
 
 typedef struct {
-    size_t images, unreadable, unlabelled; /* unlabelled: detectors, without a label file */
+    size_t images, unreadable;
+    size_t unlabelled;                  /* detectors: without a label file, which counts as empty; classifiers: no label
+                                         * in the path, left out */
+    size_t left_out;                    /* readable ones without results, for one of these reasons: */
+    size_t ambiguous, bad_label_files;  /* left out: several labels in the path, a label file with a bad line */
     cp_precision_report precision;         /* detectors: of all detections of at least CP_ERRORS_LEAST */
     cp_errors_row *row;
     size_t n_rows;

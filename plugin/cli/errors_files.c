@@ -166,7 +166,7 @@ static cp_status write_part(cp_errors *e, coco_part part, FILE *to)
         const json_t *record;
         size_t index = cp_ledger_index(e->ledger, k);
         status = cp_ledger_read(e->ledger, k, &record);
-        if (status || json_is_true(json_object_get(record, "unreadable")))
+        if (status || json_is_true(json_object_get(record, "unreadable")) || json_object_get(record, "left_out"))
             continue;
         if (part == DETECTIONS)
             status = write_detections(index, record, &first, to);

@@ -256,6 +256,21 @@ static cp_status add_class(gather *g, size_t line, const json_t *record)
     return status ? status : count_path(g, record, g->found->n_rows - 1);
 }
 
+/* Whether the line is of an image without results, counted as such. */
+static bool is_left_out(cp_errors_found *f, const json_t *record)
+{
+    const char *why = json_string_value(json_object_get(record, "left_out"));
+    bool unreadable = json_is_true(json_object_get(record, "unreadable"));
+    f->unreadable += unreadable;
+    if (unreadable || !why)
+        return unreadable;
+    f->unlabelled += !strcmp(why, cp_errors_left_out_name(CP_ERRORS_NO_LABEL));
+    f->ambiguous += !strcmp(why, cp_errors_left_out_name(CP_ERRORS_LABELS));
+    f->bad_label_files += !strcmp(why, cp_errors_left_out_name(CP_ERRORS_LABEL_FILE));
+    f->left_out++;
+    return true;
+}
+
 static cp_status first_reading(gather *g)
 {
     cp_status status = CP_OK;
@@ -265,9 +280,7 @@ static cp_status first_reading(gather *g)
         if (status)
             break;
         g->found->images++;
-        if (json_is_true(json_object_get(record, "unreadable")))
-            g->found->unreadable++;
-        else
+        if (!is_left_out(g->found, record))
             status = g->found->confusion ? add_class(g, k, record) : add_boxes(g, k, record);
     }
     return status;
@@ -502,6 +515,9 @@ cp_status cp_errors_gather(cp_errors *e, cp_errors_found *found)
         status = first_reading(&g);
     if (!status && found->unreadable == found->images)
         status = cp_fail(CP_EINPUT, "errors: none of the %zu images could be read", found->images);
+    if (!status && found->unreadable + found->left_out == found->images)
+        status = cp_fail(CP_EINPUT, "errors: none of the %zu images counts: %zu could not be read, %zu are left out for "
+                         "their labels", found->images, found->unreadable, found->left_out);
     if (!status)
         status = second_reading(&g);
     if (!status && !found->confusion)

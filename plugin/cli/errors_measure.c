@@ -140,7 +140,7 @@ static void free_scene(scene *a)
 }
 
 /* A photo without a label file has no objects, as in `detector map`: COCO has such photos. */
-static cp_status read_labels(const cp_errors *e, const cp_item *item, scene *a)
+static cp_status read_labels(const cp_errors *e, const cp_item *item, scene *a, cp_errors_left_out *left_out)
 {
     char *path = cp_labels_path(item->path);
     cp_status status = CP_OK;
@@ -149,16 +149,20 @@ static cp_status read_labels(const cp_errors *e, const cp_item *item, scene *a)
     a->labelled = !access(path, F_OK);
     if (a->labelled)
         status = cp_labels_read(path, cp_model_classes(e->session->model), &a->label, &a->n_labels);
+    if (status == CP_EINPUT) {
+        *left_out = CP_ERRORS_LABEL_FILE;
+        status = cp_fail_prefix(CP_EINPUT, "%s: left out: label file", item->path);
+    }
     cp_free(path);
     return status;
 }
 
 /* All detections, the most probable first, matched with the objects; then again those that a person sees. */
-static cp_status make_scene(const cp_errors *e, const cp_item *item, scene *a)
+static cp_status make_scene(const cp_errors *e, const cp_item *item, scene *a, cp_errors_left_out *left_out)
 {
     cp_status status = cp_predict(e->session, item, &a->prediction);
     if (!status)
-        status = read_labels(e, item, a);
+        status = read_labels(e, item, a, left_out);
     if (status)
         return status;
     a->n = (size_t)a->prediction.n_detections;
@@ -272,13 +276,13 @@ static cp_status object_json(const cp_errors *e, const cp_item *item, const scen
     return missed ? nearest_json(e, item, &a->label[j], object) : CP_OK;
 }
 
-static cp_status measure_boxes(cp_errors *e, const cp_item *item, json_t *record)
+static cp_status measure_boxes(cp_errors *e, const cp_item *item, json_t *record, cp_errors_left_out *left_out)
 {
     scene a = {0};
     json_t *objects = json_array(), *detections = json_array();
     int bad = cp_json_set(record, "objects", objects);
     bad |= cp_json_set(record, "detections", detections);
-    cp_status status = bad ? CP_ERESOURCE : make_scene(e, item, &a);
+    cp_status status = bad ? CP_ERESOURCE : make_scene(e, item, &a, left_out);
     if (!status)
         status = cp_json_set(record, "labelled", json_boolean(a.labelled));
     for (size_t j = 0; j < a.n_labels && !status; j++)
@@ -291,21 +295,25 @@ static cp_status measure_boxes(cp_errors *e, const cp_item *item, json_t *record
 
 /* ---------------------------------------------------------------- classifiers */
 
-static cp_status true_class(const cp_errors *e, const cp_item *item, int *class_id)
+static cp_status true_class(const cp_errors *e, const cp_item *item, int *class_id, cp_errors_left_out *left_out)
 {
-    int n = cp_model_classes(e->session->model);
-    for (*class_id = 0; *class_id < n; ++*class_id)
-        if (*e->labels->names[*class_id] && strstr(item->path, e->labels->names[*class_id]))
-            return CP_OK;
-    return cp_fail(CP_EINPUT, "%s: none of the %d labels is in its path, as Darknet wants it", item->path, n);
+    cp_errors_truth truth;
+    cp_status status = cp_errors_truth_find(e, item->path, &truth);
+    if (status)
+        return status;
+    *class_id = truth.class_id;
+    if (truth.class_id >= 0)
+        return CP_OK;
+    *left_out = truth.n ? CP_ERRORS_LABELS : CP_ERRORS_NO_LABEL;
+    return cp_errors_truth_say(e, item->path, &truth);
 }
 
-static cp_status measure_class(cp_errors *e, const cp_item *item, json_t *record)
+static cp_status measure_class(cp_errors *e, const cp_item *item, json_t *record, cp_errors_left_out *left_out)
 {
     cp_prediction p = {0};
     cp_response response;
     int truth = 0, rank = 1;
-    cp_status status = true_class(e, item, &truth);
+    cp_status status = true_class(e, item, &truth, left_out);
     if (!status)
         status = cp_predict(e->session, item, &p);
     if (!status)
@@ -328,14 +336,28 @@ static cp_status measure_class(cp_errors *e, const cp_item *item, json_t *record
     return bad ? CP_ERESOURCE : explain(e, item, &response, NULL, record);
 }
 
-cp_status cp_errors_measure(cp_errors *e, cp_item *item, json_t *record)
+const char *cp_errors_left_out_name(cp_errors_left_out reason)
 {
+    static const char *const names[] = {"", "no label", "labels", "label file"};
+    return names[reason];
+}
+
+cp_status cp_errors_measure(cp_errors *e, cp_item *item, json_t *record, cp_errors_left_out *left_out)
+{
+    *left_out = CP_ERRORS_COUNTS;
     int bad = cp_json_set(record, "image", cp_json_text(item->path));
     bad |= cp_json_set(record, "sha256", cp_json_text(item->sha256));
     bad |= cp_json_set(record, "width", json_integer((json_int_t)item->placement.photo_w));
     bad |= cp_json_set(record, "height", json_integer((json_int_t)item->placement.photo_h));
     if (bad)
         return CP_ERESOURCE;
-    return cp_model_get_kind(e->session->model) == CP_DETECTOR ? measure_boxes(e, item, record)
-                                                               : measure_class(e, item, record);
+    cp_status status = cp_model_get_kind(e->session->model) == CP_DETECTOR
+                           ? measure_boxes(e, item, record, left_out)
+                           : measure_class(e, item, record, left_out);
+    if (!*left_out)
+        return status;
+    json_object_del(record, "objects");
+    json_object_del(record, "detections");
+    cp_status set = cp_json_set(record, "left_out", cp_json_text(cp_errors_left_out_name(*left_out)));
+    return set ? set : status;
 }

@@ -204,6 +204,8 @@ json_t *cp_errors_json(const cp_errors *e, const cp_errors_found *f, const cp_er
     bad |= cp_json_set(object, "images", integer(f->images));
     bad |= cp_json_set(object, "unreadable", integer(f->unreadable));
     bad |= cp_json_set(object, "unlabelled", integer(f->unlabelled));
+    bad |= cp_json_set(object, "ambiguous", integer(f->ambiguous));
+    bad |= cp_json_set(object, "bad_label_files", integer(f->bad_label_files));
     bad |= cp_json_set(object, "thresh", f->confusion ? json_null() : cp_json_real(e->shown));
     bad |= cp_json_set(object, "precision", precision_json(e, boxes_of(f)));
     bad |= cp_json_set(object, "types", types);
@@ -351,16 +353,29 @@ static void print_confusion(const cp_errors *e, const cp_errors_found *f, FILE *
     }
 }
 
+/* Which images do not count, and why. */
+static void print_left_out(const cp_errors *e, const cp_errors_found *f, FILE *to)
+{
+    const char *remedy = e->words ? " (a .data file with labels= says what to look for)" : "";
+    if (f->unreadable)
+        fprintf(to, "; %zu could not be read", f->unreadable);
+    if (f->unlabelled && !f->confusion)
+        fprintf(to, "; %zu have no label file and count as empty", f->unlabelled);
+    else if (f->unlabelled)
+        fprintf(to, "; %zu left out, with no label in the path%s", f->unlabelled, remedy);
+    if (f->ambiguous)
+        fprintf(to, "; %zu left out, with several labels in the path%s", f->ambiguous, remedy);
+    if (f->bad_label_files)
+        fprintf(to, "; %zu left out, with a bad line in the label file", f->bad_label_files);
+}
+
 void cp_errors_print(const cp_errors *e, const cp_errors_found *f, FILE *to)
 {
     const cp_precision_report *p = boxes_of(f);
     fprintf(to, "%zu image%s", f->images, f->images == 1 ? "" : "s");
     if (p)
         fprintf(to, ", %zu objects, %zu detections of at least %g", p->all.objects, p->all.found, CP_ERRORS_LEAST);
-    if (f->unreadable)
-        fprintf(to, "; %zu could not be read", f->unreadable);
-    if (f->unlabelled)
-        fprintf(to, "; %zu have no label file and count as empty", f->unlabelled);
+    print_left_out(e, f, to);
     fprintf(to, "\n");
     if (p)
         print_precision(e, p, to);

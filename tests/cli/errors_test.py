@@ -363,6 +363,20 @@ class Signs(FolderTest):
         self.errors(HONEST, "-no-picture")
         self.assertEqual(read(self.path("r.jsonl")), before)
 
+    def test_a_bad_label_line_leaves_its_photo_out(self):
+        photos, labels = self.scenes(3)
+        write(labels[1], "0 .5 .5 .5 .5\n0 320 240 50 50\n")
+        result = self.critpath("errors", *HONEST, "-list", self.path("set.list"), "-no-picture", "-out", "r")
+        self.assertEqual(result.code, 2)
+        self.assertIn(f"{photos[1]}: left out: label file: {labels[1]}, line 2: x is 320, allowed is 0 to 1; are these pixels?",
+                      result.err)
+        self.assertIn("; 1 left out, with a bad line in the label file", result.out)
+        self.assertNotIn("could not be read", result.out)
+        summary = load(self.path("r.json"))
+        self.assertEqual((summary["bad_label_files"], summary["unreadable"], summary["unlabelled"]), (1, 0, 0))
+        self.assertEqual(len(load(self.path("r.truth.json"))["images"]), 2)
+        self.check_files("r", "ledger-detector")
+
     def test_without_an_object_no_share_is_said(self):
         _, labels = self.scenes(1)
         write(labels[0], "")
@@ -467,6 +481,53 @@ class Classifier(FolderTest):
         for record in lines(self.path("r.jsonl"))[1:]:
             self.assertEqual(record["class"], record["index"])
             self.assertEqual(record["type"] == "right", record["rank"] == 1)
+
+    def truths(self, photos, names, *lines_of_data):
+        """The class of each photo, or why it is left out."""
+        for photo in photos:
+            os.makedirs(os.path.dirname(self.path(photo)), exist_ok=True)
+            write(self.path(photo), png(40, 30))
+        classes = self.classes()
+        write(self.path("names"), "\n".join(names + [f"unused{i}" for i in range(classes - len(names))]))
+        write(self.path("list"), "\n".join(photos))
+        write(self.path("c.data"), "\n".join([f"classes={classes}", "valid=list", *lines_of_data]))
+        if os.path.exists(self.path("r.jsonl")):
+            os.remove(self.path("r.jsonl"))
+        result = self.critpath("errors", "c.data", *RESNET, "-out", "r", "-quiet", "-no-picture")
+        if not os.path.exists(self.path("r.jsonl")):
+            return result, None
+        Signs.check_files(self, "r", "ledger-classifier")
+        return result, [names[r["class"]] if "class" in r else r["left_out"] for r in lines(self.path("r.jsonl"))[1:]]
+
+    def classes(self):
+        write(self.path("any.png"), png(40, 30))
+        return len(json.loads(self.done("explain", *RESNET, "any.png", "-json", "-no-picture", "-top", "1000").out)["prediction"])
+
+    def test_names_are_whole_words_of_the_path(self):
+        names = ["tiger", "tiger shark", "ram", "cat", "dog", "great white"]
+        photos = ["a/n01491361_tiger_shark.JPEG", "a/Tiger.png", "a/bramble.png", "cats/cat-3.png", "cat/dog.png", "GREAT.white/1.png",
+                  "a/tiger.shark9.png"]
+        result, truths = self.truths(photos, names, "names=names")
+        self.assertEqual(result.code, 2)
+        self.assertEqual(truths, ["tiger shark", "tiger", "no label", "cat", "labels", "great white", "tiger"])
+        self.assertIn("a/bramble.png: left out: none of the", result.err)
+        self.assertIn("cat/dog.png: left out: 2 labels in its path: cat, dog; a .data file with labels=", result.err)
+        self.assertIn("; 1 left out, with no label in the path (a .data file with labels= says", result.out)
+        self.assertIn("; 1 left out, with several labels in the path", result.out)
+        self.assertNotIn("could not be read", result.out)
+        summary = load(self.path("r.json"))
+        self.assertEqual((summary["unlabelled"], summary["ambiguous"], summary["unreadable"]), (1, 1, 0))
+
+    def test_labels_of_a_data_file_are_parts_of_the_path(self):
+        photos = ["x/cat/1.png", "x/2_cat.png", "x/bobcats/3.png"]
+        result, truths = self.truths(photos, ["/cat/", "_cat.png", "bobcat"], "labels=names")
+        self.assertEqual(truths, ["/cat/", "_cat.png", "bobcat"], result.err)
+
+    def test_paths_that_say_no_class(self):
+        result, truths = self.truths(["x/1.png", "x/2.png"], ["cat"], "names=names")
+        self.assertEqual(result.code, 2)
+        self.assertIsNone(truths)
+        self.assertIn("the path of none of the 2 images says one class by its name; a .data file with labels=", result.err)
 
 
 if __name__ == "__main__":
