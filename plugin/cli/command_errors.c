@@ -206,6 +206,11 @@ static cp_status open_ledger(cp_errors *e, cp_item *whole, char path[4096], char
     if (shard && !access(path, F_OK))
         snprintf(part, 4096, "%s", path);
     status = cp_ledger_open(part, manifest, s->options->resume || shard, &e->ledger);
+    if (!status)
+        status = cp_errors_drop_stale(e);
+    if (!status && e->redone)
+        cp_note(s, "%s: %zu images are done again: they were unreadable or left out, or their photos or labels have changed",
+                part, e->redone);
     if (!status && cp_ledger_count(e->ledger))
         cp_note(s, "%s: goes on after %zu images", part, cp_ledger_count(e->ledger));
     return status;
@@ -263,6 +268,9 @@ static cp_status walk(cp_errors *e)
     s->n_images = (int)e->n_todo;
     cp_status status = e->n_todo ? cp_list_run(s, false, visit, e, &seen) : CP_OK;
     cp_status marked = !status || status == CP_EINPUT ? mark_unreadable(e, e->n_todo) : CP_OK;
+    /* Lines that are done again stand where one run would have written them. */
+    if (!marked && e->redone && (!status || status == CP_EINPUT))
+        marked = cp_ledger_drop(e->ledger, NULL);
     e->measuring = cp_seconds() - began;
     return marked ? marked : status;
 }

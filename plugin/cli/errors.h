@@ -33,6 +33,7 @@ typedef struct {
     size_t *todo;        /* place in `images` of each image that the walk visits */
     char **walked;       /* their paths */
     size_t n_todo, next; /* next: the first of them without a line */
+    size_t redone;       /* lines that -resume found out of date, and dropped */
     cp_names *labels;    /* classifier: names that say the class of a photo by its path */
     char **words;        /* (classes) the same as words in small letters; NULL: labels count by their very bytes */
     double shown;        /* -thresh: detections of at least that are explained */
@@ -81,6 +82,10 @@ cp_status cp_errors_nearest(const cp_session *session, const cp_item *item, cons
                             cp_detection *nearest, bool *found);
 /* A detection's box, relative to the photo. */
 cp_label cp_errors_box(const cp_session *session, const cp_item *item, const cp_detection *detection);
+
+/* Drops the lines of images that could not be read or were left out, and of those whose photo or label file has changed
+ * since; a photo that is gone keeps its line. */
+cp_status cp_errors_drop_stale(cp_errors *e);
 
 /* ---- all images ---- */
 

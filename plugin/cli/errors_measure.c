@@ -280,9 +280,16 @@ static cp_status measure_boxes(cp_errors *e, const cp_item *item, json_t *record
 {
     scene a = {0};
     json_t *objects = json_array(), *detections = json_array();
-    int bad = cp_json_set(record, "objects", objects);
+    char labels[CP_SHA256_TEXT];
+    bool there;
+    cp_status status = cp_labels_hash(item->path, labels, &there);
+    int bad = cp_json_set(record, "labels_sha256", there && !status ? cp_json_text(labels) : json_null());
+    bad |= cp_json_set(record, "objects", objects);
     bad |= cp_json_set(record, "detections", detections);
-    cp_status status = bad ? CP_ERESOURCE : make_scene(e, item, &a, left_out);
+    if (status == CP_EINPUT)
+        *left_out = CP_ERRORS_LABEL_FILE;
+    if (!status)
+        status = bad ? CP_ERESOURCE : make_scene(e, item, &a, left_out);
     if (!status)
         status = cp_json_set(record, "labelled", json_boolean(a.labelled));
     for (size_t j = 0; j < a.n_labels && !status; j++)

@@ -275,6 +275,42 @@ const json_t *cp_ledger_of(cp_ledger *ledger, size_t index)
 
 size_t cp_ledger_index(const cp_ledger *ledger, size_t k) { return ledger->lines[k].index; }
 
+static cp_status write_kept(cp_ledger *ledger, const bool *drop, FILE *to)
+{
+    cp_status status = cp_json_write_stream(ledger->manifest, to);
+    for (size_t k = 0; k < ledger->n && !status; k++) {
+        if (drop && drop[k])
+            continue;
+        status = fetch(ledger, &ledger->lines[k]);
+        if (!status && fwrite(ledger->text, 1, ledger->lines[k].bytes, to) != ledger->lines[k].bytes)
+            status = cp_fail(CP_ERESOURCE, "%s: %s", ledger->path, strerror(errno));
+    }
+    return status;
+}
+
+cp_status cp_ledger_drop(cp_ledger *ledger, const bool *drop)
+{
+    cp_file *file;
+    cp_status status = cp_file_begin(ledger->path, &file);
+    if (!status)
+        status = write_kept(ledger, drop, cp_file_stream(file));
+    if (status)
+        cp_file_abort(&file);
+    else
+        status = cp_file_commit(&file);
+    if (status)
+        return status;
+    fclose(ledger->file);
+    ledger->file = NULL;
+    json_t *manifest = ledger->manifest;
+    ledger->manifest = NULL;
+    ledger->n = 0;
+    ledger->end = 0;
+    status = open_file(ledger, manifest, true);
+    json_decref(manifest);
+    return status;
+}
+
 /* ---------------------------------------------------------------- merging */
 
 /* The next record in order of the index among ledgers that are each in order; *which: whose. NULL: no more. */

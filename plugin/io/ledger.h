@@ -24,6 +24,10 @@ bool cp_ledger_has(const cp_ledger *ledger, size_t index);
 /* Appends the line of image `index`: {"index": ..., then the members of `record`}, which is taken over in any case. */
 cp_status cp_ledger_add(cp_ledger *ledger, size_t index, json_t *record);
 
+/* Leaves out the lines k for which drop[k] is true (NULL: none), and puts the others in the order of their indices. The
+ * file is written anew and takes the old one's place as a whole; after a failure the ledger is only to be closed. */
+cp_status cp_ledger_drop(cp_ledger *ledger, const bool *drop);
+
 /* The lines by ascending index. A record is read from the file again, belongs to the ledger, and lives until the
  * next call of cp_ledger_read or cp_ledger_at, which gives NULL where reading fails. */
 size_t cp_ledger_count(const cp_ledger *ledger);

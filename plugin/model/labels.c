@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "io/error.h"
 #include "io/file.h"
@@ -159,6 +160,18 @@ cp_status cp_labels_read(const char *path, int classes, cp_label **labels, size_
         cp_free(*labels);
         *labels = NULL, *n = 0;
     }
+    return status;
+}
+
+cp_status cp_labels_hash(const char *photo, char sha256[CP_SHA256_TEXT], bool *there)
+{
+    char *path = cp_labels_path(photo);
+    *sha256 = 0;
+    if (!path)
+        return CP_ERESOURCE;
+    *there = !access(path, F_OK);
+    cp_status status = *there ? cp_sha256_file(path, sha256) : CP_OK;
+    cp_free(path);
     return status;
 }
 

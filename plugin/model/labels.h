@@ -3,6 +3,7 @@
 #define CP_MODEL_LABELS_H
 
 #include "critpath.h"
+#include "io/hash.h"
 
 enum { CP_LABELS_MAX_BYTES = 16 << 20 };
 
@@ -32,6 +33,9 @@ cp_status cp_mask_read(const char *path, size_t w, size_t h, size_t object, uint
 /* All lines of a label file; an empty file has none. CP_EINPUT, with file and line: no file, a class outside 0..classes-1, no
  * number, a box without an area, a coordinate or size outside 0..1 by more than .01. *labels is freed with cp_free. */
 cp_status cp_labels_read(const char *path, int classes, cp_label **labels, size_t *n);
+
+/* Of the label file's bytes; *there false, and sha256 empty: there is none. CP_EINPUT: it cannot be read. */
+cp_status cp_labels_hash(const char *photo, char sha256[CP_SHA256_TEXT], bool *there);
 
 /* Intersection over union of two boxes given by centre and size. */
 double cp_box_overlap(double ax, double ay, double aw, double ah, double bx, double by, double bw, double bh);

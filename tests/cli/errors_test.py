@@ -303,7 +303,9 @@ class Signs(FolderTest):
                 self.assertEqual(os.stat(self.path(shards[0])).st_mtime_ns, stamp)
             self.done("merge", *shards[::-1], "-out", "m")
             self.assertEqual(read(self.path("m.jsonl")), read(self.path("whole.jsonl")), n)
-            self.errors(HONEST, "-no-picture", "-resume", out="m")
+            tables = self.critpath("errors", *HONEST, "-list", self.path("set.list"), "-out", "m", "-quiet", "-no-picture", "-resume")
+            self.assertEqual(tables.code, 2, tables.err)  # the picture that is none has been tried again
+            self.assertIn("000004.png is text", tables.err)
             for ending in FILES:
                 self.assertEqual(read(self.path("m" + ending)), read(self.path("whole" + ending)), ending)
         torn = read(self.path("s.2-of-7.jsonl"))
@@ -376,6 +378,32 @@ class Signs(FolderTest):
         self.assertEqual((summary["bad_label_files"], summary["unreadable"], summary["unlabelled"]), (1, 0, 0))
         self.assertEqual(len(load(self.path("r.truth.json"))["images"]), 2)
         self.check_files("r", "ledger-detector")
+
+    def test_resume_does_again_what_has_changed(self):
+        photos, labels = self.scenes(6)
+        kept = {path: read(path) for path in photos + labels}
+        run = ("errors", *HONEST, "-list", self.path("set.list"), "-no-picture", "-out")
+        write(labels[0], "0 320 .5 .5 .5\n")      # mended below
+        write(labels[1], b"".join(kept[labels[1]].splitlines(True)[1:]))
+        os.remove(labels[2])
+        write(photos[3], b"no picture")
+        write(photos[4], kept[photos[5]])
+        self.assertEqual(self.critpath(*run, "r").code, 2)
+        first = lines(self.path("r.jsonl"))[1:]
+        self.assertTrue(first[3]["unreadable"] and first[0]["left_out"] == "label file" and first[2]["labels_sha256"] is None)
+        for path, data in kept.items():
+            write(path, data)
+        again = self.critpath(*run, "r", "-resume")
+        self.assertEqual(again.code, 0, again.err)
+        self.assertIn("5 images are done again", again.err)
+        self.assertIn("goes on after 1 images", again.err)
+        self.errors(HONEST, "-no-picture", out="fresh")
+        for ending in FILES:
+            self.assertEqual(read(self.path("r" + ending)), read(self.path("fresh" + ending)), ending)
+        stamp = os.stat(self.path("r.jsonl")).st_mtime_ns
+        still = self.critpath(*run, "r", "-resume")
+        self.assertNotIn("done again", still.err)
+        self.assertEqual(os.stat(self.path("r.jsonl")).st_mtime_ns, stamp)
 
     def test_without_an_object_no_share_is_said(self):
         _, labels = self.scenes(1)
