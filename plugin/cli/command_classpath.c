@@ -18,13 +18,26 @@ typedef struct {
     size_t without; /* images in which nothing was found to explain */
 } job;
 
+static const char *file_name(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    return slash ? slash + 1 : path;
+}
+
 static cp_status count_subject(cp_session *s, const cp_item *item, const cp_subject *subject, job *j)
 {
     cp_pathways pathways;
     cp_effective_edges edges = {0};
-    char image[100];
+    char image[100], number[24];
     if (subject->class_id < 0)
         return cp_fail(CP_EINPUT, "classpath: %s is no class", subject->response.text);
+    snprintf(image, sizeof image, "%s%s", item->sha256, subject->tag);
+    const char *before = cp_class_paths_name(j->paths, subject->class_id, image);
+    if (before) {
+        cp_note(s, "%s: counted for %s already%s%s, and not once more", item->path,
+                cp_session_class(s, subject->class_id, number), *before ? ", as " : "", before);
+        return CP_OK;
+    }
     cp_status status = cp_pathways_find(s, item, &subject->response, false, &pathways);
     if (!status && j->edges) {
         cp_path *again;
@@ -34,9 +47,9 @@ static cp_status count_subject(cp_session *s, const cp_item *item, const cp_subj
                                        again, &edges);
         cp_path_free(again);
     }
-    snprintf(image, sizeof image, "%s%s", item->sha256, subject->tag);
     if (!status)
-        status = cp_class_paths_add(j->paths, subject->class_id, image, pathways.pathway[0].path, j->edges ? &edges : NULL);
+        status = cp_class_paths_add(j->paths, subject->class_id, image, file_name(item->path), pathways.pathway[0].path,
+                                    j->edges ? &edges : NULL);
     cp_effective_edges_free(&edges);
     cp_pathways_free(&pathways);
     return status;
@@ -59,6 +72,34 @@ static cp_status count_image(cp_session *s, cp_item *item, void *user)
     return status;
 }
 
+static bool only_files(const cp_options *o)
+{
+    int files = 0, weights = 0;
+    for (int i = 0; i < o->n_arguments; i++) {
+        files += cp_ends_with(o->arguments[i], ".npz");
+        weights = cp_ends_with(o->arguments[i], ".weights") ? i + 1 : weights;
+    }
+    return files && o->n_arguments - weights == files && !o->list;
+}
+
+/* Parts that share an image are refused: what they have counted of it cannot be told apart any more. */
+static cp_status add_part(const cp_session *s, job *j, const cp_class_paths *part, const char *file)
+{
+    int class_id;
+    char number[24], text[24];
+    const char *image = cp_class_paths_common(j->paths, part, &class_id);
+    if (image && json_equal(cp_class_paths_settings(j->paths), cp_class_paths_settings(part))) {
+        const char *name = cp_class_paths_name(part, class_id, image);
+        snprintf(text, sizeof text, "image %.12s...", image);
+        return cp_fail(CP_EINPUT, "%.200s: %.200s is counted for %s already; parts may have no image in common", file,
+                       *name ? name : text, cp_session_class(s, class_id, number));
+    }
+    cp_status status = cp_class_paths_merge(j->paths, part);
+    if (status == CP_EINPUT)
+        cp_note(s, "%s: cannot be added", file);
+    return status;
+}
+
 /* Class paths among the arguments are taken out of the images, and added. */
 static cp_status add_files(cp_session *s, job *j, int *files)
 {
@@ -72,14 +113,12 @@ static cp_status add_files(cp_session *s, job *j, int *files)
             continue;
         }
         status = cp_class_paths_read(s->images[i], s->model, &part);
-        if (!status && !*files && !images) { /* the first decides how paths are found, unless photos come too */
+        if (!status && !*files && only_files(s->options)) { /* the first decides how paths are found, unless photos come too */
             cp_class_paths_free(j->paths);
             j->paths = part;
             part = NULL;
         } else if (!status) {
-            status = cp_class_paths_merge(j->paths, part);
-            if (status == CP_EINPUT)
-                cp_note(s, "%s: cannot be added", s->images[i]);
+            status = add_part(s, j, part, s->images[i]);
         }
         if (part)
             cp_class_paths_free(part);
@@ -93,7 +132,8 @@ static void print_classes(const cp_session *s, const job *j, const char *file)
 {
     char number[24];
     size_t n = cp_model_neuron_count(s->model);
-    fprintf(s->out, "  %-24s %8s %14s %14s\n", "class", "images", "on any path", "on half");
+    fprintf(s->out, "  %-24s %8s %14s %14s\n", "class",
+            cp_class_paths_by_answer(j->paths) ? "answers" : "images", "on any path", "on half");
     for (int k = 0; k < cp_class_paths_count(j->paths); k++) {
         const cp_class_count *count = cp_class_paths_at(j->paths, k);
         size_t any = 0, half = 0;
@@ -104,7 +144,7 @@ static void print_classes(const cp_session *s, const job *j, const char *file)
         fprintf(s->out, "  %-24s %8d %14zu %14zu\n", cp_session_class(s, count->id, number), count->images, any, half);
     }
     if (j->without)
-        fprintf(s->out, "%zu images in which nothing was found\n", j->without);
+        fprintf(s->out, "%zu image%s in which nothing was found\n", j->without, j->without == 1 ? "" : "s");
     fprintf(s->out, "file: %s\n", file);
 }
 
@@ -135,6 +175,10 @@ static cp_status write_result(cp_session *s, const job *j)
     cp_item whole = {.path = "classes.npz"};
     char file[4096], ending[64];
     bool list = s->list;
+    if (!cp_class_paths_count(j->paths))
+        return cp_fail(CP_EINPUT, "classpath: nothing was found to explain in %zu image%s, so no file is written%s", j->without,
+                       j->without == 1 ? "" : "s",
+                       cp_model_get_kind(s->model) == CP_CLASSIFIER ? "" : "; a lower -thresh finds more");
     s->list = false; /* one result for all images */
     cp_status status = cp_choose_prefix(s, &whole);
     s->list = list;
@@ -156,21 +200,12 @@ static cp_status check_options(const cp_options *o)
     return CP_OK;
 }
 
-static bool only_files(const cp_options *o)
-{
-    int files = 0, weights = 0;
-    for (int i = 0; i < o->n_arguments; i++) {
-        files += cp_ends_with(o->arguments[i], ".npz");
-        weights = cp_ends_with(o->arguments[i], ".weights") ? i + 1 : weights;
-    }
-    return files && o->n_arguments - weights == files;
-}
-
 cp_status cp_run_classpath(const cp_command *command, const cp_options *options)
 {
     cp_session session;
     job j = {.edges = options->edges};
     int files = 0;
+    cp_lines lines = {0};
     cp_status images = CP_OK, status = check_options(options);
     if (status)
         return status;
@@ -181,6 +216,8 @@ cp_status cp_run_classpath(const cp_command *command, const cp_options *options)
         status = cp_class_paths_create(session.model, cp_path_settings(options), j.edges, &j.paths);
     if (!status)
         status = add_files(&session, &j, &files);
+    if (!status && options->list)
+        status = cp_session_read_list(&session, &lines);
     session.list = session.n_images != 1;
     if (!status && !(files && !session.n_images))
         images = cp_session_each(&session, count_image, &j);
@@ -188,6 +225,8 @@ cp_status cp_run_classpath(const cp_command *command, const cp_options *options)
     if (!status && (!images || (images == CP_EINPUT && session.list)))
         status = write_result(&session, &j);
     cp_class_paths_free(j.paths);
+    cp_lines_free(&lines);
+    session.images = NULL;
     cp_session_close(&session);
     return status ? status : images;
 }

@@ -67,26 +67,6 @@ static cp_status gather_image(cp_session *s, cp_item *item, void *user)
     return CP_OK;
 }
 
-/* ---------------------------------------------------------------- -list */
-
-enum { MAX_LIST_BYTES = 64 << 20 };
-
-static cp_status read_list(cp_session *s, cp_lines *lines)
-{
-    if (s->n_images)
-        return cp_fail(CP_EINPUT, "gates: images come from -list or from the command line, found \"%.200s\" too",
-                       s->images[0]);
-    cp_status status = cp_lines_read(s->options->list, "list", MAX_LIST_BYTES, 0, lines);
-    if (status)
-        return status;
-    s->n_images = (int)lines->n;
-    s->images = lines->line;
-    s->list = s->n_images != 1;
-    if ((status = cp_remember_inputs(s, (const char *const *)lines->line, lines->n)))
-        return status;
-    return s->n_images ? CP_OK : cp_fail(CP_EINPUT, "-list: %.300s names no image", s->options->list);
-}
-
 static cp_status gather(cp_session *s, gathered *g)
 {
     cp_lines lines = {0};
@@ -96,7 +76,7 @@ static cp_status gather(cp_session *s, gathered *g)
     cp_status status = cp_request_read(s, &request);
     g->only = request.class_id;
     if (!status && s->options->list)
-        status = read_list(s, &lines);
+        status = cp_session_read_list(s, &lines);
     if (!status)
         status = cp_session_each(s, gather_image, g);
     if (!status && !g->n)

@@ -31,6 +31,7 @@ static const cp_option_change path_changes[] = {
      .otherwise = "STEM.critpath; with -score the stem of that file"},
     {0}};
 static const cp_option_change classpath_changes[] = {
+    {.option = "list", .meaning = "the images, one path per line"},
     {.option = "edges", .value = "channels", .meaning = "-method effective: count which channels its edges join, too"},
     {.option = "sparsity", .value = "auto|S", .meaning = "share of neurons off the paths; one value"},
     {.option = "out", .meaning = "PREFIX.classpath.npz", .otherwise = "classes"},
@@ -180,7 +181,7 @@ const cp_command cp_commands[] = {
      SIGNS "-class cross -out cross", cp_run_graph, .changes = graph_changes},
     {"classpath", "[data|names] <cfg> <weights> [image ...] [part.classpath.npz ...]",
      "Count, for each class that the network answers, on how many images' paths each neuron and channel is.",
-     SELECTION RESPONSE "edges shard out",
+     SELECTION RESPONSE "edges list shard out",
      "Writes PREFIX.classpath.npz: whole numbers, so that counts of parts of a list, given in the place of images, add up to those of "
      "the whole. -edges channels counts the edges of effective paths too. No image: one path per line on stdin. explain -typical and "
      "attack read the file.",

@@ -1,9 +1,27 @@
 #include "cli/walk.h"
 
 #include "cli/list.h"
+#include "cli/output_path.h"
 #include "io/error.h"
 
 #include <unistd.h>
+
+cp_status cp_session_read_list(cp_session *s, cp_lines *lines)
+{
+    const uint64_t most = (uint64_t)64 << 20;
+    if (s->n_images)
+        return cp_fail(CP_EINPUT, "%s: images come from -list or from the command line, found \"%.200s\" too", s->command->name,
+                       s->images[0]);
+    cp_status status = cp_lines_read(s->options->list, "list", most, 0, lines);
+    if (status)
+        return status;
+    s->n_images = (int)lines->n;
+    s->images = lines->line;
+    s->list = s->n_images != 1;
+    if ((status = cp_remember_inputs(s, (const char *const *)lines->line, lines->n)))
+        return status;
+    return s->n_images ? CP_OK : cp_fail(CP_EINPUT, "-list: %.300s names no image", s->options->list);
+}
 
 static cp_status run_image(cp_session *s, const char *path, cp_visit visit, void *user)
 {

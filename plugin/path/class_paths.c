@@ -17,7 +17,7 @@ static const size_t MOST_META = (size_t)1 << 30;
 struct cp_class_paths {
     const cp_model *model;
     json_t *settings;
-    json_t *images; /* of each class, by its number as text: the images, as keys of an object */
+    json_t *images; /* of each class, by its number as text: the images, as keys of an object, with their names */
     bool edges;
     size_t *c_in;   /* by layer: of its edges; 0: none counted yet */
     cp_class_count *count;
@@ -125,14 +125,55 @@ static json_t *images_of(cp_class_paths *p, int class_id)
     return images;
 }
 
-static cp_status claim_image(cp_class_paths *p, int class_id, const char *image)
+/* Those counted for a class; NULL: none. */
+static const json_t *counted(const cp_class_paths *p, int class_id)
+{
+    char number[24];
+    snprintf(number, sizeof number, "%d", class_id);
+    return json_object_get(p->images, number);
+}
+
+const char *cp_class_paths_name(const cp_class_paths *p, int class_id, const char *image)
+{
+    return json_string_value(json_object_get(counted(p, class_id), image));
+}
+
+const char *cp_class_paths_common(const cp_class_paths *a, const cp_class_paths *b, int *class_id)
+{
+    for (int k = 0; k < b->n; k++) {
+        const char *image;
+        json_t *name;
+        json_object_foreach((json_t *)counted(b, b->count[k].id), image, name)
+            if (cp_class_paths_name(a, b->count[k].id, image)) {
+                *class_id = b->count[k].id;
+                return image;
+            }
+    }
+    return NULL;
+}
+
+bool cp_class_paths_by_answer(const cp_class_paths *p)
+{
+    enum { HASH = 64 };
+    for (int k = 0; k < p->n; k++) {
+        const char *image;
+        json_t *name;
+        json_object_foreach((json_t *)counted(p, p->count[k].id), image, name)
+            if (strlen(image) > HASH)
+                return true;
+    }
+    return false;
+}
+
+static cp_status claim_image(cp_class_paths *p, int class_id, const char *image, const char *name)
 {
     json_t *images = images_of(p, class_id);
     if (!images)
         return CP_ERESOURCE;
     if (json_object_get(images, image))
         return cp_fail(CP_EINPUT, "class paths: image %.12s... is counted for class %d already", image, class_id);
-    return json_object_set_new(images, image, json_true()) ? cp_fail(CP_ERESOURCE, "class paths: out of memory") : CP_OK;
+    json_t *text = cp_json_text(name ? name : "");
+    return !text || json_object_set_new(images, image, text) ? cp_fail(CP_ERESOURCE, "class paths: out of memory") : CP_OK;
 }
 
 static cp_status add_edges(cp_class_paths *p, cp_class_count *count, int layer, size_t c_in, const uint8_t *used,
@@ -147,13 +188,13 @@ static cp_status add_edges(cp_class_paths *p, cp_class_count *count, int layer, 
     return CP_OK;
 }
 
-cp_status cp_class_paths_add(cp_class_paths *p, int class_id, const char *image, const cp_path *path,
+cp_status cp_class_paths_add(cp_class_paths *p, int class_id, const char *image, const char *name, const cp_path *path,
                              const cp_effective_edges *edges)
 {
     int n;
     const cp_neuron_layer *layers = cp_model_neuron_layers(p->model, &n);
     cp_class_count *count = count_of(p, class_id);
-    cp_status status = count ? claim_image(p, class_id, image) : CP_ERESOURCE;
+    cp_status status = count ? claim_image(p, class_id, image, name) : CP_ERESOURCE;
     if (status)
         return status;
     count->images++;
@@ -179,17 +220,19 @@ cp_status cp_class_paths_merge(cp_class_paths *to, const cp_class_paths *from)
 {
     if (!json_equal(to->settings, from->settings) || to->edges != from->edges)
         return cp_fail(CP_EINPUT, "class paths: found with other settings (method, sparsity, ...) than those before");
+    int twice;
+    const char *common = cp_class_paths_common(to, from, &twice);
+    if (common)
+        return cp_fail(CP_EINPUT, "class paths: image %.12s... is counted for class %d already", common, twice);
     for (int k = 0; k < from->n; k++) {
         const cp_class_count *more = &from->count[k];
         cp_class_count *count = count_of(to, more->id);
-        char number[24];
         const char *image;
-        json_t *value;
+        json_t *name;
         if (!count)
             return CP_ERESOURCE;
-        snprintf(number, sizeof number, "%d", more->id);
-        json_object_foreach(json_object_get(from->images, number), image, value) {
-            cp_status status = claim_image(to, more->id, image);
+        json_object_foreach((json_t *)counted(from, more->id), image, name) {
+            cp_status status = claim_image(to, more->id, image, json_string_value(name));
             if (status)
                 return status;
         }
@@ -303,8 +346,8 @@ static cp_status add_arrays(const cp_class_paths *p, arrays *all)
 
 static int compare_texts(const void *a, const void *b) { return strcmp(*(const char *const *)a, *(const char *const *)b); }
 
-/* Members in order, so that the same counts are the same bytes. */
-static json_t *sorted_images(const cp_class_paths *p)
+/* Of each class the images, or their names, in order of the images, so that the same counts are the same bytes. */
+static json_t *sorted_images(const cp_class_paths *p, bool names)
 {
     json_t *sorted = json_object();
     for (int k = 0; k < p->n; k++) {
@@ -322,7 +365,7 @@ static json_t *sorted_images(const cp_class_paths *p)
             qsort(name, n, sizeof *name, compare_texts);
         int bad = !name;
         for (size_t i = 0; i < n; i++)
-            bad |= cp_json_append(list, cp_json_text(name[i]));
+            bad |= cp_json_append(list, cp_json_text(names ? cp_class_paths_name(p, p->count[k].id, name[i]) : name[i]));
         bad |= cp_json_set(sorted, number, list);
         cp_free(name);
         if (bad) {
@@ -344,7 +387,8 @@ static cp_status add_meta(const cp_class_paths *p, arrays *all)
     bad |= cp_json_set(meta, "weights_sha256", cp_json_text(cp_model_weights_sha256(p->model)));
     bad |= cp_json_set(meta, "edges", json_boolean(p->edges));
     bad |= cp_json_set(meta, "settings", json_incref(p->settings));
-    bad |= cp_json_set(meta, "images", sorted_images(p));
+    bad |= cp_json_set(meta, "images", sorted_images(p, false));
+    bad |= cp_json_set(meta, "names", sorted_images(p, true));
     cp_status status = bad ? CP_ERESOURCE : cp_json_format(meta, true, &text, &bytes);
     if (!status)
         status = cp_npz_add_bytes(all->writer, META, text, bytes);
@@ -486,7 +530,8 @@ static cp_status read_images(const json_t *meta, const char *where, cp_class_pat
     json_object_foreach(json_object_get(meta, "images"), number, list)
         for (size_t i = 0; i < json_array_size(list); i++) {
             const char *image = json_string_value(json_array_get(list, i));
-            cp_status status = image ? claim_image(p, atoi(number), image)
+            const char *name = json_string_value(json_array_get(json_object_get(json_object_get(meta, "names"), number), i));
+            cp_status status = image ? claim_image(p, atoi(number), image, name)
                                      : cp_fail(CP_EINPUT, "%s: 'images' holds something else than text", where);
             if (status)
                 return status;

@@ -347,6 +347,50 @@ class ClassPaths(FolderTest):
         self.count("sum", *parts)
         self.assertEqual(self.bytes("sum"), self.bytes("all"))
 
+    def test_a_list_counts_what_the_command_line_does(self):
+        write(self.path("photos.txt"), "".join(p + "\n" for p in self.photos))
+        self.count("all", *self.photos)
+        self.count("list", "-list", "photos.txt")
+        self.assertEqual(self.bytes("list"), self.bytes("all"))
+        for k in (1, 2):
+            self.done("classpath", *RESNET, "-list", "photos.txt", "-shard", f"{k}/2", "-out", "s")
+        self.count("sum", *(n for n in self.files() if n.startswith("s.") and n.endswith(".npz")))
+        self.assertEqual(self.bytes("sum"), self.bytes("all"))
+        self.count("half", *self.photos[:3])
+        write(self.path("rest.txt"), "".join(p + "\n" for p in self.photos[3:]))
+        self.count("both", "half.classpath.npz", "-list", "rest.txt")
+        self.assertEqual(self.bytes("both"), self.bytes("all"))
+        result = self.critpath("classpath", *RESNET, self.photos[0], "-list", "photos.txt", "-out", "c")
+        self.assertEqual(result.code, 2)
+        self.assertIn("-list", result.err)
+
+    def test_no_image_is_counted_twice(self):
+        """A photo twice, by its name or a copy's, is a note and counts once; parts that share a photo are refused, and it is named."""
+        write(self.path("n.names"), "".join(f"kind{k}\n" for k in range(10)))
+        shutil.copy(self.path(self.photos[0]), self.path("copy.png"))
+        self.count("once", *self.photos[:2])
+        result = self.critpath("classpath", *RESNET, *self.photos[:2], self.photos[0], "copy.png", "-names", "n.names", "-out", "twice")
+        self.assertEqual(result.code, 0, result.err)
+        self.assertRegex(result.err, rf"{self.photos[0]}: counted for kind\d already, as {self.photos[0]}")
+        self.assertRegex(result.err, rf"copy.png: counted for kind\d already, as {self.photos[0]}")
+        self.assertEqual(self.bytes("twice"), self.bytes("once"))
+        self.count("other", *self.photos[1:4])
+        result = self.critpath("classpath", *RESNET, "once.classpath.npz", "other.classpath.npz", "-names", "n.names", "-out", "c")
+        self.assertEqual(result.code, 2)
+        self.assertRegex(result.err, rf"other.classpath.npz: {self.photos[1]} is counted for kind\d already")
+        self.count("more", "once.classpath.npz", *self.photos[:2])
+        self.assertEqual(self.bytes("more"), self.bytes("once"))
+
+    def test_answers_of_a_detector(self):
+        done = self.done("classpath", *YOLO, "photo.png", "-thresh", ".7", "-box", "all", "-out", "c")
+        self.assertRegex(done.out, r"class +answers +on any path")
+        done = self.done("classpath", *YOLO, "photo.png", *ANSWER["yolov3-tiny"], "-out", "c")
+        self.assertRegex(done.out, r"class +images +on any path")
+        result = self.critpath("classpath", *YOLO, *self.photos[:2], "-thresh", ".9999", "-out", "none")
+        self.assertEqual(result.code, 2)
+        self.assertRegex(result.err, r"nothing was found to explain in 2 images.*-thresh")
+        self.assertEqual([n for n in self.files() if n.startswith("none")], [])
+
     def test_refuses(self):
         self.count("a", *self.photos[:2])
         self.count("b", *self.photos[2:4], "-sparsity", ".9")
