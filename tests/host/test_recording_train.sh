@@ -194,7 +194,7 @@ refuse '1 arguments' critpath watch two -list probes -out no
 refuse 'No such file' critpath watch absent net.cfg -list probes -out no
 echo classes=3 >bare.data
 refuse 'names neither' critpath watch two net.cfg -data bare.data -out no
-refuse 'probes:1' critpath watch probes -out no
+refuse 'a log of a training is needed' critpath watch probes -out no
 refuse 'a log is read alone' critpath watch log.jsonl net.cfg -out no
 refuse 'has its pictures' critpath watch log.jsonl -list probes -out no
 cat log.jsonl yolo.jsonl >mixed.jsonl

@@ -23,7 +23,7 @@ expect critpath l; is "layers linearity"
 expect darknet-critpath cri; is critpath
 expect darknet-critpath critpath expl; is explain
 expect /opt/bin/critpath explain -offp; is -offpath
-expect critpath explain -th; is "-threads -thresh"
+expect critpath explain -th; is "-theta -threads -thresh"
 expect critpath explain a.cfg a.weights -offpath ''; is "frozen kept zeroed"
 expect critpath explain -method dgr; is "dgr dgr-active dgr-random"
 expect critpath explain -method gra; is ""
