@@ -123,7 +123,8 @@ static cp_status choose_nodes(const cp_session *s, job *j)
     count_channels(s->model, j);
     for (int k = 0; k < 2; k++)
         (j->scores ? weigh_scores : weigh_neurons)(s->model, j, k);
-    status = cp_graph_choose_two(s->model, (const double *const[]){j->own[0], j->own[1]}, j->all, j->kept[0], s->options->nodes, g);
+    status = cp_graph_choose_two(s->model, (const double *const[]){j->own[0], j->own[1]}, j->all, j->kept[0], s->options->nodes,
+                                 g);
     cp_model_neuron_layers(s->model, &n);
     for (int i = 0; i < g->n && !status; i++) {
         if (g->node[i].kind != CP_NODE_CHANNEL)
@@ -259,8 +260,8 @@ static void fill_texts(const cp_session *s, job *j)
         snprintf(v->answer, sizeof v->answer, "%.70s (%.4g); %.70s (%.4g)", a->meta.response.text, a->value, b->meta.response.text,
                  b->value);
     snprintf(v->caption, sizeof v->caption,
-             "%zu and %zu of %zu neurons, %zu of them on both: Jaccard %.3f. A frame's colours: the channel's neurons on one path or both. "
-             "Below a picture: channel, %s; all add up to 100%%.%s",
+             "%zu and %zu of %zu neurons, %zu of them on both: Jaccard %.3f. A frame's colours: the channel's neurons on one path "
+             "or both. Below a picture: channel, %s; all add up to 100%%.%s",
              cp_path_count(a->path), cp_path_count(b->path), cp_model_neuron_count(s->model), both, index,
              j->scores ? "share of the network's score on the paths, mean of both answers" : "share of the path's neurons, mean of both",
              j->photos ? " Edges: activation times gradient, of each path as a share of its largest."

@@ -203,6 +203,37 @@ static void nothing_scores(void **state)
     pair_close(&p);
 }
 
+/* The second path holds a thousandth of what the first does, and shares its best channel: its own two best are nodes all the same. */
+static void two_paths_in_turn(void **state)
+{
+    static const ref_layer layers[] = {FULL(40, REF_RELU), FULL(2, REF_LINEAR), SOFTMAX};
+    pair p;
+    cp_graph *g = malloc(sizeof *g);
+    double first[40] = {0}, second[40] = {0}, all[40];
+    size_t kept[40] = {0};
+    (void)state;
+    pair_open(&p, 2, 1, 1, layers, COUNT(layers), 1, true);
+    first[3] = 9, first[5] = 8, first[7] = 7, first[11] = 6;
+    second[3] = .004, second[30] = .003, second[31] = .002, second[32] = .001;
+    kept[30] = 4;
+    for (int c = 0; c < 40; c++)
+        all[c] = first[c] + second[c] + .5;
+    check(cp_graph_choose_two(p.model, (const double *const[]){first, second}, all, kept, 60, g));
+    add_to_1(g);
+    int n = 0;
+    for (int i = 0; i < g->n; i++)
+        n += g->node[i].kind == CP_NODE_CHANNEL;
+    assert_int_equal(n, 5);
+    assert_true(find(g, 0, 3) > 0 && find(g, 0, 5) > 0 && find(g, 0, 7) > 0 && find(g, 0, 30) > 0 && find(g, 0, 31) > 0);
+    assert_int_equal(g->node[find(g, 0, 30)].kept, 4);
+    assert_float_equal(g->node[find(g, 0, 3)].score, 9.004, 1e-12);
+    check(cp_graph_choose_two(p.model, (const double *const[]){first, second}, all, kept, 5, g)); /* room for two of them */
+    add_to_1(g);
+    assert_true(find(g, 0, 3) > 0 && find(g, 0, 30) > 0 && find(g, 0, 5) < 0);
+    free(g);
+    pair_close(&p);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -210,6 +241,7 @@ int main(void)
         cmocka_unit_test(edges_add_to_scores),
         cmocka_unit_test(many_layers_fold),
         cmocka_unit_test(nothing_scores),
+        cmocka_unit_test(two_paths_in_turn),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
