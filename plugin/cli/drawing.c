@@ -118,6 +118,8 @@ static cp_status draw_sheet(const cp_options *o, const cp_picture *photo, const 
             .region = &region,
             .box = drawn->has_box ? &drawn->box : NULL,
             .label = drawn->title,
+            .truth = drawn->has_truth ? &drawn->truth : NULL,
+            .truth_label = drawn->truth_label,
             .title = title,
             .caption = {drawn->path, heat_text, zoom_text},
             .colour = cp_choice_name("colour", o->colour),
@@ -153,7 +155,11 @@ static cp_status draw_signed(const cp_options *o, const cp_picture *photo, const
     cp_status status = signed_plane(o, map, &plane);
     if (status)
         return status;
-    cp_overlay_box box = {drawn->box.x, drawn->box.y, drawn->box.w, drawn->box.h, drawn->title};
+    const cp_overlay_box truth = {drawn->truth.x, drawn->truth.y, drawn->truth.w, drawn->truth.h, drawn->truth_label};
+    cp_overlay_box boxes[2] = {{drawn->box.x, drawn->box.y, drawn->box.w, drawn->box.h, drawn->title}};
+    size_t n_boxes = drawn->has_box;
+    if (drawn->has_truth)
+        boxes[n_boxes++] = truth;
     cp_overlay overlay = {
         .photo = photo,
         .map = plane,
@@ -163,8 +169,8 @@ static cp_status draw_signed(const cp_options *o, const cp_picture *photo, const
         .sy = (double)at->photo_h / (double)at->h,
         .is_signed = true,
         .blur = o->blur > 0 ? o->blur * (double)(at->w > at->h ? at->w : at->h) : 0,
-        .boxes = &box,
-        .n_boxes = drawn->has_box,
+        .boxes = boxes,
+        .n_boxes = n_boxes,
         .title = drawn->title,
         .lines = lines,
         .n_lines = *drawn->zero ? 2 : 1,

@@ -17,6 +17,9 @@ typedef struct {
     char title[CP_DRAWN_TEXT]; /* "dog 57%", or the response */
     bool has_box;
     cp_photo_box box;          /* of the detection, in photo pixels */
+    bool has_truth;            /* of `errors` alone, whose pictures `critpath picture` does not draw again */
+    cp_photo_box truth;        /* the object that the detection is compared with */
+    char truth_label[CP_DRAWN_TEXT];
     char path[CP_DRAWN_TEXT];  /* the caption that says what was computed; "" when that is not known */
     char zero[CP_DRAWN_TEXT];  /* why the map is zero everywhere; "" where it is not */
 } cp_drawn;

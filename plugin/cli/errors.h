@@ -97,6 +97,7 @@ typedef struct {
     int class_id, object_class; /* -1: none */
     float score;
     double box[4]; /* corner and size in photo pixels; NAN: none */
+    double truth[4]; /* the same of the object that a detection is compared with; without a size: none */
     double overlap, inside, lift;
     double path_overlap; /* |P and C| / |P or C| with the class path */
     double path_inside;  /* |P and C| / |P| */

@@ -216,6 +216,8 @@ static cp_status add_detection(gather *g, size_t line, const json_t *detection, 
                          .typical = NAN,
                          .cluster = -1};
     read_box(detection, row.box);
+    if (v.object >= 0)
+        read_box(json_array_get(objects, (size_t)v.object), row.truth);
     status = add_row(g, &row);
     return status ? status : count_path(g, detection, g->found->n_rows - 1);
 }

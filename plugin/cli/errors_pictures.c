@@ -106,8 +106,8 @@ static void say_error(const cp_errors *e, const cp_errors_row *row, char text[CP
     const char *object = row->object_class < 0 ? "" : cp_session_class(e->session, row->object_class, number);
     switch (row->type) {
     case CP_FOUND_MISSED:
-        snprintf(text, CP_DRAWN_TEXT, "missed %.60s, in the frame x %.0f..%.0f y %.0f..%.0f", object, row->box[0],
-                 row->box[0] + row->box[2], row->box[1], row->box[1] + row->box[3]);
+        snprintf(text, CP_DRAWN_TEXT, "missed %.60s, in the dashed box; the other is the nearest that the network has",
+                 object);
         break;
     case CP_FOUND_BKG: snprintf(text, CP_DRAWN_TEXT, "background: nothing that is labelled is there"); break;
     case CP_FOUND_CLS: snprintf(text, CP_DRAWN_TEXT, "wrong class: it is %.60s", object); break;
@@ -117,6 +117,19 @@ static void say_error(const cp_errors *e, const cp_errors_row *row, char text[CP
         break;
     default: snprintf(text, CP_DRAWN_TEXT, "class and place are off: overlap %.2f with %.60s", row->overlap, object);
     }
+}
+
+/* The object's own box; where nothing is there, none. */
+static void add_truth(const cp_errors *e, const cp_errors_row *row, cp_drawn *drawn)
+{
+    char number[24];
+    const double *box = row->type == CP_FOUND_MISSED ? row->box : row->truth;
+    drawn->has_truth = row->type != CP_FOUND_BKG && row->object_class >= 0 && box[2] > 0 && box[3] > 0;
+    if (!drawn->has_truth)
+        return;
+    drawn->truth = (cp_photo_box){box[0], box[1], box[2], box[3]};
+    snprintf(drawn->truth_label, sizeof drawn->truth_label, "true: %.60s",
+             cp_session_class(e->session, row->object_class, number));
 }
 
 static cp_status draw_subject(cp_errors *e, cp_item *item, const cp_errors_row *row, const cp_subject *subject,
@@ -134,14 +147,12 @@ static cp_status draw_subject(cp_errors *e, cp_item *item, const cp_errors_row *
         status = cp_where_find(s, item, subject, paths.pathway, &where);
     if (!status) {
         const cp_pathway *one = paths.pathway;
+        const char *slash = strrchr(item->path, '/');
         say_error(e, row, error);
-        snprintf(path, sizeof path, "%.200s. path: %s of %s neurons", error, cp_grouped(one->selection.kept, kept),
+        snprintf(path, sizeof path, "%.120s: %.200s. path: %s of %s neurons", slash ? slash + 1 : item->path, error, cp_grouped(one->selection.kept, kept),
                  cp_grouped(cp_model_neuron_count(s->model), all));
         cp_drawn_make(s, item, subject, path, cp_zero_map_reason(s, one->map, subject, one, reason), &drawn);
-        if (row->type == CP_FOUND_MISSED) {
-            drawn.has_box = true;
-            drawn.box = (cp_photo_box){row->box[0], row->box[1], row->box[2], row->box[3]};
-        }
+        add_truth(e, row, &drawn);
         const cp_result result = {.item = item,
                                   .subject = subject,
                                   .map = one->map,

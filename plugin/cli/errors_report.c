@@ -188,6 +188,8 @@ static int append_pictures(const cp_errors *e, const cp_errors_found *f, const c
         bad |= cp_json_set(one, "type", cp_json_text(cp_found_type_name(row->type)));
         bad |= cp_json_set(one, "why", cp_json_text(pictures[i].worst ? "worst" : "typical"));
         bad |= cp_json_set(one, "image", integer(cp_ledger_index(e->ledger, row->line)));
+        size_t index = cp_ledger_index(e->ledger, row->line);
+        bad |= cp_json_set(one, "path", index < e->n ? cp_json_text(e->images[index]) : json_null());
         bad |= cp_json_set(one, "number", json_integer(row->number));
         bad |= cp_json_set(one, "picture", *pictures[i].name ? cp_json_text(pictures[i].name) : json_null());
     }

@@ -94,6 +94,33 @@ void cp_draw_detection(cp_picture *p, double x0, double y0, double x1, double y1
     cp_draw_text(p, x + ROOM, y + 2, SIZE, black, text);
 }
 
+void cp_draw_true_box(cp_picture *p, double x0, double y0, double x1, double y1, const char *label)
+{
+    enum { SIZE = 18, ROOM = 4, DASH = 9, PERIOD = 15 };
+    static const cp_colour blue = {120, 210, 255}, black = {0, 0, 0};
+    int left = near(x0, p->w), right = near(x1, p->w), top = near(y0, p->h), bottom = near(y1, p->h);
+    cp_draw_box(p, left - 1, top - 1, right - left + 2, bottom - top + 2, 4, black);
+    for (int x = left; x < right; x += PERIOD) {
+        int length = right - x < DASH ? right - x : DASH;
+        cp_draw_fill(p, x, top, length, 2, blue);
+        cp_draw_fill(p, x, bottom - 2, length, 2, blue);
+    }
+    for (int y = top; y < bottom; y += PERIOD) {
+        int length = bottom - y < DASH ? bottom - y : DASH;
+        cp_draw_fill(p, left, y, 2, length, blue);
+        cp_draw_fill(p, right - 2, y, 2, length, blue);
+    }
+    if (!label || !*label) return;
+    char text[CP_TEXT_LINE];
+    cp_text_fit(SIZE, label, p->w - 2 * ROOM, text, sizeof text);
+    int w = (int)ceil(cp_text_width(SIZE, text)) + 2 * ROOM, h = SIZE + 4, x = left - 1, y = bottom + 1;
+    if (x + w > p->w) x = p->w - w;
+    if (x < 0) x = 0;
+    if (y + h > p->h) y = (bottom < p->h ? bottom : p->h) - h;
+    cp_draw_fill(p, x, y, w, h, blue);
+    cp_draw_text(p, x + ROOM, y + 2, SIZE, black, text);
+}
+
 void cp_draw_picture(cp_picture *p, int x, int y, const cp_picture *from)
 {
     int x0, x1, y0, y1;

@@ -47,6 +47,10 @@ void cp_draw_picture(cp_picture *picture, int x, int y, const cp_picture *from);
 void cp_draw_detection(cp_picture *picture, double x0, double y0, double x1, double y1, int thickness,
                        const char *label);
 
+/* A true box, which a detection's is compared with: thinner, dashed, light blue on a dark line. The label stands below
+ * its lower side, or within it at the picture's lower edge. */
+void cp_draw_true_box(cp_picture *picture, double x0, double y0, double x1, double y1, const char *label);
+
 /* The line around all places where `plane`, one value per pixel of the picture, shape (h, w), is at least `level`,
  * with a rim on both sides. It closes along the picture's edge. */
 cp_status cp_draw_contour(cp_picture *picture, const float *plane, float level, double width, cp_colour colour,

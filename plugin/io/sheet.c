@@ -51,6 +51,15 @@ static void draw_box(cp_picture *panel, const struct view *v, const cp_photo_box
                       thickness, label);
 }
 
+/* named: with its label. */
+static void draw_truth(const cp_sheet *s, cp_picture *panel, const struct view *v, bool named)
+{
+    const cp_photo_box *box = s->truth;
+    if (box)
+        cp_draw_true_box(panel, (box->x - v->x) / v->kx, (box->y - v->y) / v->ky, (box->x + box->w - v->x) / v->kx,
+                         (box->y + box->h - v->y) / v->ky, named ? s->truth_label : NULL);
+}
+
 static void draw_faint_frame(cp_picture *panel, const struct view *v, const cp_photo_box *part)
 {
     int x0 = (int)((part->x - v->x) / v->kx + .5), x1 = (int)((part->x + part->w - v->x) / v->kx + .5) - 1;
@@ -228,6 +237,8 @@ static cp_status draw_photo_panel(const cp_sheet *s, int w, int h, cp_picture *p
     const cp_photo_box all = {0, 0, s->photo->w, s->photo->h};
     struct view view = view_of(&all, w, h);
     cp_status status = show(s, &all, w, h, panel, NULL);
+    if (!status)
+        draw_truth(s, panel, &view, true);
     if (!status && s->box)
         draw_box(panel, &view, s->box, 3, s->label);
     return status;
@@ -258,6 +269,7 @@ static cp_status draw_heat_panel(const cp_sheet *s, int w, int h, float *heat, c
     paint_heat(panel, heat, full, &map, s->alpha);
     if (s->panels & CP_PANEL_ZOOM && zoom.w < all.w)
         draw_faint_frame(panel, &view, &zoom);
+    draw_truth(s, panel, &view, false);
     if (s->box)
         draw_box(panel, &view, s->box, 2, NULL);
     if (s->region->zero)
@@ -285,6 +297,8 @@ static cp_status draw_zoom_panel(const cp_sheet *s, int w, int h, float *heat, c
         for (int k = 0; k < 3; k++)
             rgb[k] = to_byte(grey + (double)heat[i] * (rgb[k] - grey));
     }
+    if (!status)
+        draw_truth(s, panel, &view, false);
     if (!status && s->box)
         draw_box(panel, &view, s->box, 2, NULL);
     if (!status)
@@ -302,6 +316,9 @@ static cp_status check(const cp_sheet *s)
         return cp_fail(CP_EINTERNAL, "sheet: no panel");
     if (!(s->alpha >= 0 && s->alpha <= 1))
         return cp_fail(CP_EINPUT, "sheet: opacity %g, 0 to 1 is allowed", s->alpha);
+    if (s->truth && !(isfinite(s->truth->x + s->truth->w) && isfinite(s->truth->y + s->truth->h)))
+        return cp_fail(CP_EINPUT, "sheet: a true box of %g x %g at %g,%g", s->truth->w, s->truth->h, s->truth->x,
+                       s->truth->y);
     if (s->box && !(isfinite(s->box->x) && isfinite(s->box->y) && isfinite(s->box->w) && isfinite(s->box->h)))
         return cp_fail(CP_EINPUT, "sheet: a box of %g x %g at %g,%g", s->box->w, s->box->h, s->box->x, s->box->y);
     return CP_OK;

@@ -16,6 +16,8 @@ typedef struct {
     const cp_heat_region *region;  /* of this heat */
     const cp_photo_box *box;       /* NULL: none */
     const char *label;             /* of the box, "dog 57%"; may be NULL */
+    const cp_photo_box *truth;     /* drawn dashed; NULL: none */
+    const char *truth_label;       /* of it; may be NULL */
     const char *title;             /* may be NULL */
     const char *caption[3];        /* of the panels, in the order above; may be NULL; wrapped */
     const char *colour;            /* CP_COLOUR_MAPS; NULL: inferno */

@@ -200,6 +200,9 @@ class Signs(FolderTest):
         self.check_files("r", "ledger-detector")
         summary = load(self.path("r.json"))
         drawn = [p["picture"] for p in summary["pictures"]]
+        with open(self.path("set.list"), encoding="utf-8") as file:
+            photos = file.read().split()
+        self.assertEqual([p["path"] for p in summary["pictures"]], [photos[p["image"]] for p in summary["pictures"]])
         self.assertTrue(drawn)
         for name in drawn:
             self.assertEqual(read(self.path(name))[:4], b"\x89PNG")

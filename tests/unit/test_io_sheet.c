@@ -384,6 +384,38 @@ static void photos_of_any_size(void **state)
     }
 }
 
+static size_t blue_pixels(const cp_picture *p)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < (size_t)p->w * (size_t)p->h; i++)
+        n += p->rgb[3 * i] == 120 && p->rgb[3 * i + 1] == 210 && p->rgb[3 * i + 2] == 255;
+    return n;
+}
+
+/* Dashes: about 9 of 15 pixels of the border's two lines, in each panel. */
+static void true_boxes_are_dashed(void **state)
+{
+    (void)state;
+    struct scene *s = scene_new(400, 300);
+    const cp_photo_box box = {40, 60, 200, 150};
+    s->sheet.panels = CP_PANEL_PHOTO;
+    assert_ok(cp_sheet_draw(&s->sheet, &s->out));
+    assert_int_equal(blue_pixels(&s->out), 0);
+    cp_picture_free(&s->out);
+    s->sheet.truth = &box;
+    assert_ok(cp_sheet_draw(&s->sheet, &s->out));
+    size_t dashes = blue_pixels(&s->out), around = 2 * 2 * 2 * (200 + 150); /* a lone panel is twice the photo */
+    assert_true(dashes > around / 2 && dashes < around * 2 / 3);
+    cp_picture_free(&s->out);
+    s->sheet.truth_label = "true: a name";
+    assert_ok(cp_sheet_draw(&s->sheet, &s->out));
+    assert_true(blue_pixels(&s->out) > dashes + 500);
+    cp_picture_free(&s->out);
+    s->sheet.truth = &(cp_photo_box){0, NAN, 1, 1};
+    assert_int_equal(cp_sheet_draw(&s->sheet, &s->out), CP_EINPUT);
+    scene_free(s);
+}
+
 static void boxes_anywhere(void **state)
 {
     (void)state;
@@ -391,13 +423,15 @@ static void boxes_anywhere(void **state)
                                          {0, 0, 600, 450}};
     for (size_t i = 0; i < sizeof boxes / sizeof *boxes; i++) {
         struct scene *s = scene_new(600, 450);
-        s->sheet.box = &boxes[i];
+        s->sheet.box = s->sheet.truth = &boxes[i];
+        s->sheet.truth_label = "true";
         s->sheet.label = "a label much longer than the panel could ever be wide, which is cut and stays inside of it";
         assert_ok(cp_sheet_draw(&s->sheet, &s->out));
         scene_free(s);
     }
     struct scene *s = scene_new(4, 4);
     s->sheet.box = &(cp_photo_box){NAN, 0, 1, 1};
+    s->sheet.truth = NULL;
     assert_int_equal(cp_sheet_draw(&s->sheet, &s->out), CP_EINPUT);
     s->sheet.box = NULL;
     s->sheet.alpha = 1.5;
@@ -451,7 +485,7 @@ int main(void)
         cmocka_unit_test(colour_maps_rise),             cmocka_unit_test(text_wraps),
         cmocka_unit_test(panels_show_what_they_should), cmocka_unit_test(a_map_that_is_zero_says_so),
         cmocka_unit_test(a_map_of_one_pixel),           cmocka_unit_test(photos_of_any_size),
-        cmocka_unit_test(boxes_anywhere),               cmocka_unit_test(the_same_bytes_everywhere),
+        cmocka_unit_test(boxes_anywhere), cmocka_unit_test(true_boxes_are_dashed),               cmocka_unit_test(the_same_bytes_everywhere),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
