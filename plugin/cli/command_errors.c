@@ -50,8 +50,8 @@ static cp_status read_images(cp_errors *e)
     return status;
 }
 
-/* Darknet finds the class of a photo by the labels in its path. Names stand in for them as whole words: "ram" is part of
- * "bramble". */
+/* Darknet finds the class of a photo by the labels in its path. Names stand in for them as whole words: "ram" is part
+ * of "bramble". */
 static cp_status read_names(cp_errors *e)
 {
     cp_data *data = NULL;
@@ -96,8 +96,9 @@ static cp_status no_labels(const cp_errors *e)
 {
     char *path = cp_labels_path(e->images[0]), *last = cp_labels_path_last(e->images[0]), hint[700] = "";
     if (path && last && strcmp(path, last) && !access(last, F_OK))
-        snprintf(hint, sizeof hint, "; %.200s is there, but Darknet replaces the first \"images\" of a path: give paths "
-                 "that hold it once", last);
+        snprintf(hint, sizeof hint,
+                 "; %.200s is there, but Darknet replaces the first \"images\" of a path: give paths that hold it once",
+                 last);
     cp_status status = cp_fail(CP_EINPUT, "errors: none of the images has a label file; of %.200s it would be %.200s%s",
                                e->images[0], path ? path : "?", hint);
     cp_free(path);
@@ -131,8 +132,9 @@ static cp_status check_truth(const cp_errors *e)
         status = cp_errors_truth_find(e, e->images[i], &truth);
     if (status || truth.class_id >= 0)
         return status;
-    return cp_fail(CP_EINPUT, "errors: the path of none of the %zu images says one class by %s; a .data file with labels= "
-                   "says what to look for in a path", e->n, e->words ? "its name" : "its label");
+    return cp_fail(CP_EINPUT,
+                   "errors: the path of none of the %zu images says one class by %s; a .data file with labels= says what "
+                   "to look for in a path", e->n, e->words ? "its name" : "its label");
 }
 
 /* ---------------------------------------------------------------- ledger */
@@ -181,8 +183,9 @@ static cp_status check_free(const char *path)
         ends += c == '\n';
     if (file)
         fclose(file);
-    return ends < 2 ? CP_OK
-                    : cp_fail(CP_EINPUT, "%s: holds results already; -resume goes on with it, or give another -out", path);
+    if (ends < 2)
+        return CP_OK;
+    return cp_fail(CP_EINPUT, "%s: holds results already; -resume goes on with it, or give another -out", path);
 }
 
 /* A shard grows under the name of a part and takes its own when it is complete: what has that name is done. */
@@ -209,8 +212,8 @@ static cp_status open_ledger(cp_errors *e, cp_item *whole, char path[4096], char
     if (!status)
         status = cp_errors_drop_stale(e);
     if (!status && e->redone)
-        cp_note(s, "%s: %zu images are done again: they were unreadable or left out, or their photos or labels have changed",
-                part, e->redone);
+        cp_note(s, "%s: %zu image%s done again: unreadable or left out before, or photo or labels have changed", part,
+                e->redone, e->redone == 1 ? " is" : "s are");
     if (!status && cp_ledger_count(e->ledger))
         cp_note(s, "%s: goes on after %zu images", part, cp_ledger_count(e->ledger));
     return status;

@@ -518,8 +518,9 @@ cp_status cp_errors_gather(cp_errors *e, cp_errors_found *found)
     if (!status && found->unreadable == found->images)
         status = cp_fail(CP_EINPUT, "errors: none of the %zu images could be read", found->images);
     if (!status && found->unreadable + found->left_out == found->images)
-        status = cp_fail(CP_EINPUT, "errors: none of the %zu images counts: %zu could not be read, %zu are left out for "
-                         "their labels", found->images, found->unreadable, found->left_out);
+        status = cp_fail(CP_EINPUT,
+                         "errors: none of the %zu images counts: %zu could not be read, %zu are left out for their labels",
+                         found->images, found->unreadable, found->left_out);
     if (!status)
         status = second_reading(&g);
     if (!status && !found->confusion)

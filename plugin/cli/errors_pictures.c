@@ -149,7 +149,8 @@ static cp_status draw_subject(cp_errors *e, cp_item *item, const cp_errors_row *
         const cp_pathway *one = paths.pathway;
         const char *slash = strrchr(item->path, '/');
         say_error(e, row, error);
-        snprintf(path, sizeof path, "%.120s: %.200s. path: %s of %s neurons", slash ? slash + 1 : item->path, error, cp_grouped(one->selection.kept, kept),
+        snprintf(path, sizeof path, "%.120s: %.200s. path: %s of %s neurons", slash ? slash + 1 : item->path, error,
+                 cp_grouped(one->selection.kept, kept),
                  cp_grouped(cp_model_neuron_count(s->model), all));
         cp_drawn_make(s, item, subject, path, cp_zero_map_reason(s, one->map, subject, one, reason), &drawn);
         add_truth(e, row, &drawn);

@@ -1,4 +1,5 @@
-/* Lines of a ledger that no longer say what a run of today would: -resume drops them, and their images are done again. */
+/* Lines of a ledger that no longer say what a run of today would: -resume drops them, and their images are done
+ * again. */
 #include <string.h>
 #include <unistd.h>
 
