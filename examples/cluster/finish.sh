@@ -11,6 +11,5 @@ darknet=${DARKNET:-build/darknet}
 set -- "$@" -out "$out"
 if [ "$n" -gt 1 ]; then
     "$darknet" critpath merge "$out".*-of-"$n".jsonl -out "$out"
-    set -- "$@" -resume
 fi
-exec "$darknet" critpath "$@"
+exec "$darknet" critpath "$@" -resume

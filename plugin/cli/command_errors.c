@@ -188,19 +188,20 @@ static cp_status check_free(const char *path)
     return cp_fail(CP_EINPUT, "%s: holds results already; -resume goes on with it, or give another -out", path);
 }
 
-/* A shard grows under the name of a part and takes its own when it is complete: what has that name is done. */
+/* A shard grows under the name of a part and takes its own when it is complete: what has that name is done. Whoever
+ * starts a shard again means to go on with it, also where there is only one. */
 static cp_status open_ledger(cp_errors *e, cp_item *whole, char path[4096], char part[4096])
 {
     cp_session *s = e->session;
     json_t *manifest = json_object();
     char ending[64];
-    bool shard = e->shard.count > 1;
+    bool shard = e->shard.count > 1, resume = s->options->resume || s->options->shard;
     cp_status status = manifest ? make_manifest(e, manifest) : CP_ERESOURCE;
     if (!status)
         status = cp_output_path(s, whole, "", cp_shard_ending(&e->shard, ".jsonl", ending), path);
     if (!status && snprintf(part, 4096, "%.4000s%s", path, shard ? ".part" : "") >= 4096)
         status = cp_fail(CP_EINPUT, "-out: too long");
-    if (!status && !shard && !s->options->resume)
+    if (!status && !resume)
         status = check_free(path);
     if (status) {
         json_decref(manifest);
@@ -208,7 +209,7 @@ static cp_status open_ledger(cp_errors *e, cp_item *whole, char path[4096], char
     }
     if (shard && !access(path, F_OK))
         snprintf(part, 4096, "%s", path);
-    status = cp_ledger_open(part, manifest, s->options->resume || shard, &e->ledger);
+    status = cp_ledger_open(part, manifest, resume, &e->ledger);
     if (!status)
         status = cp_errors_drop_stale(e);
     if (!status && e->redone)

@@ -296,6 +296,9 @@ class Signs(FolderTest):
                                      "-shard", f"{i}/{n}")
                 self.assertEqual(done.code, 2 if 4 % n == i - 1 else 0, done.err)
                 shards.append(name)
+            if n == 1:
+                self.assertIn("goes on after", self.critpath("errors", *HONEST, "-list", self.path("set.list"), "-out", "s", "-no-picture",
+                                                             "-shard", "1/1").err)
             if n > 1:
                 missing = self.critpath("merge", *shards[1:], "-out", "m")
                 self.assertEqual(missing.code, 2)
