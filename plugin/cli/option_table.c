@@ -224,7 +224,7 @@ const cp_option cp_option_table[] = {
     INT("batch", CP_GROUP_COMMAND, batch, "N", 1, 4096, "train: answers of a step", .initial = "32"),
     INT("width", CP_GROUP_COMMAND, width, "N", 1, 4096, "train: of the generator's hidden layers", .initial = "128"),
     REAL("weight", CP_GROUP_COMMAND, weight, "R", 0, 1e6, "train: of the sparsity loss; more closes more gates", .initial = ".5"),
-    REAL("allowed", CP_GROUP_COMMAND, allowed, "KL", 0, 1e6,
+    REAL("allowed", CP_GROUP_COMMAND, allowed, "R", 0, 1e6,
          "train: gates of an answer are closed while its KL is at most this; less keeps more answers and opens more", .initial = ".05"),
     CHOICE("without", CP_GROUP_COMMAND, without, losses, "train: leave this loss out, to see what it does", .initial = "nothing"),
     REAL("eps", CP_GROUP_COMMAND, eps, "E", 0, 1,
