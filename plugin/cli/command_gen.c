@@ -157,10 +157,10 @@ static cp_status path_of(cp_session *s, cp_item *item, const cp_subject *subject
     cp_pathway pathway = {.mass_asked = NAN};
     cp_gen_match match = {0};
     char npz[4096] = "", kept[32], all[32];
-    float *importance = cp_alloc(cp_generator_gates(g), sizeof *importance, "gates");
-    cp_file_meta meta = {.method = "gen", .response = subject->response, .sparsity_asked = NAN, .seed = (uint64_t)s->options->seed};
     if (subject->class_id < 0)
         return cp_fail(CP_EINPUT, "%s: gen predicts paths of classes, not of %s", item->path, subject->response.text);
+    float *importance = cp_alloc(cp_generator_gates(g), sizeof *importance, "gates");
+    cp_file_meta meta = {.method = "gen", .response = subject->response, .sparsity_asked = NAN, .seed = (uint64_t)s->options->seed};
     snprintf(meta.input_sha256, sizeof meta.input_sha256, "%s", item->input_sha256);
     cp_status status = importance ? cp_path_create(s->model, &pathway.path) : CP_ERESOURCE;
     if (!status)

@@ -101,14 +101,14 @@ cp_status cp_mask_read(const char *path, size_t w, size_t h, size_t object, uint
     return status;
 }
 
-/* Programs that round a box leave the photo by a little; pixels are far outside. */
+/* Programs that round a box leave the photo by a little; pixels are far outside. A box may reach beyond the photo, its centre not. */
 static cp_status check_shares(const char *path, size_t number, const double share[4])
 {
     static const char *const names[4] = {"x", "y", "width", "height"};
-    static const double BEYOND = .01;
+    static const double most[4] = {1.01, 1.01, 20, 20}, BEYOND = .01;
     for (int i = 0; i < 4; i++)
-        if (share[i] < -BEYOND || share[i] > 1 + BEYOND)
-            return cp_fail(CP_EINPUT, "%s, line %zu: %s is %g, allowed is 0 to 1%s", path, number, names[i], share[i],
+        if (share[i] < -BEYOND || share[i] > most[i])
+            return cp_fail(CP_EINPUT, "%s, line %zu: %s is %g, allowed is 0 to %.0f%s", path, number, names[i], share[i], most[i],
                            share[i] > 1 ? "; are these pixels?" : "");
     return CP_OK;
 }

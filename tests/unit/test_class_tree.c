@@ -154,6 +154,10 @@ static void test_region(void **state)
     cp_model_free(model);
 }
 
+/* Darknet never frees a tree, nor what belongs to a layer. */
+const char *__lsan_default_suppressions(void);
+const char *__lsan_default_suppressions(void) { return "leak:read_tree\nleak:fgetl\nleak:make_softmax_layer\nleak:make_region_layer\n"; }
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_bad_files), cmocka_unit_test(test_places_and_lines),

@@ -73,7 +73,7 @@ static void contents(void **state)
                                            {"0 .5 .5 0 .5", "no area"},
                                            {"0 nan .5 .5 .5", "is not a class and four numbers"},
                                            {"0 .5 .5 .5 .5\n0 320 .5 .5 .5\n", "line 2: x is 320, allowed is 0 to 1; are these pixels?"},
-                                           {"0 .5 .5 .5 1.02\n", "line 1: height is 1.02, allowed is 0 to 1"},
+                                           {"0 .5 .5 .5 21\n", "line 1: height is 21, allowed is 0 to 20; are these pixels?"},
                                            {"0 .5 -.02 .5 .5\n", "line 1: y is -0.02, allowed is 0 to 1"},
                                            {"-1 .5 .5 .5 .5", "class -1"}};
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
