@@ -72,7 +72,11 @@ cp_status cp_sha256_file(const char *path, char text[CP_SHA256_TEXT])
     cp_sha256 *hash = NULL;
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
     if (fd < 0) return cp_fail(cp_open_status(errno), "SHA-256: cannot open %s: %s", path, strerror(errno));
-    if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode)) {
+    if (fstat(fd, &st) != 0) {
+        status = cp_fail(CP_ERESOURCE, "SHA-256: cannot look at %s: %s", path, strerror(errno));
+        goto done;
+    }
+    if (!S_ISREG(st.st_mode)) {
         status = cp_fail(CP_EINPUT, "SHA-256: %s is not a regular file", path);
         goto done;
     }
