@@ -243,6 +243,19 @@ ACTIVATION cp_host_activation(const char *name)
     return get_activation((char *)name);
 }
 
+/* Whether the arrays that are allocated here, and not by Darknet, which ends the process, are all there. */
+static bool is_complete(const layer *l, const cp_cfg_layer *c)
+{
+    bool there = c->type != CP_LAYER_YOLO || l->mask;
+    there &= c->type != CP_LAYER_GAUSSIAN_YOLO || l->biases;
+    for (size_t a = 0; a < c->n_arrays && !cp_layer_has_filters(c); ++a) {
+        const float *const arrays[] = {[CP_BIASES] = l->biases, [CP_SCALES] = l->scales, [CP_ROLLING_MEAN] = l->rolling_mean,
+                                       [CP_ROLLING_VARIANCE] = l->rolling_variance, [CP_WEIGHTS] = l->weights};
+        there &= !c->arrays[a].n || arrays[c->arrays[a].kind];
+    }
+    return there;
+}
+
 cp_status cp_host_build(const cp_cfg_net *shapes, bool random, network **out)
 {
     network *net = *out = make_network((int)shapes->n_layers);
@@ -254,11 +267,15 @@ cp_status cp_host_build(const cp_cfg_net *shapes, bool random, network **out)
     net->batch = net->subdivisions = 1;
     net->w = shapes->w, net->h = shapes->h, net->c = shapes->c;
     net->inputs = (int)shapes->inputs;
-    for (int i = 0; i < net->n; ++i) net->layers[i] = make_layer(shapes, &shapes->layers[i]);
+    bool complete = true;
+    for (int i = 0; i < net->n; ++i) {
+        net->layers[i] = make_layer(shapes, &shapes->layers[i]);
+        complete &= is_complete(&net->layers[i], &shapes->layers[i]);
+    }
     net->outputs = net->n ? net->layers[net->n - 1].outputs : 0;
     random_weights = 1;
     restore_stderr(saved);
-    return CP_OK;
+    return complete ? CP_OK : cp_fail(CP_ERESOURCE, "cfg: out of memory for the arrays of its layers");
 }
 
 /* ---- loaded and freed ---- */

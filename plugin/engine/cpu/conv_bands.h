@@ -29,12 +29,12 @@ typedef struct {
 /* One thread's. */
 typedef struct {
     float *x, *y, *scratch;     /* aligned; x_floats, y_floats, scratch_floats */
-    void *own;
+    void *room[24];             /* the kernel's own, all 0 before `begin`: nothing is allocated in the middle of a run */
 } cp_band;
 
 struct cp_band_kernel {
     cp_status (*load)(cp_bands *b, const float *weights); /* (M,C,size,size), to b->weights, which is zeroed */
-    void (*begin)(const cp_bands *b, cp_band *band);      /* makes band->own; NULL: has none */
+    void (*begin)(const cp_bands *b, cp_band *band);      /* fills band->room; NULL: needs none */
     bool (*run)(const cp_bands *b, cp_band *band);        /* y = the sums of x; false: no memory for it */
     void (*end)(cp_band *band);
 };

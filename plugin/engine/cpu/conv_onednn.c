@@ -121,6 +121,7 @@ typedef struct {
     dnnl_memory_t memory[4];
     dnnl_exec_arg_t args[4];
 } runner;
+_Static_assert(sizeof(runner) <= sizeof((cp_band){0}.room), "a band has room for its runner");
 
 static void begin(const cp_bands *b, cp_band *band)
 {
@@ -128,8 +129,7 @@ static void begin(const cp_bands *b, cp_band *band)
     onednn_layout layouts[] = {o->x_layout, o->weights_layout, o->y_layout, o->scratch_layout};
     float *data[] = {band->x, b->weights, band->y, band->scratch};
     const int names[] = {DNNL_ARG_SRC, DNNL_ARG_WEIGHTS, DNNL_ARG_DST, DNNL_ARG_SCRATCHPAD};
-    runner *r = band->own = calloc(1, sizeof *r);
-    if (!r) return;
+    runner *r = (runner *)band->room;
     r->status = dnnl_stream_create(&r->stream, engine, dnnl_stream_default_flags);
     for (int i = 0; i < 4 && !r->status; ++i) {
         r->status = dnnl_memory_create(&r->memory[i], layouts[i], engine, data[i]);
@@ -139,17 +139,16 @@ static void begin(const cp_bands *b, cp_band *band)
 
 static void end(cp_band *band)
 {
-    runner *r = band->own;
-    for (int i = 0; i < 4 && r; ++i)
+    runner *r = (runner *)band->room;
+    for (int i = 0; i < 4; ++i)
         if (r->memory[i]) dnnl_memory_destroy(r->memory[i]);
-    if (r && r->stream) dnnl_stream_destroy(r->stream);
-    free(r);
+    if (r->stream) dnnl_stream_destroy(r->stream);
 }
 
 static bool run(const cp_bands *b, cp_band *band)
 {
-    runner *r = band->own;
-    if (!r || r->status) return false;
+    runner *r = (runner *)band->room;
+    if (r->status) return false;
     r->status = dnnl_primitive_execute(((const direct *)b)->primitive, r->stream, 4, r->args);
     if (!r->status) r->status = dnnl_stream_wait(r->stream);
     return !r->status;
