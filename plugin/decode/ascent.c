@@ -3,6 +3,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "decode/adam.h"
 #include "engine/memory.h"
 #include "io/error.h"
 #include "io/random.h"
@@ -24,8 +25,8 @@ typedef struct {
     float *views;          /* (batch,c,h,w) */
     float *gradients;      /* (batch,c,h,w) */
     float *image_gradient; /* (c,h,w) */
-    float *gradient, *mean; /* (parameters) */
-    float *squares;
+    float *gradient;       /* (parameters) */
+    cp_adam adam;
     double scale;          /* of the objective at the start */
     uint64_t state;
 } job;
@@ -179,22 +180,6 @@ static void stay_near(job *j, const float *image)
         j->image_gradient[k] -= pull * (image[k] - o->given[k]);
 }
 
-/* Adam (Kingma and Ba 2015), of MACO Nadam (Dozat 2016), upwards. */
-static void move(job *j, int step)
-{
-    const double b1 = .9, b2 = .999, little = 1e-8;
-    bool nesterov = j->options->settings.parameterisation == CP_PARAMETERS_MACO;
-    double now = 1 - pow(b1, step + 1), next = 1 - pow(b1, step + 2), second = 1 - pow(b2, step + 1);
-    float *value = cp_parameters_values(j->parameters);
-    for (size_t i = 0; i < cp_parameters_count(j->parameters); i++) {
-        double g = j->gradient[i];
-        j->mean[i] = (float)(b1 * j->mean[i] + (1 - b1) * g);
-        j->squares[i] = (float)(b2 * j->squares[i] + (1 - b2) * g * g);
-        double along = nesterov ? b1 * j->mean[i] / next + (1 - b1) * g / now : j->mean[i] / now;
-        value[i] += (float)(j->options->settings.rate * along / (sqrt(j->squares[i] / second) + little));
-    }
-}
-
 static void add_transparency(const job *j, float *transparency)
 {
     size_t plane = j->h * j->w;
@@ -264,16 +249,16 @@ static cp_status start(const cp_model *model, const cp_objective *objective, con
     j->gradients = cp_alloc((size_t)j->batch * j->size, sizeof *j->gradients, "views");
     j->image_gradient = cp_alloc(j->size, sizeof *j->image_gradient, "gradient");
     j->gradient = cp_alloc(n, sizeof *j->gradient, "optimiser");
-    j->mean = cp_alloc(n, sizeof *j->mean, "optimiser");
-    j->squares = cp_alloc(n, sizeof *j->squares, "optimiser");
-    return j->views && j->gradients && j->image_gradient && j->gradient && j->mean && j->squares ? CP_OK : CP_ERESOURCE;
+    status = cp_adam_create(n, &j->adam);
+    return j->views && j->gradients && j->image_gradient && j->gradient ? status : CP_ERESOURCE;
 }
 
 static void stop(job *j)
 {
-    float *const rooms[] = {j->seed, j->views, j->gradients, j->image_gradient, j->gradient, j->mean, j->squares};
+    float *const rooms[] = {j->seed, j->views, j->gradients, j->image_gradient, j->gradient};
     for (size_t i = 0; i < sizeof rooms / sizeof *rooms; i++)
         cp_free(rooms[i]);
+    cp_adam_free(&j->adam);
     cp_path_free(j->opened);
     cp_parameters_free(j->parameters);
     cp_frame_free(j->frame);
@@ -316,7 +301,8 @@ cp_status cp_decode_image(const cp_model *model, const cp_objective *objective, 
         add_transparency(&j, transparency);
         stay_near(&j, now);
         cp_parameters_gradient(j.parameters, j.image_gradient, j.gradient);
-        move(&j, step);
+        cp_adam_step(&j.adam, j.gradient, options->settings.rate, options->settings.parameterisation == CP_PARAMETERS_MACO,
+                     cp_parameters_values(j.parameters));
         now = cp_parameters_image(j.parameters);
         if (!status && options->shown)
             status = options->shown(options->user, step + 1, now);

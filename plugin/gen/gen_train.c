@@ -3,6 +3,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "decode/adam.h"
 #include "gen/quantise.h"
 #include "io/error.h"
 #include "io/random.h"
@@ -27,9 +28,9 @@ typedef struct {
     float *inputs;    /* (runs' batch, input) */
     float *rows;      /* (batch, 2 * gates): features of a batch */
     int *class_id;    /* (batch) */
-    float *d_importance, *d_head, *gradient, *mean, *squares;
+    float *d_importance, *d_head, *gradient;
+    cp_adam adam;
     size_t *order;
-    int steps;
     uint64_t state;
     cp_gen_epoch sum; /* of the epoch so far; kl, kept, ... are sums */
     size_t pairs;
@@ -138,19 +139,13 @@ static cp_status distil(job *j, const size_t *order, int n, const float *importa
     return status;
 }
 
+/* The rate falls to 0, so that gates come to rest. */
 static void move(job *j)
 {
-    const double b1 = .9, b2 = .999, little = 1e-8;
-    size_t count, batch = (size_t)j->training->losses.batch, all = (j->n + batch - 1) / batch * (size_t)j->training->losses.epochs;
-    double rate = j->training->losses.rate * (1 - (double)j->steps / (double)all); /* falls to 0, so that gates come to rest */
-    float *parameter = cp_generator_parameters(j->generator, &count);
-    double first = 1 - pow(b1, ++j->steps), second = 1 - pow(b2, j->steps);
-    for (size_t i = 0; i < count; i++) {
-        double g = j->gradient[i];
-        j->mean[i] = (float)(b1 * j->mean[i] + (1 - b1) * g);
-        j->squares[i] = (float)(b2 * j->squares[i] + (1 - b2) * g * g);
-        parameter[i] -= (float)(rate * (j->mean[i] / first) / (sqrt(j->squares[i] / second) + little));
-    }
+    const cp_gen_losses *o = &j->training->losses;
+    size_t count, batch = (size_t)o->batch, all = (j->n + batch - 1) / batch * (size_t)o->epochs;
+    cp_adam_step(&j->adam, j->gradient, -o->rate * (1 - (double)j->adam.steps / (double)all), false,
+                 cp_generator_parameters(j->generator, &count));
 }
 
 static void add_sparsity(job *j, const float *importance, const cp_gen_match *match, int i, int n)
@@ -279,21 +274,21 @@ static cp_status start(job *j)
     j->d_importance = cp_alloc(batch * j->gates, sizeof *j->d_importance, "gradient");
     j->d_head = cp_alloc(batch * classes, sizeof *j->d_head, "gradient");
     j->gradient = cp_alloc(j->count, sizeof *j->gradient, "gradient");
-    j->mean = cp_alloc(j->count, sizeof *j->mean, "gradient");
-    j->squares = cp_alloc(j->count, sizeof *j->squares, "gradient");
+    status = cp_adam_create(j->count, &j->adam);
     j->order = cp_alloc(j->n, sizeof *j->order, "order of samples");
     bool there = j->features && j->whole && j->inputs && j->rows && j->class_id && j->d_importance && j->d_head && j->gradient &&
-                 j->mean && j->squares && j->order;
+                 j->order;
     for (size_t i = 0; i < j->n && there; i++)
         j->order[i] = i;
-    return there ? CP_OK : CP_ERESOURCE;
+    return there ? status : CP_ERESOURCE;
 }
 
 static void stop(job *j)
 {
-    float *const rooms[] = {j->features, j->whole, j->inputs, j->rows, j->d_importance, j->d_head, j->gradient, j->mean, j->squares};
+    float *const rooms[] = {j->features, j->whole, j->inputs, j->rows, j->d_importance, j->d_head, j->gradient};
     for (size_t i = 0; i < sizeof rooms / sizeof *rooms; i++)
         cp_free(rooms[i]);
+    cp_adam_free(&j->adam);
     cp_free(j->class_id);
     cp_free(j->order);
     cp_gen_pass_free(j->pass);
