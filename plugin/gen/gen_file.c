@@ -6,6 +6,7 @@
 #include "io/error.h"
 #include "io/json.h"
 #include "io/npz.h"
+#include "path/path_file.h"
 
 enum { VERSION = 1, MAX_META = 1 << 20, MOST_WIDTH = 4096 };
 static const char FORMAT[] = "critpath generator", STANDARDS[] = "standards";
@@ -75,15 +76,6 @@ cp_status cp_generator_write(const char *file, cp_generator *g, const cp_gen_los
 
 /* ---------------------------------------------------------------- reading */
 
-static cp_status check_hash(const json_t *root, const char *file, const char *key, const char *here)
-{
-    const char *found;
-    cp_status status = cp_json_get_text(root, key, file, &found);
-    if (!status && strcmp(found, here))
-        status = cp_fail(CP_EINPUT, "%s: learned on another network: %s %.12s in the file, %.12s here", file, key, found, here);
-    return status;
-}
-
 static cp_status read_meta(cp_npz *npz, const char *file, const cp_model *model, int *width)
 {
     unsigned char *text = NULL;
@@ -101,9 +93,7 @@ static cp_status read_meta(cp_npz *npz, const char *file, const cp_model *model,
     if (!status)
         status = cp_json_get_integer(root, "format_version", file, VERSION, VERSION, &version);
     if (!status)
-        status = check_hash(root, file, "cfg_sha256", cp_model_cfg_sha256(model));
-    if (!status)
-        status = check_hash(root, file, "weights_sha256", cp_model_weights_sha256(model));
+        status = cp_file_check_network(root, file, model);
     if (!status)
         status = cp_json_get_integer(root, "width", file, 1, MOST_WIDTH, &found);
     *width = (int)found;

@@ -1,3 +1,4 @@
+#include "path/path_file.h"
 #include "path/class_paths.h"
 
 #include <limits.h>
@@ -514,15 +515,6 @@ static cp_status read_counts(cp_npz *npz, const char *file, cp_class_paths *p)
     return status;
 }
 
-static cp_status check_hash(const json_t *meta, const char *where, const char *key, const char *expected)
-{
-    const char *found;
-    cp_status status = cp_json_get_text(meta, key, where, &found);
-    if (!status && strcmp(found, expected))
-        status = cp_fail(CP_EINPUT, "%s: %s is %.12s..., that of the model is %.12s...", where, key, found, expected);
-    return status;
-}
-
 static cp_status read_images(const json_t *meta, const char *where, cp_class_paths *p)
 {
     const char *number;
@@ -563,9 +555,7 @@ cp_status cp_class_paths_read(const char *file, const cp_model *model, cp_class_
     if (!status)
         status = cp_json_get_integer(meta, "format_version", where, VERSION, VERSION, &version);
     if (!status)
-        status = check_hash(meta, where, "cfg_sha256", cp_model_cfg_sha256(model));
-    if (!status)
-        status = check_hash(meta, where, "weights_sha256", cp_model_weights_sha256(model));
+        status = cp_file_check_network(meta, where, model);
     if (!status && !json_is_object(json_object_get(meta, "settings")))
         status = cp_fail(CP_EINPUT, "%s: 'settings' is no object", where);
     if (!status)

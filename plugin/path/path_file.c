@@ -125,6 +125,12 @@ static cp_status check_hash(const json_t *root, const char *where, const char *w
     return CP_OK;
 }
 
+cp_status cp_file_check_network(const json_t *meta, const char *where, const cp_model *model)
+{
+    cp_status status = check_hash(meta, where, "cfg", cp_model_cfg_sha256(model));
+    return status ? status : check_hash(meta, where, "weights", cp_model_weights_sha256(model));
+}
+
 static cp_status read_response(const json_t *root, const char *where, const cp_model *model, cp_response *response)
 {
     const json_t *object = json_object_get(root, "response");

@@ -8,6 +8,8 @@
 #ifndef CP_PATH_PATH_FILE_H
 #define CP_PATH_PATH_FILE_H
 
+#include <jansson.h>
+
 #include "critpath.h"
 
 #define CP_PATH_FILE_VERSION 1
@@ -24,6 +26,10 @@ typedef struct {
     float threshold;         /* path files: lowest score kept */
     char program_version[32]; /* CP_VERSION of the writer. Set when writing */
 } cp_file_meta;
+
+/* What meta.json of any file that belongs to a network says of it: cfg_sha256 and weights_sha256 have to be the model's. CP_EINPUT
+ * names both values; `where` names the file. */
+cp_status cp_file_check_network(const json_t *meta, const char *where, const cp_model *model);
 
 /* score: N floats, finite, and >= 0 unless meta->signed_scores. */
 cp_status cp_score_write(const char *file, const cp_model *model, const float *score, const cp_file_meta *meta);

@@ -89,7 +89,7 @@ class Gen(FolderTest):
         for words, message in ((["train", *CIFAR], "-list"), (["train", *CIFAR, "-list", "none"], "none of 1 pictures"),
                                (["learn", *CIFAR], "train, path or eval"), ([], "train, path or eval"),
                                (["path", *CIFAR, "1.png"], "-generator"), (["eval", *CIFAR, "-generator", "a.gen.npz"], "-list"),
-                               (["path", *SIGNS, PHOTOS[0], "-generator", "a.gen.npz"], "another network"),
+                               (["path", *SIGNS, PHOTOS[0], "-generator", "a.gen.npz"], "made with another cfg"),
                                (["path", *CIFAR, "1.png", "-generator", "p.path.npz"], "a critpath generator is needed"),
                                (["path", *CIFAR, "1.png", "-generator", "short.npz"], "short.npz"),
                                (["train", *CIFAR, "1.png", "-list", "list"], "pictures come from -list"),
