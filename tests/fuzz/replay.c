@@ -6,36 +6,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "damage.h"
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes);
 
 enum { MOST = 1 << 16 };
-
-static uint64_t random_state = 88172645463325252u;
-
-static size_t next(size_t limit)
-{
-    random_state ^= random_state << 13;
-    random_state ^= random_state >> 7;
-    random_state ^= random_state << 17;
-    return (size_t)(random_state >> 33) % limit;
-}
-
-/* Bytes changed, a piece copied over another, the end cut off: one to four of these. */
-static size_t damage(unsigned char *data, size_t bytes)
-{
-    for (size_t n = 1 + next(4); n > 0 && bytes > 1; n--) {
-        size_t at = next(bytes), from = next(bytes), length = next(16);
-        size_t most = bytes - (at > from ? at : from);
-        switch (next(4)) {
-        case 0: data[at] = (unsigned char)next(256); break;
-        case 1: data[at] ^= (unsigned char)(1u << next(8)); break;
-        case 2: memmove(data + at, data + from, length < most ? length : most); break;
-        default:
-            if (next(4) == 0) bytes = at + 1;
-        }
-    }
-    return bytes;
-}
 
 /* From memory of exactly its size, so that a read past its end is seen by a sanitizer. */
 static void run(const unsigned char *data, size_t bytes)

@@ -11,7 +11,7 @@
 #include <cmocka.h>
 
 #include "eval/attribution.h"
-#include "io/image.h"
+#include "signs_found.h"
 
 enum { H = 64, W = 96, N = H * W, CELL_X = 6, CELL_Y = 4, MASKS = 3000 };
 
@@ -94,42 +94,19 @@ static void masks_are_drawn_anew(void **state)
 static void the_box_is_found(void **state)
 {
     (void)state;
-    enum { SIDE = 224 };
-    static float input[3 * SIDE * SIDE], map[SIDE * SIDE];
-    const float *logits[2];
-    const int *heads;
-    cp_picture photo;
-    cp_model *model;
-    cp_frame *frame;
-    cp_detection *found;
-    cp_response response;
-    cp_placement placement;
+    static float map[SIGNS_SIDE * SIGNS_SIDE];
+    signs_found s;
     cp_localisation place;
-    int n;
-    assert_int_equal(cp_model_open("cfg/tiny-yolo-signs.cfg", "weights/tiny-yolo-signs.weights", &model), CP_OK);
-    assert_int_equal(cp_picture_read("examples/signs-two.png", &photo), CP_OK);
-    assert_int_equal(cp_model_prepare(model, photo.rgb, (size_t)photo.w, (size_t)photo.h, CP_FIT_LETTERBOX, input,
-                                      &placement), CP_OK);
-    assert_int_equal(cp_frame_create(model, 1, &frame), CP_OK);
-    assert_int_equal(cp_frame_forward(frame, input, 1, NULL), CP_OK);
-    assert_int_equal(cp_model_heads(model, &heads), 2);
-    for (int i = 0; i < 2; i++)
-        logits[i] = cp_frame_output(frame, cp_model_logit_layer(model, heads[i]), 0);
-    assert_int_equal(cp_model_detect(model, logits, SIDE, SIDE, .5f, .45f, &found, &n), CP_OK);
-    assert_true(n > 0);
-    const cp_detection *d = &found[0];
-    const cp_eval_target target = {d->class_id, d, placement};
-    const cp_map_box box = {(d->x - d->w / 2) * SIDE, (d->y - d->h / 2) * SIDE, d->w * SIDE, d->h * SIDE};
-    assert_int_equal(cp_response_detection(model, d, CP_TARGET_CLASS, &response), CP_OK);
-    const cp_attribution_call call = {.frame = frame, .response = &response, .target = &target, .seed = 3, .layer = -1,
+    signs_open(&s);
+    const cp_detection *d = &s.found[0];
+    const cp_eval_target target = {d->class_id, d, s.placement};
+    const cp_map_box box = {(d->x - d->w / 2) * SIGNS_SIDE, (d->y - d->h / 2) * SIGNS_SIDE, d->w * SIGNS_SIDE, d->h * SIGNS_SIDE};
+    const cp_attribution_call call = {.frame = s.frame, .response = &s.response, .target = &target, .seed = 3, .layer = -1,
                                       .samples = 150};
     assert_int_equal(cp_attribution_find("rise")->run(&call, map), CP_OK);
-    assert_int_equal(cp_localise(map, SIDE, SIDE, &placement, &box, &place), CP_OK);
+    assert_int_equal(cp_localise(map, SIGNS_SIDE, SIGNS_SIDE, &s.placement, &box, &place), CP_OK);
     assert_true(place.pointing && place.lift > 1);
-    cp_free_detections(found);
-    cp_picture_free(&photo);
-    cp_frame_free(frame);
-    cp_model_free(model);
+    signs_close(&s);
 }
 
 int main(void)

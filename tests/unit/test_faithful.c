@@ -10,7 +10,7 @@
 
 #include <cmocka.h>
 
-#include "io/image.h"
+#include "signs_found.h"
 #include "tiny_net.h"
 
 typedef struct {
@@ -282,42 +282,21 @@ static void heads_of_detectors(void **state)
 static void a_detection_is_kept_where_it_is_decoded(void **state)
 {
     (void)state;
-    enum { SIDE = 224 };
-    static float input[3 * SIDE * SIDE];
-    const float *logits[2];
-    const int *heads;
-    cp_picture photo;
-    cp_model *model;
-    cp_frame *frame;
-    cp_detection *found;
-    cp_response response;
-    cp_placement placement;
+    signs_found s;
     cp_sparsest by_unit, by_box;
     cp_faithful curves;
-    int n;
-    assert_int_equal(cp_model_open("cfg/tiny-yolo-signs.cfg", "weights/tiny-yolo-signs.weights", &model), CP_OK);
-    assert_int_equal(cp_picture_read("examples/signs-two.png", &photo), CP_OK);
-    assert_int_equal(cp_model_prepare(model, photo.rgb, (size_t)photo.w, (size_t)photo.h, CP_FIT_LETTERBOX, input,
-                                      &placement), CP_OK);
-    assert_int_equal(cp_frame_create(model, 1, &frame), CP_OK);
-    assert_int_equal(cp_frame_forward(frame, input, 1, NULL), CP_OK);
-    assert_int_equal(cp_model_heads(model, &heads), 2);
-    for (int i = 0; i < 2; i++)
-        logits[i] = cp_frame_output(frame, cp_model_logit_layer(model, heads[i]), 0);
-    assert_int_equal(cp_model_detect(model, logits, SIDE, SIDE, .5f, .45f, &found, &n), CP_OK);
-    assert_true(n > 0);
-    assert_int_equal(cp_response_detection(model, &found[0], CP_TARGET_CLASS, &response), CP_OK);
-    float *score = calloc(cp_model_neuron_count(model), sizeof *score);
-    assert_int_equal(cp_score_mct(frame, 0, &response, false, score), CP_OK);
+    signs_open(&s);
+    float *score = calloc(cp_model_neuron_count(s.model), sizeof *score);
+    assert_int_equal(cp_score_mct(s.frame, 0, &s.response, false, score), CP_OK);
 
     cp_sparsest_options options = {.loss = .6, .checks = 4};
-    assert_int_equal(cp_sparsest_find(frame, 0, &response, score, &options, &by_unit), CP_OK);
+    assert_int_equal(cp_sparsest_find(s.frame, 0, &s.response, score, &options, &by_unit), CP_OK);
     assert_true(by_unit.found && by_unit.measure.probability > .4);
     assert_true(isnan(by_unit.box_least) && isnan(by_unit.box_full));
-    options.detection = &found[0], options.placement = placement, options.thresh = .5;
-    assert_int_equal(cp_sparsest_find(frame, 0, &response, score, &options, &by_box), CP_OK);
+    options.detection = &s.found[0], options.placement = s.placement, options.thresh = .5;
+    assert_int_equal(cp_sparsest_find(s.frame, 0, &s.response, score, &options, &by_box), CP_OK);
     assert_true(by_box.found && by_box.kept > 10 * (by_unit.kept + 1));
-    near(by_box.box_full, found[0].probability);
+    near(by_box.box_full, s.found[0].probability);
     near(by_box.box_least, .5); /* more than .4 of the whole network's */
     assert_true(by_box.box >= .5);
     cp_sparsest_free(&by_unit);
@@ -325,24 +304,21 @@ static void a_detection_is_kept_where_it_is_decoded(void **state)
 
     /* A threshold that the whole network does not reach asks for no more than eps does. */
     options.thresh = .99999;
-    assert_int_equal(cp_sparsest_find(frame, 0, &response, score, &options, &by_box), CP_OK);
+    assert_int_equal(cp_sparsest_find(s.frame, 0, &s.response, score, &options, &by_box), CP_OK);
     near(by_box.box_least, .4 * by_box.box_full);
     cp_sparsest_free(&by_box);
 
     const double share = .5;
-    const cp_faithful_options measured = {.shares = &share, .n_shares = 1, .draws = -1, .detection = &found[0],
-                                          .placement = placement, .thresh = .5};
-    assert_int_equal(cp_faithful_measure(frame, 0, &response, score, &measured, &curves), CP_OK);
+    const cp_faithful_options measured = {.shares = &share, .n_shares = 1, .draws = -1, .detection = &s.found[0],
+                                          .placement = s.placement, .thresh = .5};
+    assert_int_equal(cp_faithful_measure(s.frame, 0, &s.response, score, &measured, &curves), CP_OK);
     assert_int_equal(curves.point[0].kept, 0);
     assert_true(curves.empty.probability > .4 && !curves.point[0].keeps);
     assert_true(curves.point[curves.n - 1].keeps);
     cp_faithful_free(&curves);
 
     free(score);
-    cp_free_detections(found);
-    cp_picture_free(&photo);
-    cp_frame_free(frame);
-    cp_model_free(model);
+    signs_close(&s);
 }
 
 int main(void)

@@ -13,37 +13,8 @@
 #undef LLVMFuzzerTestOneInput
 #define LLVMFuzzerTestOneInput fuzz_npz
 #include "../fuzz/fuzz_npz.c"
+#include "../fuzz/damage.h"
 #include "io_temp.h"
-
-static uint64_t random_state = 88172645463325252u;
-
-static unsigned next(unsigned limit)
-{
-    random_state ^= random_state << 13;
-    random_state ^= random_state >> 7;
-    random_state ^= random_state << 17;
-    return (unsigned)(random_state >> 33) % limit;
-}
-
-/* Bytes changed, a piece copied over another, the end cut off: one to four of these. */
-static size_t damage(unsigned char *data, size_t bytes)
-{
-    static const unsigned char telling[] = {0, 1, 0x7f, 0x80, 0xff};
-    for (unsigned n = 1 + next(4); n > 0 && bytes > 8; n--) {
-        size_t at = next((unsigned)bytes), from = next((unsigned)bytes), length = next(8);
-        switch (next(5)) {
-        case 0: data[at] = (unsigned char)next(256); break;
-        case 1: data[at] = telling[next(5)]; break;
-        case 2: data[at] ^= (unsigned char)(1u << next(8)); break;
-        case 3:
-            if (at + length <= bytes && from + length <= bytes) memmove(data + at, data + from, length);
-            break;
-        default:
-            if (next(4) == 0) bytes = at + 1;
-        }
-    }
-    return bytes;
-}
 
 static void replay(const char *name, int (*target)(const uint8_t *, size_t), int rounds)
 {
@@ -66,7 +37,7 @@ static void pictures(void **state)
 {
     (void)state;
     unsigned char rgb[3 * 20 * 15];
-    for (size_t i = 0; i < sizeof rgb; i++) rgb[i] = (unsigned char)(next(4) ? i : next(256));
+    for (size_t i = 0; i < sizeof rgb; i++) rgb[i] = (unsigned char)(damage_next(4) ? i : damage_next(256));
     stbi_write_jpg("a.jpg", 20, 15, 3, rgb, 60);
     stbi_write_jpg("b.jpg", 20, 15, 3, rgb, 95);
     stbi_write_png("a.png", 20, 15, 3, rgb, 60);
