@@ -18,14 +18,9 @@ typedef struct {
     size_t without; /* images in which nothing was found to explain */
 } job;
 
-static const char *file_name(const char *path)
+static cp_status count_subject(cp_session *s, cp_item *item, const cp_subject *subject, void *user)
 {
-    const char *slash = strrchr(path, '/');
-    return slash ? slash + 1 : path;
-}
-
-static cp_status count_subject(cp_session *s, const cp_item *item, const cp_subject *subject, job *j)
-{
+    job *j = user;
     cp_pathways pathways;
     cp_effective_edges edges = {0};
     char image[100], number[24];
@@ -48,7 +43,7 @@ static cp_status count_subject(cp_session *s, const cp_item *item, const cp_subj
         cp_path_free(again);
     }
     if (!status)
-        status = cp_class_paths_add(j->paths, subject->class_id, image, file_name(item->path), pathways.pathway[0].path,
+        status = cp_class_paths_add(j->paths, subject->class_id, image, cp_file_name(item->path), pathways.pathway[0].path,
                                     j->edges ? &edges : NULL);
     cp_effective_edges_free(&edges);
     cp_pathways_free(&pathways);
@@ -58,17 +53,9 @@ static cp_status count_subject(cp_session *s, const cp_item *item, const cp_subj
 static cp_status count_image(cp_session *s, cp_item *item, void *user)
 {
     job *j = user;
-    cp_prediction prediction = {0};
-    cp_subject *subjects = NULL;
-    int n = 0;
-    cp_status status = cp_predict(s, item, &prediction);
-    if (!status)
-        status = cp_choose_subjects(s, item, &j->request, &prediction, &subjects, &n);
+    int n;
+    cp_status status = cp_each_response(s, item, &j->request, count_subject, j, &n);
     j->without += !status && !n;
-    for (int i = 0; i < n && !status; i++)
-        status = count_subject(s, item, &subjects[i], j);
-    cp_free(subjects);
-    cp_prediction_free(&prediction);
     return status;
 }
 

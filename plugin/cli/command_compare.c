@@ -4,6 +4,7 @@
 #include "cli/no_detection.h"
 #include "cli/output_path.h"
 #include "cli/pathway.h"
+#include "cli/run_images.h"
 #include "cli/walk.h"
 #include "io/atomic.h"
 #include "io/error.h"
@@ -48,31 +49,23 @@ static cp_status claim_name(job *j, const char *name, size_t length)
     return CP_OK;
 }
 
-static cp_status read_methods(job *j, const char *list)
+static cp_status take_method(void *user, const char *name)
 {
-    for (const char *at = list;; at++) {
-        size_t length = strcspn(at, ",");
-        char name[32];
-        snprintf(name, sizeof name, "%.*s", (int)(length < 31 ? length : 31), at);
-        cp_status status = cp_parse_method(j->session->command, "methods", name);
-        if (status)
-            return status;
-        const cp_method *method = cp_method_find(name);
-        for (int i = 0; i < j->n; i++)
-            if (j->method[i] == method)
-                return cp_fail(CP_EINPUT, "-methods: %s is in the list twice", name);
-        if ((status = claim_name(j, name, strlen(name))))
-            return status;
+    job *j = user;
+    const cp_method *method = cp_method_find(name);
+    for (int i = 0; i < j->n; i++)
+        if (j->method[i] == method)
+            return cp_fail(CP_EINPUT, "-methods: %s is in the list twice", name);
+    cp_status status = claim_name(j, name, strlen(name));
+    if (!status)
         j->method[j->n - 1] = method;
-        if (!*(at += length))
-            return CP_OK;
-    }
+    return status;
 }
 
 /* "dog" of "runs/dog.path.npz" */
 static cp_status read_file(job *j, const char *file)
 {
-    const char *slash = strrchr(file, '/'), *stem = slash ? slash + 1 : file;
+    const char *stem = cp_file_name(file);
     size_t length = strlen(stem) - strlen(".npz");
     cp_file_meta meta;
     if (length > 5 && !strncasecmp(stem + length - 5, ".path", 5))
@@ -97,7 +90,7 @@ static cp_status read_selectors(job *j)
     for (int i = 0; i < s->n_images; i++)
         files += cp_ends_with(s->images[i], ".npz");
     if (methods || !files)
-        status = read_methods(j, methods ? methods : CP_DEFAULT_METHODS);
+        status = cp_each_method(j->session->command, "methods", methods ? methods : CP_DEFAULT_METHODS, take_method, j);
     bool any_method = j->n > 0;
     for (int i = 0; i < s->n_images && !status; i++) {
         if (cp_ends_with(s->images[i], ".npz"))
@@ -156,9 +149,11 @@ static void free_job(job *j)
 
 /* ---------------------------------------------------------------- one image */
 
-static cp_status compare_subject(job *j, const cp_response *response)
+static cp_status compare_subject(cp_session *s, cp_item *item, const cp_subject *subject, void *user)
 {
-    cp_session *s = j->session;
+    job *j = user;
+    const cp_response *response = &subject->response;
+    (void)item;
     cp_status status = CP_OK;
     for (int k = 0; k < j->n && !status; k++) {
         cp_scoring scoring;
@@ -184,23 +179,15 @@ static cp_status compare_subject(job *j, const cp_response *response)
 static cp_status compare_image(cp_session *s, cp_item *item, void *user)
 {
     job *j = user;
-    cp_prediction prediction = {0};
-    cp_subject *subjects = NULL;
     cp_nothing nothing;
-    int n = 0;
+    int n;
     for (int k = 0; k < j->n; k++)
         if (j->file[k] && *j->input[k] && strcmp(j->input[k], item->input_sha256))
             cp_note(s, "%s: the path is of another input than %s, whose activations say what is dead", j->file[k],
                     item->path);
-    cp_status status = cp_predict(s, item, &prediction);
-    if (!status)
-        status = cp_choose_subjects(s, item, &j->request, &prediction, &subjects, &n);
+    cp_status status = cp_each_response(s, item, &j->request, compare_subject, j, &n);
     if (!status && !n && !(status = cp_nothing_find(s, item, &j->request, &nothing)))
         cp_note(s, "%s: %s; left out", item->path, nothing.text);
-    for (int i = 0; i < n && !status; i++)
-        status = compare_subject(j, &subjects[i].response);
-    cp_free(subjects);
-    cp_prediction_free(&prediction);
     return status;
 }
 

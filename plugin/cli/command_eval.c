@@ -7,6 +7,7 @@
 
 #include "cli/commands.h"
 #include "cli/output_path.h"
+#include "cli/run_images.h"
 #include "cli/walk.h"
 #include "io/error.h"
 #include "io/json.h"
@@ -17,23 +18,25 @@ typedef struct {
     cp_ledger *ledger;
 } job;
 
+/* What the visits of a photo's responses need. */
+typedef struct {
+    const cp_eval_plan *plan;
+    json_t *responses; /* those measured so far */
+} measuring;
+
+static cp_status measure_response(cp_session *s, cp_item *item, const cp_subject *subject, void *user)
+{
+    measuring *m = user;
+    json_t *response = NULL;
+    cp_status status = cp_eval_measure(s, item, subject, m->plan, &response);
+    return status ? status : cp_json_append(m->responses, response);
+}
+
 static cp_status measure_responses(cp_session *s, cp_item *item, const job *j, json_t *responses)
 {
-    cp_prediction prediction = {0};
-    cp_subject *subjects = NULL;
-    int n = 0;
-    cp_status status = cp_predict(s, item, &prediction);
-    if (!status)
-        status = cp_choose_subjects(s, item, &j->request, &prediction, &subjects, &n);
-    for (int i = 0; i < n && !status; i++) {
-        json_t *response = NULL;
-        status = cp_eval_measure(s, item, &subjects[i], &j->plan, &response);
-        if (!status)
-            status = cp_json_append(responses, response);
-    }
-    cp_free(subjects);
-    cp_prediction_free(&prediction);
-    return status;
+    measuring m = {&j->plan, responses};
+    int n;
+    return cp_each_response(s, item, &j->request, measure_response, &m, &n);
 }
 
 /* That the ledger's line of this place in the list is of this photo, and not of the one that stood there in another list. */

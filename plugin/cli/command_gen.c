@@ -3,6 +3,7 @@
 #include "cli/gen.h"
 #include "cli/output_path.h"
 #include "cli/results.h"
+#include "cli/run_images.h"
 #include "cli/walk.h"
 #include "gen/gen_file.h"
 #include "io/error.h"
@@ -152,8 +153,9 @@ static cp_status compare_answers(cp_session *s, const cp_generator *g, const cp_
     return status;
 }
 
-static cp_status path_of(cp_session *s, cp_item *item, const cp_subject *subject, const cp_generator *g)
+static cp_status path_of(cp_session *s, cp_item *item, const cp_subject *subject, void *user)
 {
+    const cp_generator *g = ((predicting *)user)->generator;
     cp_pathway pathway = {.mass_asked = NAN};
     cp_gen_match match = {0};
     char npz[4096] = "", kept[32], all[32];
@@ -195,19 +197,11 @@ static cp_status path_of(cp_session *s, cp_item *item, const cp_subject *subject
 
 static cp_status path_image(cp_session *s, cp_item *item, void *user)
 {
-    const predicting *p = user;
-    cp_prediction prediction = {0};
-    cp_subject *subjects = NULL;
-    int n = 0;
-    cp_status status = cp_predict(s, item, &prediction);
-    if (!status)
-        status = cp_choose_subjects(s, item, &p->request, &prediction, &subjects, &n);
+    predicting *p = user;
+    int n;
+    cp_status status = cp_each_response(s, item, &p->request, path_of, p, &n);
     if (!status && !n)
         cp_note(s, "%s: no detection above -thresh %g, no path", item->path, s->options->thresh);
-    for (int i = 0; i < n && !status; i++)
-        status = path_of(s, item, &subjects[i], p->generator);
-    cp_free(subjects);
-    cp_prediction_free(&prediction);
     return status;
 }
 

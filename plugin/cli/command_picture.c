@@ -67,7 +67,7 @@ static cp_status read_array(struct job *j)
 /* PREFIX.json, where the array's name is PREFIX.npy or PREFIX.heat.npy, PREFIX followed by tags such as -box2-0.9. */
 static bool find_json(struct job *j)
 {
-    const char *slash = strrchr(j->array, '/'), *name = slash ? slash + 1 : j->array;
+    const char *name = cp_file_name(j->array);
     size_t length = strlen(j->array) - (cp_ends_with(j->array, ".heat.npy") ? 9 : cp_ends_with(j->array, ".npy") ? 4 : 0);
     while (length > (size_t)(name - j->array)) {
         snprintf(j->json_path, MAX_PATH, "%.*s.json", (int)length, j->array);
@@ -158,7 +158,7 @@ static bool is_gradient_beside_heat(const char *array)
 /* The array's own name, in the folder of -out. */
 static cp_status choose_in_folder(struct job *j)
 {
-    const char *folder = j->options->out, *slash = strrchr(j->array, '/'), *name = slash ? slash + 1 : j->array;
+    const char *folder = j->options->out, *name = cp_file_name(j->array);
     size_t length = strlen(name) - (cp_ends_with(name, ".npy") ? 4 : 0);
     int n = snprintf(j->out, MAX_PATH, "%s%s%.*s.png", folder, folder[strlen(folder) - 1] == '/' ? "" : "/", (int)length, name);
     return n < MAX_PATH ? CP_OK : cp_fail(CP_EINPUT, "-out: the path of the picture is longer than %d bytes", MAX_PATH - 1);

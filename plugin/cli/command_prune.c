@@ -4,6 +4,7 @@
 #include "cli/no_detection.h"
 #include "cli/output_path.h"
 #include "cli/pathway.h"
+#include "cli/run_images.h"
 #include "cli/walk.h"
 #include "io/atomic.h"
 #include "io/error.h"
@@ -104,29 +105,27 @@ static cp_status take_files(job *j)
 
 /* ---------------------------------------------------------------- the work */
 
+static cp_status add_response(cp_session *s, cp_item *item, const cp_subject *subject, void *user)
+{
+    job *j = user;
+    cp_pathways pathways;
+    cp_status status = cp_pathways_find(s, item, &subject->response, false, &pathways);
+    if (!status)
+        status = cp_channel_scores_add_path(&j->scores, pathways.pathway[0].path);
+    cp_pathways_free(&pathways);
+    return status;
+}
+
 static cp_status add_image(cp_session *s, cp_item *item, void *user)
 {
     job *j = user;
-    cp_prediction prediction = {0};
-    cp_subject *subjects = NULL;
     cp_nothing nothing;
-    int n = 0;
-    cp_status status = cp_predict(s, item, &prediction);
-    if (!status)
-        status = cp_choose_subjects(s, item, &j->request, &prediction, &subjects, &n);
+    int n;
+    cp_status status = cp_each_response(s, item, &j->request, add_response, j, &n);
     if (!status && !n && !(status = cp_nothing_find(s, item, &j->request, &nothing)))
         cp_note(s, "%s: %s; left out", item->path, nothing.text);
-    for (int i = 0; i < n && !status; i++) {
-        cp_pathways pathways;
-        status = cp_pathways_find(s, item, &subjects[i].response, false, &pathways);
-        if (!status)
-            status = cp_channel_scores_add_path(&j->scores, pathways.pathway[0].path);
-        cp_pathways_free(&pathways);
-    }
     if (!status && absorbs_means(s->options))
         cp_channel_scores_add_means(&j->scores, s->frame, 0);
-    cp_free(subjects);
-    cp_prediction_free(&prediction);
     return status;
 }
 

@@ -8,6 +8,7 @@
 
 #include "cli/commands.h"
 #include "cli/output_path.h"
+#include "cli/run_images.h"
 #include "cli/walk.h"
 #include "io/error.h"
 #include "io/random.h"
@@ -154,25 +155,20 @@ static cp_status keep_subject(cp_sanity *s, const cp_session *session, const cp_
     return find_field(session, &k->response, &k->field);
 }
 
+static cp_status take_subject(cp_session *session, cp_item *item, const cp_subject *subject, void *user)
+{
+    if (subject->class_id < 0 || session->options->target != CP_TARGET_CLASS)
+        return cp_fail(CP_EINPUT, "%s: %s is no class; allowed are classes and detections' classes", item->path,
+                       subject->response.text);
+    return keep_subject(user, session, item, subject);
+}
+
 static cp_status take_image(cp_session *session, cp_item *item, void *user)
 {
     cp_sanity *s = user;
-    cp_prediction prediction = {0};
-    cp_subject *subjects = NULL;
-    int n = 0;
-    cp_status status = cp_predict(session, item, &prediction);
-    if (!status)
-        status = cp_choose_subjects(session, item, &s->request, &prediction, &subjects, &n);
-    for (int i = 0; i < n && !status; i++) {
-        if (subjects[i].class_id < 0 || session->options->target != CP_TARGET_CLASS)
-            status = cp_fail(CP_EINPUT, "%s: %s is no class; allowed are classes and detections' classes", item->path,
-                             subjects[i].response.text);
-        else
-            status = keep_subject(s, session, item, &subjects[i]);
-    }
+    int n;
+    cp_status status = cp_each_response(session, item, &s->request, take_subject, s, &n);
     s->images++;
-    cp_free(subjects);
-    cp_prediction_free(&prediction);
     return status;
 }
 

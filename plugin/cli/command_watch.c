@@ -39,7 +39,7 @@ typedef struct {
 /* Darknet names checkpoints after the cfg: net_100.weights, net.backup, net_final.weights. */
 static bool is_named_after(const char *name, const char *cfg)
 {
-    const char *slash = strrchr(cfg, '/'), *base = slash ? slash + 1 : cfg;
+    const char *base = cp_file_name(cfg);
     size_t length = strcspn(base, ".");
     return !strncmp(name, base, length) && (name[length] == '_' || name[length] == '.');
 }
@@ -317,14 +317,14 @@ static cp_status write_lines(const job *j, FILE *to)
 static cp_status write_files(job *j, cp_file **lines, char path[3][4096])
 {
     const cp_options *o = j->session.options;
-    const char *from = j->folder ? j->session.cfg_path : j->item.path, *slash = strrchr(from, '/');
+    const char *from = j->folder ? j->session.cfg_path : j->item.path;
     cp_status status = CP_OK;
     if (*lines && !(status = write_lines(j, cp_file_stream(*lines))))
         status = cp_file_commit(lines);
     if (!status)
         status = cp_records_write_csv(&j->records, path[1]);
     if (!status && !o->no_picture)
-        status = cp_curves_write(&j->records, slash ? slash + 1 : from, path[2]);
+        status = cp_curves_write(&j->records, cp_file_name(from), path[2]);
     if (!status && !o->json)
         cp_print_files(stdout, j->folder ? path[0] : NULL, path[1], o->no_picture ? NULL : path[2], NULL);
     return status;

@@ -171,6 +171,14 @@ static cp_status read_spectrum(gallery *g)
     return status;
 }
 
+static cp_parameterisation asked_parameterisation(const cp_decoding *d)
+{
+    static const cp_parameterisation kinds[] = {[CP_PARAMETERS_OF_PIXELS] = CP_PARAMETERS_PIXELS,
+                                                [CP_PARAMETERS_OF_FOURIER] = CP_PARAMETERS_FOURIER,
+                                                [CP_PARAMETERS_OF_MACO] = CP_PARAMETERS_MACO};
+    return kinds[d->session->options->parameters];
+}
+
 static cp_status read_settings(gallery *g, cp_parameterisation parameterisation, bool placed, cp_decode_options *options)
 {
     const cp_options *o = g->decoding->session->options;
@@ -257,9 +265,6 @@ static made *add(gallery *g, const char *name)
     return m;
 }
 
-/* The selectors' names, the path given or selected first. */
-static const char *selectors_of(const cp_session *s) { return s->options->selectors ? s->options->selectors : s->options->method; }
-
 /* Scores and selects by one method of -selectors. */
 static cp_status find_selector(const cp_decoding *d, const char *method, float **score, cp_path **path)
 {
@@ -286,36 +291,42 @@ static cp_status find_selector(const cp_decoding *d, const char *method, float *
     return status;
 }
 
-/* Calls `use` with each selector's scores and path, which it may take over (and then sets to NULL). */
-static cp_status each_selector(gallery *g, cp_status (*use)(gallery *g, const char *name, const float *score, cp_path **path))
+/* Takes a selector's scores and path into a gallery; it may keep the path, and then sets it to NULL. */
+typedef cp_status (*selector_use)(gallery *g, const char *name, const float *score, cp_path **path);
+
+typedef struct {
+    gallery *g;
+    selector_use use;
+} selecting;
+
+static cp_status use_selector(void *user, const char *name)
+{
+    const selecting *s = user;
+    float *score = NULL;
+    cp_path *path = NULL;
+    if (s->g->n == MOST_IMAGES - 1)
+        return cp_fail(CP_EINPUT, "-selectors: more than %d", MOST_IMAGES - 3);
+    cp_status status = find_selector(s->g->decoding, name, &score, &path);
+    if (!status)
+        status = s->use(s->g, name, score, &path);
+    cp_free(score);
+    cp_path_free(path);
+    return status;
+}
+
+/* Of -selectors each one; without them the path that was given or selected. */
+static cp_status each_selector(gallery *g, selector_use use)
 {
     const cp_decoding *d = g->decoding;
-    cp_status status = CP_OK;
-    if (d->session->options->path || !d->session->options->selectors) {
-        cp_path *path = NULL;
-        status = cp_path_copy(d->path, &path);
-        if (!status)
-            status = use(g, d->session->options->path ? "path" : d->session->options->method, d->score, &path);
-        cp_path_free(path);
-        return status;
-    }
-    for (const char *at = selectors_of(d->session); *at && !status; at += *at == ',') {
-        char name[40];
-        size_t length = strcspn(at, ",");
-        snprintf(name, sizeof name, "%.*s", (int)(length < 39 ? length : 39), at);
-        at += length;
-        float *score = NULL;
-        cp_path *path = NULL;
-        if (g->n == MOST_IMAGES - 1)
-            return cp_fail(CP_EINPUT, "-selectors: more than %d", MOST_IMAGES - 3);
-        status = cp_parse_method(d->session->command, "selectors", name);
-        if (!status)
-            status = find_selector(d, name, &score, &path);
-        if (!status)
-            status = use(g, name, score, &path);
-        cp_free(score);
-        cp_path_free(path);
-    }
+    const cp_options *o = d->session->options;
+    selecting s = {g, use};
+    cp_path *path = NULL;
+    if (!o->path && o->selectors)
+        return cp_each_method(d->session->command, "selectors", o->selectors, use_selector, &s);
+    cp_status status = cp_path_copy(d->path, &path);
+    if (!status)
+        status = use(g, o->path ? "path" : o->method, d->score, &path);
+    cp_path_free(path);
     return status;
 }
 
@@ -341,12 +352,11 @@ static cp_status add_synthesis(gallery *g, const char *name, const float *score,
 
 cp_status cp_decode_synthesis(cp_decoding *d)
 {
-    static const cp_parameterisation kinds[] = {CP_PARAMETERS_PIXELS, CP_PARAMETERS_FOURIER, CP_PARAMETERS_MACO};
     gallery g = {.decoding = d, .what = "synthesis"};
     cp_decode_options options;
     cp_path *active = NULL;
     char title[240];
-    cp_status status = read_settings(&g, kinds[d->session->options->parameters], d->subject->box > 0, &options);
+    cp_status status = read_settings(&g, asked_parameterisation(d), d->subject->box > 0, &options);
     if (!status)
         status = cp_path_create(d->session->model, &active);
     if (!status) {
@@ -424,11 +434,10 @@ static cp_status add_neuron(gallery *g, const char *name, const float *score, cp
 
 cp_status cp_decode_neurons(cp_decoding *d)
 {
-    static const cp_parameterisation kinds[] = {CP_PARAMETERS_PIXELS, CP_PARAMETERS_FOURIER, CP_PARAMETERS_MACO};
     gallery g = {.decoding = d, .what = "neuron"};
     cp_decode_options options;
     char title[240];
-    cp_status status = read_settings(&g, kinds[d->session->options->parameters], false, &options);
+    cp_status status = read_settings(&g, asked_parameterisation(d), false, &options);
     if (!status)
         status = each_selector(&g, add_neuron);
     snprintf(title, sizeof title, "Channels of the top neurons on the paths of \"%.120s\"", d->subject->label);

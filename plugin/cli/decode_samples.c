@@ -4,13 +4,13 @@
 #include "cli/commands.h"
 #include "cli/decoding.h"
 #include "cli/output_path.h"
-#include "cli/prediction.h"
+#include "cli/run_images.h"
 #include "cli/summary.h"
 #include "decode/samples.h"
 #include "io/atomic.h"
 #include "io/contact_sheet.h"
-#include "io/csv.h"
 #include "io/error.h"
+#include "io/file.h"
 #include "io/json.h"
 #include "io/ledger.h"
 #include "io/lines.h"
@@ -169,26 +169,31 @@ static json_t *answer_json(const job *j, const cp_subject *subject)
     return NULL;
 }
 
-static cp_status score_answers(job *j, const cp_item *item, json_t *answers)
+/* What the visits of a picture's answers need. */
+typedef struct {
+    job *j;
+    float *score;  /* (N), room */
+    json_t *found; /* the answers so far */
+} answers;
+
+static cp_status score_answer(cp_session *s, cp_item *item, const cp_subject *subject, void *user)
+{
+    answers *a = user;
+    (void)item;
+    cp_status status = cp_score_mct(s->frame, 0, &subject->response, true, a->score);
+    if (status)
+        return status;
+    cp_channel_shares(s->model, a->score, a->j->share, a->j->best);
+    return cp_json_append(a->found, answer_json(a->j, subject));
+}
+
+static cp_status score_answers(job *j, cp_item *item, json_t *found)
 {
     cp_session *s = j->decoding->session;
-    cp_prediction prediction = {0};
-    cp_subject *subjects = NULL;
-    int n = 0;
-    float *score = cp_alloc(cp_model_neuron_count(s->model), sizeof *score, "scores");
-    cp_status status = score ? cp_predict(s, item, &prediction) : CP_ERESOURCE;
-    if (!status)
-        status = cp_choose_subjects(s, item, &j->request, &prediction, &subjects, &n);
-    for (int i = 0; i < n && !status; i++) {
-        status = cp_score_mct(s->frame, 0, &subjects[i].response, true, score);
-        if (status)
-            break;
-        cp_channel_shares(s->model, score, j->share, j->best);
-        status = cp_json_append(answers, answer_json(j, &subjects[i]));
-    }
-    cp_free(score);
-    cp_free(subjects);
-    cp_prediction_free(&prediction);
+    answers a = {j, cp_alloc(cp_model_neuron_count(s->model), sizeof *a.score, "scores"), found};
+    int n;
+    cp_status status = a.score ? cp_each_response(s, item, &j->request, score_answer, &a, &n) : CP_ERESOURCE;
+    cp_free(a.score);
     return status;
 }
 
@@ -342,12 +347,6 @@ static cp_status cut(const job *j, const cp_sample *sample, cp_picture *crop, do
     return status;
 }
 
-static const char *file_name(const char *path)
-{
-    const char *slash = strrchr(path, '/');
-    return slash ? slash + 1 : path;
-}
-
 /* "dog 57.1%" */
 static const char *label_of(const job *j, const cp_sample *sample)
 {
@@ -390,7 +389,7 @@ static cp_status fill_row(const job *j, int k, sheet *out, json_t *channels)
             break;
         out->contact[k][i].picture = &out->crop[k][i];
         snprintf(out->contact[k][i].caption, sizeof out->contact[k][i].caption, "%.2g%%, %.60s %.60s", 100 * sample->share,
-                 label_of(j, sample), file_name(j->list.line[sample->line]));
+                 label_of(j, sample), cp_file_name(j->list.line[sample->line]));
         json_t *one = json_object();
         bad |= cp_json_set(one, "image", cp_json_text(j->list.line[sample->line]));
         bad |= cp_json_set(one, "answer", cp_json_text(label_of(j, sample)));

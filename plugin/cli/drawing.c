@@ -1,6 +1,7 @@
 #include "cli/drawing.h"
 
 #include "io/error.h"
+#include "io/file.h"
 #include "io/json.h"
 #include "io/overlay.h"
 #include "io/sheet.h"
@@ -202,19 +203,13 @@ cp_status cp_draw_map(const cp_options *o, const cp_picture *photo, const cp_dra
 
 /* ---------------------------------------------------------------- as JSON */
 
-static const char *file_name(const char *path)
-{
-    const char *slash = strrchr(path, '/');
-    return slash ? slash + 1 : path;
-}
-
 json_t *cp_drawn_json(const cp_drawn *drawn, const char *const *arrays, int n)
 {
     json_t *object = json_object(), *names = json_array();
     const cp_photo_box *b = &drawn->box;
     int bad = 0;
     for (int i = 0; i < n; i++)
-        bad |= cp_json_append(names, cp_json_text(file_name(arrays[i])));
+        bad |= cp_json_append(names, cp_json_text(cp_file_name(arrays[i])));
     bad |= cp_json_set(object, "arrays", names);
     bad |= cp_json_set(object, "title", cp_json_text(drawn->title));
     json_t *box = drawn->has_box ? json_pack("[f,f,f,f]", b->x, b->y, b->w, b->h) : json_null();
@@ -255,7 +250,7 @@ static void read_drawn(const json_t *object, cp_drawn *drawn)
 bool cp_drawn_find(const json_t *json, const char *array, cp_drawn *drawn)
 {
     const json_t *own = json_object_get(json, "drawn");
-    if (own && names_array(own, file_name(array))) {
+    if (own && names_array(own, cp_file_name(array))) {
         read_drawn(own, drawn);
         return true;
     }

@@ -9,6 +9,7 @@
 #include "io/atomic.h"
 #include "io/csv.h"
 #include "io/error.h"
+#include "io/file.h"
 #include "io/hash.h"
 #include "io/json.h"
 
@@ -234,9 +235,8 @@ static cp_status write_truth(cp_errors *e, const char *path)
 static cp_status set_hash(json_t *object, const char *path)
 {
     char sha256[CP_SHA256_TEXT];
-    const char *slash = strrchr(path, '/');
     cp_status status = cp_sha256_file(path, sha256);
-    return status ? status : cp_json_set(object, slash ? slash + 1 : path, cp_json_text(sha256));
+    return status ? status : cp_json_set(object, cp_file_name(path), cp_json_text(sha256));
 }
 
 static json_t *options_json(const cp_errors *e)

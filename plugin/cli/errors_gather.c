@@ -159,22 +159,29 @@ static cp_status broken(const gather *g, size_t line)
                    cp_ledger_index(g->e->ledger, line));
 }
 
+/* A row of which nothing is known yet. */
+static cp_errors_row new_row(size_t line, int number)
+{
+    return (cp_errors_row){.line = line,
+                           .number = number,
+                           .class_id = -1,
+                           .object_class = -1,
+                           .overlap = NAN,
+                           .inside = NAN,
+                           .lift = NAN,
+                           .path_overlap = NAN,
+                           .path_inside = NAN,
+                           .typical = NAN,
+                           .cluster = -1};
+}
+
 static cp_status add_object(gather *g, size_t line, const json_t *object, int number)
 {
     const cp_object became = {int_of(object, "found", INT32_MAX), int_of(object, "fixed", INT32_MAX)};
     int class_id = int_of(object, "class", g->classes);
-    cp_errors_row row = {.line = line,
-                         .number = number,
-                         .type = CP_FOUND_MISSED,
-                         .class_id = -1,
-                         .object_class = class_id,
-                         .overlap = NAN,
-                         .inside = NAN,
-                         .lift = NAN,
-                         .path_overlap = NAN,
-                         .path_inside = NAN,
-                         .typical = NAN,
-                         .cluster = -1};
+    cp_errors_row row = new_row(line, number);
+    row.type = CP_FOUND_MISSED;
+    row.object_class = class_id;
     if (class_id < 0)
         return broken(g, line);
     cp_precision_add_object(g->precision, class_id, &became);
@@ -202,19 +209,14 @@ static cp_status add_detection(gather *g, size_t line, const json_t *detection, 
     cp_status status = cp_precision_add(g->precision, class_id, score, &v, other);
     if (status || !json_object_get(detection, "channels"))
         return status;
-    cp_errors_row row = {.line = line,
-                         .number = number,
-                         .type = v.type,
-                         .class_id = class_id,
-                         .object_class = other,
-                         .score = score,
-                         .overlap = v.overlap,
-                         .inside = real_of(detection, "inside"),
-                         .lift = real_of(detection, "lift"),
-                         .path_overlap = NAN,
-                         .path_inside = NAN,
-                         .typical = NAN,
-                         .cluster = -1};
+    cp_errors_row row = new_row(line, number);
+    row.type = v.type;
+    row.class_id = class_id;
+    row.object_class = other;
+    row.score = score;
+    row.overlap = v.overlap;
+    row.inside = real_of(detection, "inside");
+    row.lift = real_of(detection, "lift");
     read_box(detection, row.box);
     if (v.object >= 0)
         read_box(json_array_get(objects, (size_t)v.object), row.truth);
@@ -238,19 +240,13 @@ static cp_status add_boxes(gather *g, size_t line, const json_t *record)
 static cp_status add_class(gather *g, size_t line, const json_t *record)
 {
     int truth = int_of(record, "class", g->classes), said = int_of(record, "said", g->classes);
-    cp_errors_row row = {.line = line,
-                         .type = truth == said ? CP_FOUND_RIGHT : CP_FOUND_CLS,
-                         .class_id = said,
-                         .object_class = truth,
-                         .score = (float)real_of(record, "score"),
-                         .box = {NAN, NAN, NAN, NAN},
-                         .overlap = NAN,
-                         .inside = NAN,
-                         .lift = NAN,
-                         .path_overlap = NAN,
-                         .path_inside = NAN,
-                         .typical = NAN,
-                         .cluster = -1};
+    cp_errors_row row = new_row(line, 0);
+    row.type = truth == said ? CP_FOUND_RIGHT : CP_FOUND_CLS;
+    row.class_id = said;
+    row.object_class = truth;
+    row.score = (float)real_of(record, "score");
+    for (int i = 0; i < 4; i++)
+        row.box[i] = NAN;
     if (truth < 0 || said < 0)
         return broken(g, line);
     g->found->confusion[(size_t)truth * (size_t)g->classes + (size_t)said]++;

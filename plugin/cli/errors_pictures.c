@@ -8,6 +8,7 @@
 #include "cli/results.h"
 #include "cli/where.h"
 #include "io/error.h"
+#include "io/file.h"
 
 /* How a row ranks: the larger the sooner. Worst: what the network is surest of; of the missed, the largest. Most
  * typical: whose path is most like that of all errors of its type; of the missed, of the middle size. */
@@ -147,9 +148,8 @@ static cp_status draw_subject(cp_errors *e, cp_item *item, const cp_errors_row *
         status = cp_where_find(s, item, subject, paths.pathway, &where);
     if (!status) {
         const cp_pathway *one = paths.pathway;
-        const char *slash = strrchr(item->path, '/');
         say_error(e, row, error);
-        snprintf(path, sizeof path, "%.120s: %.200s. path: %s of %s neurons", slash ? slash + 1 : item->path, error,
+        snprintf(path, sizeof path, "%.120s: %.200s. path: %s of %s neurons", cp_file_name(item->path), error,
                  cp_grouped(one->selection.kept, kept),
                  cp_grouped(cp_model_neuron_count(s->model), all));
         cp_drawn_make(s, item, subject, path, cp_zero_map_reason(s, one->map, subject, one, reason), &drawn);

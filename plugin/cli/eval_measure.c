@@ -8,6 +8,7 @@
 #include "eval/complexity.h"
 #include "eval/sufficiency.h"
 #include "io/error.h"
+#include "io/file.h"
 #include "io/json.h"
 #include "model/labels.h"
 #include "io/progress.h"
@@ -156,11 +157,10 @@ static void start_line(job *j, const cp_item *item, const cp_subject *subject)
 /* "dog.jpg: dog 82%: gradcam, deletion" */
 static void say(const job *j, const char *map, const char *test)
 {
-    const char *slash = strrchr(j->photo, '/');
     char text[300];
     if (!j->line)
         return;
-    snprintf(text, sizeof text, "%.100s: %.80s: %.60s%s%s", slash ? slash + 1 : j->photo, j->label, map, *test ? ", " : "", test);
+    snprintf(text, sizeof text, "%.100s: %.80s: %.60s%s%s", cp_file_name(j->photo), j->label, map, *test ? ", " : "", test);
     cp_progress_say(j->line, text);
 }
 

@@ -368,8 +368,9 @@ static cp_status report(const evaluation *e)
 
 /* ---------------------------------------------------------------- the run */
 
-static cp_status add_way(evaluation *e, const char *name)
+static cp_status add_way(void *user, const char *name)
 {
+    evaluation *e = user;
     if (e->n_ways == MOST_METHODS)
         return cp_fail(CP_EINPUT, "-selectors: more than %d", MOST_METHODS - 1);
     way *w = &e->way[e->n_ways++];
@@ -383,16 +384,7 @@ static cp_status add_ways(evaluation *e)
 {
     const char *list = e->session->options->selectors ? e->session->options->selectors : "mct,random";
     cp_status status = add_way(e, "gen");
-    for (const char *at = list; *at && !status; at += *at == ',') {
-        char name[40];
-        size_t length = strcspn(at, ",");
-        snprintf(name, sizeof name, "%.*s", (int)(length < 39 ? length : 39), at);
-        at += length;
-        status = cp_parse_method(e->session->command, "selectors", name);
-        if (!status)
-            status = add_way(e, name);
-    }
-    return status;
+    return status ? status : cp_each_method(e->session->command, "selectors", list, add_way, e);
 }
 
 cp_status cp_gen_evaluate(cp_session *session, const cp_generator *generator, cp_gen_answers *answers)

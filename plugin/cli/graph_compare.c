@@ -236,12 +236,6 @@ static void join_edges(job *j)
 
 /* ---------------------------------------------------------------- the result */
 
-static const char *name_of(const char *file)
-{
-    const char *slash = strrchr(file, '/');
-    return slash ? slash + 1 : file;
-}
-
 static double jaccard(const job *j, int layer, size_t *both, size_t *either)
 {
     if (cp_path_overlap(j->side[0].path, j->side[1].path, layer, both, either) || !*either)
@@ -255,7 +249,7 @@ static void fill_texts(const cp_session *s, job *j)
     const side *a = &j->side[0], *b = &j->side[1];
     size_t both, either;
     double index = jaccard(j, -1, &both, &either);
-    snprintf(v->title, sizeof v->title, "%s and %s", name_of(a->file), name_of(b->file));
+    snprintf(v->title, sizeof v->title, "%s and %s", cp_file_name(a->file), cp_file_name(b->file));
     if (j->photos && a->meta.response.n && b->meta.response.n)
         snprintf(v->answer, sizeof v->answer, "%.70s (%.4g); %.70s (%.4g)", a->meta.response.text, a->value, b->meta.response.text,
                  b->value);

@@ -141,6 +141,22 @@ cp_status cp_parse_method(const cp_command *command, const char *option, const c
     return parse_choice(command, &method, text, &position);
 }
 
+cp_status cp_each_method(const cp_command *command, const char *option, const char *list,
+                         cp_status (*take)(void *user, const char *method), void *user)
+{
+    for (const char *at = list;; at++) {
+        char name[32];
+        size_t length = strcspn(at, ",");
+        snprintf(name, sizeof name, "%.*s", (int)(length < 31 ? length : 31), at);
+        cp_status status = cp_parse_method(command, option, name);
+        if (!status)
+            status = take(user, name);
+        at += length;
+        if (status || !*at)
+            return status;
+    }
+}
+
 static cp_status set_option(const cp_command *command, const cp_option *option, const char *text, cp_options *options)
 {
     void *field = (char *)options + option->offset;

@@ -181,6 +181,11 @@ cp_status cp_options_parse(const cp_command *command, const cp_command *commands
  * message. */
 cp_status cp_parse_method(const cp_command *command, const char *option, const char *text);
 
+/* Calls `take` with each method of a list, "mct,random", that is one the command takes, and with `user`. CP_EINPUT as cp_parse_method,
+ * or what `take` says. */
+cp_status cp_each_method(const cp_command *command, const char *option, const char *list,
+                         cp_status (*take)(void *user, const char *method), void *user);
+
 /* How the program is called: "darknet critpath", or "critpath" where argv[0] is that. For usage and hints. */
 void cp_set_program(const char *argv0);
 const char *cp_program(void);

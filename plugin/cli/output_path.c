@@ -128,7 +128,7 @@ static cp_status open_output(cp_session *s)
 
 cp_status cp_choose_prefix(cp_session *s, cp_item *item)
 {
-    const char *out = s->options->out, *slash = strrchr(item->path, '/'), *name = slash ? slash + 1 : item->path;
+    const char *out = s->options->out, *name = cp_file_name(item->path);
     bool is_npz;
     int length = stem_length(name, &is_npz);
     char base[MAX_PATH];

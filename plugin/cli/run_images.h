@@ -13,4 +13,10 @@ cp_status cp_run_on_images_together(const cp_command *command, const cp_options 
 typedef cp_status (*cp_subject_visit)(cp_session *session, cp_item *item, const cp_subject *subject);
 cp_status cp_each_subject(cp_session *session, cp_item *item, const cp_request *request, cp_subject_visit visit);
 
+/* The same without a word on stdout: `visit` gets `user` too. *n: how many there are; 0 where a detector finds nothing of what is
+ * meant, which the caller says in its own way. */
+typedef cp_status (*cp_response_visit)(cp_session *session, cp_item *item, const cp_subject *subject, void *user);
+cp_status cp_each_response(cp_session *session, cp_item *item, const cp_request *request, cp_response_visit visit, void *user,
+                           int *n);
+
 #endif

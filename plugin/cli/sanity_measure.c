@@ -5,6 +5,7 @@
 
 #include "cli/sanity.h"
 #include "io/error.h"
+#include "io/file.h"
 #include "io/progress.h"
 #include "io/random.h"
 
@@ -190,7 +191,7 @@ static cp_status compare_all(const job *j, int stage, size_t subject)
 static void say(const job *j, int stage, size_t subject)
 {
     const cp_sanity_stage *at = &j->sanity->stage[stage];
-    const char *path = j->sanity->subject[subject].path, *slash = strrchr(path, '/');
+    const char *path = j->sanity->subject[subject].path;
     char text[160], layer[24];
     snprintf(layer, sizeof layer, "layer %d", at->layer);
     snprintf(text, sizeof text, "%s, %.100s",
@@ -198,7 +199,7 @@ static void say(const job *j, int stage, size_t subject)
              : at->test == CP_SANITY_SHIFT ? "shifted input"
              : at->layer < 0               ? "all layers"
                                            : layer,
-             slash ? slash + 1 : path);
+             cp_file_name(path));
     cp_progress_say(j->progress, text);
 }
 

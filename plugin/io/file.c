@@ -96,6 +96,12 @@ done:
     return status;
 }
 
+const char *cp_file_name(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    return slash ? slash + 1 : path;
+}
+
 bool cp_ends_with(const char *path, const char *ending)
 {
     size_t n = strlen(path), m = strlen(ending);

@@ -17,6 +17,8 @@ cp_status cp_open_status(int error);
  * CP_ERESOURCE out of memory. Free with cp_free. */
 cp_status cp_file_read(const char *path, const char *kind, uint64_t max_bytes, unsigned char **data, size_t *bytes);
 
+/* The path without its folders: "dog.jpg" of "photos/dog.jpg". */
+const char *cp_file_name(const char *path);
 /* Whether the path has that ending (".npz") behind something, in capitals or not. */
 bool cp_ends_with(const char *path, const char *ending);
 
