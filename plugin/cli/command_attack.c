@@ -39,6 +39,7 @@ typedef struct {
     size_t n, room;
     float *x;
     int logits; /* layer */
+    size_t counted; /* photos that the class paths were counted on, too */
 } job;
 
 /* ---------------------------------------------------------------- one input */
@@ -143,6 +144,8 @@ static cp_status attack_image(cp_session *s, cp_item *item, void *user)
         if (!status)
             status = add_row(s, item, j, k, first, NULL);
     }
+    if (!status)
+        j->counted += cp_class_paths_name(s->typical, first, item->sha256) != NULL;
     if (status) /* an image counts as a whole or not at all */
         for (; j->n > before; j->n--) {
             free(j->rows[j->n - 1].image);
@@ -281,7 +284,12 @@ static cp_status write_result(cp_session *s, const job *j)
         status = cp_output_path(s, &whole, "", ".csv", file);
     if (!status)
         status = write_table(s, j, file);
-    return status ? status : report(s, j, file);
+    if (!status)
+        status = report(s, j, file);
+    if (!status && j->counted)
+        cp_note(s, "attack: %zu of the photos were counted in %s too, which flatters the columns of the path", j->counted,
+                s->options->typical);
+    return status;
 }
 
 cp_status cp_run_attack(const cp_command *command, const cp_options *options)

@@ -1,6 +1,7 @@
 /* `decode`: what a path stands for, as pictures of a list and as images that are made. */
 #include "cli/commands.h"
 #include "cli/decoding.h"
+#include "cli/no_detection.h"
 #include "cli/output_path.h"
 #include "cli/prediction.h"
 #include "cli/summary.h"
@@ -107,6 +108,7 @@ static cp_status decode_subject(cp_session *s, cp_item *item, const cp_subject *
 static cp_status decode_photo(cp_session *s, cp_item *item)
 {
     cp_request request;
+    cp_nothing nothing;
     cp_prediction prediction = {0};
     cp_subject *subjects = NULL;
     int n = 0;
@@ -120,9 +122,9 @@ static cp_status decode_photo(cp_session *s, cp_item *item)
     if (!status)
         status = cp_choose_subjects(s, item, &request, &prediction, &subjects, &n);
     if (!status && !n)
-        status = cp_fail(CP_EINPUT, "%s: no detection%s%s above -thresh %g; there is nothing to decode", item->path,
-                         s->options->class_name ? " of " : "", s->options->class_name ? s->options->class_name : "",
-                         s->options->thresh);
+        status = cp_nothing_find(s, item, &request, &nothing);
+    if (!status && !n)
+        status = cp_fail(CP_EINPUT, "%s: %s; there is nothing to decode", item->path, nothing.text);
     if (!status && n > 1)
         status = cp_fail(CP_EINPUT, "decode: one answer at a time, -box all means %d", n);
     if (!status)

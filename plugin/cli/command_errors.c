@@ -4,6 +4,7 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "cli/commands.h"
@@ -94,15 +95,15 @@ static cp_status choose_todo(cp_errors *e)
 
 static cp_status no_labels(const cp_errors *e)
 {
-    char *path = cp_labels_path(e->images[0]), *last = cp_labels_path_last(e->images[0]), hint[700] = "";
-    if (path && last && strcmp(path, last) && !access(last, F_OK))
-        snprintf(hint, sizeof hint,
-                 "; %.200s is there, but Darknet replaces the first \"images\" of a path: give paths that hold it once",
-                 last);
-    cp_status status = cp_fail(CP_EINPUT, "errors: none of the images has a label file; of %.200s it would be %.200s%s",
-                               e->images[0], path ? path : "?", hint);
+    char *path = cp_labels_path(e->images[0]), hint[700];
+    struct stat info;
+    cp_status status;
+    if (!stat(e->images[0], &info) && S_ISDIR(info.st_mode))
+        status = cp_fail(CP_EINPUT, "errors: %.300s is a folder; name its photos, FOLDER/*.jpg, or a list of them by -list", e->images[0]);
+    else
+        status = cp_fail(CP_EINPUT, "errors: none of the images has a label file; of %.200s it would be %.200s%s", e->images[0],
+                         path ? path : "?", cp_labels_hint(e->images[0], hint));
     cp_free(path);
-    cp_free(last);
     return status;
 }
 

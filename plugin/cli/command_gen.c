@@ -1,6 +1,7 @@
 /* `gen`: GEN-CNP, a generator that learns to predict the paths of a network (docs/methods.md 9). */
 #include "cli/commands.h"
 #include "cli/gen.h"
+#include "cli/no_detection.h"
 #include "cli/output_path.h"
 #include "cli/results.h"
 #include "cli/run_images.h"
@@ -200,8 +201,9 @@ static cp_status path_image(cp_session *s, cp_item *item, void *user)
     predicting *p = user;
     int n;
     cp_status status = cp_each_response(s, item, &p->request, path_of, p, &n);
-    if (!status && !n)
-        cp_note(s, "%s: no detection above -thresh %g, no path", item->path, s->options->thresh);
+    cp_nothing nothing;
+    if (!status && !n && !(status = cp_nothing_find(s, item, &p->request, &nothing)))
+        cp_note(s, "%s: %s; no path", item->path, nothing.text);
     return status;
 }
 

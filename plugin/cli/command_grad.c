@@ -143,8 +143,13 @@ static cp_status grad_image(cp_session *s, cp_item *item, void *user)
     }
     if (!status && n && job->path && *job->meta.input_sha256 && strcmp(job->meta.input_sha256, item->input_sha256))
         cp_note(s, "%s: the path in %s was found on another image", item->path, o->path);
-    for (int i = 0; i < n && !status; i++)
+    for (int i = 0; i < n && !status; i++) {
+        if (job->path && *job->meta.input_sha256 && strcmp(job->meta.input_sha256, item->input_sha256)) { /* the title says so, too */
+            size_t used = strnlen(subjects[i].label, 100);
+            snprintf(subjects[i].label + used, sizeof subjects[i].label - used, ", by the path of another image");
+        }
         status = grad_subject(s, item, job, &subjects[i]);
+    }
     cp_free(subjects);
     cp_prediction_free(&prediction);
     return status;

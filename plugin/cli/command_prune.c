@@ -19,6 +19,8 @@
 #include <sys/stat.h>
 
 /* Everything of one run. */
+static const double STARVED = .05; /* of a layer's filters: fewer are as good as none */
+
 typedef struct {
     cp_session session;
     cp_request request;
@@ -287,9 +289,27 @@ static json_t *right_json(const job *j, const cp_right *right)
                      "right_among_present", (json_int_t)right->present);
 }
 
+/* A layer that is all but gone carries next to nothing, as where no photo had an answer of that head. */
+static void warn_of_starved(const job *j)
+{
+    char list[200] = "";
+    int n = 0;
+    for (size_t l = 0; l < j->net->n_layers; l++) {
+        const cp_cfg_layer *was = &j->channels.net->layers[l];
+        size_t used = strlen(list);
+        if (cp_layer_has_filters(was) && was->n >= 16 && j->net->layers[l].n < STARVED * was->n && used < sizeof list - 16)
+            snprintf(list + used, sizeof list - used, "%s%zu", n++ ? ", " : "", l);
+    }
+    if (n)
+        cp_note(&j->session, "prune: layer%s %s %s all but gone, so that what follows hardly answers: no path of these images needs "
+                "%s. More images, of a detector -box all, a higher -keep, or -floor .3", n > 1 ? "s" : "", list, n > 1 ? "are" : "is",
+                n > 1 ? "them" : "it");
+}
+
 static cp_status report(const job *j)
 {
     const cp_channels *c = &j->channels;
+    warn_of_starved(j);
     if (!j->session.options->json) {
         print_report(j);
         return CP_OK;

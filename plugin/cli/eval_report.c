@@ -11,6 +11,7 @@
 #include "io/draw.h"
 #include "io/error.h"
 #include "io/json.h"
+#include "model/labels.h"
 
 typedef struct {
     const cp_eval_plan *plan;
@@ -249,6 +250,16 @@ static cp_status draw_curves(const table *t, const char *path)
     return status;
 }
 
+/* Where no box is a true one though labels lie nearby, that is what people want to know. */
+static void say_missing_labels(const cp_session *s, const table *t, cp_ledger *ledger)
+{
+    const json_t *first = t->boxes > t->masks && !t->true_boxes ? cp_ledger_at(ledger, 0) : NULL;
+    const char *image = json_string_value(json_object_get(first, "image"));
+    char hint[700];
+    if (image && *cp_labels_hint(image, hint))
+        cp_note(s, "eval: no label file was found%s", hint);
+}
+
 cp_status cp_eval_report(cp_session *s, const cp_eval_plan *plan, cp_ledger *ledger, const char *prefix)
 {
     table t = {.plan = plan};
@@ -270,6 +281,7 @@ cp_status cp_eval_report(cp_session *s, const cp_eval_plan *plan, cp_ledger *led
         print_report(&t, (uint64_t)s->options->seed, cp_ledger_count(ledger), stdout);
         snprintf(lines, sizeof lines, "%s.jsonl", prefix);
         cp_print_files(stdout, lines, csv, png, NULL);
+        say_missing_labels(s, &t, ledger);
     }
     free_table(&t);
     return status;

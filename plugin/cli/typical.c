@@ -5,6 +5,9 @@
 #include <math.h>
 #include <string.h>
 
+enum { FEW_IMAGES = 4 };
+static const double FEW_NEURONS = .05; /* of this path's: then the usual path is next to nothing */
+
 cp_status cp_typical_find(const cp_session *s, int class_id, const cp_path *path, cp_typical *t)
 {
     int n;
@@ -25,6 +28,7 @@ cp_status cp_typical_find(const cp_session *s, int class_id, const cp_path *path
     cp_class_usual(count, s->options->usual, usual);
     t->images = count->images;
     t->usual = cp_path_count(usual);
+    t->own = cp_path_count(path);
     for (int l = -1; l < n && !status; l++) {
         size_t own = l < 0 ? cp_path_count(path) : cp_path_layer_count(path, l);
         status = cp_path_overlap(path, usual, l, &both, &either);
@@ -44,8 +48,13 @@ void cp_typical_print(const cp_session *s, const cp_typical *t, bool by_layer, F
         return;
     }
     fprintf(to, "typical: %.1f%% of the path lies on the usual path of %s (%zu neurons, on at least %g%% of the paths of %d "
-            "image%s)\n", 100 * t->share, cp_session_class(s, t->class_id, number), t->usual, 100 * s->options->usual, t->images,
-            t->images == 1 ? "" : "s");
+            "%s%s)\n", 100 * t->share, cp_session_class(s, t->class_id, number), t->usual, 100 * s->options->usual, t->images,
+            cp_class_paths_by_answer(s->typical) ? "answer" : "image", t->images == 1 ? "" : "s");
+    if (t->usual < FEW_NEURONS * (double)t->own)
+        fprintf(to, "  the usual path is small beside this one of %zu neurons, as where answers lie at different places: the share says "
+                    "little; -usual 0 takes every neuron that was ever on it\n", t->own);
+    if (t->images < FEW_IMAGES)
+        fprintf(to, "  few were counted: what they have in common may be chance\n");
     for (int l = 0; l < n && by_layer; l++)
         if (!isnan(t->layer[l]))
             fprintf(to, "  %-24s %7.1f%%\n", layers[l].name + strlen("layer_"), 100 * t->layer[l]);

@@ -9,8 +9,8 @@
 typedef struct {
     const char *missing;  /* why there is nothing to say; NULL: there is */
     int class_id;
-    int32_t images;       /* that the class path was counted on */
-    size_t usual;         /* neurons of the class path */
+    int32_t images;       /* that the class path was counted on, or answers (cp_class_paths_by_answer) */
+    size_t usual, own;    /* neurons of the class path, and of this one */
     double share;         /* over the network */
     double *layer;        /* by neuron layer; NAN where the path has none */
 } cp_typical;

@@ -65,6 +65,18 @@ char *cp_labels_path_last(const char *photo)
     return path;
 }
 
+const char *cp_labels_hint(const char *photo, char hint[700])
+{
+    char *path = cp_labels_path(photo), *last = cp_labels_path_last(photo);
+    *hint = 0;
+    if (path && last && strcmp(path, last) && !access(last, F_OK))
+        snprintf(hint, 700, "; %.200s is there, but Darknet replaces the first \"images\" of a path: give paths that hold it once",
+                 last);
+    cp_free(path);
+    cp_free(last);
+    return hint;
+}
+
 char *cp_masks_path(const char *photo) { return path_beside(photo, "masks", ".png"); }
 
 static cp_status take_mask(const char *path, const cp_picture *picture, size_t object, uint8_t *mask, size_t *pixels)

@@ -30,6 +30,10 @@ char *cp_masks_path(const char *photo);
  * wanted. *pixels: those that have 1; 0 is no error. */
 cp_status cp_mask_read(const char *path, size_t w, size_t h, size_t object, uint8_t **mask, size_t *pixels);
 
+/* Why a photo's labels may not be found: "; LABELS is there, but Darknet replaces the first "images" of a path: give paths that hold
+ * it once", or "" where that is not so. Returns hint. */
+const char *cp_labels_hint(const char *photo, char hint[700]);
+
 /* All lines of a label file; an empty file has none. CP_EINPUT, with file and line: no file, a class outside 0..classes-1, no
  * number, a box without an area, a coordinate or size outside 0..1 by more than .01. *labels is freed with cp_free. */
 cp_status cp_labels_read(const char *path, int classes, cp_label **labels, size_t *n);

@@ -333,6 +333,12 @@ class Signs(FolderTest):
         for ending in FILES[:2] + FILES[3:]:
             self.assertEqual(read(self.path("t1" + ending)), read(self.path("t3" + ending)), ending)
 
+    def test_a_folder_is_no_photo(self):
+        os.makedirs(self.path("images"))
+        done = self.critpath("errors", *HONEST, "images", "-out", "f")
+        self.assertEqual(done.code, 2)
+        self.assertIn("images is a folder; name its photos", done.err)
+
     @unittest.skipIf(sanitized(), "a sanitizer keeps what was freed for a while")
     def test_memory_does_not_grow_with_the_list(self):
         photos, labels = self.scenes(60)

@@ -69,6 +69,8 @@ class Gen(FolderTest):
         self.done("gen", "train", *SIGNS, "-list", "list", "-epochs", 1, "-out", "a", "-without", "alike")
         done = self.done("gen", "path", *SIGNS, PHOTOS[0], "-class", "cross", "-generator", "a.gen.npz", "-json", "-out", "p")
         facts = json.loads(done.out)
+        none = self.done("gen", "path", *SIGNS, PHOTOS[0], "-class", "plus", "-generator", "a.gen.npz", "-out", "none")
+        self.assertRegex(none.err, "no detection of plus above -thresh 0.5; the best below is .*; no path")
         self.assertTrue(facts["keeps"] and facts["probability"] > .9)
 
     def test_constant_gates_show_in_the_cross_class_column(self):

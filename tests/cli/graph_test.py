@@ -264,6 +264,16 @@ class Compare(FolderTest):
             self.assertEqual(result.code, 2, arguments)
             self.assertIn(word, result.err)
 
+    def test_photos_that_were_counted(self):
+        """What the class paths were counted on is no test of them, and one image is no class."""
+        self.done("classpath", *RESNET, "photo.png", "-out", "c")
+        done = self.done("attack", *RESNET, "photo.png", "-typical", "c.classpath.npz", "-strength", "2", "-out", "a")
+        self.assertIn("1 of the photos were counted in c.classpath.npz too", done.err)
+        done = self.done("explain", *RESNET, "photo.png", "-typical", "c.classpath.npz", "-out", "e")
+        self.assertIn("typical: 100.0% of the path", done.out)
+        self.assertIn("1 image)", done.out)
+        self.assertIn("few were counted", done.out)
+
 
 class Effective(FolderTest):
     def kept(self, *options):

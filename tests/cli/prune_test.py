@@ -5,9 +5,12 @@ import re
 import struct
 import zipfile
 
-from harness import FolderTest, main, network, png, run, write
+from harness import FolderTest, ROOT, main, network, png, run, write
 
 RESNET = network("resnet")
+SIGNS = [os.path.join(ROOT, *path) for path in
+         (("cfg", "tiny-yolo-signs.data"), ("cfg", "tiny-yolo-signs.cfg"), ("weights", "tiny-yolo-signs.weights"))]
+SCENE = os.path.join(ROOT, "examples", "signs-two.png")
 YOLO = network("yolov3")
 
 
@@ -55,6 +58,12 @@ class Prune(FolderTest):
         last = report["layers"][-1]
         self.assertEqual(last["filters"], last["filters_before"])
         self.assertRegex(last["cannot_be_cut"][0]["reason"], r"read by layer \d+ \[softmax\]")
+
+    def test_layers_that_are_all_but_gone_are_said(self):
+        bare = self.critpath("prune", *SIGNS, SCENE, "-class", "ring", "-keep", ".03", "-out", "b")
+        self.assertEqual(bare.code, 0, bare.err)
+        self.assertRegex(bare.err, r"layers? [\d, ]+ (is|are) all but gone")
+        self.assertNotIn("all but gone", self.critpath("prune", *SIGNS, SCENE, "-keep", ".9", "-floor", ".5", "-out", "c").err)
 
     def test_darknet_runs_it(self):
         self.prune(*RESNET, self.make_path(), "-keep", ".5", "-out", "small")
